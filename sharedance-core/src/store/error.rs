@@ -1,0 +1,113 @@
+//! Why a store could not be opened, or an operation not done: cut by what the caller does next.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a store could not be opened. Nothing in the directory was changed, but that it may have been created.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another store, of this process or of another one, has the directory open.
+    #[error("{} is in use by another store; two must not share a directory", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The directory was written by a version of this crate whose format this one does not know.
+    #[error(
+        "{} has format version {found}, this program knows version {known}: open it with the program that wrote it, \
+         or choose an empty directory",
+        path.display()
+    )]
+    FormatVersion {
+        /// The directory.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The version that this crate reads and writes.
+        known: u32,
+    },
+    /// The directory was written with segments of another length than the one asked for.
+    #[error(
+        "{} has segments of {found} bytes, {asked} were asked for: the length is chosen once, when a store is created",
+        path.display()
+    )]
+    SegmentLen {
+        /// The directory.
+        path: PathBuf,
+        /// The length of the segments there, in bytes.
+        found: usize,
+        /// The length asked for, in bytes.
+        asked: usize,
+    },
+    /// Both copies of the store's description are damaged, so that its segments cannot be read. Nothing was deleted.
+    #[error("{}: the store's description cannot be read; move the directory away to start with an empty one", path.display())]
+    Damaged {
+        /// The damaged file.
+        path: PathBuf,
+    },
+    /// An option has a value that cannot be.
+    #[error("{option} must be {expected}")]
+    Options {
+        /// The option's name.
+        option: &'static str,
+        /// What would be accepted.
+        expected: &'static str,
+    },
+    /// The machine stores numbers in an order that the format does not have.
+    #[error("the store's format is little-endian, this machine is not")]
+    BigEndian,
+    /// The system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why an operation was not done. The store goes on as if it had not been asked for.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The key is empty or too long: ask with another one.
+    #[error("a key has 1 to {max} bytes, this one has {len}")]
+    KeyLen {
+        /// The key's length in bytes.
+        len: usize,
+        /// The greatest length in bytes.
+        max: usize,
+    },
+    /// The value is too large: ask with a smaller one, or open the store with a greater
+    /// [`max_value_len`](super::Options::max_value_len).
+    #[error("a value of {len} bytes is larger than the limit of {max} bytes")]
+    ValueLen {
+        /// The value's length in bytes.
+        len: usize,
+        /// The greatest length in bytes.
+        max: usize,
+    },
+    /// There is no room on the file system. What is stored stays, and can be read, touched and deleted; writing works
+    /// again once there is room.
+    #[error("no room for another segment")]
+    Full,
+    /// The system refused.
+    #[error("cannot {action}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(action: &'static str) -> impl Fn(io::Error) -> StoreError {
+        move |source| StoreError::Io { action, source }
+    }
+}

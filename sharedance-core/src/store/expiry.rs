@@ -1,0 +1,157 @@
+//! Expired records: which of them lie together, and the budgeted walk that removes them.
+//!
+//! A reader decides by the record's own deadline, always; the walk only gives index entries and space back. It looks
+//! at a segment once its earliest deadline has passed by some slack, so that a segment whose records expire one by one
+//! is not walked for each of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::format::{RawSlot, Word};
+use super::index::{Index, Location};
+use super::segment::Segment;
+
+/// The slack as a part of the time that the segment's records live…
+const SLACK_PART: u64 = 64;
+/// …and at the most, in milliseconds: what expired is given back within seconds.
+const MAX_SLACK_MS: u64 = 4_000;
+
+/// A TTL rounded up to a quarter of an octave: 4 × log₂ of its seconds. Records of one class share segments, so that
+/// they expire together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TtlClass(pub(crate) u8);
+
+impl TtlClass {
+    const NEVER: TtlClass = TtlClass(u8::MAX);
+
+    /// The class of a TTL in milliseconds; none is never.
+    pub(crate) fn of_ms(ttl_ms: Option<u64>) -> TtlClass {
+        match ttl_ms {
+            None => TtlClass::NEVER,
+            Some(ttl_ms) => {
+                let quarter_octaves = (ttl_ms as f64 / 1_000.0).log2() * 4.0;
+                TtlClass(quarter_octaves.ceil().clamp(0.0, f64::from(u8::MAX - 1)) as u8)
+            }
+        }
+    }
+
+    fn slack_ms(self) -> u64 {
+        let ttl_ms = 1_000 << (u32::from(self.0) / 4).min(32);
+        (ttl_ms / SLACK_PART).min(MAX_SLACK_MS)
+    }
+}
+
+/// The walk over segments with something expired in them: it goes on where it stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    due: VecDeque<Arc<Segment>>,
+    next_slot: u32,
+}
+
+/// What one piece of the walk did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Swept {
+    pub(crate) examined: usize,
+    pub(crate) expired: usize,
+}
+
+/// Whether enough time has passed since the segment's first record expired.
+pub(crate) fn is_due(segment: &Segment, now_ms: u64) -> bool {
+    let slack_ms = TtlClass(segment.header.ttl_class).slack_ms();
+    segment.next_expiry_ms().saturating_add(slack_ms) <= now_ms
+}
+
+impl Sweep {
+    pub(crate) fn is_done(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// Takes note of the segments to walk over next.
+    pub(crate) fn plan(&mut self, due: impl IntoIterator<Item = Arc<Segment>>) {
+        self.due.extend(due);
+        self.next_slot = 0;
+    }
+
+    /// Looks at `budget` slots at the most, and removes the expired records among them.
+    pub(crate) fn run(&mut self, index: &Index, now_ms: u64, budget: usize) -> Swept {
+        let mut swept = Swept::default();
+        while swept.examined < budget
+            && let Some(segment) = self.due.front()
+        {
+            if self.next_slot == 0 {
+                segment.forget_expiry();
+            }
+            let slots = segment.reserved().slots;
+            let end = slots.min(self.next_slot.saturating_add((budget - swept.examined) as u32));
+            for slot in self.next_slot..end {
+                swept.expired += usize::from(examine(index, segment, slot, now_ms));
+            }
+            swept.examined += (end - self.next_slot).max(1) as usize;
+            self.next_slot = end;
+            if end == slots {
+                self.due.pop_front();
+                self.next_slot = 0;
+            }
+        }
+        swept
+    }
+}
+
+/// Removes the record in `slot` if it has expired; otherwise takes note of when it will.
+fn examine(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
+    let raw = segment.raw_slot(slot);
+    match live_word(raw) {
+        Some(word) if word.deadline.has_passed(now_ms) => remove_if_expired(index, segment, slot, now_ms),
+        Some(word) => {
+            segment.expect_expiry(word.deadline);
+            false
+        }
+        None => false,
+    }
+}
+
+fn live_word(raw: RawSlot) -> Option<Word> {
+    Word::decode(raw.word()).filter(|word| word.is_live())
+}
+
+/// Decides anew under the lock: the record may have been touched, overwritten or deleted since it was looked at.
+fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
+    let hash = segment.raw_slot(slot).slot().hash;
+    let location = Location { segment: segment.number, slot };
+    let mut shard = index.write(hash);
+    let Some(record) = segment.record(slot) else {
+        return false;
+    };
+    if !record.word.deadline.has_passed(now_ms) {
+        segment.expect_expiry(record.word.deadline);
+        return false;
+    }
+    let removed = shard.remove(hash, location);
+    if removed {
+        segment.mark_dead(slot, &record);
+    }
+    removed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_quarter_octaves_rounded_up() {
+        assert_eq!(TtlClass::of_ms(Some(0)), TtlClass(0));
+        assert_eq!(TtlClass::of_ms(Some(1_000)), TtlClass(0));
+        assert_eq!(TtlClass::of_ms(Some(1_001)), TtlClass(1));
+        assert_eq!(TtlClass::of_ms(Some(2_000)), TtlClass(4));
+        assert_eq!(TtlClass::of_ms(Some(1_800_000)), TtlClass(44));
+        assert_eq!(TtlClass::of_ms(None), TtlClass::NEVER);
+        assert!(TtlClass::of_ms(Some(u64::MAX)).0 < TtlClass::NEVER.0);
+    }
+
+    #[test]
+    fn slack_grows_with_the_ttl_up_to_seconds() {
+        assert!(TtlClass::of_ms(Some(2_000)).slack_ms() <= 50);
+        assert_eq!(TtlClass::of_ms(Some(1_800_000)).slack_ms(), MAX_SLACK_MS);
+        assert_eq!(TtlClass::NEVER.slack_ms(), MAX_SLACK_MS);
+    }
+}

@@ -1,0 +1,252 @@
+//! The store's directory: its lock, its file names, files of a given size, and the sync of the directory itself.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{OpenError, StoreError};
+use super::format::RECORDS_OFFSET;
+use super::mapping::Mapping;
+
+const LOCK_NAME: &str = "LOCK";
+pub(crate) const META_NAME: &str = "store.meta";
+const SEGMENT_SUFFIX: &str = ".shd";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+const BAD_SUFFIX: &str = ".bad";
+
+/// Room that is left free on the file system, in bytes: a system with nothing left is ill in many ways.
+const SPACE_RESERVE: u64 = 1024 * 1024;
+
+/// The exclusive lock on a directory, held until dropped.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+/// A locked directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    pub(crate) lock: Arc<DirectoryLock>,
+}
+
+/// What a segment's file is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum FileName {
+    Segment(u32),
+    Big(u32),
+}
+
+impl FileName {
+    pub(crate) fn id(self) -> u32 {
+        match self {
+            FileName::Segment(id) | FileName::Big(id) => id,
+        }
+    }
+
+    fn parse(name: &str) -> Option<FileName> {
+        let stem = name.strip_suffix(SEGMENT_SUFFIX)?;
+        let (kind, digits) = stem.split_once('-')?;
+        let is_canonical = digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let id = u32::from_str_radix(digits, 16).ok().filter(|_| is_canonical)?;
+        match kind {
+            "seg" => Some(FileName::Segment(id)),
+            "big" => Some(FileName::Big(id)),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for FileName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FileName::Segment(id) => write!(f, "seg-{id:08x}{SEGMENT_SUFFIX}"),
+            FileName::Big(id) => write!(f, "big-{id:08x}{SEGMENT_SUFFIX}"),
+        }
+    }
+}
+
+/// What stands in the directory besides the lock and the description.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) segments: Vec<FileName>,
+    /// Names that are none of the store's, or that an earlier recovery set aside.
+    pub(crate) foreign: Vec<String>,
+}
+
+impl Directory {
+    /// Creates the directory where it is missing, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<Directory, OpenError> {
+        let failed = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
+        if !path.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create"))?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join(LOCK_NAME))
+            .map_err(failed("open the lock file in"))?;
+        // By path: std has a method of the same name, with an error of another type.
+        match fs2::FileExt::try_lock_exclusive(&file) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                return Err(OpenError::InUse { path: path.to_owned() });
+            }
+            Err(error) => return Err(failed("lock")(error)),
+        }
+        Ok(Directory { path: path.to_owned(), lock: Arc::new(DirectoryLock { _file: file }) })
+    }
+
+    /// Lists the directory, and removes files that were never finished.
+    pub(crate) fn list(&self) -> io::Result<Listing> {
+        let mut listing = Listing::default();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == LOCK_NAME || name == META_NAME {
+                continue;
+            }
+            if !entry.file_type()?.is_file() {
+                listing.foreign.push(name);
+            } else if name.strip_suffix(TEMPORARY_SUFFIX).is_some_and(is_own_name) {
+                fs::remove_file(entry.path())?;
+            } else if let Some(file_name) = FileName::parse(&name) {
+                listing.segments.push(file_name);
+            } else {
+                listing.foreign.push(name);
+            }
+        }
+        listing.segments.sort_by_key(|name| name.id());
+        Ok(listing)
+    }
+
+    /// Opens a file of the store for reading and writing.
+    pub(crate) fn open_file(&self, name: FileName) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.path.join(name.to_string()))
+    }
+
+    /// Makes a file of `len` bytes, all of them allocated, mapped and populated. `payload` is written behind the first
+    /// page before the file is mapped.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where there is no room. No file is left behind by an error.
+    pub(crate) fn create_file(&self, name: FileName, len: usize, payload: &[&[u8]]) -> Result<Mapping, StoreError> {
+        if self.available_space().is_some_and(|available| available < len as u64 + SPACE_RESERVE) {
+            return Err(StoreError::Full);
+        }
+        let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
+        let made = make_file(&temporary, len, payload)
+            .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
+        made.map_err(|error| {
+            // A failed allocation keeps what it got: give it back by unlinking, whatever the error was.
+            let _ = fs::remove_file(&temporary);
+            self.classify(error, len)
+        })
+    }
+
+    /// Whether an error is about room. The allocation's own errno is not to be trusted: `posix_fallocate` returns its
+    /// error, and fs2 reports an errno that was never set.
+    fn classify(&self, error: io::Error, len: usize) -> StoreError {
+        let says_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        let is_full = || self.available_space().is_some_and(|available| available < len as u64 + SPACE_RESERVE);
+        if says_full || is_full() {
+            return StoreError::Full;
+        }
+        StoreError::Io { action: "create a segment file", source: error }
+    }
+
+    fn available_space(&self) -> Option<u64> {
+        fs2::available_space(&self.path).ok()
+    }
+
+    pub(crate) fn remove(&self, name: FileName) -> io::Result<()> {
+        fs::remove_file(self.path.join(name.to_string()))
+    }
+
+    /// Renames a file that cannot be read, so that it is looked at by nobody but a human.
+    pub(crate) fn set_aside(&self, name: FileName) -> io::Result<()> {
+        let name = name.to_string();
+        fs::rename(self.path.join(&name), self.path.join(format!("{name}{BAD_SUFFIX}")))
+    }
+
+    /// Waits until the names in the directory are on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+fn is_own_name(name: &str) -> bool {
+    name == META_NAME || FileName::parse(name).is_some()
+}
+
+fn make_file(path: &Path, len: usize, payload: &[&[u8]]) -> io::Result<Mapping> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    fs2::FileExt::allocate(&file, len as u64)?;
+    let mut offset = RECORDS_OFFSET as u64;
+    for part in payload {
+        file.write_all_at(part, offset)?;
+        offset += part.len() as u64;
+    }
+    let mapping = Mapping::of_file(&file, len)?;
+    if payload.is_empty() {
+        mapping.populate()?;
+    }
+    Ok(mapping)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive_the_round_trip_and_others_are_foreign() {
+        for name in [FileName::Segment(0), FileName::Segment(u32::MAX), FileName::Big(0x1234)] {
+            assert_eq!(FileName::parse(&name.to_string()), Some(name));
+        }
+        for foreign in ["seg-1.shd", "seg-0000000G.shd", "seg-0000000A.shd", "seg-00000000.shd.bad", "x", "-.shd"] {
+            assert_eq!(FileName::parse(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_second_opener_is_told_which_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Directory::open(dir.path()).unwrap();
+        let error = Directory::open(dir.path()).unwrap_err();
+        assert!(matches!(error, OpenError::InUse { .. }));
+        assert!(error.to_string().contains(&dir.path().display().to_string()));
+        drop(first);
+        Directory::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn unfinished_files_go_and_foreign_ones_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        for name in ["seg-00000007.shd.tmp", "seg-00000008.shd", "notes.tmp", "notes.txt"] {
+            fs::write(dir.path().join(name), b"").unwrap();
+        }
+        let mut listing = directory.list().unwrap();
+        listing.foreign.sort();
+        assert_eq!(listing.segments, [FileName::Segment(8)]);
+        assert_eq!(listing.foreign, ["notes.tmp", "notes.txt"]);
+        assert!(!dir.path().join("seg-00000007.shd.tmp").exists());
+    }
+
+    #[test]
+    fn a_created_file_is_whole_and_private() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[]).unwrap();
+        assert_eq!(mapping.len(), 65_536);
+        let metadata = fs::metadata(dir.path().join("seg-00000001.shd")).unwrap();
+        assert_eq!(metadata.mode() & 0o777, 0o600);
+        assert!(metadata.blocks() * 512 >= 65_536, "allocated, not sparse");
+    }
+}

@@ -1,0 +1,214 @@
+//! Which record is live for a key: a sharded table of locations, the only truth about it.
+//!
+//! A shard also holds the segments that its locations name. A reader thus gets from key to pinned segment under one
+//! read lock, and a segment that is named cannot go away.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use hashbrown::HashTable;
+
+use super::segment::{Record, Segment};
+
+/// Many, so that a table that grows holds up few others, and writers seldom meet.
+const SHARDS: usize = 64;
+/// A table that is emptier than this part of its capacity is shrunk.
+const SHRINK_BELOW: usize = 4;
+/// Tables of fewer entries than this are left alone.
+const SHRINK_FLOOR: usize = 64;
+
+/// Segment number and slot of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) segment: u32,
+    pub(crate) slot: u32,
+}
+
+/// The whole hash is kept, so that growing a table never touches a record.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u64,
+    location: Location,
+}
+
+const _: () = assert!(size_of::<Entry>() == 16);
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    shards: Box<[PaddedShard]>,
+}
+
+/// Shards stand on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct PaddedShard(RwLock<Shard>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    table: HashTable<Entry>,
+    /// By segment number; those that `table` names are there, others may be.
+    segments: Vec<Option<Arc<Segment>>>,
+}
+
+/// A live record, where the index says it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) segment: &'a Arc<Segment>,
+    pub(crate) slot: u32,
+    pub(crate) record: Record,
+}
+
+impl Found<'_> {
+    pub(crate) fn location(&self) -> Location {
+        Location { segment: self.segment.number, slot: self.slot }
+    }
+}
+
+impl Index {
+    pub(crate) fn new() -> Index {
+        Index { shards: (0..SHARDS).map(|_| PaddedShard::default()).collect() }
+    }
+
+    /// Which shard a hash belongs to. The table places entries by the low bits and tells them apart by the top ones.
+    pub(crate) fn shard_of(hash: u64) -> usize {
+        (hash >> 40) as usize % SHARDS
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(crate) fn read(&self, hash: u64) -> RwLockReadGuard<'_, Shard> {
+        self.read_shard(Self::shard_of(hash))
+    }
+
+    pub(crate) fn write(&self, hash: u64) -> RwLockWriteGuard<'_, Shard> {
+        self.write_shard(Self::shard_of(hash))
+    }
+
+    fn read_shard(&self, shard: usize) -> RwLockReadGuard<'_, Shard> {
+        self.shards[shard].0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write_shard(&self, shard: usize) -> RwLockWriteGuard<'_, Shard> {
+        self.shards[shard].0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Indexed pairs, those among them that have expired and were not swept yet included.
+    pub(crate) fn len(&self) -> usize {
+        (0..self.shards()).map(|shard| self.read_shard(shard).table.len()).sum()
+    }
+
+    /// Memory that the tables take, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        (0..self.shards())
+            .map(|shard| {
+                let shard = self.read_shard(shard);
+                shard.table.allocation_size() + shard.segments.capacity() * size_of::<Option<Arc<Segment>>>()
+            })
+            .sum()
+    }
+
+    /// Drops what the shards hold of segment `number`, which no location names any more.
+    pub(crate) fn forget_segment(&self, number: u32) {
+        for shard in 0..self.shards() {
+            if let Some(held) = self.write_shard(shard).segments.get_mut(number as usize) {
+                *held = None;
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// The live record of `key`, expired or not.
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+        let mut found = None;
+        self.table.find(hash, |entry| match self.matches(entry, hash, key) {
+            Some(candidate) => {
+                found = Some(candidate);
+                true
+            }
+            None => false,
+        })?;
+        found
+    }
+
+    fn matches(&self, entry: &Entry, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+        if entry.hash != hash {
+            return None;
+        }
+        let segment = self.segments.get(entry.location.segment as usize)?.as_ref()?;
+        let record = segment.record(entry.location.slot)?;
+        (segment.key(&record) == key).then_some(Found { segment, slot: entry.location.slot, record })
+    }
+
+    /// A record other than that in `slot` of `segment`, for the same key. Records are read only where hashes agree.
+    pub(crate) fn find_same_key(&self, hash: u64, segment: &Segment, slot: u32) -> Option<(Arc<Segment>, u32)> {
+        let is_candidate = |entry: &Entry| {
+            entry.hash == hash
+                && segment.record(slot).is_some_and(|record| self.matches(entry, hash, segment.key(&record)).is_some())
+        };
+        let entry = self.table.find(hash, is_candidate)?;
+        let other = self.segments.get(entry.location.segment as usize)?.clone()?;
+        Some((other, entry.location.slot))
+    }
+
+    /// Names `location` as the record of `key`, in place of the location `replaced` or anew.
+    pub(crate) fn insert(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32, replaced: Option<Location>) {
+        self.hold(segment);
+        let location = Location { segment: segment.number, slot };
+        let entry = replaced.and_then(|old| self.table.find_mut(hash, |entry| entry.location == old));
+        match entry {
+            Some(entry) => entry.location = location,
+            None => {
+                self.table.insert_unique(hash, Entry { hash, location }, |entry| entry.hash);
+            }
+        }
+    }
+
+    fn hold(&mut self, segment: &Arc<Segment>) {
+        let number = segment.number as usize;
+        if self.segments.len() <= number {
+            self.segments.resize(number + 1, None);
+        }
+        if self.segments[number].is_none() {
+            self.segments[number] = Some(segment.clone());
+        }
+    }
+
+    /// Takes the entry that names `location` out of the index; false where there is none.
+    pub(crate) fn remove(&mut self, hash: u64, location: Location) -> bool {
+        match self.table.find_entry(hash, |entry| entry.location == location) {
+            Ok(entry) => {
+                entry.remove();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Makes room for `additional` entries at once.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.table.reserve(additional, |entry| entry.hash);
+    }
+
+    /// Empties the table, and answers where its records were, with the segments that hold them.
+    pub(crate) fn take_all(&mut self) -> Vec<(Arc<Segment>, u32)> {
+        let entries = std::mem::take(&mut self.table);
+        let located = |entry: &Entry| {
+            let segment = self.segments.get(entry.location.segment as usize)?.as_ref()?;
+            Some((segment.clone(), entry.location.slot))
+        };
+        entries.iter().filter_map(located).collect()
+    }
+
+    /// Gives memory back that a table grew to when it held far more.
+    pub(crate) fn shrink(&mut self) {
+        if self.table.capacity() > SHRINK_FLOOR && self.table.len() < self.table.capacity() / SHRINK_BELOW {
+            self.table.shrink_to(self.table.len() * 2, |entry| entry.hash);
+        }
+        while let Some(None) = self.segments.last() {
+            self.segments.pop();
+        }
+        self.segments.shrink_to(self.segments.len() * 2);
+    }
+}

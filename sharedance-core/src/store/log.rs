@@ -1,0 +1,361 @@
+//! The set of segments: where records are appended, what stands ready, what is recycled.
+//!
+//! Locks are taken in the order append point, then spare blanks or table; a shard of the index may be held before
+//! either. None is held over a file operation.
+
+use std::io;
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::error::StoreError;
+use super::expiry::TtlClass;
+use super::files::{Directory, FileName};
+use super::format::{self, Header, Kind};
+use super::meta::Description;
+use super::segment::{Blank, Reservation, Segment};
+
+/// Append points for hot segments: each holds a segment open, so few; enough that what expires together lies together.
+const APPEND_POINTS: usize = 8;
+/// A segment takes no new writes once its sequences would span more than this; slots have 32 bits for them.
+const MAX_SEQUENCE_SPAN: u64 = 1 << 31;
+/// Blanks that are kept ready while writers use them up.
+const READY_WHILE_WRITING: usize = 2;
+/// Blanks that are kept ready while nobody needs one.
+const READY_AT_REST: usize = 1;
+/// The greatest number of blanks kept from recycling, however fast they are used up.
+const MAX_SPARE: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) directory: Directory,
+    description: Description,
+    /// The next sequence: of a record's write, or of a segment's activation.
+    sequence: AtomicU64,
+    next_segment_id: AtomicU32,
+    points: [AppendPoint; APPEND_POINTS],
+    table: RwLock<Table>,
+    spare: Mutex<Spare>,
+    spare_taken: Condvar,
+    /// Spent segments that readers still hold.
+    limbo: Mutex<Vec<Arc<Segment>>>,
+    file_bytes: AtomicU64,
+}
+
+/// Where records of one TTL class go.
+#[derive(Debug, Default)]
+struct AppendPoint {
+    /// The class, plus one; zero where the point serves none.
+    class: AtomicU16,
+    open: Mutex<Option<Arc<Segment>>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    segments: Vec<Option<Arc<Segment>>>,
+    vacant: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    blanks: Vec<Blank>,
+    /// Blanks put to use since [`Log::note_demand`] was last called, and before it.
+    activations: usize,
+    demand: usize,
+}
+
+impl Spare {
+    fn ready_target(&self) -> usize {
+        if self.activations + self.demand > 0 { READY_WHILE_WRITING } else { READY_AT_REST }
+    }
+
+    fn keep_target(&self) -> usize {
+        self.activations.max(self.demand).clamp(self.ready_target(), MAX_SPARE)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    pub(crate) fn new(directory: Directory, description: Description) -> Log {
+        Log {
+            directory,
+            description,
+            sequence: AtomicU64::new(1),
+            next_segment_id: AtomicU32::new(0),
+            points: Default::default(),
+            table: RwLock::default(),
+            spare: Mutex::default(),
+            spare_taken: Condvar::new(),
+            limbo: Mutex::default(),
+            file_bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn peek_sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Payloads longer than this go to a file of their own.
+    pub(crate) fn max_shared_payload(&self) -> usize {
+        self.description.segment_len / 4
+    }
+
+    /// All segments in use.
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments_where(|_| true)
+    }
+
+    /// The segments in use that are as asked for.
+    pub(crate) fn segments_where(&self, wanted: impl Fn(&Segment) -> bool) -> Vec<Arc<Segment>> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.segments.iter().flatten().filter(|segment| wanted(segment)).cloned().collect()
+    }
+
+    /// Takes room for a record in the open segment of its TTL class.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where a new segment is needed and there is no room for one.
+    pub(crate) fn reserve(&self, class: TtlClass, payload_len: usize) -> Result<Reservation, StoreError> {
+        let point = self.point_for(class);
+        loop {
+            {
+                let mut open = lock(&point.open);
+                if let Some(segment) = open.as_ref()
+                    && self.peek_sequence() - segment.header.base < MAX_SEQUENCE_SPAN
+                    && let Some(reservation) = segment.reserve(payload_len)
+                {
+                    return Ok(reservation);
+                }
+                if let Some(blank) = self.take_spare() {
+                    if let Some(full) = open.take() {
+                        full.seal();
+                    }
+                    *open = Some(self.activate(blank, Kind::Hot, class));
+                    continue;
+                }
+            }
+            let blank = self.create_blank()?;
+            lock(&self.spare).blanks.push(blank);
+        }
+    }
+
+    /// The append point that serves `class`, or that of the nearest longer class when all are taken by others.
+    fn point_for(&self, class: TtlClass) -> &AppendPoint {
+        let wanted = u16::from(class.0) + 1;
+        if let Some(point) = self.points.iter().find(|point| point.class.load(Ordering::Acquire) == wanted) {
+            return point;
+        }
+        let claimed = self
+            .points
+            .iter()
+            .find(|point| point.class.compare_exchange(0, wanted, Ordering::AcqRel, Ordering::Acquire).is_ok());
+        if let Some(point) = claimed {
+            return point;
+        }
+        let class_of = |point: &&AppendPoint| point.class.load(Ordering::Acquire);
+        let longer = self.points.iter().filter(|point| class_of(point) > wanted).min_by_key(class_of);
+        longer.or_else(|| self.points.iter().max_by_key(class_of)).unwrap_or(&self.points[0])
+    }
+
+    /// Creates a file for a single record, with the record's bytes already in it.
+    pub(crate) fn create_big(
+        &self,
+        class: TtlClass,
+        key: &[u8],
+        value: &[u8],
+        payload_crc: u32,
+    ) -> Result<Reservation, StoreError> {
+        let payload_len = key.len() + value.len();
+        let file_len = format::big_file_len(payload_len);
+        let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
+        let mapping = self.directory.create_file(FileName::Big(id), file_len, &[key, value])?;
+        self.file_bytes.fetch_add(file_len as u64, Ordering::Relaxed);
+        let segment = self.activate(Blank::new(id, mapping), Kind::Big, class);
+        Ok(segment.reserve_written(payload_len, payload_crc))
+    }
+
+    fn activate(&self, blank: Blank, kind: Kind, class: TtlClass) -> Arc<Segment> {
+        let header = Header {
+            store_id: self.description.store_id,
+            base: self.next_sequence(),
+            segment_id: blank.segment_id,
+            kind,
+            ttl_class: class.0,
+            file_len: blank.file_len() as u64,
+        };
+        self.enter(|number| blank.activate(number, header, self.directory.lock.clone()))
+    }
+
+    /// Gives a segment its number, and its place in the table.
+    pub(crate) fn enter(&self, make: impl FnOnce(u32) -> Segment) -> Arc<Segment> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let number = table.vacant.pop().unwrap_or(table.segments.len() as u32);
+        let segment = Arc::new(make(number));
+        match table.segments.get_mut(number as usize) {
+            Some(place) => *place = Some(segment.clone()),
+            None => table.segments.push(Some(segment.clone())),
+        }
+        segment
+    }
+
+    fn take_spare(&self) -> Option<Blank> {
+        let mut spare = lock(&self.spare);
+        let blank = spare.blanks.pop()?;
+        spare.activations += 1;
+        self.spare_taken.notify_one();
+        Some(blank)
+    }
+
+    fn create_blank(&self) -> Result<Blank, StoreError> {
+        let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
+        let len = self.description.segment_len;
+        let mapping = self.directory.create_file(FileName::Segment(id), len, &[])?;
+        self.file_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        Ok(Blank::new(id, mapping))
+    }
+
+    /// Makes blanks until enough stand ready; waits up to `wait` for one to be needed, and as long after a failure.
+    pub(crate) fn prepare(&self, wait: Duration) -> Result<(), StoreError> {
+        let enough = |spare: &mut Spare| spare.blanks.len() >= spare.ready_target();
+        let waited = self.spare_taken.wait_timeout_while(lock(&self.spare), wait, enough);
+        let (mut spare, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        while spare.blanks.len() < spare.ready_target() {
+            drop(spare);
+            let created = self.create_blank();
+            spare = lock(&self.spare);
+            match created {
+                Ok(blank) => spare.blanks.push(blank),
+                Err(error) => {
+                    drop(self.spare_taken.wait_timeout(spare, wait));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the append points whose segments hold nothing but dead records, so that these can be taken out of use.
+    pub(crate) fn seal_idle(&self) {
+        for point in &self.points {
+            let mut open = lock(&point.open);
+            if open.as_ref().is_some_and(|segment| segment.is_idle()) {
+                if let Some(idle) = open.take() {
+                    idle.seal();
+                }
+                point.class.store(0, Ordering::Release);
+            }
+        }
+    }
+
+    /// Takes a spent segment out of use. No shard of the index holds it any more. Its file is recycled or deleted, at
+    /// once or when its last reader is done with it.
+    pub(crate) fn retire(&self, segment: Arc<Segment>) -> Result<(), StoreError> {
+        {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(place) = table.segments.get_mut(segment.number as usize) {
+                *place = None;
+                table.vacant.push(segment.number);
+            }
+        }
+        if segment.header.kind == Kind::Big {
+            return self.delete_file(FileName::Big(segment.header.segment_id), segment.file_len());
+        }
+        self.recycle(segment)
+    }
+
+    /// Tries again to recycle the segments that readers held.
+    pub(crate) fn recycle_limbo(&self) -> Result<(), StoreError> {
+        let waiting = std::mem::take(&mut *lock(&self.limbo));
+        waiting.into_iter().try_for_each(|segment| self.recycle(segment))
+    }
+
+    fn recycle(&self, segment: Arc<Segment>) -> Result<(), StoreError> {
+        let keep = {
+            let spare = lock(&self.spare);
+            spare.blanks.len() < spare.keep_target()
+        };
+        if !keep {
+            // A reader's mapping outlives the name.
+            return self.delete_file(FileName::Segment(segment.header.segment_id), segment.file_len());
+        }
+        match Arc::try_unwrap(segment) {
+            Ok(segment) => {
+                let blank = segment.into_blank();
+                lock(&self.spare).blanks.push(blank);
+            }
+            Err(held) => lock(&self.limbo).push(held),
+        }
+        Ok(())
+    }
+
+    /// Once a second: learns how fast blanks are used up, and deletes those beyond what that calls for.
+    pub(crate) fn note_demand(&self) -> Result<(), StoreError> {
+        let surplus = {
+            let mut spare = lock(&self.spare);
+            spare.demand = std::mem::take(&mut spare.activations);
+            let keep = spare.keep_target().min(spare.blanks.len());
+            spare.blanks.split_off(keep)
+        };
+        surplus
+            .into_iter()
+            .try_for_each(|blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len()))
+    }
+
+    fn delete_file(&self, name: FileName, len: usize) -> Result<(), StoreError> {
+        self.file_bytes.fetch_sub(len as u64, Ordering::Relaxed);
+        match self.directory.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::Io { action: "delete a segment file", source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes on after what recovery found.
+    pub(crate) fn resume(&self, next_sequence: u64, next_segment_id: u32, file_bytes: u64) {
+        self.sequence.store(next_sequence, Ordering::Relaxed);
+        self.next_segment_id.store(next_segment_id, Ordering::Relaxed);
+        self.file_bytes.store(file_bytes, Ordering::Relaxed);
+    }
+
+    /// Takes over a free file that recovery found.
+    pub(crate) fn adopt_blank(&self, blank: Blank) {
+        lock(&self.spare).blanks.push(blank);
+    }
+
+    /// Goes on appending to a segment that recovery found half full, unless its class has a fuller one.
+    pub(crate) fn reopen(&self, segment: &Arc<Segment>) {
+        let span = self.peek_sequence().saturating_sub(segment.header.base);
+        let point = self.point_for(TtlClass(segment.header.ttl_class));
+        let mut open = lock(&point.open);
+        let is_fuller = open.as_ref().is_none_or(|other| segment.room() < other.room());
+        if span >= MAX_SEQUENCE_SPAN || !is_fuller {
+            segment.seal();
+        } else if let Some(other) = open.replace(segment.clone()) {
+            other.seal();
+        }
+    }
+
+    /// Waits until every segment, and every name of one, is on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        for segment in self.segments() {
+            segment.sync()?;
+        }
+        self.directory.sync()
+    }
+}

@@ -1,0 +1,467 @@
+//! Opening: scan the segments, verify, rebuild the index, skip what is torn, report what was dropped.
+//!
+//! Nothing that stands in a file is believed because it stands there. Where the store was last in use during this same
+//! boot, the page cache is coherent: the slot arrays are what the dead process left, a slot is empty or complete, and
+//! records are verified when they are first read. Otherwise every record is read and verified now. In either case what
+//! does not verify is dropped and counted, never served and never a reason not to open.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::error::OpenError;
+use super::files::{Directory, FileName};
+use super::format::{
+    self, HEADER_LEN, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved, SLOT_LEN, STATE_OFFSET,
+    State, Word,
+};
+use super::index::{Index, Location};
+use super::log::Log;
+use super::mapping::Mapping;
+use super::meta::{Description, Meta};
+use super::options::Options;
+use super::segment::{Blank, Segment};
+use super::stats::Counters;
+use super::timeline::Timeline;
+use super::upkeep::Upkeep;
+use super::{Inner, StoreError};
+
+/// How far sequences jump at each opening, past what the dead process may have used since it last wrote them down…
+const SEQUENCE_JUMP: u64 = 1 << 20;
+/// …and where the crash of the system may have taken any number of them along.
+const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 40;
+/// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
+/// pages of them.
+const EMPTY_RUN: u32 = 4096;
+/// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
+const MAX_THREADS: usize = 4;
+
+/// What was found when a store was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Pairs that are there again.
+    pub pairs: u64,
+    /// Pairs that had expired meanwhile.
+    pub expired: u64,
+    /// Slots and records that did not verify and were dropped.
+    pub dropped: u64,
+    /// Records of a key that had a later one: the store was killed between two steps.
+    pub superseded: u64,
+    /// Segment files read.
+    pub segments: u64,
+    /// Whether the store was last in use during this same boot, so that records need not be read at once.
+    pub same_boot: bool,
+    /// Files whose header does not verify: renamed to end in `.bad`, and otherwise left alone.
+    pub set_aside: Vec<String>,
+    /// Files in the directory that are none of the store's: left alone.
+    pub foreign: Vec<String>,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pairs in {} segments", self.pairs, self.segments)?;
+        if self.expired > 0 {
+            write!(f, ", {} expired meanwhile", self.expired)?;
+        }
+        if self.dropped > 0 {
+            write!(f, ", {} damaged and dropped", self.dropped)?;
+        }
+        if !self.same_boot && self.segments > 0 {
+            write!(f, ", all verified since the machine was restarted or the files were moved")?;
+        }
+        if !self.set_aside.is_empty() {
+            write!(f, "; unreadable and set aside: {}", self.set_aside.join(", "))?;
+        }
+        if !self.foreign.is_empty() {
+            write!(f, "; not the store's and left alone: {}", self.foreign.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the store in `dir`, whatever state it was left in.
+pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
+    let directory = Directory::open(dir)?;
+    let failed = |action| move |source: io::Error| OpenError::Io { action, path: dir.to_owned(), source };
+    let listing = directory.list().map_err(failed("list"))?;
+    let mut identity = [0; 24];
+    rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| failed("draw random numbers for")(error.into()))?;
+    let meta = Meta::open(dir, options.resolve_boot_id(), || describe(&options, &identity))?;
+    if meta.description.segment_len != options.segment_len {
+        let found = meta.description.segment_len;
+        return Err(OpenError::SegmentLen { path: dir.to_owned(), found, asked: options.segment_len });
+    }
+    let same_boot = meta.is_same_boot();
+    let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
+    let scan = Scan {
+        log: Log::new(directory, meta.description),
+        index: Index::new(),
+        now_ms: timeline.now_ms(),
+        same_boot,
+        findings: Mutex::default(),
+    };
+    scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
+    let (log, index, mut recovery) = scan.finish(&meta);
+    recovery.foreign = listing.foreign;
+    let inner = Inner {
+        default_ttl: options.default_ttl,
+        max_value_len: options.max_value_len,
+        hash_key: meta.description.hash_key,
+        timeline,
+        index,
+        log,
+        counters: Counters::default(),
+        recovery,
+        meta: Mutex::new(meta),
+        upkeep: Mutex::new(Upkeep::default()),
+    };
+    inner.save_clock().map_err(|error| match error {
+        StoreError::Io { action, source } => failed(action)(source),
+        _ => failed("save the clock in")(io::ErrorKind::Other.into()),
+    })?;
+    Ok(inner)
+}
+
+fn describe(options: &Options, random: &[u8; 24]) -> Description {
+    let mut hash_key = [0; 16];
+    hash_key.copy_from_slice(&random[..16]);
+    Description { segment_len: options.segment_len, store_id: format::read_u64(random, 16), hash_key }
+}
+
+/// The work of reading all segments, which several threads share.
+struct Scan {
+    log: Log,
+    index: Index,
+    now_ms: u64,
+    same_boot: bool,
+    findings: Mutex<Findings>,
+}
+
+#[derive(Default)]
+struct Findings {
+    report: RecoveryReport,
+    segments: Vec<Scanned>,
+    next_sequence: u64,
+    next_segment_id: u32,
+    file_bytes: u64,
+}
+
+/// A segment, and the slots of its live records by the shard that each belongs to.
+struct Scanned {
+    segment: Arc<Segment>,
+    was_active: bool,
+    live_by_shard: Vec<Vec<(u64, u32)>>,
+}
+
+/// What the slots of one file say.
+#[derive(Default)]
+struct Slots {
+    count: u32,
+    records_end: usize,
+    live: Vec<LiveSlot>,
+    /// Slots to mark dead on disk.
+    disowned: Vec<u32>,
+    next_delta: u64,
+    dropped: u64,
+    expired: u64,
+}
+
+struct LiveSlot {
+    slot: u32,
+    hash: u64,
+    word: Word,
+    footprint: usize,
+}
+
+impl Scan {
+    fn findings(&self) -> std::sync::MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads every segment, then enters what is live into the index, shard by shard.
+    fn read_all(&self, names: &[FileName]) -> io::Result<()> {
+        in_parallel(names.len(), |i| self.read_file(names[i]))?;
+        let segments = std::mem::take(&mut self.findings().segments);
+        in_parallel(self.index.shards(), |shard| {
+            self.fill_shard(shard, &segments);
+            Ok(())
+        })?;
+        self.findings().segments = segments;
+        Ok(())
+    }
+
+    fn read_file(&self, name: FileName) -> io::Result<()> {
+        let file = self.log.directory.open_file(name)?;
+        let len = file.metadata()?.len() as usize;
+        let mut head = [0; RECORDS_OFFSET];
+        let is_whole = len >= RECORDS_OFFSET + SLOT_LEN && read_exactly(&file, &mut head, 0)?;
+        let state = State::from_word(format::read_u64(&head, STATE_OFFSET));
+        let is_segment = matches!(name, FileName::Segment(_));
+        let has_expected_len = !is_segment || len == self.log.description().segment_len;
+        if is_whole && has_expected_len && state == Some(State::Free) {
+            return self.take_free(name, &file, len);
+        }
+        let header = is_whole.then(|| verify_header(&head)).flatten().filter(|header| {
+            has_expected_len
+                && header.store_id == self.log.description().store_id
+                && header.segment_id == name.id()
+                && header.file_len == len as u64
+                && (header.kind == Kind::Big) != is_segment
+        });
+        match header {
+            Some(header) => self.take_segment(&file, header, &head, state),
+            None => self.set_aside(name),
+        }
+    }
+
+    fn set_aside(&self, name: FileName) -> io::Result<()> {
+        self.log.directory.set_aside(name)?;
+        self.findings().report.set_aside.push(name.to_string());
+        Ok(())
+    }
+
+    /// A file with nothing in it is kept for use, or deleted where its pages may be older than its header.
+    fn take_free(&self, name: FileName, file: &File, len: usize) -> io::Result<()> {
+        if !self.same_boot || matches!(name, FileName::Big(_)) {
+            return self.log.directory.remove(name);
+        }
+        let blank = Blank::recovered(name.id(), Mapping::of_file(file, len)?);
+        self.log.adopt_blank(blank);
+        let mut findings = self.findings();
+        findings.file_bytes += len as u64;
+        findings.next_segment_id = findings.next_segment_id.max(name.id().saturating_add(1));
+        Ok(())
+    }
+
+    fn take_segment(&self, file: &File, header: Header, head: &[u8], state: Option<State>) -> io::Result<()> {
+        let len = header.file_len as usize;
+        let claimed = match header.kind {
+            Kind::Big => Reserved { write_offset: (len - SLOT_LEN) as u32, slots: 1 },
+            _ => Reserved::from_word(format::read_u64(head, RESERVATION_OFFSET)),
+        };
+        let reserved = Some(claimed).filter(|reserved| reserved.is_plausible(len));
+        let slots = match reserved {
+            Some(reserved) if self.same_boot => self.read_slots(file, &header, reserved)?,
+            _ => self.verify_slots(file, &header, reserved.map_or(0, |reserved| reserved.slots))?,
+        };
+        let unverified = if self.same_boot { slots.count } else { 0 };
+        let mapping = Mapping::of_file(file, len)?;
+        let segment = self
+            .log
+            .enter(|number| Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified));
+        slots.disowned.iter().for_each(|slot| segment.disown(*slot));
+        let can_go_on = self.same_boot && reserved.is_some() && state == Some(State::Active);
+        if !can_go_on && header.kind != Kind::Big {
+            segment.set_reserved(Reserved { write_offset: slots.records_end as u32, slots: slots.count });
+            segment.seal();
+        }
+        let mut live_by_shard = vec![Vec::new(); self.index.shards()];
+        for live in &slots.live {
+            segment.adopt(live.footprint, live.word.deadline);
+            live_by_shard[Index::shard_of(live.hash)].push((live.hash, live.slot));
+        }
+        let mut findings = self.findings();
+        findings.report.segments += 1;
+        findings.report.dropped += slots.dropped;
+        findings.report.expired += slots.expired;
+        findings.file_bytes += len as u64;
+        findings.next_sequence =
+            findings.next_sequence.max(header.base.saturating_add(slots.next_delta).saturating_add(1));
+        findings.next_segment_id = findings.next_segment_id.max(header.segment_id.saturating_add(1));
+        let was_active = can_go_on && header.kind != Kind::Big;
+        findings.segments.push(Scanned { segment, was_active, live_by_shard });
+        Ok(())
+    }
+
+    /// Believes the slots, which the same boot wrote; reads no record.
+    fn read_slots(&self, file: &File, header: &Header, reserved: Reserved) -> io::Result<Slots> {
+        let len = header.file_len as usize;
+        let start = len - reserved.slots as usize * SLOT_LEN;
+        let mut array = vec![0; len - start];
+        read_exactly(file, &mut array, start)?;
+        let mut slots =
+            Slots { count: reserved.slots, records_end: reserved.write_offset as usize, ..Slots::default() };
+        for slot in 0..reserved.slots {
+            let at = format::slot_offset(len, slot) - start;
+            let raw = RawSlot::from_bytes(&array[at..at + SLOT_LEN]);
+            self.sort_out(&mut slots, slot, raw, |raw, word| {
+                raw.slot().layout(word, reserved.write_offset as usize).map(|layout| layout.footprint())
+            });
+        }
+        Ok(slots)
+    }
+
+    /// Believes only what verifies: each record's checksum, and that its hash is its key's. The latter cannot be had
+    /// without the store's secret, so that no value that merely looks like slots is taken for them.
+    fn verify_slots(&self, file: &File, header: &Header, claimed: u32) -> io::Result<Slots> {
+        let len = header.file_len as usize;
+        let mut bytes = vec![0; len];
+        read_exactly(file, &mut bytes, 0)?;
+        let hash_key = &self.log.description().hash_key;
+        let mut slots = Slots { count: claimed, records_end: RECORDS_OFFSET, ..Slots::default() };
+        let mut uncertain = Vec::new();
+        let mut empty_run = 0;
+        let end = if header.kind == Kind::Big { 1 } else { format::max_slots(len) };
+        for slot in 0..end {
+            let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, slot)..][..SLOT_LEN]);
+            let verified = verify_slot(&bytes, header, slot, raw, hash_key);
+            empty_run = if verified.is_some() { 0 } else { empty_run + 1 };
+            if slot >= claimed && verified.is_none() {
+                if raw.word() != Word::EMPTY {
+                    uncertain.push(slot);
+                }
+                if empty_run > EMPTY_RUN {
+                    break;
+                }
+                continue;
+            }
+            if let Some(record_end) = verified {
+                slots.count = slots.count.max(slot + 1);
+                slots.records_end = slots.records_end.max(record_end);
+            }
+            self.sort_out(&mut slots, slot, raw, |raw, word| {
+                verified?;
+                raw.slot().layout(word, len).map(|layout| layout.footprint())
+            });
+        }
+        // Between two slots that verify there are slots; beyond the last one it may be a record's bytes.
+        uncertain.retain(|slot| *slot < slots.count);
+        slots.dropped += uncertain.len() as u64;
+        slots.disowned.extend(uncertain);
+        let slots_start = len - slots.count as usize * SLOT_LEN;
+        slots.records_end = slots.records_end.next_multiple_of(format::RECORD_ALIGN).min(slots_start);
+        Ok(slots)
+    }
+
+    /// Puts one slot where it belongs: live, dead, never committed, expired, or not to be believed.
+    fn sort_out(&self, slots: &mut Slots, slot: u32, raw: RawSlot, footprint: impl Fn(RawSlot, Word) -> Option<usize>) {
+        if raw.word() == Word::EMPTY {
+            return;
+        }
+        let word = Word::decode(raw.word());
+        if let Some(word) = word {
+            slots.next_delta = slots.next_delta.max(u64::from(raw.slot().sequence_delta));
+            if !word.is_live() {
+                return;
+            }
+        }
+        match word.and_then(|word| footprint(raw, word).map(|footprint| (word, footprint))) {
+            Some((word, _)) if word.deadline.has_passed(self.now_ms) => {
+                slots.expired += 1;
+                slots.disowned.push(slot);
+            }
+            Some((word, footprint)) => slots.live.push(LiveSlot { slot, hash: raw.slot().hash, word, footprint }),
+            None => {
+                slots.dropped += 1;
+                slots.disowned.push(slot);
+            }
+        }
+    }
+
+    /// Enters one shard's records into the index. Of two for the same key the later one stays.
+    fn fill_shard(&self, shard_number: usize, segments: &[Scanned]) {
+        let mut shard = self.index.write_shard(shard_number);
+        shard.reserve(segments.iter().map(|scanned| scanned.live_by_shard[shard_number].len()).sum());
+        let mut superseded = 0;
+        for scanned in segments {
+            for &(hash, slot) in &scanned.live_by_shard[shard_number] {
+                superseded += u64::from(!enter_later(&mut shard, hash, &scanned.segment, slot));
+            }
+        }
+        self.findings().report.superseded += superseded;
+    }
+
+    fn finish(self, meta: &Meta) -> (Log, Index, RecoveryReport) {
+        let findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let saved_sequence = meta.saved.map_or(0, |saved| saved.next_record_sequence);
+        let jump = if self.same_boot { SEQUENCE_JUMP } else { SEQUENCE_JUMP_AFTER_REBOOT };
+        let next_sequence = findings.next_sequence.max(saved_sequence).saturating_add(jump);
+        self.log.resume(next_sequence, findings.next_segment_id, findings.file_bytes);
+        for scanned in findings.segments.iter().filter(|scanned| scanned.was_active) {
+            self.log.reopen(&scanned.segment);
+        }
+        let mut report = findings.report;
+        report.pairs = self.index.len() as u64;
+        report.same_boot = self.same_boot;
+        report.set_aside.sort();
+        (self.log, self.index, report)
+    }
+}
+
+fn verify_header(head: &[u8; RECORDS_OFFSET]) -> Option<Header> {
+    let mut bytes = [0; HEADER_LEN];
+    bytes.copy_from_slice(&head[..HEADER_LEN]);
+    Header::verify(&bytes)
+}
+
+/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live.
+fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, hash_key: &[u8; 16]) -> Option<usize> {
+    let word = Word::decode(raw.word())?;
+    let fields = raw.slot();
+    let layout = fields.layout(word, format::slot_offset(bytes.len(), slot))?;
+    let payload_crc = crc32c::crc32c(&bytes[layout.payload()]);
+    let hash = siphasher::sip::SipHasher13::new_with_key(hash_key).hash(&bytes[layout.key()]);
+    let sound = fields.seal(payload_crc, header.base, word) == fields.crc && hash == fields.hash;
+    sound.then_some(layout.value_end)
+}
+
+/// Enters a record unless the index has a later one for its key; whichever loses is marked dead. False where there
+/// were two.
+fn enter_later(shard: &mut super::index::Shard, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
+    let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
+        shard.insert(hash, segment, slot, None);
+        return true;
+    };
+    if let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) {
+        if segment.sequence(&record) > other.sequence(&other_record) {
+            let replaced = Location { segment: other.number, slot: other_slot };
+            shard.insert(hash, segment, slot, Some(replaced));
+            other.mark_dead(other_slot, &other_record);
+        } else {
+            segment.mark_dead(slot, &record);
+        }
+    }
+    false
+}
+
+/// Fills `buffer` from `offset`; false where the file ends before.
+fn read_exactly(file: &File, buffer: &mut [u8], offset: usize) -> io::Result<bool> {
+    match file.read_exact_at(buffer, offset as u64) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs `work` for each of `0..count`, on a few threads where that is worth it; stops at the first error.
+fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> io::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(count);
+    let next = AtomicUsize::new(0);
+    let run = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= count {
+                return Ok(());
+            }
+            work(i)?;
+        }
+    };
+    if threads <= 1 {
+        return run();
+    }
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let own = run();
+        others.into_iter().fold(own, |result, other| {
+            let other = other.join().unwrap_or_else(|_| Err(io::Error::other("a recovery thread panicked")));
+            result.and(other)
+        })
+    })
+}

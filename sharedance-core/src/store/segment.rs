@@ -1,0 +1,407 @@
+//! One segment: reserve room, commit a record, read it, mark it dead, take it out of use.
+//!
+//! This file keeps the protocol that makes `mapping.rs` sound, and is the only other one with `unsafe` in it:
+//!
+//! 1. A [`Reservation`] owns its byte range and its slot alone: ranges are handed out once, by a write offset that only
+//!    grows, under the append point's lock.
+//! 2. The range is written while the slot's word is empty, and the word is stored last, with `Release`: that one store
+//!    is the commit. After it neither the bytes nor the slot's first three words change.
+//! 3. A slice is made only from a slot whose word was read as committed, with `Acquire`.
+//! 4. A [`Segment`] becomes a [`Blank`] again only by value, that is when no [`Arc`] to it is left: no reader, no
+//!    writer, no slice.
+//!
+//! The stores of a thread that is killed become visible as a prefix of its program order, so another process finds
+//! a slot empty or its record complete, never in between.
+
+#![allow(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+
+use super::files::DirectoryLock;
+use super::format::{
+    self, Deadline, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved,
+    SLOT_LEN, STATE_OFFSET, Slot, State, Word,
+};
+use super::mapping::Mapping;
+
+/// An allocated file that holds nothing: its state is free and its slot array is zero.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    pub(crate) segment_id: u32,
+    mapping: Mapping,
+}
+
+impl Blank {
+    /// A file just allocated, all zeros.
+    pub(crate) fn new(segment_id: u32, mapping: Mapping) -> Blank {
+        Blank { segment_id, mapping }
+    }
+
+    pub(crate) fn file_len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// A file that an earlier process left in the free state, whether or not it got as far as zeroing it.
+    pub(crate) fn recovered(segment_id: u32, mapping: Mapping) -> Blank {
+        let mut blank = Blank { segment_id, mapping };
+        blank.erase();
+        blank
+    }
+
+    /// Zeroes the slots that were taken, then forgets that they were: in this order, so that a process killed in
+    /// between leaves the reservation word to say what is still to be zeroed.
+    fn erase(&mut self) {
+        let file_len = self.mapping.len();
+        let reserved = Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire));
+        let slots = reserved.slots.min(format::max_slots(file_len));
+        self.mapping.zero(file_len - slots as usize * SLOT_LEN..file_len);
+        fence(Ordering::SeqCst);
+        self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
+    }
+
+    /// Puts the file to use as segment `number` of the log.
+    pub(crate) fn activate(mut self, number: u32, header: Header, lock: Arc<DirectoryLock>) -> Segment {
+        self.mapping.copy_in_exclusively(0, &header.encode());
+        self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
+        self.mapping.word(STATE_OFFSET).store(State::Active.word(), Ordering::Release);
+        Segment::new(number, header, self.mapping, lock)
+    }
+}
+
+/// A segment in use.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Its place in the log's table while it is in use; reused afterwards, unlike the id in its header.
+    pub(crate) number: u32,
+    pub(crate) header: Header,
+    mapping: Mapping,
+    /// Bytes of live records and of reservations that are neither committed nor given up, slots included.
+    live_bytes: AtomicU64,
+    live_records: AtomicU32,
+    in_flight: AtomicU32,
+    sealed: AtomicBool,
+    /// No live record expires before this store millisecond.
+    next_expiry_ms: AtomicU64,
+    /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
+    /// since. Slots beyond were written by this process.
+    verified: Option<Box<[AtomicU64]>>,
+    /// Keeps the directory locked for as long as anything is mapped.
+    _lock: Arc<DirectoryLock>,
+}
+
+/// A committed record, found in its segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) slot: Slot,
+    pub(crate) word: Word,
+    pub(crate) layout: RecordLayout,
+}
+
+impl Segment {
+    fn new(number: u32, header: Header, mapping: Mapping, lock: Arc<DirectoryLock>) -> Segment {
+        Segment {
+            number,
+            header,
+            mapping,
+            live_bytes: AtomicU64::new(0),
+            live_records: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            sealed: AtomicBool::new(false),
+            next_expiry_ms: AtomicU64::new(u64::MAX),
+            verified: None,
+            _lock: lock,
+        }
+    }
+
+    /// A segment that an earlier process left. Its live records are told with [`Segment::adopt`]. The first
+    /// `unverified` slots are checked one by one, when their records are first read.
+    pub(crate) fn recovered(
+        number: u32,
+        header: Header,
+        mapping: Mapping,
+        lock: Arc<DirectoryLock>,
+        unverified: u32,
+    ) -> Segment {
+        let sealed = mapping.word(STATE_OFFSET).load(Ordering::Acquire) != State::Active.word();
+        let mut segment = Segment::new(number, header, mapping, lock);
+        segment.sealed = AtomicBool::new(sealed || header.kind == Kind::Big);
+        if unverified > 0 {
+            segment.verified = Some((0..unverified.div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
+        }
+        segment
+    }
+
+    /// Counts a live record that recovery found.
+    pub(crate) fn adopt(&self, footprint: usize, deadline: Deadline) {
+        self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
+        self.live_records.fetch_add(1, Ordering::Relaxed);
+        self.expect_expiry(deadline);
+    }
+
+    pub(crate) fn file_len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether no record is live and none can become so. The caller has seen it sealed under the append point's lock,
+    /// or in a table from which only sealed segments are taken.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_sealed()
+            && self.in_flight.load(Ordering::Acquire) == 0
+            && self.live_records.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether every record in it is dead while it is still being appended to.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reserved().slots > 0
+            && self.in_flight.load(Ordering::Acquire) == 0
+            && self.live_records.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn reserved(&self) -> Reserved {
+        Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire))
+    }
+
+    /// Corrects the reservation word to what recovery found.
+    pub(crate) fn set_reserved(&self, reserved: Reserved) {
+        self.mapping.word(RESERVATION_OFFSET).store(reserved.word(), Ordering::Release);
+    }
+
+    /// Room left for records and their slots, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        let reserved = self.reserved();
+        (self.file_len() - reserved.slots as usize * SLOT_LEN).saturating_sub(reserved.write_offset as usize)
+    }
+
+    /// Takes room for a record of `payload_len` bytes; none where it does not fit. The caller holds the lock of the
+    /// append point to which this segment belongs, and the segment is not sealed.
+    pub(crate) fn reserve(self: &Arc<Self>, payload_len: usize) -> Option<Reservation> {
+        let footprint = format::footprint(payload_len);
+        if footprint > self.room() {
+            return None;
+        }
+        let reserved = self.reserved();
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
+        self.set_reserved(Reserved {
+            write_offset: reserved.write_offset + (footprint - SLOT_LEN) as u32,
+            slots: reserved.slots + 1,
+        });
+        Some(Reservation {
+            segment: self.clone(),
+            slot: reserved.slots,
+            offset: reserved.write_offset as usize,
+            payload_len,
+            payload_crc: 0,
+            committed: false,
+        })
+    }
+
+    /// The one reservation of a segment that holds a single big record, whose payload was written through the file.
+    pub(crate) fn reserve_written(self: &Arc<Self>, payload_len: usize, payload_crc: u32) -> Reservation {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.live_bytes.fetch_add(format::footprint(payload_len) as u64, Ordering::Relaxed);
+        self.set_reserved(Reserved { write_offset: RECORDS_OFFSET as u32, slots: 1 });
+        self.sealed.store(true, Ordering::Release);
+        Reservation {
+            segment: self.clone(),
+            slot: 0,
+            offset: RECORDS_OFFSET,
+            payload_len,
+            payload_crc,
+            committed: false,
+        }
+    }
+
+    /// Ends appending. The caller holds the lock of the append point.
+    pub(crate) fn seal(&self) {
+        self.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    fn slot_word(&self, slot: u32) -> &AtomicU64 {
+        self.mapping.word(format::slot_offset(self.file_len(), slot) + 24)
+    }
+
+    /// Slot `slot` as it stands.
+    pub(crate) fn raw_slot(&self, slot: u32) -> RawSlot {
+        let at = format::slot_offset(self.file_len(), slot);
+        let word = self.mapping.word(at + 24).load(Ordering::Acquire);
+        let part = |i: usize| self.mapping.word(at + i * 8).load(Ordering::Relaxed);
+        RawSlot([part(0), part(1), part(2), word])
+    }
+
+    /// The record in slot `slot`, where one was committed and is live.
+    pub(crate) fn record(&self, slot: u32) -> Option<Record> {
+        let raw = self.raw_slot(slot);
+        let word = Word::decode(raw.word()).filter(|word| word.is_live())?;
+        let layout = raw.slot().layout(word, format::slot_offset(self.file_len(), slot))?;
+        Some(Record { slot: raw.slot(), word, layout })
+    }
+
+    pub(crate) fn key(&self, record: &Record) -> &[u8] {
+        // SAFETY: a `Record` is only made by `record`, of a slot whose word was committed: rule 2 of the file.
+        unsafe { self.mapping.bytes(record.layout.key()) }
+    }
+
+    pub(crate) fn value(&self, record: &Record) -> &[u8] {
+        // SAFETY: as for `key`.
+        unsafe { self.mapping.bytes(record.layout.value()) }
+    }
+
+    fn payload(&self, record: &Record) -> &[u8] {
+        // SAFETY: as for `key`.
+        unsafe { self.mapping.bytes(record.layout.payload()) }
+    }
+
+    /// The sequence of the write that made the record.
+    pub(crate) fn sequence(&self, record: &Record) -> u64 {
+        self.header.base.wrapping_add(u64::from(record.slot.sequence_delta))
+    }
+
+    /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
+    pub(crate) fn verify(&self, slot: u32, record: &Record) -> bool {
+        let Some(verified) = self.verified.as_deref().and_then(|verified| verified.get(slot as usize / 64)) else {
+            return true;
+        };
+        let bit = 1 << (slot % 64);
+        if verified.load(Ordering::Relaxed) & bit != 0 {
+            return true;
+        }
+        let payload_crc = crc32c::crc32c(self.payload(record));
+        let sound = record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc;
+        if sound {
+            verified.fetch_or(bit, Ordering::Relaxed);
+        }
+        sound
+    }
+
+    /// Marks the record dead, on disk as in the accounts. The caller holds its key's shard for writing, or has just
+    /// taken the record out of the index.
+    pub(crate) fn mark_dead(&self, slot: u32, record: &Record) {
+        let word = Word { state: RecordState::Dead, ..record.word };
+        self.slot_word(slot).store(word.encode(), Ordering::Release);
+        self.live_bytes.fetch_sub(record.layout.footprint() as u64, Ordering::Relaxed);
+        self.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Overwrites a slot that recovery does not believe, so that no later recovery does.
+    pub(crate) fn disown(&self, slot: u32) {
+        let dead = Word { state: RecordState::Dead, flags: 0, key_len: 0, deadline: Deadline::at_ms(0) };
+        self.slot_word(slot).store(dead.encode(), Ordering::Release);
+    }
+
+    /// Moves the record's deadline. The caller holds its key's shard, for reading at the least.
+    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) {
+        self.slot_word(slot).store(Word { deadline, ..record.word }.encode(), Ordering::Release);
+        self.expect_expiry(deadline);
+    }
+
+    /// When the next record can expire, in store milliseconds; `u64::MAX` where none will.
+    pub(crate) fn next_expiry_ms(&self) -> u64 {
+        self.next_expiry_ms.load(Ordering::Acquire)
+    }
+
+    /// Takes note that a live record expires at `deadline`.
+    pub(crate) fn expect_expiry(&self, deadline: Deadline) {
+        if deadline != Deadline::NEVER {
+            self.next_expiry_ms.fetch_min(deadline.ms(), Ordering::AcqRel);
+        }
+    }
+
+    /// Forgets when the next record expires: a walk over all slots is about to find out.
+    ///
+    /// Both this and [`Segment::expect_expiry`], which follows the store of a word, read and write in one step: either
+    /// the expectation comes later and stays, or the walk sees the word.
+    pub(crate) fn forget_expiry(&self) {
+        self.next_expiry_ms.swap(u64::MAX, Ordering::AcqRel);
+    }
+
+    pub(crate) fn sync(&self) -> std::io::Result<()> {
+        self.mapping.sync()
+    }
+
+    /// Takes the file out of use. Nobody else holds the segment any more, so nothing of it is live or being read.
+    pub(crate) fn into_blank(self) -> Blank {
+        let mut blank = Blank { segment_id: self.header.segment_id, mapping: self.mapping };
+        blank.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Release);
+        fence(Ordering::SeqCst);
+        blank.erase();
+        blank
+    }
+}
+
+/// The sole right to write one record into a segment. Dropped without a commit, it leaves an empty slot behind, which
+/// nobody believes, and room that comes back with the segment.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    segment: Arc<Segment>,
+    slot: u32,
+    offset: usize,
+    payload_len: usize,
+    payload_crc: u32,
+    committed: bool,
+}
+
+impl Reservation {
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// Writes the payload, which is `key` and `value` one after the other.
+    pub(crate) fn fill(&mut self, key: &[u8], value: &[u8]) {
+        assert_eq!(key.len() + value.len(), self.payload_len);
+        // SAFETY: the range belongs to this reservation alone (rule 1), and no slice is made of it before the commit
+        // (rules 2 and 3), which takes `self`.
+        unsafe {
+            self.segment.mapping.copy_in(self.offset, key);
+            self.segment.mapping.copy_in(self.offset + key.len(), value);
+        }
+        self.payload_crc = crc32c::crc32c_append(crc32c::crc32c(key), value);
+    }
+
+    /// Publishes the record: the store of its word is the commit. The caller holds the key's shard for writing,
+    /// so that sequence order is index order.
+    pub(crate) fn commit(mut self, hash: u64, sequence: u64, key_len: usize, deadline: Deadline) {
+        let segment = &self.segment;
+        let word = Word { state: RecordState::Live, flags: 0, key_len: key_len as u16, deadline };
+        let mut slot = Slot {
+            hash,
+            sequence_delta: sequence.wrapping_sub(segment.header.base) as u32,
+            record_offset: self.offset as u32,
+            value_len: (self.payload_len - key_len) as u32,
+            crc: 0,
+        };
+        slot.crc = slot.seal(self.payload_crc, segment.header.base, word);
+        segment.live_records.fetch_add(1, Ordering::AcqRel);
+        let at = format::slot_offset(segment.file_len(), self.slot);
+        for (i, part) in slot.words().into_iter().enumerate() {
+            segment.mapping.word(at + i * 8).store(part, Ordering::Relaxed);
+        }
+        segment.slot_word(self.slot).store(word.encode(), Ordering::Release);
+        segment.expect_expiry(deadline);
+        self.committed = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.committed {
+            let footprint = format::footprint(self.payload_len) as u64;
+            self.segment.live_bytes.fetch_sub(footprint, Ordering::Relaxed);
+        }
+        self.segment.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,49 @@
+//! Plain numbers about a store.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a store holds and has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Gauge: pairs in the index, among them those that have expired and were not swept yet.
+    pub pairs: u64,
+    /// Gauge: bytes of their records, slots included.
+    pub live_bytes: u64,
+    /// Gauge: bytes of all segment files, ready and free ones included.
+    pub file_bytes: u64,
+    /// Gauge: segments in use.
+    pub segments: u64,
+    /// Gauge: memory of the index, in bytes.
+    pub index_bytes: u64,
+    /// Counter: pairs removed because they had expired.
+    pub expired: u64,
+    /// Counter: sets of the value that was there, which moved the deadline alone.
+    pub identical_sets: u64,
+    /// Counter: records that turned out to be damaged when they were read, and were dropped.
+    pub damaged: u64,
+    /// Counter: writes refused because there was no room.
+    pub refused_full: u64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) expired: Counter,
+    pub(crate) identical_sets: Counter,
+    pub(crate) damaged: Counter,
+    pub(crate) refused_full: Counter,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,82 @@
+//! The background work as a whole: what one call of `maintain` does, in which order, within which budget.
+
+use std::sync::PoisonError;
+
+use super::Inner;
+use super::error::StoreError;
+use super::expiry::{self, Sweep};
+use super::timeline::SAVE_INTERVAL_MS;
+
+/// What one piece of maintenance did, and whether more is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Records looked at.
+    pub examined: usize,
+    /// Pairs removed because they had expired.
+    pub expired: usize,
+    /// Segments taken out of use.
+    pub retired: usize,
+    /// Whether there is more to do now.
+    pub pending: bool,
+}
+
+/// What maintenance remembers from call to call.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    sweep: Sweep,
+    next_save_ms: u64,
+    next_reclaim_ms: u64,
+}
+
+/// The least time between two attempts to make room, in milliseconds: writers that are refused must not spend the
+/// machine on trying.
+const RECLAIM_INTERVAL_MS: u64 = 100;
+
+/// One bounded piece of work: see [`Store::maintain`](super::Store::maintain).
+pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreError> {
+    let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = inner.timeline.now_ms();
+    if upkeep.sweep.is_done() {
+        upkeep.sweep.plan(inner.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
+    }
+    let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
+    inner.counters.expired.add(swept.expired);
+    let retired = retire_spent(inner)?;
+    if now_ms >= upkeep.next_save_ms {
+        upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
+        inner.save_clock()?;
+        inner.log.note_demand()?;
+        (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
+    }
+    Ok(Progress { examined: swept.examined, expired: swept.expired, retired, pending: !upkeep.sweep.is_done() })
+}
+
+/// Takes the segments out of use in which nothing is live.
+fn retire_spent(inner: &Inner) -> Result<usize, StoreError> {
+    inner.log.seal_idle();
+    inner.log.recycle_limbo()?;
+    let spent = inner.log.segments_where(|segment| segment.is_spent());
+    let retired = spent.len();
+    for segment in spent {
+        inner.index.forget_segment(segment.number);
+        inner.log.retire(segment)?;
+    }
+    Ok(retired)
+}
+
+/// Makes what room can be made at once, for a writer that found none.
+pub(crate) fn reclaim(inner: &Inner) -> Result<(), StoreError> {
+    let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = inner.timeline.now_ms();
+    if now_ms < upkeep.next_reclaim_ms {
+        return Ok(());
+    }
+    upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
+    upkeep.sweep = Sweep::default();
+    let expired = inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms);
+    upkeep.sweep.plan(expired);
+    let swept = upkeep.sweep.run(&inner.index, now_ms, usize::MAX);
+    inner.counters.expired.add(swept.expired);
+    retire_spent(inner).map(drop)
+}
