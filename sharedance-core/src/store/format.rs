@@ -289,8 +289,8 @@ pub(crate) struct RawSlot(pub(crate) [u64; 4]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) hash: u64,
-    /// Sequence of the write, less the segment's base.
-    pub(crate) sequence_delta: u32,
+    /// Sequence of the write, less the segment's base: below zero where compaction carried the record forward.
+    pub(crate) sequence_delta: i32,
     pub(crate) record_offset: u32,
     pub(crate) value_len: u32,
     pub(crate) crc: u32,
@@ -308,7 +308,7 @@ impl RawSlot {
     pub(crate) fn slot(self) -> Slot {
         Slot {
             hash: self.0[0],
-            sequence_delta: self.0[1] as u32,
+            sequence_delta: self.0[1] as u32 as i32,
             record_offset: (self.0[1] >> 32) as u32,
             value_len: self.0[2] as u32,
             crc: (self.0[2] >> 32) as u32,
@@ -321,7 +321,7 @@ impl Slot {
     pub(crate) fn words(&self) -> [u64; 3] {
         [
             self.hash,
-            u64::from(self.sequence_delta) | u64::from(self.record_offset) << 32,
+            u64::from(self.sequence_delta as u32) | u64::from(self.record_offset) << 32,
             u64::from(self.value_len) | u64::from(self.crc) << 32,
         ]
     }
@@ -337,11 +337,16 @@ impl Slot {
         (in_bounds && word.key_len > 0).then_some(RecordLayout { offset, key_start, key_end, value_end })
     }
 
+    /// The sequence of the write that made the record, in a segment of this base.
+    pub(crate) fn sequence(&self, base: u64) -> u64 {
+        base.wrapping_add_signed(i64::from(self.sequence_delta))
+    }
+
     /// The checksum that this slot must carry, given that of its payload (client flags, key and value).
     pub(crate) fn seal(&self, payload_crc: u32, base: u64, word: Word) -> u32 {
         let mut tail = [0; 40];
         tail[0..8].copy_from_slice(&base.to_le_bytes());
-        tail[8..16].copy_from_slice(&(base.wrapping_add(u64::from(self.sequence_delta))).to_le_bytes());
+        tail[8..16].copy_from_slice(&self.sequence(base).to_le_bytes());
         tail[16..24].copy_from_slice(&self.hash.to_le_bytes());
         tail[24..28].copy_from_slice(&self.record_offset.to_le_bytes());
         tail[28..32].copy_from_slice(&self.value_len.to_le_bytes());
@@ -453,7 +458,7 @@ mod tests {
 
     #[test]
     fn slots_survive_the_round_trip() {
-        let slot = Slot { hash: 1 << 63, sequence_delta: 2, record_offset: 3 << 30, value_len: u32::MAX, crc: 5 };
+        let slot = Slot { hash: 1 << 63, sequence_delta: -2, record_offset: 3 << 30, value_len: u32::MAX, crc: 5 };
         let [a, b, c] = slot.words();
         assert_eq!(RawSlot([a, b, c, 9]).slot(), slot);
     }

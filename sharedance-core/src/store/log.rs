@@ -17,8 +17,8 @@ use super::segment::{Blank, Reservation, Segment};
 
 /// Append points for hot segments: each holds a segment open, so few; enough that what expires together lies together.
 const APPEND_POINTS: usize = 8;
-/// A segment takes no new writes once its sequences would span more than this; slots have 32 bits for them.
-const MAX_SEQUENCE_SPAN: u64 = 1 << 31;
+/// A segment takes no new writes once its sequences would span more than this; slots have 31 bits for them.
+const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
 /// Blanks that are kept ready while writers use them up.
 const READY_WHILE_WRITING: usize = 2;
 /// Blanks that are kept ready while nobody needs one.

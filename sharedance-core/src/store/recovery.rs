@@ -161,16 +161,32 @@ struct Scanned {
 }
 
 /// What the slots of one file say.
-#[derive(Default)]
 struct Slots {
+    base: u64,
     count: u32,
     records_end: usize,
     live: Vec<LiveSlot>,
     /// Slots to mark dead on disk.
     disowned: Vec<u32>,
-    next_delta: u64,
+    /// The highest sequence seen.
+    last_sequence: u64,
     dropped: u64,
     expired: u64,
+}
+
+impl Slots {
+    fn new(base: u64, count: u32, records_end: usize) -> Slots {
+        Slots {
+            base,
+            count,
+            records_end,
+            live: Vec::new(),
+            disowned: Vec::new(),
+            last_sequence: base,
+            dropped: 0,
+            expired: 0,
+        }
+    }
 }
 
 struct LiveSlot {
@@ -272,8 +288,7 @@ impl Scan {
         findings.report.dropped += slots.dropped;
         findings.report.expired += slots.expired;
         findings.file_bytes += len as u64;
-        findings.next_sequence =
-            findings.next_sequence.max(header.base.saturating_add(slots.next_delta).saturating_add(1));
+        findings.next_sequence = findings.next_sequence.max(slots.last_sequence.saturating_add(1));
         findings.next_segment_id = findings.next_segment_id.max(header.segment_id.saturating_add(1));
         let was_active = can_go_on && header.kind != Kind::Big;
         findings.segments.push(Scanned { segment, was_active, live_by_shard });
@@ -286,8 +301,7 @@ impl Scan {
         let start = len - reserved.slots as usize * SLOT_LEN;
         let mut array = vec![0; len - start];
         read_exactly(file, &mut array, start)?;
-        let mut slots =
-            Slots { count: reserved.slots, records_end: reserved.write_offset as usize, ..Slots::default() };
+        let mut slots = Slots::new(header.base, reserved.slots, reserved.write_offset as usize);
         for slot in 0..reserved.slots {
             let at = format::slot_offset(len, slot) - start;
             let raw = RawSlot::from_bytes(&array[at..at + SLOT_LEN]);
@@ -305,7 +319,7 @@ impl Scan {
         let mut bytes = vec![0; len];
         read_exactly(file, &mut bytes, 0)?;
         let hash_key = &self.log.description().hash_key;
-        let mut slots = Slots { count: claimed, records_end: RECORDS_OFFSET, ..Slots::default() };
+        let mut slots = Slots::new(header.base, claimed, RECORDS_OFFSET);
         let mut uncertain = Vec::new();
         let mut empty_run = 0;
         let end = if header.kind == Kind::Big { 1 } else { format::max_slots(len) };
@@ -347,7 +361,7 @@ impl Scan {
         }
         let word = Word::decode(raw.word());
         if let Some(word) = word {
-            slots.next_delta = slots.next_delta.max(u64::from(raw.slot().sequence_delta));
+            slots.last_sequence = slots.last_sequence.max(raw.slot().sequence(slots.base));
             if !word.is_live() {
                 return;
             }

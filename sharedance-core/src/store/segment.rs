@@ -264,7 +264,7 @@ impl Segment {
 
     /// The sequence of the write that made the record.
     pub(crate) fn sequence(&self, record: &Record) -> u64 {
-        self.header.base.wrapping_add(u64::from(record.slot.sequence_delta))
+        record.slot.sequence(self.header.base)
     }
 
     /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
@@ -379,7 +379,7 @@ impl Reservation {
         let word = Word { state: RecordState::Live, flags: 0, key_len: key_len as u16, deadline };
         let mut slot = Slot {
             hash,
-            sequence_delta: sequence.wrapping_sub(segment.header.base) as u32,
+            sequence_delta: sequence.wrapping_sub(segment.header.base) as i32,
             record_offset: self.offset as u32,
             value_len: (self.payload_len - key_len) as u32,
             crc: 0,
