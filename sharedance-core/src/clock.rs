@@ -69,6 +69,11 @@ impl Clock {
 }
 
 impl ManualClock {
+    /// The clock that this hand turns.
+    pub fn clock(&self) -> Clock {
+        Clock { source: Source::Manual(self.time.clone()) }
+    }
+
     /// Lets time pass: both clocks move on by `by`, of which whole milliseconds count.
     pub fn advance(&self, by: Duration) {
         let by_ms = by.as_millis() as u64;

@@ -35,9 +35,14 @@ impl TtlClass {
         }
     }
 
+    /// About the TTL of the class, in milliseconds: at most a quarter of an octave above it, up to 136 years for never.
+    pub(crate) fn ttl_ms(self) -> u64 {
+        let octaves = (f64::from(self.0) / 4.0).min(32.0);
+        (octaves.exp2() * 1_000.0) as u64
+    }
+
     fn slack_ms(self) -> u64 {
-        let ttl_ms = 1_000 << (u32::from(self.0) / 4).min(32);
-        (ttl_ms / SLACK_PART).min(MAX_SLACK_MS)
+        (self.ttl_ms() / SLACK_PART).min(MAX_SLACK_MS)
     }
 }
 

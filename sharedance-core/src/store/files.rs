@@ -16,9 +16,6 @@ const SEGMENT_SUFFIX: &str = ".shd";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const BAD_SUFFIX: &str = ".bad";
 
-/// Room that is left free on the file system, in bytes: a system with nothing left is ill in many ways.
-const SPACE_RESERVE: u64 = 1024 * 1024;
-
 /// The exclusive lock on a directory, held until dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
@@ -134,9 +131,15 @@ impl Directory {
     /// page before the file is mapped.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where there is no room. No file is left behind by an error.
-    pub(crate) fn create_file(&self, name: FileName, len: usize, payload: &[&[u8]]) -> Result<Mapping, StoreError> {
-        if self.available_space().is_some_and(|available| available < len as u64 + SPACE_RESERVE) {
+    /// [`StoreError::Full`] where less than `reserve` bytes of room would be left. No file is left behind by an error.
+    pub(crate) fn create_file(
+        &self,
+        name: FileName,
+        len: usize,
+        payload: &[&[u8]],
+        reserve: u64,
+    ) -> Result<Mapping, StoreError> {
+        if self.is_short_of(len as u64 + reserve) {
             return Err(StoreError::Full);
         }
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
@@ -145,23 +148,22 @@ impl Directory {
         made.map_err(|error| {
             // A failed allocation keeps what it got: give it back by unlinking, whatever the error was.
             let _ = fs::remove_file(&temporary);
-            self.classify(error, len)
+            self.classify(error, len as u64 + reserve)
         })
     }
 
     /// Whether an error is about room. The allocation's own errno is not to be trusted: `posix_fallocate` returns its
     /// error, and fs2 reports an errno that was never set.
-    fn classify(&self, error: io::Error, len: usize) -> StoreError {
+    fn classify(&self, error: io::Error, needed: u64) -> StoreError {
         let says_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        let is_full = || self.available_space().is_some_and(|available| available < len as u64 + SPACE_RESERVE);
-        if says_full || is_full() {
+        if says_full || self.is_short_of(needed) {
             return StoreError::Full;
         }
         StoreError::Io { action: "create a segment file", source: error }
     }
 
-    fn available_space(&self) -> Option<u64> {
-        fs2::available_space(&self.path).ok()
+    fn is_short_of(&self, needed: u64) -> bool {
+        fs2::available_space(&self.path).is_ok_and(|available| available < needed)
     }
 
     pub(crate) fn remove(&self, name: FileName) -> io::Result<()> {
@@ -243,7 +245,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[]).unwrap();
+        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[], 0).unwrap();
         assert_eq!(mapping.len(), 65_536);
         let metadata = fs::metadata(dir.path().join("seg-00000001.shd")).unwrap();
         assert_eq!(metadata.mode() & 0o777, 0o600);

@@ -216,6 +216,11 @@ impl Word {
     /// The word of a slot that was never committed.
     pub(crate) const EMPTY: u64 = 0;
 
+    /// Of a record with no marks.
+    pub(crate) fn live(key_len: usize, deadline: Deadline) -> Word {
+        Word { state: RecordState::Live, flags: 0, key_len: key_len as u16, deadline }
+    }
+
     pub(crate) fn encode(self) -> u64 {
         let state = match self.state {
             RecordState::Live => 1,
@@ -244,6 +249,12 @@ impl Word {
             key_len: (word >> 12) as u16 & 0xfff,
             deadline: Deadline(word >> (64 - Deadline::BITS)),
         })
+    }
+
+    /// Bytes of the record before the value: client flags, if there are any, and the key.
+    pub(crate) fn prefix_len(self) -> usize {
+        let client_flags_len = if self.flags & FLAG_CLIENT_FLAGS == 0 { 0 } else { CLIENT_FLAGS_LEN };
+        client_flags_len + usize::from(self.key_len)
     }
 
     pub(crate) fn is_live(self) -> bool {
@@ -329,9 +340,8 @@ impl Slot {
     /// Where the parts of the record stand, provided that they lie between the header and `records_end`.
     pub(crate) fn layout(&self, word: Word, records_end: usize) -> Option<RecordLayout> {
         let offset = self.record_offset as usize;
-        let prefix_len = if word.flags & FLAG_CLIENT_FLAGS == 0 { 0 } else { CLIENT_FLAGS_LEN };
-        let key_start = offset.checked_add(prefix_len)?;
-        let key_end = key_start.checked_add(usize::from(word.key_len))?;
+        let key_end = offset.checked_add(word.prefix_len())?;
+        let key_start = key_end - usize::from(word.key_len);
         let value_end = key_end.checked_add(self.value_len as usize)?;
         let in_bounds = offset >= RECORDS_OFFSET && value_end <= records_end;
         (in_bounds && word.key_len > 0).then_some(RecordLayout { offset, key_start, key_end, value_end })

@@ -152,6 +152,11 @@ impl Shard {
         Some((other, entry.location.slot))
     }
 
+    /// Whether `location` is named for a record of this hash.
+    pub(crate) fn names(&self, hash: u64, location: Location) -> bool {
+        self.table.find(hash, |entry| entry.location == location).is_some()
+    }
+
     /// Names `location` as the record of `key`, in place of the location `replaced` or anew.
     pub(crate) fn insert(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32, replaced: Option<Location>) {
         self.hold(segment);

@@ -23,6 +23,9 @@ const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
 const READY_WHILE_WRITING: usize = 2;
 /// Blanks that are kept ready while nobody needs one.
 const READY_AT_REST: usize = 1;
+/// Room that new writes leave on the file system, in bytes, besides that of a segment for compaction: a system with
+/// nothing left is ill in many ways.
+const SPACE_RESERVE: u64 = 1024 * 1024;
 /// The greatest number of blanks kept from recycling, however fast they are used up.
 const MAX_SPARE: usize = 64;
 
@@ -34,6 +37,8 @@ pub(crate) struct Log {
     sequence: AtomicU64,
     next_segment_id: AtomicU32,
     points: [AppendPoint; APPEND_POINTS],
+    /// Where compaction's survivors go.
+    cold: AppendPoint,
     table: RwLock<Table>,
     spare: Mutex<Spare>,
     spare_taken: Condvar,
@@ -86,6 +91,7 @@ impl Log {
             sequence: AtomicU64::new(1),
             next_segment_id: AtomicU32::new(0),
             points: Default::default(),
+            cold: AppendPoint::default(),
             table: RwLock::default(),
             spare: Mutex::default(),
             spare_taken: Condvar::new(),
@@ -126,12 +132,36 @@ impl Log {
         table.segments.iter().flatten().filter(|segment| wanted(segment)).cloned().collect()
     }
 
-    /// Takes room for a record in the open segment of its TTL class.
+    /// Takes room for a new record in the open segment of its TTL class.
     ///
     /// # Errors
     /// [`StoreError::Full`] where a new segment is needed and there is no room for one.
-    pub(crate) fn reserve(&self, class: TtlClass, payload_len: usize) -> Result<Reservation, StoreError> {
-        let point = self.point_for(class);
+    pub(crate) fn reserve(&self, class: TtlClass, payload_len: usize, now_ms: u64) -> Result<Reservation, StoreError> {
+        self.reserve_at(self.point_for(class), Kind::Hot, class, payload_len, now_ms)
+    }
+
+    /// Takes room for a record that is carried forward. One segment is open for those of all classes: they have shown
+    /// that they do not expire with what was written beside them.
+    ///
+    /// # Errors
+    /// As for [`Log::reserve`].
+    pub(crate) fn reserve_cold(
+        &self,
+        class: TtlClass,
+        payload_len: usize,
+        now_ms: u64,
+    ) -> Result<Reservation, StoreError> {
+        self.reserve_at(&self.cold, Kind::Cold, class, payload_len, now_ms)
+    }
+
+    fn reserve_at(
+        &self,
+        point: &AppendPoint,
+        kind: Kind,
+        class: TtlClass,
+        payload_len: usize,
+        now_ms: u64,
+    ) -> Result<Reservation, StoreError> {
         loop {
             {
                 let mut open = lock(&point.open);
@@ -143,13 +173,13 @@ impl Log {
                 }
                 if let Some(blank) = self.take_spare() {
                     if let Some(full) = open.take() {
-                        full.seal();
+                        full.seal(now_ms);
                     }
-                    *open = Some(self.activate(blank, Kind::Hot, class));
+                    *open = Some(self.activate(blank, kind, class));
                     continue;
                 }
             }
-            let blank = self.create_blank()?;
+            let blank = self.create_blank(kind)?;
             lock(&self.spare).blanks.push(blank);
         }
     }
@@ -179,14 +209,16 @@ impl Log {
         key: &[u8],
         value: &[u8],
         payload_crc: u32,
+        now_ms: u64,
     ) -> Result<Reservation, StoreError> {
         let payload_len = key.len() + value.len();
         let file_len = format::big_file_len(payload_len);
         let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
-        let mapping = self.directory.create_file(FileName::Big(id), file_len, &[key, value])?;
+        let mapping =
+            self.directory.create_file(FileName::Big(id), file_len, &[key, value], self.reserve_of(Kind::Big))?;
         self.file_bytes.fetch_add(file_len as u64, Ordering::Relaxed);
         let segment = self.activate(Blank::new(id, mapping), Kind::Big, class);
-        Ok(segment.reserve_written(payload_len, payload_crc))
+        Ok(segment.reserve_written(payload_len, payload_crc, now_ms))
     }
 
     fn activate(&self, blank: Blank, kind: Kind, class: TtlClass) -> Arc<Segment> {
@@ -221,10 +253,18 @@ impl Log {
         Some(blank)
     }
 
-    fn create_blank(&self) -> Result<Blank, StoreError> {
+    /// Room to leave on the file system: compaction may use up what new writes must leave, for it gives it back.
+    fn reserve_of(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Cold => 0,
+            Kind::Hot | Kind::Big => SPACE_RESERVE + self.description.segment_len as u64,
+        }
+    }
+
+    fn create_blank(&self, kind: Kind) -> Result<Blank, StoreError> {
         let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
         let len = self.description.segment_len;
-        let mapping = self.directory.create_file(FileName::Segment(id), len, &[])?;
+        let mapping = self.directory.create_file(FileName::Segment(id), len, &[], self.reserve_of(kind))?;
         self.file_bytes.fetch_add(len as u64, Ordering::Relaxed);
         Ok(Blank::new(id, mapping))
     }
@@ -236,7 +276,7 @@ impl Log {
         let (mut spare, _) = waited.unwrap_or_else(PoisonError::into_inner);
         while spare.blanks.len() < spare.ready_target() {
             drop(spare);
-            let created = self.create_blank();
+            let created = self.create_blank(Kind::Hot);
             spare = lock(&self.spare);
             match created {
                 Ok(blank) => spare.blanks.push(blank),
@@ -250,12 +290,12 @@ impl Log {
     }
 
     /// Closes the append points whose segments hold nothing but dead records, so that these can be taken out of use.
-    pub(crate) fn seal_idle(&self) {
-        for point in &self.points {
+    pub(crate) fn seal_idle(&self, now_ms: u64) {
+        for point in self.points.iter().chain([&self.cold]) {
             let mut open = lock(&point.open);
             if open.as_ref().is_some_and(|segment| segment.is_idle()) {
                 if let Some(idle) = open.take() {
-                    idle.seal();
+                    idle.seal(now_ms);
                 }
                 point.class.store(0, Ordering::Release);
             }
@@ -339,15 +379,18 @@ impl Log {
     }
 
     /// Goes on appending to a segment that recovery found half full, unless its class has a fuller one.
-    pub(crate) fn reopen(&self, segment: &Arc<Segment>) {
+    pub(crate) fn reopen(&self, segment: &Arc<Segment>, now_ms: u64) {
         let span = self.peek_sequence().saturating_sub(segment.header.base);
-        let point = self.point_for(TtlClass(segment.header.ttl_class));
+        let point = match segment.header.kind {
+            Kind::Cold => &self.cold,
+            _ => self.point_for(TtlClass(segment.header.ttl_class)),
+        };
         let mut open = lock(&point.open);
         let is_fuller = open.as_ref().is_none_or(|other| segment.room() < other.room());
         if span >= MAX_SEQUENCE_SPAN || !is_fuller {
-            segment.seal();
+            segment.seal(now_ms);
         } else if let Some(other) = open.replace(segment.clone()) {
-            other.seal();
+            other.seal(now_ms);
         }
     }
 

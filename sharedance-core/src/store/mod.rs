@@ -30,6 +30,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+mod compaction;
 mod error;
 mod expiry;
 mod files;
@@ -58,7 +59,7 @@ pub use upkeep::Progress;
 pub use value::Value;
 
 use expiry::TtlClass;
-use format::Deadline;
+use format::{Deadline, Word};
 use index::{Found, Index};
 use log::Log;
 use meta::Meta;
@@ -176,7 +177,7 @@ impl Store {
             inner.counters.identical_sets.add(1);
             return Ok(());
         }
-        let reservation = inner.write_record(lifetime.class, key, value)?;
+        let reservation = inner.write_record(lifetime.class, key, value, now_ms)?;
         inner.publish(hash, key, lifetime.deadline, reservation);
         Ok(())
     }
@@ -280,6 +281,7 @@ impl Store {
             expired: inner.counters.expired.count(),
             identical_sets: inner.counters.identical_sets.count(),
             damaged: inner.counters.damaged.count(),
+            compacted_bytes: inner.counters.compacted_bytes.count(),
             refused_full: inner.counters.refused_full.count(),
         }
     }
@@ -345,14 +347,14 @@ impl Inner {
     }
 
     /// Puts the record's bytes into a segment, where nobody sees them yet.
-    fn write_record(&self, class: TtlClass, key: &[u8], value: &[u8]) -> Result<Reservation, StoreError> {
+    fn write_record(&self, class: TtlClass, key: &[u8], value: &[u8], now_ms: u64) -> Result<Reservation, StoreError> {
         let payload_len = key.len() + value.len();
         if payload_len > self.log.max_shared_payload() {
             let payload_crc = crc32c::crc32c_append(crc32c::crc32c(key), value);
-            return self.with_room(|log| log.create_big(class, key, value, payload_crc));
+            return self.with_room(|log| log.create_big(class, key, value, payload_crc, now_ms));
         }
-        let mut reservation = self.with_room(|log| log.reserve(class, payload_len))?;
-        reservation.fill(key, value);
+        let mut reservation = self.with_room(|log| log.reserve(class, payload_len, now_ms))?;
+        reservation.fill(&[key, value]);
         Ok(reservation)
     }
 
@@ -374,7 +376,7 @@ impl Inner {
         let mut shard = self.index.write(hash);
         let old =
             shard.find(hash, key).map(|found| (found.segment.clone(), found.slot, found.record, found.location()));
-        reservation.commit(hash, self.log.next_sequence(), key.len(), deadline);
+        reservation.commit(hash, self.log.next_sequence(), Word::live(key.len(), deadline));
         shard.insert(hash, &segment, slot, old.as_ref().map(|(.., location)| *location));
         if let Some((old_segment, old_slot, old_record, _)) = old {
             old_segment.mark_dead(old_slot, &old_record);

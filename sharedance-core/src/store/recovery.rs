@@ -269,14 +269,14 @@ impl Scan {
         };
         let unverified = if self.same_boot { slots.count } else { 0 };
         let mapping = Mapping::of_file(file, len)?;
-        let segment = self
-            .log
-            .enter(|number| Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified));
+        let segment = self.log.enter(|number| {
+            Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified, self.now_ms)
+        });
         slots.disowned.iter().for_each(|slot| segment.disown(*slot));
         let can_go_on = self.same_boot && reserved.is_some() && state == Some(State::Active);
         if !can_go_on && header.kind != Kind::Big {
             segment.set_reserved(Reserved { write_offset: slots.records_end as u32, slots: slots.count });
-            segment.seal();
+            segment.seal(self.now_ms);
         }
         let mut live_by_shard = vec![Vec::new(); self.index.shards()];
         for live in &slots.live {
@@ -399,7 +399,7 @@ impl Scan {
         let next_sequence = findings.next_sequence.max(saved_sequence).saturating_add(jump);
         self.log.resume(next_sequence, findings.next_segment_id, findings.file_bytes);
         for scanned in findings.segments.iter().filter(|scanned| scanned.was_active) {
-            self.log.reopen(&scanned.segment);
+            self.log.reopen(&scanned.segment, self.now_ms);
         }
         let mut report = findings.report;
         report.pairs = self.index.len() as u64;

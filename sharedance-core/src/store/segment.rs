@@ -16,7 +16,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::files::DirectoryLock;
 use super::format::{
@@ -80,7 +80,8 @@ pub(crate) struct Segment {
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     in_flight: AtomicU32,
-    sealed: AtomicBool,
+    /// When it was sealed, in store milliseconds plus one; zero while it is not.
+    sealed_at: AtomicU64,
     /// No live record expires before this store millisecond.
     next_expiry_ms: AtomicU64,
     /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
@@ -107,14 +108,14 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
-            sealed: AtomicBool::new(false),
+            sealed_at: AtomicU64::new(0),
             next_expiry_ms: AtomicU64::new(u64::MAX),
             verified: None,
             _lock: lock,
         }
     }
 
-    /// A segment that an earlier process left. Its live records are told with [`Segment::adopt`]. The first
+    /// A segment that an earlier process left, taken over at `now_ms`. Its live records are told with [`Segment::adopt`]. The first
     /// `unverified` slots are checked one by one, when their records are first read.
     pub(crate) fn recovered(
         number: u32,
@@ -122,10 +123,13 @@ impl Segment {
         mapping: Mapping,
         lock: Arc<DirectoryLock>,
         unverified: u32,
+        now_ms: u64,
     ) -> Segment {
         let sealed = mapping.word(STATE_OFFSET).load(Ordering::Acquire) != State::Active.word();
         let mut segment = Segment::new(number, header, mapping, lock);
-        segment.sealed = AtomicBool::new(sealed || header.kind == Kind::Big);
+        if sealed || header.kind == Kind::Big {
+            segment.sealed_at = AtomicU64::new(now_ms + 1);
+        }
         if unverified > 0 {
             segment.verified = Some((0..unverified.div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
         }
@@ -147,14 +151,15 @@ impl Segment {
         self.live_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_sealed(&self) -> bool {
-        self.sealed.load(Ordering::Acquire)
+    /// When it was sealed, in store milliseconds; none while records may be appended.
+    pub(crate) fn sealed_at_ms(&self) -> Option<u64> {
+        self.sealed_at.load(Ordering::Acquire).checked_sub(1)
     }
 
     /// Whether no record is live and none can become so. The caller has seen it sealed under the append point's lock,
     /// or in a table from which only sealed segments are taken.
     pub(crate) fn is_spent(&self) -> bool {
-        self.is_sealed()
+        self.sealed_at_ms().is_some()
             && self.in_flight.load(Ordering::Acquire) == 0
             && self.live_records.load(Ordering::Acquire) == 0
     }
@@ -206,11 +211,11 @@ impl Segment {
     }
 
     /// The one reservation of a segment that holds a single big record, whose payload was written through the file.
-    pub(crate) fn reserve_written(self: &Arc<Self>, payload_len: usize, payload_crc: u32) -> Reservation {
+    pub(crate) fn reserve_written(self: &Arc<Self>, payload_len: usize, payload_crc: u32, now_ms: u64) -> Reservation {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         self.live_bytes.fetch_add(format::footprint(payload_len) as u64, Ordering::Relaxed);
         self.set_reserved(Reserved { write_offset: RECORDS_OFFSET as u32, slots: 1 });
-        self.sealed.store(true, Ordering::Release);
+        self.sealed_at.store(now_ms + 1, Ordering::Release);
         Reservation {
             segment: self.clone(),
             slot: 0,
@@ -222,9 +227,9 @@ impl Segment {
     }
 
     /// Ends appending. The caller holds the lock of the append point.
-    pub(crate) fn seal(&self) {
+    pub(crate) fn seal(&self, now_ms: u64) {
         self.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
-        self.sealed.store(true, Ordering::Release);
+        self.sealed_at.store(now_ms + 1, Ordering::Release);
     }
 
     fn slot_word(&self, slot: u32) -> &AtomicU64 {
@@ -257,7 +262,8 @@ impl Segment {
         unsafe { self.mapping.bytes(record.layout.value()) }
     }
 
-    fn payload(&self, record: &Record) -> &[u8] {
+    /// All of the record: client flags, key and value.
+    pub(crate) fn payload(&self, record: &Record) -> &[u8] {
         // SAFETY: as for `key`.
         unsafe { self.mapping.bytes(record.layout.payload()) }
     }
@@ -265,6 +271,11 @@ impl Segment {
     /// The sequence of the write that made the record.
     pub(crate) fn sequence(&self, record: &Record) -> u64 {
         record.slot.sequence(self.header.base)
+    }
+
+    /// Whether a record of this sequence can stand here.
+    pub(crate) fn can_express(&self, sequence: u64) -> bool {
+        i32::try_from(sequence.wrapping_sub(self.header.base) as i64).is_ok()
     }
 
     /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
@@ -360,28 +371,31 @@ impl Reservation {
         self.slot
     }
 
-    /// Writes the payload, which is `key` and `value` one after the other.
-    pub(crate) fn fill(&mut self, key: &[u8], value: &[u8]) {
-        assert_eq!(key.len() + value.len(), self.payload_len);
-        // SAFETY: the range belongs to this reservation alone (rule 1), and no slice is made of it before the commit
-        // (rules 2 and 3), which takes `self`.
-        unsafe {
-            self.segment.mapping.copy_in(self.offset, key);
-            self.segment.mapping.copy_in(self.offset + key.len(), value);
+    /// Writes the payload, given in parts that stand one after the other.
+    pub(crate) fn fill(&mut self, parts: &[&[u8]]) {
+        let mut written = 0;
+        let mut crc = 0;
+        for part in parts {
+            assert!(part.len() <= self.payload_len - written);
+            // SAFETY: the range belongs to this reservation alone (rule 1), and no slice is made of it before the
+            // commit (rules 2 and 3), which takes `self`. `part` is not in it, being readable.
+            unsafe { self.segment.mapping.copy_in(self.offset + written, part) };
+            crc = crc32c::crc32c_append(crc, part);
+            written += part.len();
         }
-        self.payload_crc = crc32c::crc32c_append(crc32c::crc32c(key), value);
+        assert_eq!(written, self.payload_len);
+        self.payload_crc = crc;
     }
 
     /// Publishes the record: the store of its word is the commit. The caller holds the key's shard for writing,
     /// so that sequence order is index order.
-    pub(crate) fn commit(mut self, hash: u64, sequence: u64, key_len: usize, deadline: Deadline) {
+    pub(crate) fn commit(mut self, hash: u64, sequence: u64, word: Word) {
         let segment = &self.segment;
-        let word = Word { state: RecordState::Live, flags: 0, key_len: key_len as u16, deadline };
         let mut slot = Slot {
             hash,
             sequence_delta: sequence.wrapping_sub(segment.header.base) as i32,
             record_offset: self.offset as u32,
-            value_len: (self.payload_len - key_len) as u32,
+            value_len: (self.payload_len - word.prefix_len()) as u32,
             crc: 0,
         };
         slot.crc = slot.seal(self.payload_crc, segment.header.base, word);
@@ -391,7 +405,7 @@ impl Reservation {
             segment.mapping.word(at + i * 8).store(part, Ordering::Relaxed);
         }
         segment.slot_word(self.slot).store(word.encode(), Ordering::Release);
-        segment.expect_expiry(deadline);
+        segment.expect_expiry(word.deadline);
         self.committed = true;
     }
 }

@@ -22,6 +22,8 @@ pub struct Stats {
     pub identical_sets: u64,
     /// Counter: records that turned out to be damaged when they were read, and were dropped.
     pub damaged: u64,
+    /// Counter: bytes of live records copied forward by compaction.
+    pub compacted_bytes: u64,
     /// Counter: writes refused because there was no room.
     pub refused_full: u64,
 }
@@ -32,6 +34,7 @@ pub(crate) struct Counters {
     pub(crate) expired: Counter,
     pub(crate) identical_sets: Counter,
     pub(crate) damaged: Counter,
+    pub(crate) compacted_bytes: Counter,
     pub(crate) refused_full: Counter,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use super::Inner;
+use super::compaction::{Compaction, Need};
 use super::error::StoreError;
 use super::expiry::{self, Sweep};
 use super::timeline::SAVE_INTERVAL_MS;
@@ -15,6 +16,8 @@ pub struct Progress {
     pub examined: usize,
     /// Pairs removed because they had expired.
     pub expired: usize,
+    /// Bytes of live records copied forward, out of segments that hold little else.
+    pub compacted_bytes: usize,
     /// Segments taken out of use.
     pub retired: usize,
     /// Whether there is more to do now.
@@ -25,6 +28,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     sweep: Sweep,
+    compaction: Compaction,
     next_save_ms: u64,
     next_reclaim_ms: u64,
 }
@@ -32,6 +36,8 @@ pub(crate) struct Upkeep {
 /// The least time between two attempts to make room, in milliseconds: writers that are refused must not spend the
 /// machine on trying.
 const RECLAIM_INTERVAL_MS: u64 = 100;
+/// How much compaction a writer does that found no room, in steps: about two segments' worth of copying.
+const RECLAIM_STEPS: usize = 16_384;
 
 /// One bounded piece of work: see [`Store::maintain`](super::Store::maintain).
 pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreError> {
@@ -42,19 +48,31 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     }
     let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
     inner.counters.expired.add(swept.expired);
-    let retired = retire_spent(inner)?;
+    let mut retired = retire_spent(inner, now_ms)?;
+    let left = budget.saturating_sub(swept.examined);
+    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Target, left)?;
+    if compacted.steps > 0 {
+        inner.counters.compacted_bytes.add(compacted.bytes);
+        retired += retire_spent(inner, now_ms)?;
+    }
     if now_ms >= upkeep.next_save_ms {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
         inner.save_clock()?;
         inner.log.note_demand()?;
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
-    Ok(Progress { examined: swept.examined, expired: swept.expired, retired, pending: !upkeep.sweep.is_done() })
+    Ok(Progress {
+        examined: swept.examined,
+        expired: swept.expired,
+        compacted_bytes: compacted.bytes,
+        retired,
+        pending: !upkeep.sweep.is_done() || compacted.pending,
+    })
 }
 
 /// Takes the segments out of use in which nothing is live.
-fn retire_spent(inner: &Inner) -> Result<usize, StoreError> {
-    inner.log.seal_idle();
+fn retire_spent(inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
+    inner.log.seal_idle(now_ms);
     inner.log.recycle_limbo()?;
     let spent = inner.log.segments_where(|segment| segment.is_spent());
     let retired = spent.len();
@@ -78,5 +96,10 @@ pub(crate) fn reclaim(inner: &Inner) -> Result<(), StoreError> {
     upkeep.sweep.plan(expired);
     let swept = upkeep.sweep.run(&inner.index, now_ms, usize::MAX);
     inner.counters.expired.add(swept.expired);
-    retire_spent(inner).map(drop)
+    if retire_spent(inner, now_ms)? > 0 {
+        return Ok(());
+    }
+    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
+    inner.counters.compacted_bytes.add(compacted.bytes);
+    retire_spent(inner, now_ms).map(drop)
 }

@@ -1,0 +1,267 @@
+//! Compaction: live records are copied forward, out of segments that hold little else, so that these can be retired.
+//!
+//! Nobody waits for it. A record is copied without any lock; under its shard's lock it is then seen whether the index
+//! still names the source, and only then is the copy committed, with the source's sequence and the deadline and marks
+//! that it has at that moment. A copy that comes too late is never committed, and nobody ever sees it.
+//!
+//! Survivors go to cold segments of their own: mixed with new writes they would be copied again and again.
+
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::expiry::TtlClass;
+use super::format::Kind;
+use super::index::{Index, Location};
+use super::log::Log;
+use super::segment::{Record, Segment};
+
+/// How much room segments may take, as a multiple of their live bytes. Nearer to one, disk writes double for a tenth
+/// of the room.
+const SPACE_TARGET: u64 = 2;
+/// Segments beyond that: those that are open, and the one being emptied.
+const SLACK_SEGMENTS: u64 = 3;
+/// A segment with a greater part of it live is left alone: copying it would gain next to nothing.
+const MAX_LIVE_RATIO: f64 = 0.9;
+/// A segment whose records all expire within this is left alone: waiting gains more.
+const SOON_MS: u64 = 60_000;
+/// Bytes copied that count as much as looking at one record.
+const BYTES_A_STEP: usize = 1024;
+
+/// Why segments are emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// They take more room than they should.
+    Target,
+    /// A writer found no room at all: any gain will do.
+    Full,
+}
+
+/// The segment that is being emptied: the work goes on where it stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Compaction {
+    victim: Option<Arc<Segment>>,
+    next_slot: u32,
+}
+
+/// What one piece of the work did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Compacted {
+    /// Records looked at, and bytes copied, as budgets count them.
+    pub(crate) steps: usize,
+    pub(crate) bytes: usize,
+    /// Whether the budget ended before the work did.
+    pub(crate) pending: bool,
+}
+
+impl Compaction {
+    /// Empties segments while there is need, within about `budget` steps.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where a file for the survivors cannot be made for another reason than want of room. What was
+    /// not copied stays where it is.
+    pub(crate) fn run(
+        &mut self,
+        log: &Log,
+        index: &Index,
+        now_ms: u64,
+        need: Need,
+        budget: usize,
+    ) -> Result<Compacted, StoreError> {
+        let mut done = Compacted { pending: true, ..Compacted::default() };
+        while done.steps < budget {
+            if self.victim.is_none() {
+                self.victim = choose(log, now_ms, need);
+                self.next_slot = 0;
+            }
+            let Some(victim) = self.victim.clone() else {
+                done.pending = false;
+                break;
+            };
+            let slots = victim.reserved().slots;
+            while self.next_slot < slots && done.steps < budget {
+                let copied = match carry_forward(log, index, &victim, self.next_slot, now_ms) {
+                    // Not even for the survivors: records have to die first.
+                    Err(StoreError::Full) => return Ok(Compacted { pending: false, ..done }),
+                    copied => copied?,
+                };
+                done.steps += 1 + copied / BYTES_A_STEP;
+                done.bytes += copied;
+                self.next_slot += 1;
+            }
+            if self.next_slot == slots {
+                self.victim = None;
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// The segment whose emptying gains most for what it costs; none where no room is needed, or none is to be gained.
+///
+/// Cost and benefit as log-structured file systems weigh them (Rosenblum and Ousterhout, 1992): (1 − u) / (1 + u) × age,
+/// where u is the live ratio. What is older is likelier to stay as it is; beyond its TTL, age says nothing more.
+fn choose(log: &Log, now_ms: u64, need: Need) -> Option<Arc<Segment>> {
+    let segments = log.segments_where(|segment| segment.header.kind != Kind::Big);
+    let used: u64 = segments.iter().map(|segment| segment.file_len() as u64).sum();
+    let live: u64 = segments.iter().map(|segment| segment.live_bytes()).sum();
+    let slack = SLACK_SEGMENTS * log.description().segment_len as u64;
+    if need == Need::Target && used <= SPACE_TARGET * live + slack {
+        return None;
+    }
+    let scored = segments.into_iter().filter_map(|segment| gain(&segment, now_ms).map(|gain| (gain, segment)));
+    scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, segment)| segment)
+}
+
+fn gain(segment: &Segment, now_ms: u64) -> Option<f64> {
+    let sealed_at_ms = segment.sealed_at_ms()?;
+    let live_ratio = segment.live_bytes() as f64 / segment.file_len() as f64;
+    let ttl_ms = TtlClass(segment.header.ttl_class).ttl_ms();
+    let expired_by_ms = sealed_at_ms.saturating_add(ttl_ms);
+    let expires_soon = (now_ms..now_ms.saturating_add(SOON_MS)).contains(&expired_by_ms);
+    if live_ratio > MAX_LIVE_RATIO || expires_soon {
+        return None;
+    }
+    // At the least a millisecond: a segment sealed just now may be the only one that there is.
+    let age_ms = now_ms.saturating_sub(sealed_at_ms).clamp(1, ttl_ms);
+    Some((1.0 - live_ratio) / (1.0 + live_ratio) * age_ms as f64)
+}
+
+/// Copies the record in `slot`, if it is live, and makes the copy the key's; answers how many bytes were copied.
+fn carry_forward(log: &Log, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> Result<usize, StoreError> {
+    let Some(record) = victim.record(slot) else {
+        return Ok(0);
+    };
+    let hash = record.slot.hash;
+    if record.word.deadline.has_passed(now_ms) || !victim.verify(slot, &record) {
+        drop_record(index, hash, victim, slot, now_ms);
+        return Ok(0);
+    }
+    let payload = victim.payload(&record);
+    let mut reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), payload.len(), now_ms)?;
+    reservation.fill(&[payload]);
+    let mut shard = index.write(hash);
+    let source = Location { segment: victim.number, slot };
+    let Some(current) = victim.record(slot).filter(|_| shard.names(hash, source)) else {
+        return Ok(payload.len());
+    };
+    let (segment, copy) = (reservation.segment().clone(), reservation.slot());
+    let sequence = match victim.sequence(&record) {
+        sequence if segment.can_express(sequence) => sequence,
+        // Two thousand million writes older than the segment: its version changes.
+        _ => log.next_sequence(),
+    };
+    reservation.commit(hash, sequence, current.word);
+    shard.insert(hash, &segment, copy, Some(source));
+    victim.mark_dead(slot, &current);
+    Ok(payload.len())
+}
+
+/// Removes a record that is not worth copying: damaged, or expired unless it was touched just now.
+fn drop_record(index: &Index, hash: u64, victim: &Arc<Segment>, slot: u32, now_ms: u64) {
+    let mut shard = index.write(hash);
+    let still_dropped = |record: &Record| record.word.deadline.has_passed(now_ms) || !victim.verify(slot, record);
+    if let Some(record) = victim.record(slot).filter(still_dropped)
+        && shard.remove(hash, Location { segment: victim.number, slot })
+    {
+        victim.mark_dead(slot, &record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::{Options, Store, Ttl};
+
+    const SEGMENT_LEN: usize = 65_536;
+
+    fn open(dir: &tempfile::TempDir) -> (Store, ManualClock) {
+        let (clock, hand) = Clock::manual();
+        (Options::new().segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap(), hand)
+    }
+
+    fn key(i: u32) -> [u8; 4] {
+        i.to_be_bytes()
+    }
+
+    fn settle(store: &Store, hand: &ManualClock) {
+        for _ in 0..3 {
+            while store.maintain(16).unwrap().pending {}
+            hand.advance(Duration::from_secs(1));
+        }
+    }
+
+    /// Writes `round`'s pairs: 60 that later rounds overwrite, each followed by one that stays.
+    fn write_round(store: &Store, round: u32) {
+        for i in 0..60 {
+            store.set(&key(i), &[round as u8; 900]).unwrap();
+            if i % 6 == 0 {
+                store.set(&key(1_000 + round * 100 + i), &[round as u8; 900]).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn steady_overwriting_keeps_to_the_space_target() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        for round in 0..60 {
+            write_round(&store, round);
+            store.maintain(200).unwrap();
+            hand.advance(Duration::from_millis(100));
+        }
+        settle(&store, &hand);
+        let stats = store.stats();
+        assert!(stats.compacted_bytes > 0);
+        let allowed = 2 * stats.live_bytes + 5 * SEGMENT_LEN as u64;
+        assert!(stats.file_bytes <= allowed, "{stats:?}");
+        for i in 0..60 {
+            assert_eq!(store.get(&key(i)).unwrap(), [59; 900], "{i}");
+        }
+        for (round, i) in (0..60).flat_map(|round| (0..60).step_by(6).map(move |i| (round, i))) {
+            assert_eq!(store.get(&key(1_000 + round * 100 + i)).unwrap(), [round as u8; 900], "{round} {i}");
+        }
+    }
+
+    #[test]
+    fn what_is_carried_forward_keeps_its_deadline_and_survives_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        for i in 0..1_000u32 {
+            store.set_with_ttl(&key(i), &[1; 600], Ttl::After(Duration::from_secs(400))).unwrap();
+        }
+        let kept = || (0..1_000).step_by(20);
+        for i in kept() {
+            assert!(store.touch(&key(i), Ttl::After(Duration::from_secs(1_000))).unwrap());
+        }
+        for i in (0..1_000).filter(|i| i % 20 != 0) {
+            store.delete(&key(i)).unwrap();
+        }
+        settle(&store, &hand);
+        assert!(store.stats().compacted_bytes >= 20 * 600, "{:?}", store.stats());
+        drop(store);
+
+        let store = Options::new().segment_len(SEGMENT_LEN).clock(hand.clock()).open(dir.path()).unwrap();
+        assert_eq!((store.recovery().pairs, store.recovery().dropped), (50, 0));
+        hand.advance(Duration::from_secs(900));
+        assert!(kept().all(|i| store.get(&key(i)).unwrap() == [1; 600]));
+        hand.advance(Duration::from_secs(200));
+        assert!(!kept().any(|i| store.contains(&key(i))));
+    }
+
+    #[test]
+    fn a_held_value_outlives_the_compaction_of_its_segment() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        store.set(b"held", &[42; 100]).unwrap();
+        let held = store.get(b"held").unwrap();
+        for round in 0..60 {
+            write_round(&store, round);
+            settle(&store, &hand);
+        }
+        assert!(store.stats().compacted_bytes > 0);
+        assert_eq!(held, [42; 100]);
+        assert_eq!(store.get(b"held").unwrap(), [42; 100]);
+    }
+}
