@@ -1,0 +1,115 @@
+//! Where a server is, as people write it: `host`, `host:port`, `[::1]:port`, `unix:/path`.
+//!
+//! Reading an address asks nobody: names are resolved when a connection is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::Error;
+
+/// The port of a server that is named without one.
+const DEFAULT_PORT: u16 = 1042;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp { host: String, port: u16 },
+    Unix { path: PathBuf },
+}
+
+impl Address {
+    pub(crate) fn parse(text: &str) -> Result<Address, Error> {
+        let refused = |reason| Error::Address { address: text.to_owned(), reason };
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" => Err(refused("no path follows `unix:`")),
+                _ if cfg!(unix) => Ok(Address::Unix { path: path.into() }),
+                _ => Err(refused("this system has no unix sockets")),
+            };
+        }
+
+        let (host, port) = split_port(text).map_err(refused)?;
+        let port = match port {
+            None => DEFAULT_PORT,
+            Some(digits) => match digits.parse() {
+                Ok(port) if port > 0 => port,
+                _ => return Err(refused("the port is no number from 1 to 65535")),
+            },
+        };
+        match host {
+            "" => Err(refused("the host is missing")),
+            _ if host.contains(['/', ' ']) => Err(refused("only a host, or `unix:` and a path")),
+            _ => Ok(Address::Tcp { host: host.to_owned(), port }),
+        }
+    }
+}
+
+/// The host, without brackets, and what stands behind the colon of the port.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
+    if let Some(inner) = text.strip_prefix('[') {
+        return match inner.split_once(']') {
+            Some((host, "")) => Ok((host, None)),
+            Some((host, port)) if port.starts_with(':') => Ok((host, Some(&port[1..]))),
+            _ => Err("the brackets are not closed, or not followed by `:port`"),
+        };
+    }
+    match text.split_once(':') {
+        None => Ok((text, None)),
+        // An IPv6 address without brackets: what looks like a port is a part of it.
+        Some((_, rest)) if rest.contains(':') => Ok((text, None)),
+        Some((host, port)) => Ok((host, Some(port))),
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Unix { path } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_write_an_address() {
+        for (text, shown) in [
+            ("localhost", "localhost:1042"),
+            ("localhost:7", "localhost:7"),
+            ("192.0.2.1:1042", "192.0.2.1:1042"),
+            ("::1", "[::1]:1042"),
+            ("[::1]", "[::1]:1042"),
+            ("[::1]:7", "[::1]:7"),
+            ("unix:/run/s.sock", "unix:/run/s.sock"),
+            ("unix:///run/s.sock", "unix:/run/s.sock"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_the_reason() {
+        for text in [
+            "",
+            ":1042",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:http",
+            "[::1",
+            "[::1]7",
+            "unix:",
+            "unix://",
+            "tcp://host",
+            "a host",
+        ] {
+            let error = Address::parse(text).unwrap_err();
+            assert!(matches!(error, Error::Address { .. }), "{text:?}");
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod client;
+mod connection;
+mod error;
+
+pub use client::{Builder, Client};
+pub use error::{Attempt, Attempts, Error, Phase};
+pub use sharedance_core::protocol::KeyError;
