@@ -101,7 +101,7 @@ impl Compaction {
 /// Cost and benefit as log-structured file systems weigh them (Rosenblum and Ousterhout, 1992): (1 − u) / (1 + u) × age,
 /// where u is the live ratio. What is older is likelier to stay as it is; beyond its TTL, age says nothing more.
 fn choose(log: &Log, now_ms: u64, need: Need) -> Option<Arc<Segment>> {
-    let segments = log.segments_where(|segment| segment.header.kind != Kind::Big);
+    let segments = log.segments_where(|segment| segment.header.kind != Kind::Big && !segment.is_spent());
     let used: u64 = segments.iter().map(|segment| segment.file_len() as u64).sum();
     let live: u64 = segments.iter().map(|segment| segment.live_bytes()).sum();
     let slack = SLACK_SEGMENTS * log.description().segment_len as u64;

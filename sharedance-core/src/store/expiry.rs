@@ -140,7 +140,11 @@ fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Options, Ttl};
 
     #[test]
     fn classes_are_quarter_octaves_rounded_up() {
@@ -151,6 +155,20 @@ mod tests {
         assert_eq!(TtlClass::of_ms(Some(1_800_000)), TtlClass(44));
         assert_eq!(TtlClass::of_ms(None), TtlClass::NEVER);
         assert!(TtlClass::of_ms(Some(u64::MAX)).0 < TtlClass::NEVER.0);
+    }
+
+    #[test]
+    fn what_was_touched_since_it_was_looked_at_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
+        store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_millis(100))).unwrap();
+        let segment = &store.inner.log.segments()[0];
+        segment.forget_expiry();
+        assert!(!remove_if_expired(&store.inner.index, segment, 0, 99));
+        assert_eq!((store.len(), segment.next_expiry_ms()), (1, 100), "the walk finds it again");
+        assert!(remove_if_expired(&store.inner.index, segment, 0, 100));
+        assert!(!remove_if_expired(&store.inner.index, segment, 0, 100));
+        assert_eq!((store.len(), segment.live_bytes()), (0, 0));
     }
 
     #[test]

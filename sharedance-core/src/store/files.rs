@@ -19,7 +19,15 @@ const BAD_SUFFIX: &str = ".bad";
 /// The exclusive lock on a directory, held until dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+/// Unlocked by name, not by closing alone: a child process that was just forked has the file open until it runs its
+/// program.
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        let _ = fs2::FileExt::unlock(&self.file);
+    }
 }
 
 /// A locked directory.
@@ -96,7 +104,9 @@ impl Directory {
             }
             Err(error) => return Err(failed("lock")(error)),
         }
-        Ok(Directory { path: path.to_owned(), lock: Arc::new(DirectoryLock { _file: file }) })
+        // Files are made later on, when the working directory may be another.
+        let absolute = std::path::absolute(path).map_err(failed("find"))?;
+        Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }) })
     }
 
     /// Lists the directory, and removes files that were never finished.
@@ -166,6 +176,12 @@ impl Directory {
         fs2::available_space(&self.path).is_ok_and(|available| available < needed)
     }
 
+    /// Whether anything has this name, or would lose it to a file that is set aside.
+    pub(crate) fn is_taken(&self, name: FileName) -> bool {
+        let exists = |name: String| fs::symlink_metadata(self.path.join(name)).is_ok();
+        exists(name.to_string()) || exists(format!("{name}{BAD_SUFFIX}"))
+    }
+
     pub(crate) fn remove(&self, name: FileName) -> io::Result<()> {
         fs::remove_file(self.path.join(name.to_string()))
     }
@@ -176,8 +192,19 @@ impl Directory {
         fs::rename(self.path.join(&name), self.path.join(format!("{name}{BAD_SUFFIX}")))
     }
 
-    /// Waits until the names in the directory are on the disk.
+    /// Waits until the files of the store, and the names in the directory, are on the disk: files out of use as well,
+    /// for on the disk they may still hold what was live in them.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if FileName::parse(&entry.file_name().to_string_lossy()).is_none() || !entry.file_type()?.is_file() {
+                continue;
+            }
+            match File::open(entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                file => file?.sync_data()?,
+            }
+        }
         File::open(&self.path)?.sync_all()
     }
 }
@@ -224,6 +251,36 @@ mod tests {
         assert!(error.to_string().contains(&dir.path().display().to_string()));
         drop(first);
         Directory::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        fs::create_dir(dir.path().join("seg-00000001.shd")).unwrap();
+        let error = directory.create_file(FileName::Segment(1), 65_536, &[], 0).unwrap_err();
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        let error = directory.create_file(FileName::Segment(2), 65_536, &[], u64::MAX / 2).unwrap_err();
+        assert!(matches!(error, StoreError::Full), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock and the directory");
+    }
+
+    #[test]
+    fn a_relative_path_is_taken_from_where_the_store_was_opened() {
+        let dir = tempfile::tempdir_in(".").unwrap();
+        let name = dir.path().file_name().unwrap();
+        assert_eq!(Directory::open(Path::new(name)).unwrap().path, std::env::current_dir().unwrap().join(name));
+    }
+
+    #[test]
+    fn a_lock_is_gone_with_its_store_whoever_else_has_the_file_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Directory::open(dir.path()).unwrap();
+        // As a child process has, until it runs its own program.
+        let inherited = first.lock.file.try_clone().unwrap();
+        drop(first);
+        Directory::open(dir.path()).unwrap();
+        drop(inherited);
     }
 
     #[test]

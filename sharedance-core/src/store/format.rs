@@ -33,6 +33,8 @@ pub(crate) const RECORD_ALIGN: usize = 16;
 pub(crate) const CLIENT_FLAGS_LEN: usize = 4;
 
 pub(crate) const FORMAT_VERSION: u32 = 1;
+/// No store lives long enough to count this far: what says so is not believed.
+pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"SHDSEGM\x01";
 
 const _: () = assert!(RESERVATION_OFFSET + 8 <= RECORDS_OFFSET);
@@ -345,6 +347,11 @@ impl Slot {
         let value_end = key_end.checked_add(self.value_len as usize)?;
         let in_bounds = offset >= RECORDS_OFFSET && value_end <= records_end;
         (in_bounds && word.key_len > 0).then_some(RecordLayout { offset, key_start, key_end, value_end })
+    }
+
+    /// The sequence as [`Slot::sequence`] tells it, where there is such a one.
+    pub(crate) fn checked_sequence(&self, base: u64) -> Option<u64> {
+        base.checked_add_signed(i64::from(self.sequence_delta))
     }
 
     /// The sequence of the write that made the record, in a segment of this base.

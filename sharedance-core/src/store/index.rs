@@ -217,3 +217,79 @@ impl Shard {
         self.segments.shrink_to(self.segments.len() * 2);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::files::Directory;
+    use crate::store::format::{Deadline, Header, Kind, Word};
+    use crate::store::mapping::Mapping;
+    use crate::store::segment::Blank;
+
+    const LEN: usize = 65_536;
+
+    fn segment(number: u32) -> Arc<Segment> {
+        let lock = Directory::open(tempfile::tempdir().unwrap().path()).unwrap().lock;
+        let header =
+            Header { store_id: 1, base: 1, segment_id: 0, kind: Kind::Hot, ttl_class: 0, file_len: LEN as u64 };
+        Arc::new(Blank::new(0, Mapping::of_heap(LEN)).activate(number, header, lock))
+    }
+
+    fn write(segment: &Arc<Segment>, hash: u64, key: &[u8]) -> u32 {
+        let mut reservation = segment.reserve(key.len()).unwrap();
+        let slot = reservation.slot();
+        reservation.fill(&[key]);
+        reservation.commit(hash, 2, Word::live(key.len(), Deadline::NEVER));
+        slot
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        const HASH: u64 = 0x1234_5678_9abc_def0;
+        let (index, segment) = (Index::new(), segment(3));
+        let keys = [&b"one"[..], b"two", b"three"];
+        let slots = keys.map(|key| write(&segment, HASH, key));
+        let mut shard = index.write(HASH);
+        slots.iter().for_each(|slot| shard.insert(HASH, &segment, *slot, None));
+        let found = |shard: &Shard| keys.map(|key| shard.find(HASH, key).map(|found| found.slot));
+        assert_eq!(found(&shard), slots.map(Some));
+        assert!(shard.find(HASH, b"four").is_none());
+        assert!(shard.remove(HASH, Location { segment: 3, slot: slots[1] }));
+        assert!(!shard.remove(HASH, Location { segment: 3, slot: slots[1] }));
+        assert_eq!(found(&shard), [Some(slots[0]), None, Some(slots[2])]);
+        // A new record takes the place of its own key's.
+        let newer = write(&segment, HASH, b"three");
+        shard.insert(HASH, &segment, newer, Some(Location { segment: 3, slot: slots[2] }));
+        assert_eq!(found(&shard), [Some(slots[0]), None, Some(newer)]);
+    }
+
+    #[test]
+    fn a_segment_that_is_forgotten_is_held_by_no_shard() {
+        let (index, segment) = (Index::new(), segment(5));
+        for i in 0..200u64 {
+            let hash = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let slot = write(&segment, hash, &i.to_be_bytes());
+            index.write(hash).insert(hash, &segment, slot, None);
+        }
+        assert_eq!(index.len(), 200);
+        assert!(Arc::strong_count(&segment) > 1);
+        let taken: usize = (0..index.shards()).map(|shard| index.write_shard(shard).take_all().len()).sum();
+        assert_eq!((taken, index.len()), (200, 0));
+        index.forget_segment(5);
+        assert_eq!(Arc::strong_count(&segment), 1);
+    }
+
+    #[test]
+    fn memory_comes_back_after_a_crowd() {
+        let (index, segment) = (Index::new(), segment(0));
+        let slot = write(&segment, 0, b"key");
+        let entries = 64 * 100;
+        let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..entries).for_each(|i| index.write(hash(i)).insert(hash(i), &segment, slot, None));
+        let full = index.memory();
+        assert!(full as u64 <= 40 * entries, "{full} bytes for {entries} entries");
+        (0..entries).for_each(|i| assert!(index.write(hash(i)).remove(hash(i), Location { segment: 0, slot })));
+        (0..index.shards()).for_each(|shard| index.write_shard(shard).shrink());
+        assert!(index.memory() < full / 4, "{} of {full}", index.memory());
+    }
+}

@@ -213,7 +213,7 @@ impl Log {
     ) -> Result<Reservation, StoreError> {
         let payload_len = key.len() + value.len();
         let file_len = format::big_file_len(payload_len);
-        let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
+        let id = self.fresh_id(FileName::Big);
         let mapping =
             self.directory.create_file(FileName::Big(id), file_len, &[key, value], self.reserve_of(Kind::Big))?;
         self.file_bytes.fetch_add(file_len as u64, Ordering::Relaxed);
@@ -261,8 +261,18 @@ impl Log {
         }
     }
 
+    /// An id that no file has, whatever else stands in the directory: a file that is made takes the place of another.
+    fn fresh_id(&self, name: fn(u32) -> FileName) -> u32 {
+        loop {
+            let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
+            if !self.directory.is_taken(name(id)) {
+                return id;
+            }
+        }
+    }
+
     fn create_blank(&self, kind: Kind) -> Result<Blank, StoreError> {
-        let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
+        let id = self.fresh_id(FileName::Segment);
         let len = self.description.segment_len;
         let mapping = self.directory.create_file(FileName::Segment(id), len, &[], self.reserve_of(kind))?;
         self.file_bytes.fetch_add(len as u64, Ordering::Relaxed);
@@ -321,7 +331,11 @@ impl Log {
     /// Tries again to recycle the segments that readers held.
     pub(crate) fn recycle_limbo(&self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut *lock(&self.limbo));
-        waiting.into_iter().try_for_each(|segment| self.recycle(segment))
+        let mut result = Ok(());
+        for segment in waiting {
+            result = result.and(self.recycle(segment));
+        }
+        result
     }
 
     fn recycle(&self, segment: Arc<Segment>) -> Result<(), StoreError> {
@@ -400,5 +414,61 @@ impl Log {
             segment.sync()?;
         }
         self.directory.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::clock::Clock;
+    use crate::store::{Options, Store, Ttl};
+
+    fn open(dir: &tempfile::TempDir) -> Store {
+        Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn records_of_one_class_lie_together_and_those_of_too_many_classes_share() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        for octave in 0..20u32 {
+            for i in 0..3u32 {
+                let ttl = Ttl::After(Duration::from_secs(1 << octave));
+                store.set_with_ttl(&(octave * 3 + i).to_be_bytes(), b"value", ttl).unwrap();
+            }
+        }
+        assert_eq!(store.stats().segments, super::APPEND_POINTS as u64);
+        assert_eq!(store.len(), 60);
+    }
+
+    #[test]
+    fn a_segment_that_a_reader_holds_is_recycled_when_it_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        store.set(b"key", b"value").unwrap();
+        let held = store.get(b"key").unwrap();
+        store.delete(b"key").unwrap();
+        let spare = |store: &Store| super::lock(&store.inner.log.spare).blanks.len();
+        assert_eq!((store.maintain(10).unwrap().retired, spare(&store)), (1, 0));
+        for i in 0..500u32 {
+            store.set(&i.to_be_bytes(), &[7; 500]).unwrap();
+        }
+        assert_eq!(held, b"value");
+        drop(held);
+        let before = spare(&store);
+        store.maintain(10).unwrap();
+        assert_eq!((spare(&store), super::lock(&store.inner.log.limbo).len()), (before + 1, 0));
+    }
+
+    #[test]
+    fn blanks_stand_ready_before_they_are_needed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        store.prepare(Duration::ZERO).unwrap();
+        assert_eq!(store.stats().file_bytes, 65_536);
+        store.set(b"key", b"value").unwrap();
+        store.prepare(Duration::from_secs(60)).unwrap();
+        assert_eq!(store.stats().file_bytes, 3 * 65_536, "one in use, two for the next");
     }
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use super::error::OpenError;
 use super::files::META_NAME;
-use super::format::{FORMAT_VERSION, read_u32, read_u64};
+use super::format::{FORMAT_VERSION, MAX_SEQUENCE, read_u32, read_u64};
 
 const MAGIC: [u8; 8] = *b"SHDSTORE";
 const META_LEN: usize = 4096;
@@ -247,7 +247,9 @@ fn encode_clock(clock: &SavedClock) -> [u8; CLOCK_LEN] {
 fn decode_clock(bytes: &[u8]) -> Option<SavedClock> {
     let mut boot_id = [0; 16];
     boot_id.copy_from_slice(&bytes[40..56]);
-    (crc32c::crc32c(&bytes[..72]) == read_u32(bytes, 72)).then(|| SavedClock {
+    let is_plausible = |at| read_u64(bytes, at) < MAX_SEQUENCE;
+    let is_whole = crc32c::crc32c(&bytes[..72]) == read_u32(bytes, 72);
+    (is_whole && [0, 8, 32].into_iter().all(is_plausible)).then(|| SavedClock {
         sequence: read_u64(bytes, 0),
         store_ms: read_u64(bytes, 8),
         boot_ms: read_u64(bytes, 16),
@@ -257,4 +259,86 @@ fn decode_clock(bytes: &[u8]) -> Option<SavedClock> {
         device: read_u64(bytes, 56),
         inode: read_u64(bytes, 64),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: BootId = BootId([1; 16]);
+    const TIMES: Times = Times { store_ms: 5_000, boot_ms: 600, wall_ms: 7_000 };
+
+    fn open(directory: &Path, boot: Option<BootId>) -> Result<Meta, OpenError> {
+        Meta::open(directory, boot, || Description { segment_len: 1 << 16, store_id: 9, hash_key: [3; 16] })
+    }
+
+    fn change(directory: &Path, at: usize, bytes: &[u8]) {
+        let file = OpenOptions::new().write(true).open(directory.join(META_NAME)).unwrap();
+        file.write_all_at(bytes, at as u64).unwrap();
+    }
+
+    #[test]
+    fn what_was_saved_last_is_there_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut meta = open(dir.path(), Some(BOOT)).unwrap();
+        assert!(meta.saved.is_none() && !meta.is_same_boot());
+        for i in 1..6 {
+            meta.save(Times { store_ms: i, ..TIMES }, 40 + i).unwrap();
+            let again = open(dir.path(), Some(BOOT)).unwrap();
+            assert!(again.description == meta.description && again.is_same_boot());
+            let saved = again.saved.unwrap();
+            assert_eq!((saved.store_ms, saved.boot_ms, saved.wall_ms), (i, 600, 7_000));
+            assert_eq!(saved.next_record_sequence, 40 + i);
+        }
+    }
+
+    #[test]
+    fn a_clock_slot_that_tore_leaves_the_one_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut meta = open(dir.path(), Some(BOOT)).unwrap();
+        for store_ms in [100, 200] {
+            meta.save(Times { store_ms, ..TIMES }, 1).unwrap();
+        }
+        change(dir.path(), CLOCK_OFFSETS[meta.saved.unwrap().sequence as usize % 2] + 9, &[0xff]);
+        let mut torn = open(dir.path(), Some(BOOT)).unwrap();
+        assert_eq!(torn.saved.unwrap().store_ms, 100);
+        // The next one goes over the torn one.
+        torn.save(Times { store_ms: 300, ..TIMES }, 1).unwrap();
+        change(dir.path(), CLOCK_OFFSETS[torn.saved.unwrap().sequence as usize % 2] + 9, &[0xff]);
+        assert_eq!(open(dir.path(), Some(BOOT)).unwrap().saved.unwrap().store_ms, 100);
+    }
+
+    #[test]
+    fn another_boot_no_boot_and_another_file_are_not_the_same_boot() {
+        let dir = tempfile::tempdir().unwrap();
+        for (wrote, reads, same) in [
+            (Some(BOOT), Some(BOOT), true),
+            (Some(BOOT), Some(BootId([2; 16])), false),
+            (Some(BOOT), None, false),
+            (None, None, false),
+            (None, Some(BOOT), false),
+        ] {
+            open(dir.path(), wrote).unwrap().save(TIMES, 1).unwrap();
+            assert_eq!(open(dir.path(), reads).unwrap().is_same_boot(), same, "{wrote:?} {reads:?}");
+        }
+        open(dir.path(), Some(BOOT)).unwrap().save(TIMES, 1).unwrap();
+        let copy = dir.path().join("copy");
+        fs::copy(dir.path().join(META_NAME), &copy).unwrap();
+        fs::rename(copy, dir.path().join(META_NAME)).unwrap();
+        assert!(!open(dir.path(), Some(BOOT)).unwrap().is_same_boot());
+    }
+
+    #[test]
+    fn numbers_that_nobody_counts_to_are_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path(), Some(BOOT)).unwrap().save(TIMES, u64::MAX).unwrap();
+        assert!(open(dir.path(), Some(BOOT)).unwrap().saved.is_none());
+    }
+
+    #[test]
+    fn the_hash_key_is_not_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let printed = format!("{:?}", open(dir.path(), None).unwrap());
+        assert!(!printed.contains("3, 3") && !printed.contains("hash_key"), "{printed}");
+    }
 }

@@ -228,8 +228,9 @@ impl Store {
     /// None at present: deleting needs no room.
     pub fn clear(&self) -> Result<(), StoreError> {
         for shard in 0..self.inner.index.shards() {
-            let records = self.inner.index.write_shard(shard).take_all();
-            for (segment, slot) in records {
+            // Under the lock until the last is marked: a deletion that finds no pair must not leave one on disk.
+            let mut emptied = self.inner.index.write_shard(shard);
+            for (segment, slot) in emptied.take_all() {
                 if let Some(record) = segment.record(slot) {
                     segment.mark_dead(slot, &record);
                 }
@@ -396,8 +397,9 @@ impl Inner {
     /// Drops a record whose bytes are not the ones that were written.
     fn drop_damaged(&self, hash: u64, segment: &Arc<Segment>, slot: u32) {
         let mut shard = self.index.write(hash);
-        if shard.remove(hash, index::Location { segment: segment.number, slot })
-            && let Some(record) = segment.record(slot)
+        // Live is asked first: the number of a segment that was retired meanwhile may be another's.
+        if let Some(record) = segment.record(slot)
+            && shard.remove(hash, index::Location { segment: segment.number, slot })
         {
             segment.mark_dead(slot, &record);
             self.counters.damaged.add(1);
@@ -418,5 +420,64 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let _ = self.save_clock();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    fn open(options: Options) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = options.segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn what_can_never_be_stored_is_refused_and_the_old_value_stays() {
+        let (_dir, store) = open(Options::new().max_value_len(30_000));
+        let longest = [b'k'; MAX_KEY_LEN];
+        store.set(&longest, &[1; 30_000]).unwrap();
+        let too_large = store.set(&longest, &[2; 30_001]).unwrap_err();
+        assert!(matches!(too_large, StoreError::ValueLen { len: 30_001, max: 30_000 }));
+        assert_eq!(store.get(&longest).unwrap(), [1; 30_000]);
+        for len in [0, MAX_KEY_LEN + 1] {
+            let key = vec![b'k'; len];
+            assert!(matches!(store.set(&key, b""), Err(StoreError::KeyLen { max: MAX_KEY_LEN, .. })));
+            assert!(store.get(&key).is_none() && !store.delete(&key).unwrap());
+        }
+    }
+
+    #[test]
+    fn no_time_to_live_is_a_deletion() {
+        let (_dir, store) = open(Options::new());
+        store.set(b"key", b"value").unwrap();
+        store.set_with_ttl(b"key", b"other", Ttl::After(Duration::from_micros(999))).unwrap();
+        assert!(store.get(b"key").is_none());
+        assert_eq!(store.stats().live_bytes, 0);
+    }
+
+    #[test]
+    fn options_that_cannot_be_are_refused_before_anything_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        for options in [
+            Options::new().segment_len(65_535),
+            Options::new().segment_len(32_768),
+            Options::new().segment_len(1 << 29),
+            Options::new().default_ttl(Duration::ZERO),
+            Options::new().max_value_len((1 << 31) + 1),
+        ] {
+            assert!(matches!(options.open(&path), Err(OpenError::Options { .. })));
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_store_can_be_handed_from_thread_to_thread() {
+        fn is_shared<T: Send + Sync + Clone + 'static>() {}
+        is_shared::<Store>();
+        is_shared::<Value>();
     }
 }

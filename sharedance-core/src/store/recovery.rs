@@ -17,8 +17,8 @@ use std::thread;
 use super::error::OpenError;
 use super::files::{Directory, FileName};
 use super::format::{
-    self, HEADER_LEN, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved, SLOT_LEN, STATE_OFFSET,
-    State, Word,
+    self, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved, SLOT_LEN,
+    STATE_OFFSET, State, Word,
 };
 use super::index::{Index, Location};
 use super::log::Log;
@@ -89,7 +89,6 @@ impl fmt::Display for RecoveryReport {
 pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     let directory = Directory::open(dir)?;
     let failed = |action| move |source: io::Error| OpenError::Io { action, path: dir.to_owned(), source };
-    let listing = directory.list().map_err(failed("list"))?;
     let mut identity = [0; 24];
     rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| failed("draw random numbers for")(error.into()))?;
@@ -98,6 +97,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         let found = meta.description.segment_len;
         return Err(OpenError::SegmentLen { path: dir.to_owned(), found, asked: options.segment_len });
     }
+    let listing = directory.list().map_err(failed("list"))?;
     let same_boot = meta.is_same_boot();
     let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
     let scan = Scan {
@@ -229,6 +229,7 @@ impl Scan {
                 && header.store_id == self.log.description().store_id
                 && header.segment_id == name.id()
                 && header.file_len == len as u64
+                && header.base < MAX_SEQUENCE
                 && (header.kind == Kind::Big) != is_segment
         });
         match header {
@@ -273,8 +274,9 @@ impl Scan {
             Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified, self.now_ms)
         });
         slots.disowned.iter().for_each(|slot| segment.disown(*slot));
-        let can_go_on = self.same_boot && reserved.is_some() && state == Some(State::Active);
-        if !can_go_on && header.kind != Kind::Big {
+        let is_shared = header.kind != Kind::Big;
+        let can_go_on = is_shared && self.same_boot && reserved.is_some() && state == Some(State::Active);
+        if !can_go_on {
             segment.set_reserved(Reserved { write_offset: slots.records_end as u32, slots: slots.count });
             segment.seal(self.now_ms);
         }
@@ -290,8 +292,7 @@ impl Scan {
         findings.file_bytes += len as u64;
         findings.next_sequence = findings.next_sequence.max(slots.last_sequence.saturating_add(1));
         findings.next_segment_id = findings.next_segment_id.max(header.segment_id.saturating_add(1));
-        let was_active = can_go_on && header.kind != Kind::Big;
-        findings.segments.push(Scanned { segment, was_active, live_by_shard });
+        findings.segments.push(Scanned { segment, was_active: can_go_on, live_by_shard });
         Ok(())
     }
 
@@ -360,13 +361,18 @@ impl Scan {
             return;
         }
         let word = Word::decode(raw.word());
+        // A sequence below zero was never drawn: wrapped around, it would be above all that are to come.
+        let sequence = raw.slot().checked_sequence(slots.base);
         if let Some(word) = word {
-            slots.last_sequence = slots.last_sequence.max(raw.slot().sequence(slots.base));
+            slots.last_sequence = slots.last_sequence.max(sequence.unwrap_or(0));
             if !word.is_live() {
                 return;
             }
         }
-        match word.and_then(|word| footprint(raw, word).map(|footprint| (word, footprint))) {
+        match word
+            .filter(|_| sequence.is_some())
+            .and_then(|word| footprint(raw, word).map(|footprint| (word, footprint)))
+        {
             Some((word, _)) if word.deadline.has_passed(self.now_ms) => {
                 slots.expired += 1;
                 slots.disowned.push(slot);
@@ -420,10 +426,14 @@ fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, hash_key:
     let word = Word::decode(raw.word())?;
     let fields = raw.slot();
     let layout = fields.layout(word, format::slot_offset(bytes.len(), slot))?;
-    let payload_crc = crc32c::crc32c(&bytes[layout.payload()]);
+    // The hash first: it is short work, and values that look like slots do not get past it. A checksum over all that
+    // each of them names would take time out of all proportion to the file.
     let hash = siphasher::sip::SipHasher13::new_with_key(hash_key).hash(&bytes[layout.key()]);
-    let sound = fields.seal(payload_crc, header.base, word) == fields.crc && hash == fields.hash;
-    sound.then_some(layout.value_end)
+    if hash != fields.hash {
+        return None;
+    }
+    let payload_crc = crc32c::crc32c(&bytes[layout.payload()]);
+    (fields.seal(payload_crc, header.base, word) == fields.crc).then_some(layout.value_end)
 }
 
 /// Enters a record unless the index has a later one for its key; whichever loses is marked dead. False where there
@@ -478,4 +488,101 @@ fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> i
             result.and(other)
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Store;
+
+    #[test]
+    fn work_in_parallel_is_all_done_or_its_error_told() {
+        let done = Mutex::new(BTreeSet::new());
+        in_parallel(100, |i| {
+            assert!(done.lock().unwrap().insert(i), "{i} is done twice");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(done.lock().unwrap().len(), 100);
+        for failing in [0, 50, 99] {
+            let failure = in_parallel(100, |i| if i == failing { Err(io::Error::other("ill")) } else { Ok(()) });
+            assert_eq!(failure.unwrap_err().to_string(), "ill");
+        }
+        in_parallel(0, |_| Err(io::Error::other("there is nothing to do"))).unwrap();
+    }
+
+    /// A store of one pair, closed, and its segment file.
+    fn one_pair() -> (tempfile::TempDir, Options, File, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new().segment_len(65_536).clock(Clock::manual().0);
+        let store = options.clone().open(dir.path()).unwrap();
+        store.set(b"key", b"value").unwrap();
+        let name = store.inner.log.segments()[0].header.segment_id;
+        drop(store);
+        let path = dir.path().join(FileName::Segment(name).to_string());
+        let file = File::options().read(true).write(true).open(path).unwrap();
+        (dir, options, file, 65_536)
+    }
+
+    fn works(store: &Store) {
+        store.set(b"another", b"value").unwrap();
+        assert_eq!(store.get(b"another").unwrap(), b"value");
+    }
+
+    /// Puts another base into the header of `file`, and seals it.
+    fn set_base(file: &File, base: u64) {
+        let mut bytes = [0; HEADER_LEN];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let header = Header { base, ..Header::verify(&bytes).unwrap() };
+        file.write_all_at(&header.encode(), 0).unwrap();
+    }
+
+    #[test]
+    fn a_sequence_below_zero_does_not_use_all_sequences_up() {
+        let (dir, options, file, len) = one_pair();
+        set_base(&file, 4);
+        file.write_all_at(&(-5i32).to_le_bytes(), format::slot_offset(len, 0) as u64 + 8).unwrap();
+        let store = options.open(dir.path()).unwrap();
+        assert_eq!((store.recovery().pairs, store.recovery().dropped), (0, 1));
+        assert!(store.inner.log.peek_sequence() < 1 << 42);
+        works(&store);
+    }
+
+    #[test]
+    fn a_header_of_a_base_that_nobody_counts_to_is_set_aside() {
+        let (dir, options, file, _) = one_pair();
+        set_base(&file, u64::MAX - 1);
+        let store = options.open(dir.path()).unwrap();
+        assert_eq!((store.recovery().pairs, store.recovery().set_aside.len()), (0, 1));
+        works(&store);
+    }
+
+    #[test]
+    fn a_slot_is_one_only_with_the_hash_that_the_secret_gives_its_key() {
+        let (_dir, _, file, len) = one_pair();
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let mut head = [0; RECORDS_OFFSET];
+        head.copy_from_slice(&bytes[..RECORDS_OFFSET]);
+        let header = verify_header(&head).unwrap();
+        let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, 0)..]);
+        assert_eq!(verify_slot(&bytes, &header, 0, raw, &[0; 16]), None, "its own checksum is right");
+        let (word, mut slot) = (Word::decode(raw.word()).unwrap(), raw.slot());
+        slot.hash = siphasher::sip::SipHasher13::new_with_key(&[0; 16]).hash(b"key");
+        slot.crc = slot.seal(crc32c::crc32c(b"keyvalue"), header.base, word);
+        let [a, b, c] = slot.words();
+        let forged = RawSlot([a, b, c, raw.word()]);
+        assert_eq!(verify_slot(&bytes, &header, 0, forged, &[0; 16]), Some(RECORDS_OFFSET + 8));
+        let later = Header { base: header.base + 1, ..header };
+        assert_eq!(verify_slot(&bytes, &later, 0, forged, &[0; 16]), None, "of another incarnation");
+    }
+
+    #[test]
+    fn the_report_reads_as_a_sentence() {
+        let report = RecoveryReport { pairs: 7, segments: 2, dropped: 1, same_boot: true, ..RecoveryReport::default() };
+        assert_eq!(report.to_string(), "7 pairs in 2 segments, 1 damaged and dropped");
+    }
 }

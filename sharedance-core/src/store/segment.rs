@@ -196,6 +196,8 @@ impl Segment {
         let reserved = self.reserved();
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
+        // Where the slot stands now, a record of an earlier incarnation may have stood.
+        self.slot_word(reserved.slots).store(Word::EMPTY, Ordering::Relaxed);
         self.set_reserved(Reserved {
             write_offset: reserved.write_offset + (footprint - SLOT_LEN) as u32,
             slots: reserved.slots + 1,
@@ -417,5 +419,112 @@ impl Drop for Reservation {
             self.segment.live_bytes.fetch_sub(footprint, Ordering::Relaxed);
         }
         self.segment.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::files::Directory;
+
+    const LEN: usize = 65_536;
+
+    fn lock() -> Arc<DirectoryLock> {
+        Directory::open(tempfile::tempdir().unwrap().path()).unwrap().lock
+    }
+
+    fn header(base: u64) -> Header {
+        Header { store_id: 1, base, segment_id: 0, kind: Kind::Hot, ttl_class: 44, file_len: LEN as u64 }
+    }
+
+    fn segment() -> Arc<Segment> {
+        Arc::new(Blank::new(0, Mapping::of_heap(LEN)).activate(0, header(10), lock()))
+    }
+
+    fn write(segment: &Arc<Segment>, key: &[u8], value: &[u8], sequence: u64) -> u32 {
+        let mut reservation = segment.reserve(key.len() + value.len()).unwrap();
+        let slot = reservation.slot();
+        reservation.fill(&[key, value]);
+        reservation.commit(7, sequence, Word::live(key.len(), Deadline::at_ms(1_000)));
+        slot
+    }
+
+    #[test]
+    fn what_is_committed_is_found_and_what_is_marked_dead_is_not() {
+        let segment = segment();
+        let slot = write(&segment, b"key", b"value", 12);
+        let record = segment.record(slot).unwrap();
+        assert_eq!((segment.key(&record), segment.value(&record)), (&b"key"[..], &b"value"[..]));
+        assert_eq!((segment.sequence(&record), segment.next_expiry_ms()), (12, 1_000));
+        assert_eq!(segment.live_bytes(), 16 + SLOT_LEN as u64);
+        segment.mark_dead(slot, &record);
+        assert!(segment.record(slot).is_none());
+        assert_eq!(segment.live_bytes(), 0);
+    }
+
+    #[test]
+    fn records_and_slots_grow_towards_each_other_until_they_meet() {
+        let segment = segment();
+        let mut taken = 0;
+        while let Some(reservation) = segment.reserve(1_000) {
+            assert_eq!(reservation.slot(), taken);
+            taken += 1;
+        }
+        assert_eq!(taken as usize, (LEN - RECORDS_OFFSET) / format::footprint(1_000));
+        assert!(segment.room() < format::footprint(1_000));
+        let rest = segment.room() - SLOT_LEN;
+        assert!(segment.reserve(rest / 16 * 16).is_some());
+    }
+
+    #[test]
+    fn a_reservation_that_is_given_up_leaves_an_empty_slot_and_no_live_byte() {
+        let segment = segment();
+        let mut reservation = segment.reserve(100).unwrap();
+        reservation.fill(&[&[1; 100]]);
+        segment.seal(5);
+        assert!(segment.live_bytes() > 0 && !segment.is_spent(), "it may yet be committed");
+        drop(reservation);
+        assert_eq!((segment.raw_slot(0).word(), segment.live_bytes()), (Word::EMPTY, 0));
+        assert!(segment.is_spent());
+    }
+
+    #[test]
+    fn a_slot_is_empty_from_its_reservation_on_whatever_stood_there_before() {
+        let mut mapping = Mapping::of_heap(LEN);
+        mapping.copy_in_exclusively(RECORDS_OFFSET, &vec![0xff; LEN - RECORDS_OFFSET]);
+        let segment = Arc::new(Blank::new(0, mapping).activate(0, header(10), lock()));
+        for slot in 0..3 {
+            let reservation = segment.reserve(100).unwrap();
+            assert_eq!((reservation.slot(), segment.raw_slot(slot).word()), (slot, Word::EMPTY));
+        }
+    }
+
+    #[test]
+    fn a_blank_is_free_and_has_no_slots_wherever_its_making_was_interrupted() {
+        let segment = segment();
+        let slots: Vec<_> = (0..5).map(|i| write(&segment, &[i], b"v", 20)).collect();
+        slots.iter().for_each(|slot| segment.mark_dead(*slot, &segment.record(*slot).unwrap()));
+        segment.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Relaxed);
+        // Killed here; another process finds the file.
+        let mapping = Arc::into_inner(segment).unwrap().mapping;
+        let blank = Blank::recovered(0, mapping);
+        let segment = Arc::new(blank.activate(0, header(30), lock()));
+        assert!(slots.iter().all(|slot| segment.raw_slot(*slot).word() == Word::EMPTY));
+        assert_eq!(segment.reserved(), Reserved::NOTHING);
+        let blank = Arc::into_inner(segment).unwrap().into_blank();
+        assert_eq!(blank.mapping.word(STATE_OFFSET).load(Ordering::Relaxed), State::Free.word());
+    }
+
+    #[test]
+    fn only_what_an_earlier_process_wrote_is_read_again() {
+        let segment = segment();
+        let old = write(&segment, b"key", b"value", 11);
+        let record = segment.record(old).unwrap();
+        let mut mapping = Arc::into_inner(segment).unwrap().mapping;
+        mapping.copy_in_exclusively(record.layout.value().start, b"V");
+        let segment = Arc::new(Segment::recovered(0, header(10), mapping, lock(), 1, 0));
+        assert!(!segment.verify(old, &segment.record(old).unwrap()));
+        let new = write(&segment, b"key", b"value", 12);
+        assert!(segment.verify(new, &segment.record(new).unwrap()));
     }
 }

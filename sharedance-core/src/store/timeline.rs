@@ -10,6 +10,10 @@ use super::meta::{SavedClock, Times};
 /// How far store time can have run past what was last saved, in milliseconds: it is saved once a second.
 pub(crate) const SAVE_INTERVAL_MS: u64 = 1_000;
 
+/// How long the machine is believed to have been off, at the most: a year. A wall clock that is out by decades (a dead
+/// battery) must not take store time to where no deadline can be told from never.
+const MAX_OFF_MS: u64 = 365 * 24 * 3_600 * 1_000;
+
 /// Tells the time since a fixed point of store time and boot time.
 #[derive(Debug)]
 pub(crate) struct Timeline {
@@ -26,7 +30,7 @@ impl Timeline {
             Some(elapsed_ms) if same_boot => saved.store_ms.saturating_add(elapsed_ms),
             _ => {
                 let elapsed_ms = clock.wall_ms().saturating_sub(saved.wall_ms);
-                saved.store_ms.saturating_add(elapsed_ms.max(SAVE_INTERVAL_MS))
+                saved.store_ms.saturating_add(elapsed_ms.clamp(SAVE_INTERVAL_MS, MAX_OFF_MS))
             }
         });
         Timeline { clock, store_base_ms, boot_base_ms: boot_ms }
@@ -45,5 +49,69 @@ impl Timeline {
     pub(crate) fn times(&self) -> Times {
         let boot_ms = self.clock.boot_ms();
         Times { store_ms: self.at(boot_ms), boot_ms, wall_ms: self.clock.wall_ms() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::meta::{BootId, Meta};
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    /// A clock that a store of two hours saved, and the hand of that clock.
+    fn saved() -> (SavedClock, ManualClock) {
+        let (clock, hand) = Clock::manual();
+        hand.advance(Duration::from_millis(5_000));
+        let times = Times { store_ms: 2 * HOUR_MS, boot_ms: clock.boot_ms(), wall_ms: clock.wall_ms() };
+        let dir = tempfile::tempdir().unwrap();
+        let describe = || super::super::meta::Description { segment_len: 65_536, store_id: 0, hash_key: [0; 16] };
+        let mut meta = Meta::open(dir.path(), Some(BootId::from_bytes([1; 16])), describe).unwrap();
+        meta.save(times, 1).unwrap();
+        (meta.saved.unwrap(), hand)
+    }
+
+    #[test]
+    fn on_the_same_boot_it_goes_on_by_boot_time_whatever_the_wall_shows() {
+        let (saved, hand) = saved();
+        hand.advance(Duration::from_millis(700));
+        hand.step_wall(Duration::from_secs(1));
+        let timeline = Timeline::resume(hand.clock(), Some(saved), true);
+        assert_eq!(timeline.now_ms(), 2 * HOUR_MS + 700);
+        hand.advance(Duration::from_millis(1));
+        hand.step_wall(Duration::from_secs(9_000_000_000));
+        assert_eq!(timeline.now_ms(), 2 * HOUR_MS + 701);
+        assert_eq!(timeline.times().store_ms, timeline.now_ms());
+    }
+
+    #[test]
+    fn across_a_reboot_it_goes_on_by_the_wall_between_a_second_and_a_year() {
+        let year_ms = 365 * 24 * HOUR_MS;
+        let cases = [(HOUR_MS as i64, HOUR_MS), (0, 1_000), (-(HOUR_MS as i64), 1_000), (2 * year_ms as i64, year_ms)];
+        for (wall_step_ms, moves_ms) in cases {
+            let (saved, hand) = saved();
+            let wall_ms = saved.wall_ms.saturating_add_signed(wall_step_ms);
+            hand.step_wall(Duration::from_millis(wall_ms));
+            hand.reboot();
+            let timeline = Timeline::resume(hand.clock(), Some(saved), false);
+            assert_eq!(timeline.now_ms(), 2 * HOUR_MS + moves_ms, "{wall_step_ms}");
+        }
+    }
+
+    #[test]
+    fn a_boot_time_that_went_back_is_another_boot() {
+        let (saved, hand) = saved();
+        hand.reboot();
+        let timeline = Timeline::resume(hand.clock(), Some(saved), true);
+        assert_eq!(timeline.now_ms(), 2 * HOUR_MS + 1_000);
+    }
+
+    #[test]
+    fn a_new_store_begins_at_zero() {
+        let (_, hand) = Clock::manual();
+        assert_eq!(Timeline::resume(hand.clock(), None, false).now_ms(), 0);
     }
 }

@@ -91,15 +91,80 @@ pub(crate) fn reclaim(inner: &Inner) -> Result<(), StoreError> {
         return Ok(());
     }
     upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
-    upkeep.sweep = Sweep::default();
-    let expired = inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms);
-    upkeep.sweep.plan(expired);
-    let swept = upkeep.sweep.run(&inner.index, now_ms, usize::MAX);
-    inner.counters.expired.add(swept.expired);
+    // A walk that is under way is finished: its segment does not know any more when its next record expires.
+    let mut expired = upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
+    upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
+    expired += upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
+    inner.counters.expired.add(expired);
     if retire_spent(inner, now_ms)? > 0 {
         return Ok(());
     }
     let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
     inner.counters.compacted_bytes.add(compacted.bytes);
     retire_spent(inner, now_ms).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::{Options, Store, Ttl};
+
+    fn open(dir: &tempfile::TempDir) -> (Store, ManualClock) {
+        let (clock, hand) = Clock::manual();
+        (Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap(), hand)
+    }
+
+    #[test]
+    fn a_writer_that_finds_no_room_does_not_make_the_sweep_forget_what_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        for i in 0..100u32 {
+            store.set_with_ttl(&i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(10))).unwrap();
+        }
+        store.touch(&0u32.to_be_bytes(), Ttl::Never).unwrap();
+        hand.advance(Duration::from_secs(20));
+        assert!(store.maintain(5).unwrap().pending, "the walk has begun");
+        reclaim(&store.inner).unwrap();
+        while store.maintain(5).unwrap().pending {}
+        assert_eq!((store.len(), store.stats().expired), (1, 99));
+    }
+
+    #[test]
+    fn no_budget_is_too_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _hand) = open(&dir);
+        for i in 0..1_000u32 {
+            store.set(&i.to_be_bytes(), &[1; 600]).unwrap();
+        }
+        for i in (0..1_000u32).filter(|i| i % 20 != 0) {
+            store.delete(&i.to_be_bytes()).unwrap();
+        }
+        let progress = store.maintain(usize::MAX).unwrap();
+        assert!(progress.compacted_bytes > 0 && !progress.pending, "{progress:?}");
+        assert_eq!(store.len(), 50);
+    }
+
+    #[test]
+    fn a_budget_is_kept_and_what_is_left_is_done_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        for i in 0..500u32 {
+            store.set_with_ttl(&i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(1))).unwrap();
+        }
+        hand.advance(Duration::from_secs(5));
+        let mut expired = 0;
+        for turn in 0.. {
+            let progress = store.maintain(64).unwrap();
+            assert!(progress.examined <= 64 && progress.expired <= progress.examined);
+            expired += progress.expired;
+            assert_eq!(progress.pending, expired < 500, "turn {turn}");
+            if !progress.pending {
+                break;
+            }
+        }
+        assert_eq!((expired, store.len()), (500, 0));
+    }
 }

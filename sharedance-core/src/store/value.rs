@@ -55,3 +55,39 @@ impl fmt::Debug for Value {
         write!(f, "Value({} bytes)", self.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Clock;
+    use crate::store::{Options, Store};
+
+    fn open(dir: &tempfile::TempDir) -> Store {
+        Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_its_bytes_and_prints_none_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        store.set(b"key", b"secret").unwrap();
+        let value = store.get(b"key").unwrap();
+        assert_eq!((&value[..], value.as_ref()), (&b"secret"[..], &b"secret"[..]));
+        assert_eq!(value, "secret");
+        assert_eq!(format!("{value:?} {store:?}").matches("secret").count(), 0);
+        assert_eq!(format!("{value:?}"), "Value(6 bytes)");
+    }
+
+    #[test]
+    fn a_big_value_is_alone_and_outlives_its_file_and_its_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        store.set(b"small", &[1; 16_000]).unwrap();
+        store.set(b"big", &[2; 17_000]).unwrap();
+        let (small, big) = (store.get(b"small").unwrap(), store.get(b"big").unwrap());
+        assert!(!small.is_alone() && big.is_alone());
+        store.clear().unwrap();
+        store.maintain(10).unwrap();
+        drop(store);
+        assert!(small == [1; 16_000] && big == [2; 17_000]);
+    }
+}

@@ -1,0 +1,42 @@
+//! What the store is after a crash: of the process, of the machine, of the disk's truthfulness, and out of room.
+//!
+//! The numbers in the names of the tests are those of the invariants in `ARCHITECTURE.md`. `CRASH_ROUNDS` sets how
+//! often a process is killed and how many images are mixed.
+
+// A test that cannot use its own files is to fail at once.
+#![allow(clippy::unwrap_used)]
+
+#[path = "crash/damage.rs"]
+mod damage;
+#[path = "crash/full_disk.rs"]
+mod full_disk;
+#[path = "crash/images.rs"]
+mod images;
+#[path = "crash/kill.rs"]
+mod kill;
+#[path = "support/layout.rs"]
+mod layout;
+#[path = "support/scratch.rs"]
+mod scratch;
+#[path = "crash/steps.rs"]
+mod steps;
+
+use std::path::Path;
+
+use scratch::SEGMENT_LEN;
+use sharedance_core::clock::ManualClock;
+use sharedance_core::store::{BootId, Options, Store};
+
+/// How often to repeat what is left to chance.
+fn rounds(unless_told: u64) -> u64 {
+    std::env::var("CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(unless_told)
+}
+
+/// A store on a boot and a clock of the test's choice.
+fn options(boot: u8, hand: &ManualClock) -> Options {
+    Options::new().segment_len(SEGMENT_LEN).boot_id(Some(BootId::from_bytes([boot; 16]))).clock(hand.clock())
+}
+
+fn open(dir: &Path, boot: u8, hand: &ManualClock) -> Store {
+    options(boot, hand).open(dir).unwrap()
+}

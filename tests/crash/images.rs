@@ -1,0 +1,248 @@
+//! A crash of the machine: of each page the disk has an older or a newer state, whatever it liked to write first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use sharedance_core::clock::{Clock, ManualClock};
+use sharedance_core::store::{Store, Ttl};
+
+use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
+use crate::{open, rounds};
+
+const PAGE: usize = 4096;
+const KEYS: u32 = 300;
+/// Longer than any test.
+const LONG: Ttl = Ttl::After(Duration::from_secs(1_000_000));
+const SHORT: Duration = Duration::from_secs(60);
+
+/// What has been done to a key.
+#[derive(Debug, Default, Clone)]
+struct History {
+    /// The last version written, and whether it expires before the crash.
+    last: u64,
+    is_short: bool,
+    is_deleted: bool,
+}
+
+struct Scenario {
+    dir: tempfile::TempDir,
+    store: Store,
+    hand: ManualClock,
+    chance: Chance,
+    keys: BTreeMap<u32, History>,
+    version: u64,
+}
+
+impl Scenario {
+    fn new(seed: u64) -> Scenario {
+        let dir = scratch::directory();
+        let (_, hand) = Clock::manual();
+        let store = open(dir.path(), 1, &hand);
+        let keys = (0..KEYS).map(|key| (key, History::default())).collect();
+        Scenario { dir, store, hand, chance: Chance(seed), keys, version: 0 }
+    }
+
+    /// Works on one key in `part` of them, from `first` on.
+    fn work(&mut self, operations: u64, first: u32, part: u32) {
+        for _ in 0..operations {
+            let key = first + self.chance.below(u64::from((KEYS - first) / part)) as u32 * part;
+            let history = self.keys.get_mut(&key).unwrap();
+            match self.chance.below(10) {
+                0 | 1 => {
+                    self.store.delete(&key.to_be_bytes()).unwrap();
+                    history.is_deleted = true;
+                }
+                2 => {
+                    drop(self.store.touch(&key.to_be_bytes(), if history.is_short { Ttl::After(SHORT) } else { LONG }))
+                }
+                kind => {
+                    self.version += 1;
+                    let len = if self.chance.percent(2) { 20_000 } else { self.chance.below(1_500) };
+                    let value = stamped(&key.to_be_bytes(), self.version, len as usize);
+                    let is_short = kind == 3;
+                    let ttl = if is_short { Ttl::After(SHORT) } else { LONG };
+                    self.store.set_with_ttl(&key.to_be_bytes(), &value, ttl).unwrap();
+                    *history = History { last: self.version, is_short, is_deleted: false };
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..3 {
+            while self.store.maintain(100).unwrap().pending {}
+            self.hand.advance(Duration::from_secs(1));
+        }
+    }
+
+    fn synced(&self) -> Image {
+        self.store.sync().unwrap();
+        Image::take(self.dir.path())
+    }
+}
+
+/// Of each file some pages of either image. A file that only one of them has is there or not; where it is new, pages
+/// that were not written are zero.
+fn mix(older: &Image, newer: &Image, chance: &mut Chance) -> Image {
+    let newer_percent = [0, 10, 50, 90, 100][chance.below(5) as usize];
+    let mut mixed = Image::default();
+    for name in older.files.keys().chain(newer.files.keys()) {
+        let (old, new) = (older.files.get(name), newer.files.get(name));
+        let mut bytes = match (old, new) {
+            (Some(old), _) => old.clone(),
+            (None, Some(new)) => vec![0; new.len()],
+            (None, None) => continue,
+        };
+        let is_there = old.is_some() && new.is_some() || chance.percent(50);
+        if !is_there {
+            continue;
+        }
+        let Some(new) = new else {
+            mixed.files.insert(name.clone(), bytes);
+            continue;
+        };
+        for (to, from) in bytes.chunks_mut(PAGE).zip(new.chunks(PAGE)) {
+            if chance.percent(newer_percent) {
+                to.copy_from_slice(from);
+            }
+        }
+        mixed.files.insert(name.clone(), bytes);
+    }
+    mixed
+}
+
+/// The versions that an image serves; panics at a value that was never written.
+fn served(store: &Store) -> BTreeMap<u32, u64> {
+    let found = (0..KEYS).filter_map(|key| {
+        let value = store.get(&key.to_be_bytes())?;
+        Some((key, version_of(&key.to_be_bytes(), &value).expect("a value that was never written for its key")))
+    });
+    found.collect()
+}
+
+/// Opens the image on another boot, twice, and answers what is served.
+fn recover(image: &Image, hand: &ManualClock) -> BTreeMap<u32, u64> {
+    let dir = scratch::directory();
+    image.restore(dir.path());
+    let store = open(dir.path(), 2, hand);
+    assert!(!store.recovery().same_boot);
+    let found = served(&store);
+    assert_eq!(store.recovery().pairs, store.len() as u64);
+    assert_eq!(store.len(), found.len());
+    drop(store);
+    let store = open(dir.path(), 2, hand);
+    assert!(store.recovery().same_boot);
+    assert_eq!(served(&store), found, "opening twice gives the same");
+    assert_eq!((store.recovery().superseded, store.recovery().dropped), (0, 0));
+    goes_on_working(store, dir.path(), hand);
+    found
+}
+
+/// The recovered store takes new pairs, keeps them, and gives all room back.
+fn goes_on_working(store: Store, dir: &Path, hand: &ManualClock) {
+    for key in 0..200u32 {
+        store.set(&key.to_le_bytes(), &[3; 1_000]).unwrap();
+    }
+    drop(store);
+    let store = open(dir, 2, hand);
+    assert!((0..200u32).all(|key| store.get(&key.to_le_bytes()).unwrap() == [3; 1_000]));
+    assert_eq!(store.recovery().dropped, 0);
+    store.clear().unwrap();
+    for _ in 0..4 {
+        store.maintain(1_000).unwrap();
+        hand.advance(Duration::from_secs(1));
+    }
+    let stats = store.stats();
+    assert_eq!((stats.live_bytes, stats.pairs), (0, 0));
+    assert!(stats.file_bytes <= 3 * SEGMENT_LEN as u64, "{stats:?}");
+}
+
+#[test]
+fn what_was_synced_is_there_and_nothing_is_invented_3() {
+    for seed in 0..rounds(6) {
+        let mut scenario = Scenario::new(seed);
+        scenario.work(1_500, 0, 1);
+        scenario.settle();
+        let older = scenario.synced();
+        let synced = scenario.keys.clone();
+        // Every third key only, and without maintenance, which would move what nobody changed.
+        scenario.work(600, 0, 3);
+        let newer = Image::take(scenario.dir.path());
+        for _ in 0..6 {
+            let image = mix(&older, &newer, &mut scenario.chance);
+            scenario.hand.advance(SHORT);
+            let found = recover(&image, &scenario.hand);
+            for (key, before) in &synced {
+                let (now, found) = (&scenario.keys[key], found.get(key).copied());
+                let is_kept = !before.is_deleted && !before.is_short && before.last > 0;
+                if key % 3 != 0 {
+                    assert_eq!(found, is_kept.then_some(before.last), "{key} was synced: {before:?}");
+                    continue;
+                }
+                let oldest = before.last + u64::from(before.is_deleted);
+                let is_possible = |version: u64| (oldest..=now.last).contains(&version);
+                assert!(found.is_none_or(is_possible), "{key}: {found:?} of {before:?} to {now:?}");
+                assert!(!now.is_short || found != Some(now.last), "{key} is past its deadline");
+                assert!(!before.is_short || found != Some(before.last), "{key} is past its deadline");
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_was_recycled_meanwhile_nothing_comes_back_that_was_synced_away_3_14() {
+    for seed in 0..rounds(6) {
+        let mut scenario = Scenario::new(100 + seed);
+        scenario.work(1_500, 0, 1);
+        scenario.settle();
+        scenario.work(300, 0, 1);
+        let older = scenario.synced();
+        let synced = scenario.keys.clone();
+        for _ in 0..10 {
+            scenario.work(150, 0, 1);
+            scenario.settle();
+        }
+        let newer = Image::take(scenario.dir.path());
+        for _ in 0..6 {
+            let image = mix(&older, &newer, &mut scenario.chance);
+            scenario.hand.advance(SHORT);
+            for (key, found) in recover(&image, &scenario.hand) {
+                let (before, now) = (&synced[&key], &scenario.keys[&key]);
+                let oldest = before.last + u64::from(before.is_deleted || before.is_short);
+                assert!((oldest..=now.last).contains(&found), "{key}: {found} of {before:?} to {now:?}");
+                assert!(!now.is_short || found != now.last, "{key} is past its deadline");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_copied_directory_is_verified_when_it_is_opened() {
+    let dir = scratch::directory();
+    let (_, hand) = Clock::manual();
+    let store = open(dir.path(), 1, &hand);
+    for key in 0..50u32 {
+        store.set(&key.to_be_bytes(), &stamped(&key.to_be_bytes(), 1, 400)).unwrap();
+    }
+    drop(store);
+    let mut image = Image::take(dir.path());
+    let name = image.segments()[0].clone();
+    // In the value of the first record.
+    image.files.get_mut(&name).unwrap()[PAGE + 100] ^= 1;
+
+    image.restore(dir.path());
+    let store = open(dir.path(), 1, &hand);
+    assert!(store.recovery().same_boot);
+    assert_eq!((store.recovery().pairs, store.recovery().dropped), (50, 0), "not read yet");
+    assert_eq!(served(&store).len(), 49);
+    assert_eq!((store.stats().damaged, store.len()), (1, 49));
+    drop(store);
+
+    let copy = scratch::directory();
+    image.restore(copy.path());
+    let store = open(copy.path(), 1, &hand);
+    assert!(!store.recovery().same_boot, "another inode");
+    assert_eq!((store.recovery().pairs, store.recovery().dropped), (49, 1));
+    assert_eq!(served(&store).len(), 49);
+}

@@ -1,0 +1,79 @@
+//! The store as anybody would write it who had no files, no threads and no hurry: what the real one is held against.
+
+use std::collections::BTreeMap;
+
+/// A map whose pairs die at their deadline. Times are in milliseconds of its own clock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Naive {
+    pub(crate) now_ms: u64,
+    /// Expired pairs stay until something takes their place.
+    pairs: BTreeMap<Vec<u8>, Pair>,
+}
+
+#[derive(Debug, Clone)]
+struct Pair {
+    value: Vec<u8>,
+    /// None for ever.
+    deadline_ms: Option<u64>,
+}
+
+impl Naive {
+    fn deadline(&self, ttl_ms: Option<u64>) -> Option<u64> {
+        ttl_ms.map(|ttl_ms| self.now_ms + ttl_ms)
+    }
+
+    fn is_live(&self, pair: &Pair) -> bool {
+        pair.deadline_ms.is_none_or(|deadline_ms| deadline_ms > self.now_ms)
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.pairs.get(key).filter(|pair| self.is_live(pair)).map(|pair| &pair.value[..])
+    }
+
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8], ttl_ms: Option<u64>) {
+        let pair = Pair { value: value.to_vec(), deadline_ms: self.deadline(ttl_ms) };
+        if self.is_live(&pair) {
+            self.pairs.insert(key.to_vec(), pair);
+        } else {
+            self.pairs.remove(key);
+        }
+    }
+
+    pub(crate) fn touch(&mut self, key: &[u8], ttl_ms: Option<u64>) -> bool {
+        let deadline_ms = self.deadline(ttl_ms);
+        let now_ms = self.now_ms;
+        match self.pairs.get_mut(key) {
+            Some(pair) if pair.deadline_ms.is_none_or(|at| at > now_ms) => {
+                pair.deadline_ms = deadline_ms;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
+        let was_live = self.get(key).is_some();
+        self.pairs.remove(key);
+        was_live
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
+    /// Forgets what has expired.
+    pub(crate) fn sweep(&mut self) {
+        let live = self.clone();
+        self.pairs.retain(|_, pair| live.is_live(pair));
+    }
+
+    /// How many pairs there are, and the room that they take in a segment: those that are live, and all.
+    pub(crate) fn sizes(&self) -> [(u64, u64); 2] {
+        let size = |wanted: &dyn Fn(&Pair) -> bool| {
+            self.pairs.iter().filter(|(_, pair)| wanted(pair)).fold((0, 0), |(count, bytes), (key, pair)| {
+                (count + 1, bytes + ((key.len() + pair.value.len()).next_multiple_of(16) + 32) as u64)
+            })
+        };
+        [size(&|pair| self.is_live(pair)), size(&|_| true)]
+    }
+}

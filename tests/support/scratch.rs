@@ -1,0 +1,115 @@
+//! What the tests of the store share: scratch directories, chance that can be repeated, and values that say themselves
+//! whether they are whole.
+
+// Each test that includes this file uses the part that it needs, and fails where a file cannot be read or written.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// The shortest segments that there are, so that everything rotates.
+pub(crate) const SEGMENT_LEN: usize = 65_536;
+
+/// An empty directory, in memory where the machine has such a place.
+pub(crate) fn directory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Chance that comes out the same for the same seed (splitmix64).
+#[derive(Debug, Clone)]
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// Whether something happens that does so `times` in a hundred.
+    pub(crate) fn percent(&mut self, times: u64) -> bool {
+        self.below(100) < times
+    }
+}
+
+const STAMP_LEN: usize = 16;
+
+/// A value of at least 16 bytes that tells which version of which key it is, and shows any other byte.
+pub(crate) fn stamped(key: &[u8], version: u64, len: usize) -> Vec<u8> {
+    let mut value = vec![0; STAMP_LEN];
+    value[..8].copy_from_slice(&version.to_le_bytes());
+    let mut filler = Chance(version);
+    while value.len() < len {
+        value.extend_from_slice(&filler.next().to_le_bytes());
+    }
+    value.truncate(len.max(STAMP_LEN));
+    let crc = checksum(key, &value);
+    value[8..12].copy_from_slice(&crc.to_le_bytes());
+    value
+}
+
+/// The version of a value that [`stamped`] made for `key`; none where it is any other.
+pub(crate) fn version_of(key: &[u8], value: &[u8]) -> Option<u64> {
+    let mut unsealed = value.get(..STAMP_LEN)?.to_vec();
+    unsealed[8..12].fill(0);
+    unsealed.extend_from_slice(&value[STAMP_LEN..]);
+    let is_whole = checksum(key, &unsealed).to_le_bytes() == value[8..12];
+    is_whole.then(|| u64::from_le_bytes(value[..8].try_into().unwrap()))
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> u32 {
+    let len = crc32c::crc32c(&(value.len() as u64).to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(len, key), value)
+}
+
+/// All files of a store at one moment. Taken of an open store while nobody uses it, it is what a killed process leaves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Image {
+    pub(crate) fn take(dir: &Path) -> Image {
+        let mut image = Image::default();
+        for entry in fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if name != "LOCK" {
+                image.files.insert(name, fs::read(entry.path()).unwrap());
+            }
+        }
+        image
+    }
+
+    /// Makes `dir`, which no store has open, hold these files and no others. `store.meta` stays the file that it is.
+    pub(crate) fn restore(&self, dir: &Path) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() != "store.meta" {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        for (name, bytes) in &self.files {
+            fs::write(dir.join(name), bytes).unwrap();
+        }
+    }
+
+    /// The names of the segment files, shared and big ones.
+    pub(crate) fn segments(&self) -> Vec<String> {
+        self.files.keys().filter(|name| name.ends_with(".shd")).cloned().collect()
+    }
+
+    /// Bytes of all segment files.
+    pub(crate) fn segment_bytes(&self) -> u64 {
+        self.segments().iter().map(|name| self.files[name].len() as u64).sum()
+    }
+}
