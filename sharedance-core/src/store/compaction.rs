@@ -127,7 +127,13 @@ fn gain(segment: &Segment, now_ms: u64) -> Option<f64> {
 }
 
 /// Copies the record in `slot`, if it is live, and makes the copy the key's; answers how many bytes were copied.
-fn carry_forward(log: &Log, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> Result<usize, StoreError> {
+pub(crate) fn carry_forward(
+    log: &Log,
+    index: &Index,
+    victim: &Arc<Segment>,
+    slot: u32,
+    now_ms: u64,
+) -> Result<usize, StoreError> {
     let Some(record) = victim.record(slot) else {
         return Ok(0);
     };
@@ -139,20 +145,22 @@ fn carry_forward(log: &Log, index: &Index, victim: &Arc<Segment>, slot: u32, now
     let payload = victim.payload(&record);
     let mut reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), payload.len(), now_ms)?;
     reservation.fill(&[payload]);
+    let (segment, copy) = (reservation.segment().clone(), reservation.slot());
     let mut shard = index.write(hash);
     let source = Location { segment: victim.number, slot };
     let Some(current) = victim.record(slot).filter(|_| shard.names(hash, source)) else {
         return Ok(payload.len());
     };
-    let (segment, copy) = (reservation.segment().clone(), reservation.slot());
     let sequence = match victim.sequence(&record) {
         sequence if segment.can_express(sequence) => sequence,
         // Two thousand million writes older than the segment: its version changes.
         _ => log.next_sequence(),
     };
+    segment.inherit_reads(copy, victim.take_reads(slot));
     reservation.commit(hash, sequence, current.word);
     shard.insert(hash, &segment, copy, Some(source));
     victim.mark_dead(slot, &current);
+    victim.note_carried();
     Ok(payload.len())
 }
 

@@ -92,10 +92,17 @@ pub enum StoreError {
         /// The greatest length in bytes.
         max: usize,
     },
+    /// The value of the key is no number in decimal digits below 2⁶⁴, so that nothing can be added to it.
+    #[error("the value is not a number")]
+    NotANumber,
     /// There is no room on the file system. What is stored stays, and can be read, touched and deleted; writing works
     /// again once there is room.
     #[error("no room for another segment")]
     Full,
+    /// A sync has failed, so that nobody knows what is on the disk: what is stored can be read, and nothing be written
+    /// or deleted any more. Opening the store anew, once the disk is well, ends this.
+    #[error("the store is read-only since it could not be synced")]
+    ReadOnly,
     /// The system refused.
     #[error("cannot {action}")]
     Io {

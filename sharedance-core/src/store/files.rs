@@ -16,6 +16,9 @@ const SEGMENT_SUFFIX: &str = ".shd";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const BAD_SUFFIX: &str = ".bad";
 
+/// Room that is left on the file system, in bytes: a system with nothing left is ill in many ways.
+const SPACE_RESERVE: u64 = 1024 * 1024;
+
 /// The exclusive lock on a directory, held until dropped.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
@@ -172,8 +175,13 @@ impl Directory {
         StoreError::Io { action: "create a segment file", source: error }
     }
 
+    /// Room on the file system, in bytes, where it can be told.
+    pub(crate) fn available_space(&self) -> Option<u64> {
+        fs2::available_space(&self.path).ok().map(|available| available.saturating_sub(SPACE_RESERVE))
+    }
+
     fn is_short_of(&self, needed: u64) -> bool {
-        fs2::available_space(&self.path).is_ok_and(|available| available < needed)
+        self.available_space().is_some_and(|available| available < needed)
     }
 
     /// Whether anything has this name, or would lose it to a file that is set aside.

@@ -12,8 +12,10 @@ use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::files::{Directory, FileName};
 use super::format::{self, Header, Kind};
+use super::mapping::Mapping;
 use super::meta::Description;
 use super::segment::{Blank, Reservation, Segment};
+use super::space::Space;
 
 /// Append points for hot segments: each holds a segment open, so few; enough that what expires together lies together.
 const APPEND_POINTS: usize = 8;
@@ -23,9 +25,6 @@ const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
 const READY_WHILE_WRITING: usize = 2;
 /// Blanks that are kept ready while nobody needs one.
 const READY_AT_REST: usize = 1;
-/// Room that new writes leave on the file system, in bytes, besides that of a segment for compaction: a system with
-/// nothing left is ill in many ways.
-const SPACE_RESERVE: u64 = 1024 * 1024;
 /// The greatest number of blanks kept from recycling, however fast they are used up.
 const MAX_SPARE: usize = 64;
 
@@ -44,7 +43,9 @@ pub(crate) struct Log {
     spare_taken: Condvar,
     /// Spent segments that readers still hold.
     limbo: Mutex<Vec<Arc<Segment>>>,
-    file_bytes: AtomicU64,
+    pub(crate) space: Space,
+    /// Whether segments count how often their records are read.
+    counts_reads: bool,
 }
 
 /// Where records of one TTL class go.
@@ -84,7 +85,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Log {
-    pub(crate) fn new(directory: Directory, description: Description) -> Log {
+    pub(crate) fn new(
+        directory: Directory,
+        description: Description,
+        max_bytes: Option<u64>,
+        counts_reads: bool,
+    ) -> Log {
         Log {
             directory,
             description,
@@ -96,7 +102,8 @@ impl Log {
             spare: Mutex::default(),
             spare_taken: Condvar::new(),
             limbo: Mutex::default(),
-            file_bytes: AtomicU64::new(0),
+            space: Space::new(max_bytes),
+            counts_reads,
         }
     }
 
@@ -110,10 +117,6 @@ impl Log {
 
     pub(crate) fn peek_sequence(&self) -> u64 {
         self.sequence.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn file_bytes(&self) -> u64 {
-        self.file_bytes.load(Ordering::Relaxed)
     }
 
     /// Payloads longer than this go to a file of their own.
@@ -202,21 +205,18 @@ impl Log {
         longer.or_else(|| self.points.iter().max_by_key(class_of)).unwrap_or(&self.points[0])
     }
 
-    /// Creates a file for a single record, with the record's bytes already in it.
+    /// Creates a file for a single record, with the record's bytes, given in parts, already in it.
     pub(crate) fn create_big(
         &self,
         class: TtlClass,
-        key: &[u8],
-        value: &[u8],
-        payload_crc: u32,
+        payload: &[&[u8]],
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
-        let payload_len = key.len() + value.len();
+        let payload_len = payload.iter().map(|part| part.len()).sum();
+        let payload_crc = payload.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
         let file_len = format::big_file_len(payload_len);
         let id = self.fresh_id(FileName::Big);
-        let mapping =
-            self.directory.create_file(FileName::Big(id), file_len, &[key, value], self.reserve_of(Kind::Big))?;
-        self.file_bytes.fetch_add(file_len as u64, Ordering::Relaxed);
+        let mapping = self.create_file(FileName::Big(id), file_len, payload, Kind::Big)?;
         let segment = self.activate(Blank::new(id, mapping), Kind::Big, class);
         Ok(segment.reserve_written(payload_len, payload_crc, now_ms))
     }
@@ -237,7 +237,11 @@ impl Log {
     pub(crate) fn enter(&self, make: impl FnOnce(u32) -> Segment) -> Arc<Segment> {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let number = table.vacant.pop().unwrap_or(table.segments.len() as u32);
-        let segment = Arc::new(make(number));
+        let mut segment = make(number);
+        if self.counts_reads {
+            segment.count_reads();
+        }
+        let segment = Arc::new(segment);
         match table.segments.get_mut(number as usize) {
             Some(place) => *place = Some(segment.clone()),
             None => table.segments.push(Some(segment.clone())),
@@ -253,11 +257,24 @@ impl Log {
         Some(blank)
     }
 
-    /// Room to leave on the file system: compaction may use up what new writes must leave, for it gives it back.
+    fn create_file(&self, name: FileName, len: usize, payload: &[&[u8]], kind: Kind) -> Result<Mapping, StoreError> {
+        let reserve = self.reserve_of(kind);
+        self.space.claim(len as u64, reserve)?;
+        self.directory.create_file(name, len, payload, reserve).inspect_err(|_| self.space.give_back(len as u64))
+    }
+
+    /// Room that can still be had for segments, blanks that stand ready included, in bytes.
+    pub(crate) fn headroom(&self) -> u64 {
+        let blanks = lock(&self.spare).blanks.len() as u64 * self.description.segment_len as u64;
+        let on_disk = self.directory.available_space().unwrap_or(u64::MAX);
+        self.space.left().min(on_disk).saturating_add(blanks)
+    }
+
+    /// Room to leave, within the limit and on the file system: compaction may use up what new writes must leave, for it gives it back.
     fn reserve_of(&self, kind: Kind) -> u64 {
         match kind {
             Kind::Cold => 0,
-            Kind::Hot | Kind::Big => SPACE_RESERVE + self.description.segment_len as u64,
+            Kind::Hot | Kind::Big => self.description.segment_len as u64,
         }
     }
 
@@ -274,8 +291,7 @@ impl Log {
     fn create_blank(&self, kind: Kind) -> Result<Blank, StoreError> {
         let id = self.fresh_id(FileName::Segment);
         let len = self.description.segment_len;
-        let mapping = self.directory.create_file(FileName::Segment(id), len, &[], self.reserve_of(kind))?;
-        self.file_bytes.fetch_add(len as u64, Ordering::Relaxed);
+        let mapping = self.create_file(FileName::Segment(id), len, &[], kind)?;
         Ok(Blank::new(id, mapping))
     }
 
@@ -371,7 +387,7 @@ impl Log {
     }
 
     fn delete_file(&self, name: FileName, len: usize) -> Result<(), StoreError> {
-        self.file_bytes.fetch_sub(len as u64, Ordering::Relaxed);
+        self.space.give_back(len as u64);
         match self.directory.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::Io { action: "delete a segment file", source: error })
@@ -384,7 +400,7 @@ impl Log {
     pub(crate) fn resume(&self, next_sequence: u64, next_segment_id: u32, file_bytes: u64) {
         self.sequence.store(next_sequence, Ordering::Relaxed);
         self.next_segment_id.store(next_segment_id, Ordering::Relaxed);
-        self.file_bytes.store(file_bytes, Ordering::Relaxed);
+        self.space.resume(file_bytes);
     }
 
     /// Takes over a free file that recovery found.

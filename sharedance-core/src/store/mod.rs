@@ -21,66 +21,65 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Store`] is a cheap handle: clone it, share it between threads. Nothing runs in the background by itself: call
-//! [`Store::maintain`] now and then, from a thread of low priority for example, so that expired pairs give back their
-//! memory and their room; and [`Store::prepare`] in a loop of its own where writers must never wait for a file to be
-//! created. Without either the store is right all the same, only larger and less even.
+//! A [`Store`] is a cheap handle: clone it, share it between threads. Nothing runs in the background by itself: start the
+//! threads that keep the store tidy with [`Store::start_maintenance`], or call [`Store::maintain`] now and then (so that
+//! expired pairs give back their memory and their room), and [`Store::prepare`] in a loop of its own (so that writers
+//! never wait for a file to be created). Without either the store is right all the same, only larger and less even.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 mod compaction;
+mod durability;
 mod error;
+mod eviction;
 mod expiry;
 mod files;
 mod format;
 mod index;
 mod log;
+mod maintenance;
 mod mapping;
 mod meta;
 mod options;
+mod pairs;
+mod quarantine;
+mod reads;
 mod recovery;
 mod segment;
+mod space;
 mod stats;
 mod timeline;
 mod upkeep;
 mod value;
+mod writing;
 
 #[doc = include_str!("../../FORMAT.md")]
 pub mod on_disk {}
 
+pub use durability::{Durability, UncleanBoot};
 pub use error::{OpenError, StoreError};
+pub use maintenance::Maintenance;
 pub use meta::BootId;
-pub use options::Options;
+pub use options::{Options, WhenFull};
 pub use recovery::RecoveryReport;
 pub use stats::Stats;
 pub use upkeep::Progress;
 pub use value::Value;
+pub use writing::{Attributes, Condition, Outcome, Ttl};
 
-use expiry::TtlClass;
-use format::{Deadline, Word};
-use index::{Found, Index};
+use durability::GroupCommit;
+use index::Index;
 use log::Log;
 use meta::Meta;
-use segment::{Record, Reservation, Segment};
 use stats::Counters;
 use timeline::Timeline;
 use upkeep::Upkeep;
 
 /// The longest key, in bytes.
 pub const MAX_KEY_LEN: usize = format::MAX_KEY_LEN;
-
-/// How long a pair lives, from the moment it is set or touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ttl {
-    /// As long as the store was told: [`Options::default_ttl`].
-    Default,
-    /// This long, in whole milliseconds. Nothing that has lived for no time is ever seen, and 34 years are for ever.
-    After(Duration),
-    /// For ever.
-    Never,
-}
 
 /// A handle to an open store. Clones share it; it is closed when the last of them is dropped.
 #[derive(Debug, Clone)]
@@ -91,6 +90,11 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     default_ttl: Duration,
+    durability: Durability,
+    when_full: WhenFull,
+    group_commit: GroupCommit,
+    /// When the last sync that ended well began, in store milliseconds.
+    synced_at_ms: AtomicU64,
     max_value_len: usize,
     hash_key: [u8; 16],
     timeline: Timeline,
@@ -100,13 +104,6 @@ struct Inner {
     recovery: RecoveryReport,
     meta: Mutex<Meta>,
     upkeep: Mutex<Upkeep>,
-}
-
-/// A moment from which on a record is gone, and the records it will share a segment with.
-#[derive(Debug, Clone, Copy)]
-struct Lifetime {
-    deadline: Deadline,
-    class: TtlClass,
 }
 
 impl Store {
@@ -126,20 +123,13 @@ impl Store {
     /// The value of `key`, unless there is none or it has expired. It is not copied: see [`Value`].
     pub fn get(&self, key: &[u8]) -> Option<Value> {
         let hash = self.inner.hash(key);
-        let now_ms = self.inner.timeline.now_ms();
-        let (segment, slot, record) = {
-            let shard = self.inner.index.read(hash);
-            let found = shard.find(hash, key)?;
-            if found.record.word.deadline.has_passed(now_ms) {
-                return None;
-            }
-            (found.segment.clone(), found.slot, found.record)
-        };
-        if !segment.verify(slot, &record) {
-            self.inner.drop_damaged(hash, &segment, slot);
-            return None;
-        }
-        Some(Value::new(segment, record))
+        self.inner.read(hash, key, self.inner.timeline.now_ms()).map(Value::new)
+    }
+
+    /// The values of several keys, in their order. They are looked up one after the other: together they are no
+    /// snapshot.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Value>> {
+        keys.into_iter().map(|key| self.get(key.as_ref())).collect()
     }
 
     /// Whether `key` has a value that has not expired.
@@ -164,52 +154,159 @@ impl Store {
     /// # Errors
     /// As for [`Store::set`].
     pub fn set_with_ttl(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<(), StoreError> {
-        let inner = &*self.inner;
-        inner.check_lengths(key, value)?;
-        let now_ms = inner.timeline.now_ms();
-        let lifetime = inner.lifetime(ttl, now_ms);
-        let hash = inner.hash(key);
-        if lifetime.deadline.has_passed(now_ms) {
-            inner.remove(hash, key);
-            return Ok(());
-        }
-        if inner.touch_identical(hash, key, value, lifetime.deadline, now_ms) {
-            inner.counters.identical_sets.add(1);
-            return Ok(());
-        }
-        let reservation = inner.write_record(lifetime.class, key, value, now_ms)?;
-        inner.publish(hash, key, lifetime.deadline, reservation);
-        Ok(())
+        self.write(key, value, ttl.into(), Condition::Always).map(drop)
+    }
+
+    /// Stores `value` under `key` with these attributes, if `condition` holds. All writes of a key happen in one order,
+    /// which its versions follow.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Attributes, Condition, Outcome, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let attributes = Attributes { client_flags: 7, ..Attributes::default() };
+    /// let Outcome::Done { version } = store.write(b"k", b"one", attributes, Condition::Absent)? else {
+    ///     panic!("it was not there");
+    /// };
+    /// store.set(b"k", b"another")?;
+    /// assert_eq!(store.write(b"k", b"two", attributes, Condition::Version(version))?, Outcome::Exists);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn write(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+    ) -> Result<Outcome, StoreError> {
+        self.inner.change(|inner| inner.write(key, value, attributes, condition))
+    }
+
+    /// Stores `value` if `key` has none; answers whether it was stored.
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn add(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+        self.write(key, value, ttl.into(), Condition::Absent).map(Outcome::is_done)
+    }
+
+    /// Stores `value` if `key` has one already; answers whether it was stored.
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn replace(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+        self.write(key, value, ttl.into(), Condition::Present).map(Outcome::is_done)
+    }
+
+    /// Stores `value` if `key` still has the value of this [version](Value::version).
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn compare_and_set(&self, key: &[u8], value: &[u8], ttl: Ttl, version: u64) -> Result<Outcome, StoreError> {
+        self.write(key, value, ttl.into(), Condition::Version(version))
+    }
+
+    /// Puts `tail` behind the value of `key`, whose deadline and client flags stay. [`Outcome::Missing`] where there is
+    /// no value.
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn append(&self, key: &[u8], tail: &[u8]) -> Result<Outcome, StoreError> {
+        self.inner
+            .change(|inner| inner.rewrite(key, |current| inner.write_after(key, current, &[current.value(), tail])))
+    }
+
+    /// Puts `head` in front of the value of `key`: otherwise as [`Store::append`].
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn prepend(&self, key: &[u8], head: &[u8]) -> Result<Outcome, StoreError> {
+        self.inner
+            .change(|inner| inner.rewrite(key, |current| inner.write_after(key, current, &[head, current.value()])))
+    }
+
+    /// Replaces the value of `key` by what `change` makes of it, as one step: no other write comes in between. Deadline
+    /// and client flags stay. `change` may be called more than once; the last call counts, and an error of its ends the
+    /// update. [`Outcome::Missing`] where there is no value.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Store, StoreError};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set(b"name", b"ada")?;
+    /// store.update(b"name", |name| Ok::<_, StoreError>(name.to_ascii_uppercase()))?;
+    /// assert_eq!(store.get(b"name").expect("it is there"), b"ADA");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `change`; otherwise as for [`Store::set`].
+    pub fn update<E: From<StoreError>>(
+        &self,
+        key: &[u8],
+        change: impl Fn(&[u8]) -> Result<Vec<u8>, E>,
+    ) -> Result<Outcome, E> {
+        self.inner.change(|inner| {
+            inner.rewrite(key, |current| {
+                let value = change(current.value())?;
+                Ok(inner.write_after(key, current, &[&value])?)
+            })
+        })
+    }
+
+    /// Adds `delta` to the number in decimal digits that is the value of `key`, wrapping at 2⁶⁴; answers the sum, or
+    /// `None` where there is no value.
+    ///
+    /// # Errors
+    /// [`StoreError::NotANumber`] where the value is none; otherwise as for [`Store::set`].
+    pub fn incr(&self, key: &[u8], delta: u64) -> Result<Option<u64>, StoreError> {
+        self.inner.change(|inner| inner.count(key, |number| number.wrapping_add(delta)))
+    }
+
+    /// Takes `delta` from the number in decimal digits that is the value of `key`, stopping at zero: otherwise as
+    /// [`Store::incr`].
+    ///
+    /// # Errors
+    /// As for [`Store::incr`].
+    pub fn decr(&self, key: &[u8], delta: u64) -> Result<Option<u64>, StoreError> {
+        self.inner.change(|inner| inner.count(key, |number| number.saturating_sub(delta)))
     }
 
     /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
     /// back, whatever happens to the process.
     ///
     /// # Errors
-    /// None at present: deleting needs no room.
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn delete(&self, key: &[u8]) -> Result<bool, StoreError> {
-        let now_ms = self.inner.timeline.now_ms();
-        let removed = self.inner.remove(self.inner.hash(key), key);
-        Ok(removed.is_some_and(|record| !record.word.deadline.has_passed(now_ms)))
+        self.delete_if(key, Condition::Always).map(Outcome::is_done)
     }
 
-    /// Lets `key` live for `ttl` from now on; answers whether it has a value that has not expired. Costs no room.
+    /// Deletes `key` if `condition` holds. [`Outcome::Missing`] where there was nothing to delete.
     ///
     /// # Errors
-    /// None at present: touching needs no room.
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn delete_if(&self, key: &[u8], condition: Condition) -> Result<Outcome, StoreError> {
+        self.inner.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
+    }
+
+    /// Lets `key` live for `ttl` from now on; answers whether it has a value that has not expired. Costs no room, and
+    /// leaves the version as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn touch(&self, key: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
-        let inner = &*self.inner;
-        let now_ms = inner.timeline.now_ms();
-        let hash = inner.hash(key);
-        let deadline = inner.lifetime(ttl, now_ms).deadline;
-        let shard = inner.index.read(hash);
-        Ok(match shard.find(hash, key) {
-            Some(found) if !found.record.word.deadline.has_passed(now_ms) => {
-                found.segment.touch(found.slot, &found.record, deadline);
-                true
-            }
-            _ => false,
-        })
+        self.get_and_touch(key, ttl).map(|value| value.is_some())
+    }
+
+    /// The value of `key`, which lives for `ttl` from now on.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn get_and_touch(&self, key: &[u8], ttl: Ttl) -> Result<Option<Value>, StoreError> {
+        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl).map(Value::new)))
     }
 
     /// How many pairs there are, those included that have expired since [`Store::maintain`] last looked.
@@ -225,18 +322,12 @@ impl Store {
     /// Deletes every pair that was stored before the call. Pairs that other threads store meanwhile may stay.
     ///
     /// # Errors
-    /// None at present: deleting needs no room.
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn clear(&self) -> Result<(), StoreError> {
-        for shard in 0..self.inner.index.shards() {
-            // Under the lock until the last is marked: a deletion that finds no pair must not leave one on disk.
-            let mut emptied = self.inner.index.write_shard(shard);
-            for (segment, slot) in emptied.take_all() {
-                if let Some(record) = segment.record(slot) {
-                    segment.mark_dead(slot, &record);
-                }
-            }
-        }
-        Ok(())
+        self.inner.change(|inner| {
+            inner.clear();
+            Ok(())
+        })
     }
 
     /// Does a piece of the work that keeps the store small: removes expired pairs, recycles segments with nothing live
@@ -259,14 +350,14 @@ impl Store {
         self.inner.log.prepare(wait)
     }
 
-    /// Waits until everything stored, and everything deleted, is on the disk.
+    /// Waits until everything stored, and everything deleted, before this call is on the disk. Callers in several
+    /// threads share the work.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where the disk did not take it.
+    /// [`StoreError::Io`] where the disk did not take it; the store is read-only from then on. [`StoreError::ReadOnly`]
+    /// where that has happened before.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.inner.log.sync().map_err(StoreError::io("sync the segments"))?;
-        self.inner.save_clock()?;
-        self.inner.lock_meta().sync().map_err(StoreError::io("sync the store's description"))
+        self.inner.sync()
     }
 
     /// What the store holds and has done.
@@ -276,13 +367,14 @@ impl Store {
         Stats {
             pairs: inner.index.len() as u64,
             live_bytes: segments.iter().map(|segment| segment.live_bytes()).sum(),
-            file_bytes: inner.log.file_bytes(),
+            file_bytes: inner.log.space.used(),
             segments: segments.len() as u64,
             index_bytes: inner.index.memory() as u64,
             expired: inner.counters.expired.count(),
             identical_sets: inner.counters.identical_sets.count(),
             damaged: inner.counters.damaged.count(),
             compacted_bytes: inner.counters.compacted_bytes.count(),
+            evicted: inner.counters.evicted.count(),
             refused_full: inner.counters.refused_full.count(),
         }
     }
@@ -294,116 +386,48 @@ impl Store {
 }
 
 impl Inner {
-    fn check_lengths(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        if key.is_empty() || key.len() > MAX_KEY_LEN {
-            return Err(StoreError::KeyLen { len: key.len(), max: MAX_KEY_LEN });
-        }
-        if value.len() > self.max_value_len {
-            return Err(StoreError::ValueLen { len: value.len(), max: self.max_value_len });
-        }
-        Ok(())
-    }
-
-    fn hash(&self, key: &[u8]) -> u64 {
-        siphasher::sip::SipHasher13::new_with_key(&self.hash_key).hash(key)
-    }
-
-    fn lifetime(&self, ttl: Ttl, now_ms: u64) -> Lifetime {
-        let ttl = match ttl {
-            Ttl::Default => self.default_ttl,
-            Ttl::After(ttl) => ttl,
-            Ttl::Never => return Lifetime { deadline: Deadline::NEVER, class: TtlClass::of_ms(None) },
-        };
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        Lifetime { deadline: Deadline::at_ms(now_ms.saturating_add(ttl_ms)), class: TtlClass::of_ms(Some(ttl_ms)) }
-    }
-
-    /// Moves the deadline of `key` if `value` is what is stored there; answers whether it was.
-    fn touch_identical(&self, hash: u64, key: &[u8], value: &[u8], deadline: Deadline, now_ms: u64) -> bool {
-        let same_place = |found: &Found<'_>, segment: &Arc<Segment>, slot: u32| {
-            Arc::ptr_eq(found.segment, segment) && found.slot == slot
-        };
-        let (segment, slot, record) = {
-            let shard = self.index.read(hash);
-            match shard.find(hash, key) {
-                Some(found) if found.record.slot.value_len as usize == value.len() => {
-                    (found.segment.clone(), found.slot, found.record)
-                }
-                _ => return false,
+    fn sync(&self) -> Result<(), StoreError> {
+        let begun_ms = self.timeline.now_ms();
+        let synced = self.group_commit.sync(|| {
+            let sequence = self.log.peek_sequence();
+            self.log.sync()?;
+            let mut meta = self.lock_meta();
+            meta.save(self.timeline.times(), sequence)?;
+            meta.sync()
+        });
+        match synced.map_err(StoreError::io("sync the store"))? {
+            true => {
+                self.synced_at_ms.fetch_max(begun_ms, Ordering::Relaxed);
+                Ok(())
             }
-        };
-        // The comparison may take long: no lock is held over it. A pinned slot is not used anew, so a location that is
-        // still the key's afterwards holds what was compared.
-        if segment.value(&record) != value || !segment.verify(slot, &record) {
-            return false;
-        }
-        let shard = self.index.read(hash);
-        match shard.find(hash, key) {
-            Some(found) if same_place(&found, &segment, slot) && !found.record.word.deadline.has_passed(now_ms) => {
-                segment.touch(slot, &found.record, deadline);
-                true
-            }
-            _ => false,
+            false => Err(StoreError::ReadOnly),
         }
     }
 
-    /// Puts the record's bytes into a segment, where nobody sees them yet.
-    fn write_record(&self, class: TtlClass, key: &[u8], value: &[u8], now_ms: u64) -> Result<Reservation, StoreError> {
-        let payload_len = key.len() + value.len();
-        if payload_len > self.log.max_shared_payload() {
-            let payload_crc = crc32c::crc32c_append(crc32c::crc32c(key), value);
-            return self.with_room(|log| log.create_big(class, key, value, payload_crc, now_ms));
-        }
-        let mut reservation = self.with_room(|log| log.reserve(class, payload_len, now_ms))?;
-        reservation.fill(&[key, value]);
-        Ok(reservation)
-    }
-
-    /// Does what needs room; where there is none, makes some and tries once more.
-    fn with_room<T>(&self, take: impl Fn(&Log) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        match take(&self.log) {
-            Err(StoreError::Full) => {
-                upkeep::reclaim(self)?;
-                take(&self.log).inspect_err(|_| self.counters.refused_full.add(1))
-            }
-            taken => taken,
+    /// Syncs if the interval that was promised has passed.
+    fn sync_if_due(&self) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Interval(interval) if self.millis_until_sync(interval) == 0 => self.sync(),
+            _ => Ok(()),
         }
     }
 
-    /// Commits a written record and makes it the key's, in place of what was.
-    fn publish(&self, hash: u64, key: &[u8], deadline: Deadline, reservation: Reservation) {
-        let segment = reservation.segment().clone();
-        let slot = reservation.slot();
-        let mut shard = self.index.write(hash);
-        let old =
-            shard.find(hash, key).map(|found| (found.segment.clone(), found.slot, found.record, found.location()));
-        reservation.commit(hash, self.log.next_sequence(), Word::live(key.len(), deadline));
-        shard.insert(hash, &segment, slot, old.as_ref().map(|(.., location)| *location));
-        if let Some((old_segment, old_slot, old_record, _)) = old {
-            old_segment.mark_dead(old_slot, &old_record);
-        }
+    fn millis_until_sync(&self, interval: Duration) -> u64 {
+        let due_ms = self.synced_at_ms.load(Ordering::Relaxed).saturating_add(interval.as_millis() as u64);
+        due_ms.saturating_sub(self.timeline.now_ms())
     }
 
-    /// Takes `key` out of the index and marks its record dead; answers the record, expired or not.
-    fn remove(&self, hash: u64, key: &[u8]) -> Option<Record> {
-        let mut shard = self.index.write(hash);
-        let found = shard.find(hash, key)?;
-        let (location, record) = (found.location(), found.record);
-        found.segment.mark_dead(found.slot, &record);
-        shard.remove(hash, location);
-        Some(record)
-    }
-
-    /// Drops a record whose bytes are not the ones that were written.
-    fn drop_damaged(&self, hash: u64, segment: &Arc<Segment>, slot: u32) {
-        let mut shard = self.index.write(hash);
-        // Live is asked first: the number of a segment that was retired meanwhile may be another's.
-        if let Some(record) = segment.record(slot)
-            && shard.remove(hash, index::Location { segment: segment.number, slot })
-        {
-            segment.mark_dead(slot, &record);
-            self.counters.damaged.add(1);
+    /// Whatever changes the store: refused where a sync has failed, and not acknowledged before it is as durable as was
+    /// promised.
+    fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Inner) -> Result<T, E>) -> Result<T, E> {
+        if self.group_commit.has_failed() {
+            return Err(StoreError::ReadOnly.into());
         }
+        let changed = change(self)?;
+        if self.durability == Durability::Always {
+            self.sync()?;
+        }
+        Ok(changed)
     }
 
     fn lock_meta(&self) -> std::sync::MutexGuard<'_, Meta> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 
 use super::Store;
+use super::durability::{Durability, UncleanBoot};
 use super::error::OpenError;
 use super::format::RECORDS_OFFSET;
 use super::meta::BootId;
@@ -18,6 +19,9 @@ const DEFAULT_MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
 /// Above, recycling comes in lumps that are too large.
 const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
+/// One open for new writes, one for what compaction carries forward, one ready, one to be emptied, and as many to hold
+/// something.
+const MIN_SEGMENTS: usize = 8;
 /// Value lengths have 32 bits on disk; half of that keeps all sums within them.
 const MAX_VALUE_LEN: usize = 1 << 31;
 
@@ -39,6 +43,22 @@ pub struct Options {
     pub(crate) max_value_len: usize,
     pub(crate) clock: Clock,
     pub(crate) boot_id: BootIdSource,
+    pub(crate) durability: Durability,
+    pub(crate) unclean_boot: UncleanBoot,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) when_full: WhenFull,
+}
+
+/// What happens to a write when there is no room for it, and none can be made by dropping what has expired or been
+/// overwritten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is refused with [`StoreError::Full`](super::StoreError::Full); everything stored stays. For sessions: a login
+    /// that fails is better than another one that is lost.
+    #[default]
+    Refuse,
+    /// Old pairs that are not being read make room for it. For caches.
+    Evict,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +82,10 @@ impl Options {
             max_value_len: DEFAULT_MAX_VALUE_LEN,
             clock: Clock::system(),
             boot_id: BootIdSource::System,
+            durability: Durability::default(),
+            unclean_boot: UncleanBoot::default(),
+            max_bytes: None,
+            when_full: WhenFull::default(),
         }
     }
 
@@ -98,6 +122,33 @@ impl Options {
         self
     }
 
+    /// How much room the store's files may take, in bytes: as much as there is, unless told otherwise; at the least eight
+    /// segments. A store that is opened with less than it has takes no new segment before it has shrunk. Overwritten
+    /// records take room until compaction comes by: count with twice the bytes of all pairs.
+    pub fn max_bytes(mut self, bytes: u64) -> Options {
+        self.max_bytes = Some(bytes);
+        self
+    }
+
+    /// What to do when there is no more room, within [`Options::max_bytes`] or on the file system:
+    /// [`WhenFull::Refuse`] unless told otherwise.
+    pub fn when_full(mut self, when_full: WhenFull) -> Options {
+        self.when_full = when_full;
+        self
+    }
+
+    /// What an acknowledged write survives: [`Durability::Os`] unless told otherwise.
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
+        self
+    }
+
+    /// What to do with what another boot of the machine left: [`UncleanBoot::Salvage`] unless told otherwise.
+    pub fn unclean_boot(mut self, unclean_boot: UncleanBoot) -> Options {
+        self.unclean_boot = unclean_boot;
+        self
+    }
+
     /// Opens the store in `dir`, which is created where it is missing, mode 0700.
     ///
     /// Pairs that an earlier life of the store left are there again, unless they have expired:
@@ -120,6 +171,12 @@ impl Options {
         }
         if !self.segment_len.is_power_of_two() || !(MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&self.segment_len) {
             return refuse("segment_len", "a power of two from 64 KiB to 256 MiB");
+        }
+        if self.max_bytes.is_some_and(|bytes| bytes < (MIN_SEGMENTS * self.segment_len) as u64) {
+            return refuse("max_bytes", "eight segments at the least");
+        }
+        if self.durability == Durability::Interval(Duration::ZERO) {
+            return refuse("durability", "an interval that is not zero");
         }
         if self.max_value_len > MAX_VALUE_LEN {
             return refuse("max_value_len", "2 GiB at the most");

@@ -10,12 +10,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::durability::{GroupCommit, UncleanBoot};
 use super::error::OpenError;
-use super::files::{Directory, FileName};
+use super::files::{Directory, FileName, Listing};
 use super::format::{
     self, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved, SLOT_LEN,
     STATE_OFFSET, State, Word,
@@ -24,7 +25,7 @@ use super::index::{Index, Location};
 use super::log::Log;
 use super::mapping::Mapping;
 use super::meta::{Description, Meta};
-use super::options::Options;
+use super::options::{Options, WhenFull};
 use super::segment::{Blank, Segment};
 use super::stats::Counters;
 use super::timeline::Timeline;
@@ -97,11 +98,14 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         let found = meta.description.segment_len;
         return Err(OpenError::SegmentLen { path: dir.to_owned(), found, asked: options.segment_len });
     }
-    let listing = directory.list().map_err(failed("list"))?;
+    let mut listing = directory.list().map_err(failed("list"))?;
     let same_boot = meta.is_same_boot();
+    if !same_boot && options.unclean_boot == UncleanBoot::Discard {
+        discard(&directory, &mut listing).map_err(failed("discard the segments in"))?;
+    }
     let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
     let scan = Scan {
-        log: Log::new(directory, meta.description),
+        log: Log::new(directory, meta.description, options.max_bytes, options.when_full == WhenFull::Evict),
         index: Index::new(),
         now_ms: timeline.now_ms(),
         same_boot,
@@ -110,8 +114,13 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
     let (log, index, mut recovery) = scan.finish(&meta);
     recovery.foreign = listing.foreign;
+    let synced_at_ms = AtomicU64::new(timeline.now_ms());
     let inner = Inner {
         default_ttl: options.default_ttl,
+        durability: options.durability,
+        when_full: options.when_full,
+        group_commit: GroupCommit::default(),
+        synced_at_ms,
         max_value_len: options.max_value_len,
         hash_key: meta.description.hash_key,
         timeline,
@@ -127,6 +136,11 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         _ => failed("save the clock in")(io::ErrorKind::Other.into()),
     })?;
     Ok(inner)
+}
+
+fn discard(directory: &Directory, listing: &mut Listing) -> io::Result<()> {
+    listing.segments.drain(..).try_for_each(|name| directory.remove(name))?;
+    directory.sync()
 }
 
 fn describe(options: &Options, random: &[u8; 24]) -> Description {

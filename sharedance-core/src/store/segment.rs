@@ -16,7 +16,7 @@
 #![allow(unsafe_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use super::files::DirectoryLock;
 use super::format::{
@@ -24,6 +24,7 @@ use super::format::{
     SLOT_LEN, STATE_OFFSET, Slot, State, Word,
 };
 use super::mapping::Mapping;
+use super::reads::Reads;
 
 /// An allocated file that holds nothing: its state is free and its slot array is zero.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub(crate) struct Segment {
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     in_flight: AtomicU32,
+    /// Whether compaction copied records out of it, which are not on the disk elsewhere before those copies are synced.
+    carried_from: AtomicBool,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
     sealed_at: AtomicU64,
     /// No live record expires before this store millisecond.
@@ -87,6 +90,8 @@ pub(crate) struct Segment {
     /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
     /// since. Slots beyond were written by this process.
     verified: Option<Box<[AtomicU64]>>,
+    /// How often records were read; none where nobody asks.
+    reads: Option<Reads>,
     /// Keeps the directory locked for as long as anything is mapped.
     _lock: Arc<DirectoryLock>,
 }
@@ -108,9 +113,11 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
+            carried_from: AtomicBool::new(false),
             sealed_at: AtomicU64::new(0),
             next_expiry_ms: AtomicU64::new(u64::MAX),
             verified: None,
+            reads: None,
             _lock: lock,
         }
     }
@@ -134,6 +141,30 @@ impl Segment {
             segment.verified = Some((0..unverified.div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
         }
         segment
+    }
+
+    /// Begins to count how often records are read.
+    pub(crate) fn count_reads(&mut self) {
+        self.reads = Some(Reads::new(format::max_slots(self.file_len())));
+    }
+
+    /// Takes note that the record in `slot` was read.
+    pub(crate) fn note_read(&self, slot: u32) {
+        if let Some(reads) = &self.reads {
+            reads.note(slot);
+        }
+    }
+
+    /// How often the record in `slot` was read, as far as that counts, since this was last asked.
+    pub(crate) fn take_reads(&self, slot: u32) -> u8 {
+        self.reads.as_ref().map_or(0, |reads| reads.take(slot))
+    }
+
+    /// Lets the record in `slot` have been read `count` times.
+    pub(crate) fn inherit_reads(&self, slot: u32, count: u8) {
+        if let Some(reads) = &self.reads {
+            reads.inherit(slot, count);
+        }
     }
 
     /// Counts a live record that recovery found.
@@ -162,6 +193,15 @@ impl Segment {
         self.sealed_at_ms().is_some()
             && self.in_flight.load(Ordering::Acquire) == 0
             && self.live_records.load(Ordering::Acquire) == 0
+    }
+
+    /// Takes note that a record was carried forward out of it.
+    pub(crate) fn note_carried(&self) {
+        self.carried_from.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_carried_from(&self) -> bool {
+        self.carried_from.load(Ordering::Relaxed)
     }
 
     /// Whether every record in it is dead while it is still being appended to.
@@ -262,6 +302,14 @@ impl Segment {
     pub(crate) fn value(&self, record: &Record) -> &[u8] {
         // SAFETY: as for `key`.
         unsafe { self.mapping.bytes(record.layout.value()) }
+    }
+
+    /// The number that the caller stored with the value; zero where there was none.
+    pub(crate) fn client_flags(&self, record: &Record) -> u32 {
+        match record.word.flags & format::FLAG_CLIENT_FLAGS {
+            0 => 0,
+            _ => format::read_u32(self.payload(record), 0),
+        }
     }
 
     /// All of the record: client flags, key and value.

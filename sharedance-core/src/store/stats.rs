@@ -24,6 +24,8 @@ pub struct Stats {
     pub damaged: u64,
     /// Counter: bytes of live records copied forward by compaction.
     pub compacted_bytes: u64,
+    /// Counter: live pairs removed because there was no room.
+    pub evicted: u64,
     /// Counter: writes refused because there was no room.
     pub refused_full: u64,
 }
@@ -35,6 +37,7 @@ pub(crate) struct Counters {
     pub(crate) identical_sets: Counter,
     pub(crate) damaged: Counter,
     pub(crate) compacted_bytes: Counter,
+    pub(crate) evicted: Counter,
     pub(crate) refused_full: Counter,
 }
 

@@ -5,7 +5,10 @@ use std::sync::PoisonError;
 use super::Inner;
 use super::compaction::{Compaction, Need};
 use super::error::StoreError;
+use super::eviction;
 use super::expiry::{self, Sweep};
+use super::options::WhenFull;
+use super::quarantine::Quarantine;
 use super::timeline::SAVE_INTERVAL_MS;
 
 /// What one piece of maintenance did, and whether more is due.
@@ -29,12 +32,16 @@ pub struct Progress {
 pub(crate) struct Upkeep {
     sweep: Sweep,
     compaction: Compaction,
+    quarantine: Quarantine,
     next_save_ms: u64,
     next_reclaim_ms: u64,
 }
 
-/// The least time between two attempts to make room, in milliseconds: writers that are refused must not spend the
-/// machine on trying.
+/// Segments that there should be room for where old pairs may be evicted: for new writes, for what is carried forward,
+/// and one more.
+const HEADROOM_SEGMENTS: u64 = 3;
+/// How long nobody tries again to make room after it came to nothing, in milliseconds: writers that are refused must not
+/// spend the machine on trying.
 const RECLAIM_INTERVAL_MS: u64 = 100;
 /// How much compaction a writer does that found no room, in steps: about two segments' worth of copying.
 const RECLAIM_STEPS: usize = 16_384;
@@ -48,39 +55,66 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     }
     let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
     inner.counters.expired.add(swept.expired);
-    let mut retired = retire_spent(inner, now_ms)?;
+    let mut retired = upkeep.retire_spent(inner, now_ms, Need::Target)?;
     let left = budget.saturating_sub(swept.examined);
     let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Target, left)?;
     if compacted.steps > 0 {
         inner.counters.compacted_bytes.add(compacted.bytes);
-        retired += retire_spent(inner, now_ms)?;
+        retired += upkeep.retire_spent(inner, now_ms, Need::Target)?;
     }
+    retired += upkeep.evict(inner, now_ms)?;
     if now_ms >= upkeep.next_save_ms {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
         inner.save_clock()?;
         inner.log.note_demand()?;
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
+    let pending = !upkeep.sweep.is_done() || compacted.pending;
+    drop(upkeep);
+    inner.sync_if_due()?;
     Ok(Progress {
         examined: swept.examined,
         expired: swept.expired,
         compacted_bytes: compacted.bytes,
         retired,
-        pending: !upkeep.sweep.is_done() || compacted.pending,
+        pending,
     })
 }
 
-/// Takes the segments out of use in which nothing is live.
-fn retire_spent(inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
-    inner.log.seal_idle(now_ms);
-    inner.log.recycle_limbo()?;
-    let spent = inner.log.segments_where(|segment| segment.is_spent());
-    let retired = spent.len();
-    for segment in spent {
-        inner.index.forget_segment(segment.number);
-        inner.log.retire(segment)?;
+impl Upkeep {
+    /// Evicts until there is room for some segments; answers how many were taken out of use.
+    fn evict(&mut self, inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
+        let wanted = HEADROOM_SEGMENTS * inner.log.description().segment_len as u64;
+        let mut retired = 0;
+        for round in 0..eviction::ROUNDS {
+            if inner.when_full == WhenFull::Refuse || inner.log.headroom() >= wanted {
+                break;
+            }
+            if let Some(evicted) = eviction::evict_segment(&inner.log, &inner.index, now_ms, round)? {
+                inner.counters.evicted.add(evicted.records);
+                inner.counters.compacted_bytes.add(evicted.kept_bytes);
+            }
+            retired += self.retire_spent(inner, now_ms, Need::Full)?;
+        }
+        Ok(retired)
     }
-    Ok(retired)
+
+    /// Takes the segments out of use in which nothing is live, once that cannot lose what was durable.
+    fn retire_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> Result<usize, StoreError> {
+        inner.log.seal_idle(now_ms);
+        inner.log.recycle_limbo()?;
+        self.quarantine.admit(inner, now_ms);
+        if need == Need::Full && self.quarantine.waits_for_sync() {
+            inner.sync()?;
+        }
+        let spent = self.quarantine.release(inner, now_ms, need);
+        let retired = spent.len();
+        for segment in spent {
+            inner.index.forget_segment(segment.number);
+            inner.log.retire(segment)?;
+        }
+        Ok(retired)
+    }
 }
 
 /// Makes what room can be made at once, for a writer that found none.
@@ -90,18 +124,21 @@ pub(crate) fn reclaim(inner: &Inner) -> Result<(), StoreError> {
     if now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
-    upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
     // A walk that is under way is finished: its segment does not know any more when its next record expires.
     let mut expired = upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
     upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     expired += upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
     inner.counters.expired.add(expired);
-    if retire_spent(inner, now_ms)? > 0 {
+    if upkeep.retire_spent(inner, now_ms, Need::Full)? > 0 {
         return Ok(());
     }
     let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
     inner.counters.compacted_bytes.add(compacted.bytes);
-    retire_spent(inner, now_ms).map(drop)
+    let retired = upkeep.retire_spent(inner, now_ms, Need::Full)? + upkeep.evict(inner, now_ms)?;
+    if retired == 0 {
+        upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use super::format::Kind;
-use super::segment::{Record, Segment};
+use super::pairs::Pinned;
 
 /// The bytes of a value, straight from the mapping: nothing is copied.
 ///
@@ -14,18 +13,31 @@ use super::segment::{Record, Segment};
 /// the [`Store`](super::Store), whose directory stays locked meanwhile.
 #[derive(Clone)]
 pub struct Value {
-    segment: Arc<Segment>,
-    record: Record,
+    pinned: Pinned,
 }
 
 impl Value {
-    pub(crate) fn new(segment: Arc<Segment>, record: Record) -> Value {
-        Value { segment, record }
+    pub(crate) fn new(pinned: Pinned) -> Value {
+        Value { pinned }
+    }
+
+    /// Tells this value of the key from all others that it had, or will have: it grows with each write, and stays when
+    /// the deadline is moved. See [`Condition::Version`](super::Condition::Version).
+    ///
+    /// A value that has been there while some thousand million other writes took place may change its version once,
+    /// without a write.
+    pub fn version(&self) -> u64 {
+        self.pinned.version()
+    }
+
+    /// The number that was stored with it; zero where there was none.
+    pub fn client_flags(&self) -> u32 {
+        self.pinned.client_flags()
     }
 
     /// Whether the value has a file to itself, as big ones do: holding it then keeps nothing else from being recycled.
     pub fn is_alone(&self) -> bool {
-        self.segment.header.kind == Kind::Big
+        self.pinned.segment.header.kind == Kind::Big
     }
 }
 
@@ -33,7 +45,7 @@ impl Deref for Value {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.segment.value(&self.record)
+        self.pinned.value()
     }
 }
 

@@ -1,0 +1,149 @@
+//! What survives which crash, and the waiting for it.
+//!
+//! Everything that was acknowledged survives the death of the process, always. Beyond that a store promises what it was
+//! opened for: nothing, all but the last moments, or everything. A sync that fails ends all promises: the system has
+//! marked those pages clean, and another sync would succeed without having written them. From then on the store only
+//! reads, and says so.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// What an acknowledged write survives, a delete included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Any death of the process. A crash of the system, or a power cut, costs what the system had not yet written back:
+    /// some seconds to half a minute of writes.
+    #[default]
+    Os,
+    /// Also a crash of the system, but for what was written in the last so-long before it:
+    /// [`Store::start_maintenance`](super::Store::start_maintenance) syncs that often, or the caller does.
+    Interval(Duration),
+    /// Also a crash of the system at any time: each write waits for the next sync, which all waiting writers share.
+    Always,
+}
+
+/// What to do with a store that was last in use before the machine was restarted without a warning, or that was copied
+/// from elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UncleanBoot {
+    /// Keep what verifies. Unless the store syncs, a pair that was deleted in the last moments may be back.
+    #[default]
+    Salvage,
+    /// Start empty: for sessions whose end must stick.
+    Discard,
+}
+
+/// Lets writers share syncs: one of those who wait runs it, for all who came before it began.
+#[derive(Debug, Default)]
+pub(crate) struct GroupCommit {
+    state: Mutex<State>,
+    finished: Condvar,
+    failed: AtomicBool,
+}
+
+/// Syncs are counted: the n-th covers whatever was written before it began.
+#[derive(Debug, Default)]
+struct State {
+    begun: u64,
+    ended: u64,
+    running: bool,
+}
+
+impl GroupCommit {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a sync has failed, so that nothing more is to be written.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Takes note of a sync that failed elsewhere.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// The number of the first sync that will cover what is written by now.
+    pub(crate) fn next(&self) -> u64 {
+        self.lock().begun + 1
+    }
+
+    /// Whether the sync of this number, or a later one, has ended well.
+    pub(crate) fn has_ended(&self, number: u64) -> bool {
+        !self.has_failed() && self.lock().ended >= number
+    }
+
+    /// Waits for a sync that begins after this call, and runs it if nobody else does. False where one has failed, now
+    /// or before; the error goes to whoever ran it.
+    pub(crate) fn sync(&self, run: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
+        let mut state = self.lock();
+        let awaited = state.begun + 1;
+        while state.running && state.ended < awaited {
+            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if self.has_failed() || state.ended >= awaited {
+            return Ok(!self.has_failed());
+        }
+        state.running = true;
+        state.begun += 1;
+        let own = state.begun;
+        drop(state);
+        let result = run();
+        if result.is_err() {
+            self.fail();
+        }
+        let mut state = self.lock();
+        state.running = false;
+        state.ended = own;
+        self.finished.notify_all();
+        result.map(|()| true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn whoever_waits_is_covered_by_a_sync_that_began_afterwards() {
+        const WRITERS: usize = 4;
+        let group = GroupCommit::default();
+        let written = AtomicU64::new(0);
+        let synced = AtomicU64::new(0);
+        let syncs = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..WRITERS {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let own = written.fetch_add(1, Ordering::SeqCst) + 1;
+                        let covered = group.sync(|| {
+                            let seen = written.load(Ordering::SeqCst);
+                            thread::yield_now();
+                            synced.fetch_max(seen, Ordering::SeqCst);
+                            syncs.fetch_add(1, Ordering::SeqCst);
+                            Ok(())
+                        });
+                        assert!(covered.unwrap());
+                        assert!(synced.load(Ordering::SeqCst) >= own);
+                    }
+                });
+            }
+        });
+        assert!(syncs.into_inner() <= 500 * WRITERS as u64);
+    }
+
+    #[test]
+    fn one_that_failed_fails_all_that_follow() {
+        let group = GroupCommit::default();
+        assert!(group.sync(|| Ok(())).unwrap());
+        assert!(group.sync(|| Err(io::Error::other("the disk is gone"))).is_err());
+        assert!(group.has_failed());
+        assert!(!group.sync(|| unreachable!("nothing is synced any more")).unwrap());
+    }
+}

@@ -1,0 +1,155 @@
+//! Threads that keep a store tidy, for programs that do not want to do so themselves.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::durability::Durability;
+use super::{Store, StoreError};
+
+/// How often the store is looked after when nothing is pending.
+const TURN: Duration = Duration::from_millis(100);
+/// Records looked at before it is asked again whether to stop.
+const BUDGET: usize = 4_096;
+/// How long a thread rests after a failure, which is likely to last.
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The threads that [`Store::start_maintenance`] started. Dropping this ends them, and waits until they have ended.
+#[derive(Debug)]
+#[must_use = "the threads end when this is dropped"]
+pub struct Maintenance {
+    stop: Arc<Stop>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    /// Waits for `time`, or until the threads are to end; answers whether they are.
+    fn wait(&self, time: Duration) -> bool {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(stopped, time, |stopped| !*stopped);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn set(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+}
+
+impl Store {
+    /// Starts threads that [maintain](Store::maintain) the store, [prepare](Store::prepare) segments for its writers,
+    /// and [sync](Store::sync) it as often as [`Durability::Interval`] promises. The store stays open for as long as
+    /// they run.
+    ///
+    /// What fails in them is tried again. Whether it matters, the store's next user learns from its own call: writers
+    /// are told when there is no room, or the store has become read-only.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// let maintenance = store.start_maintenance()?;
+    /// // … use the store …
+    /// drop(maintenance);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start_maintenance(&self) -> io::Result<Maintenance> {
+        let mut maintenance = Maintenance { stop: Arc::default(), threads: Vec::new() };
+        maintenance.start(self, "sharedance-tidy", |store| {
+            let progress = store.maintain(BUDGET)?;
+            Ok(if progress.pending { Duration::ZERO } else { TURN })
+        })?;
+        maintenance.start(self, "sharedance-prep", |store| store.prepare(TURN).map(|()| Duration::ZERO))?;
+        if let Durability::Interval(interval) = self.inner.durability {
+            maintenance.start(self, "sharedance-sync", move |store| {
+                let left_ms = store.inner.millis_until_sync(interval);
+                if left_ms == 0 {
+                    store.sync()?;
+                }
+                Ok(Duration::from_millis(store.inner.millis_until_sync(interval)).min(TURN))
+            })?;
+        }
+        Ok(maintenance)
+    }
+}
+
+impl Maintenance {
+    /// Starts a thread that does `turn` again and again, and rests in between for as long as that says.
+    fn start(
+        &mut self,
+        store: &Store,
+        name: &str,
+        turn: impl Fn(&Store) -> Result<Duration, StoreError> + Send + 'static,
+    ) -> io::Result<()> {
+        let (store, stop) = (store.clone(), self.stop.clone());
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let rest = || turn(&store).unwrap_or(REST_AFTER_FAILURE);
+            while !stop.wait(rest()) {}
+        })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop.set();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::store::{Options, Ttl};
+
+    const AMPLE: Duration = Duration::from_secs(60);
+
+    fn eventually(what: &str, condition: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !condition() {
+            assert!(started.elapsed() < AMPLE, "{what}");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn expired_pairs_go_by_themselves_and_the_threads_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
+        let maintenance = store.start_maintenance().unwrap();
+        for i in 0..1_000u32 {
+            store.set_with_ttl(&i.to_be_bytes(), &[1; 100], Ttl::After(Duration::from_millis(20))).unwrap();
+        }
+        eventually("the pairs go", || store.is_empty());
+        drop(maintenance);
+        drop(store);
+        Store::open(dir.path()).expect_err("the segments have another length, but nobody has it open");
+        Options::new().segment_len(65_536).open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn an_interval_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let durability = Durability::Interval(Duration::from_millis(5));
+        let store = Options::new().durability(durability).segment_len(65_536).open(dir.path()).unwrap();
+        let _maintenance = store.start_maintenance().unwrap();
+        let first = store.inner.group_commit.next();
+        eventually("three syncs", || store.inner.group_commit.has_ended(first + 2));
+    }
+}

@@ -1,0 +1,569 @@
+//! What an operation does to one pair: read, write under a condition, touch, remove.
+//!
+//! A write is prepared without any lock: its record is in its segment before anybody else is kept waiting. The
+//! condition is decided, and the record committed, under the write lock of the key's shard; so operations on a key are
+//! linearizable. What depends on the value that was there (appending, counting) is prepared from it, committed only if
+//! it is still there, and otherwise prepared anew.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::error::StoreError;
+use super::expiry::TtlClass;
+use super::format::{CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, RecordState, Word};
+use super::index::{Found, Location};
+use super::log::Log;
+use super::segment::{Record, Reservation, Segment};
+use super::{Attributes, Condition, Inner, MAX_KEY_LEN, Outcome, Ttl, upkeep};
+
+/// A moment from which on a record is gone, and the records it will share a segment with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetime {
+    pub(crate) deadline: Deadline,
+    pub(crate) class: TtlClass,
+}
+
+/// A record, pinned: it may be looked at without any lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinned {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) slot: u32,
+    pub(crate) record: Record,
+}
+
+impl Pinned {
+    pub(crate) fn value(&self) -> &[u8] {
+        self.segment.value(&self.record)
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.segment.sequence(&self.record)
+    }
+
+    pub(crate) fn client_flags(&self) -> u32 {
+        self.segment.client_flags(&self.record)
+    }
+
+    /// Whether `found` is this very record. A pinned slot is not used anew, so the place is enough.
+    fn is(&self, found: &Found<'_>) -> bool {
+        Arc::ptr_eq(found.segment, &self.segment) && found.slot == self.slot
+    }
+}
+
+/// The bytes of a record to be written: what stands in front of the key, the key, and the value in parts.
+struct Draft<'a> {
+    client_flags: u32,
+    key: &'a [u8],
+    value: &'a [&'a [u8]],
+}
+
+impl Draft<'_> {
+    fn flags(&self) -> u8 {
+        if self.client_flags == 0 { 0 } else { FLAG_CLIENT_FLAGS }
+    }
+
+    fn value_len(&self) -> usize {
+        self.value.iter().map(|part| part.len()).sum()
+    }
+}
+
+/// What is to become of a prepared record, decided under the lock.
+enum Verdict {
+    Commit(Word),
+    GiveUp(Outcome),
+}
+
+impl Inner {
+    /// The live record of `key`, verified.
+    pub(crate) fn read(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<Pinned> {
+        let pinned = {
+            let shard = self.index.read(hash);
+            let found = shard.find(hash, key)?;
+            if found.record.word.deadline.has_passed(now_ms) {
+                return None;
+            }
+            Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
+        };
+        if !pinned.segment.verify(pinned.slot, &pinned.record) {
+            self.drop_damaged(hash, &pinned);
+            return None;
+        }
+        pinned.segment.note_read(pinned.slot);
+        Some(pinned)
+    }
+
+    /// Stores a value if `condition` holds.
+    pub(crate) fn write(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+    ) -> Result<Outcome, StoreError> {
+        self.check_lengths(key, value.len())?;
+        let now_ms = self.timeline.now_ms();
+        let lifetime = self.lifetime(attributes.ttl, now_ms);
+        let hash = self.hash(key);
+        if lifetime.deadline.has_passed(now_ms) {
+            return Ok(self.write_for_no_time(hash, key, condition, now_ms));
+        }
+        let draft = Draft { client_flags: attributes.client_flags, key, value: &[value] };
+        if let Some(current) = self.peek(hash, key, value.len(), condition) {
+            let version = self.seen_version(&current, now_ms);
+            if let Some(refused) = condition.refuses(version) {
+                return Ok(refused);
+            }
+            if condition.allows_identical() && self.touch_identical(hash, &draft, &current, lifetime.deadline, now_ms) {
+                self.counters.identical_sets.add(1);
+                return Ok(Outcome::Done { version: current.version() });
+            }
+        }
+        let reservation = self.prepare_record(lifetime.class, &draft, now_ms)?;
+        let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
+        Ok(self.publish(hash, key, reservation, |current| {
+            match condition.refuses(current.and_then(|found| live_version(found, now_ms))) {
+                Some(refused) => Verdict::GiveUp(refused),
+                None => Verdict::Commit(word),
+            }
+        }))
+    }
+
+    /// Does `attempt` with the record of `key`, and again as long as another write comes in between.
+    pub(crate) fn rewrite<E>(&self, key: &[u8], attempt: impl Fn(&Pinned) -> Result<Outcome, E>) -> Result<Outcome, E> {
+        let hash = self.hash(key);
+        loop {
+            let Some(current) = self.read(hash, key, self.timeline.now_ms()) else {
+                return Ok(Outcome::Missing);
+            };
+            match attempt(&current)? {
+                Outcome::Exists => {}
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not. The deadline
+    /// and the client flags stay.
+    pub(crate) fn write_after(&self, key: &[u8], current: &Pinned, parts: &[&[u8]]) -> Result<Outcome, StoreError> {
+        let now_ms = self.timeline.now_ms();
+        let hash = current.record.slot.hash;
+        let draft = Draft { client_flags: current.client_flags(), key, value: parts };
+        self.check_lengths(key, draft.value_len())?;
+        let class = TtlClass(current.segment.header.ttl_class);
+        let reservation = self.prepare_record(class, &draft, now_ms)?;
+        let version = current.version();
+        Ok(self.publish(hash, key, reservation, |found| match found {
+            Some(found) if live_version(found, now_ms) == Some(version) => {
+                Verdict::Commit(Word { flags: draft.flags(), ..found.record.word })
+            }
+            _ => Verdict::GiveUp(Outcome::Exists),
+        }))
+    }
+
+    /// Replaces the number that is the value of `key`; answers the new one, or `None` where there is no value.
+    pub(crate) fn count(&self, key: &[u8], change: impl Fn(u64) -> u64) -> Result<Option<u64>, StoreError> {
+        let counted = Cell::new(0);
+        let outcome = self.rewrite(key, |current| {
+            counted.set(change(decimal(current.value()).ok_or(StoreError::NotANumber)?));
+            self.write_after(key, current, &[counted.get().to_string().as_bytes()])
+        })?;
+        Ok(outcome.is_done().then_some(counted.get()))
+    }
+
+    /// Moves the deadline of `key`; answers its record, if there is one.
+    pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl) -> Option<Pinned> {
+        let now_ms = self.timeline.now_ms();
+        let deadline = self.lifetime(ttl, now_ms).deadline;
+        let pinned = {
+            let shard = self.index.read(hash);
+            let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now_ms))?;
+            found.segment.touch(found.slot, &found.record, deadline);
+            Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
+        };
+        if !pinned.segment.verify(pinned.slot, &pinned.record) {
+            self.drop_damaged(hash, &pinned);
+            return None;
+        }
+        Some(pinned)
+    }
+
+    /// Takes `key` out of the index and marks its record dead, if `condition` holds; tells what was there.
+    pub(crate) fn remove(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> Outcome {
+        let mut shard = self.index.write(hash);
+        let Some(found) = shard.find(hash, key) else {
+            return condition.refuses(None).unwrap_or(Outcome::Missing);
+        };
+        let version = live_version(&found, now_ms);
+        if let Some(refused) = condition.refuses(version) {
+            return refused;
+        }
+        let location = found.location();
+        found.segment.mark_dead(found.slot, &found.record);
+        shard.remove(hash, location);
+        version.map_or(Outcome::Missing, |version| Outcome::Done { version })
+    }
+
+    /// Deletes every pair, shard by shard.
+    pub(crate) fn clear(&self) {
+        for shard in 0..self.index.shards() {
+            // Under the lock until the last is marked: a deletion that finds no pair must not leave one on disk.
+            let mut emptied = self.index.write_shard(shard);
+            for (segment, slot) in emptied.take_all() {
+                if let Some(record) = segment.record(slot) {
+                    segment.mark_dead(slot, &record);
+                }
+            }
+        }
+    }
+
+    /// A value that is gone at once: what was there goes, and nothing comes in its place.
+    fn write_for_no_time(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> Outcome {
+        let version = self.log.next_sequence();
+        match self.remove(hash, key, condition, now_ms) {
+            Outcome::Missing if condition.refuses(None).is_none() => Outcome::Done { version },
+            Outcome::Done { .. } => Outcome::Done { version },
+            refused => refused,
+        }
+    }
+
+    /// The record of `key`, if there is reason to look at it before a write: its value may be the one to be written, or
+    /// the condition may turn out not to hold.
+    fn peek(&self, hash: u64, key: &[u8], value_len: usize, condition: Condition) -> Option<Pinned> {
+        let shard = self.index.read(hash);
+        let found = shard.find(hash, key)?;
+        let worth_it = condition != Condition::Always || found.record.slot.value_len as usize == value_len;
+        worth_it.then(|| Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record })
+    }
+
+    fn seen_version(&self, current: &Pinned, now_ms: u64) -> Option<u64> {
+        (!current.record.word.deadline.has_passed(now_ms)).then(|| current.version())
+    }
+
+    /// Moves the deadline of the record if it is what is to be written; answers whether it was.
+    fn touch_identical(&self, hash: u64, draft: &Draft<'_>, current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
+        // The comparison may take long: no lock is held over it.
+        let word = current.record.word;
+        let same = word.flags == draft.flags()
+            && current.client_flags() == draft.client_flags
+            && draft.value == [current.value()]
+            && current.segment.verify(current.slot, &current.record);
+        if !same {
+            return false;
+        }
+        let shard = self.index.read(hash);
+        match shard.find(hash, draft.key) {
+            Some(found) if current.is(&found) && !found.record.word.deadline.has_passed(now_ms) => {
+                found.segment.touch(found.slot, &found.record, deadline);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts the record's bytes into a segment, where nobody sees them yet.
+    fn prepare_record(&self, class: TtlClass, draft: &Draft<'_>, now_ms: u64) -> Result<Reservation, StoreError> {
+        let client_flags = draft.client_flags.to_le_bytes();
+        let prefix = &client_flags[..if draft.client_flags == 0 { 0 } else { CLIENT_FLAGS_LEN }];
+        let payload_len = prefix.len() + draft.key.len() + draft.value_len();
+        let mut parts = Parts::new();
+        [prefix, draft.key].iter().chain(draft.value).for_each(|part| parts.push(part));
+        if payload_len > self.log.max_shared_payload() {
+            return self.with_room(|log| log.create_big(class, parts.as_slice(), now_ms));
+        }
+        let mut reservation = self.with_room(|log| log.reserve(class, payload_len, now_ms))?;
+        reservation.fill(parts.as_slice());
+        Ok(reservation)
+    }
+
+    /// Does what needs room; where there is none, makes some and tries once more.
+    fn with_room<T>(&self, take: impl Fn(&Log) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match take(&self.log) {
+            Err(StoreError::Full) => {
+                upkeep::reclaim(self)?;
+                take(&self.log).inspect_err(|_| self.counters.refused_full.add(1))
+            }
+            taken => taken,
+        }
+    }
+
+    /// Asks `decide` about what is there, and accordingly commits the record in its place or gives it up.
+    fn publish(
+        &self,
+        hash: u64,
+        key: &[u8],
+        reservation: Reservation,
+        decide: impl FnOnce(Option<&Found<'_>>) -> Verdict,
+    ) -> Outcome {
+        let segment = reservation.segment().clone();
+        let slot = reservation.slot();
+        let mut shard = self.index.write(hash);
+        let found = shard.find(hash, key);
+        let word = match decide(found.as_ref()) {
+            Verdict::Commit(word) => Word { state: RecordState::Live, ..word },
+            Verdict::GiveUp(outcome) => return outcome,
+        };
+        let old = found.map(|found| (found.segment.clone(), found.slot, found.record));
+        let version = self.log.next_sequence();
+        reservation.commit(hash, version, word);
+        let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
+        shard.insert(hash, &segment, slot, replaced);
+        if let Some((old_segment, old_slot, old_record)) = old {
+            old_segment.mark_dead(old_slot, &old_record);
+        }
+        Outcome::Done { version }
+    }
+
+    /// Drops a record whose bytes are not the ones that were written.
+    fn drop_damaged(&self, hash: u64, damaged: &Pinned) {
+        let mut shard = self.index.write(hash);
+        let location = Location { segment: damaged.segment.number, slot: damaged.slot };
+        // Live is asked first: the number of a segment that was retired meanwhile may be another's.
+        if let Some(record) = damaged.segment.record(damaged.slot)
+            && shard.remove(hash, location)
+        {
+            damaged.segment.mark_dead(damaged.slot, &record);
+            self.counters.damaged.add(1);
+        }
+    }
+
+    fn check_lengths(&self, key: &[u8], value_len: usize) -> Result<(), StoreError> {
+        if key.is_empty() || key.len() > MAX_KEY_LEN {
+            return Err(StoreError::KeyLen { len: key.len(), max: MAX_KEY_LEN });
+        }
+        if value_len > self.max_value_len {
+            return Err(StoreError::ValueLen { len: value_len, max: self.max_value_len });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        siphasher::sip::SipHasher13::new_with_key(&self.hash_key).hash(key)
+    }
+
+    pub(crate) fn lifetime(&self, ttl: Ttl, now_ms: u64) -> Lifetime {
+        let ttl = match ttl {
+            Ttl::Default => self.default_ttl,
+            Ttl::After(ttl) => ttl,
+            Ttl::Never => return Lifetime { deadline: Deadline::NEVER, class: TtlClass::of_ms(None) },
+        };
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Lifetime { deadline: Deadline::at_ms(now_ms.saturating_add(ttl_ms)), class: TtlClass::of_ms(Some(ttl_ms)) }
+    }
+}
+
+fn live_version(found: &Found<'_>, now_ms: u64) -> Option<u64> {
+    (!found.record.word.deadline.has_passed(now_ms)).then(|| found.segment.sequence(&found.record))
+}
+
+/// The number below 2⁶⁴ that `digits` are, and nothing but digits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()
+}
+
+/// A few slices, without a heap.
+struct Parts<'a> {
+    slices: [&'a [u8]; Parts::MAX],
+    len: usize,
+}
+
+impl<'a> Parts<'a> {
+    /// Client flags, key, and a value of two parts: what was there and what is appended or prepended.
+    const MAX: usize = 4;
+
+    fn new() -> Parts<'a> {
+        Parts { slices: [&[]; Parts::MAX], len: 0 }
+    }
+
+    fn push(&mut self, part: &'a [u8]) {
+        self.slices[self.len] = part;
+        self.len += 1;
+    }
+
+    fn as_slice(&self) -> &[&'a [u8]] {
+        &self.slices[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::{Options, Store, Value};
+
+    const TTL: Ttl = Ttl::After(Duration::from_secs(10));
+
+    fn open() -> (tempfile::TempDir, Store, ManualClock) {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        (dir, store, hand)
+    }
+
+    fn version(store: &Store, key: &[u8]) -> u64 {
+        store.get(key).unwrap().version()
+    }
+
+    #[test]
+    fn add_and_replace_look_at_what_is_there() {
+        let (_dir, store, hand) = open();
+        assert!(!store.replace(b"k", b"one", TTL).unwrap());
+        assert!(store.add(b"k", b"one", TTL).unwrap());
+        assert!(!store.add(b"k", b"two", TTL).unwrap());
+        assert_eq!(store.get(b"k").unwrap(), b"one");
+        assert!(store.replace(b"k", b"two", TTL).unwrap());
+        hand.advance(Duration::from_secs(10));
+        assert!(!store.replace(b"k", b"three", TTL).unwrap(), "it has expired");
+        assert!(store.add(b"k", b"three", TTL).unwrap());
+    }
+
+    #[test]
+    fn a_version_is_of_one_write() {
+        let (_dir, store, _) = open();
+        assert_eq!(store.compare_and_set(b"k", b"x", TTL, 1).unwrap(), Outcome::Missing);
+        store.set(b"k", b"one").unwrap();
+        let first = version(&store, b"k");
+        store.touch(b"k", TTL).unwrap();
+        assert_eq!(version(&store, b"k"), first, "a touch is no write");
+        let Outcome::Done { version: second } = store.compare_and_set(b"k", b"one", TTL, first).unwrap() else {
+            panic!("nobody wrote in between");
+        };
+        assert!(second > first, "whoever compares versions gets a new one, be the value the same");
+        assert_eq!(version(&store, b"k"), second);
+        assert_eq!(store.compare_and_set(b"k", b"two", TTL, first).unwrap(), Outcome::Exists);
+        assert_eq!(store.delete_if(b"k", Condition::Version(first)).unwrap(), Outcome::Exists);
+        assert!(store.delete_if(b"k", Condition::Version(second)).unwrap().is_done());
+        assert_eq!(store.delete_if(b"k", Condition::Version(second)).unwrap(), Outcome::Missing);
+    }
+
+    #[test]
+    fn client_flags_stay_with_the_value() {
+        let (_dir, store, _) = open();
+        let attributes = Attributes { ttl: TTL, client_flags: u32::MAX };
+        store.write(b"k", b"value", attributes, Condition::Always).unwrap();
+        let flags = |value: Option<Value>| value.unwrap().client_flags();
+        assert_eq!(flags(store.get(b"k")), u32::MAX);
+        store.append(b"k", b"!").unwrap();
+        assert_eq!(flags(store.get(b"k")), u32::MAX);
+        assert_eq!(store.get(b"k").unwrap(), b"value!");
+        store.set(b"k", b"value!").unwrap();
+        assert_eq!(flags(store.get(b"k")), 0, "the same bytes under other flags are another value");
+        let big = vec![3; 40_000];
+        store.write(b"big", &big, attributes, Condition::Always).unwrap();
+        assert_eq!((flags(store.get(b"big")), store.get(b"big").unwrap()), (u32::MAX, store.get(b"big").unwrap()));
+        assert_eq!(store.get(b"big").unwrap(), big);
+    }
+
+    #[test]
+    fn append_and_prepend_keep_the_deadline() {
+        let (_dir, store, hand) = open();
+        assert_eq!(store.append(b"k", b"x").unwrap(), Outcome::Missing);
+        store.set_with_ttl(b"k", b"b", TTL).unwrap();
+        hand.advance(Duration::from_secs(5));
+        assert!(store.append(b"k", b"c").unwrap().is_done());
+        assert!(store.prepend(b"k", b"a").unwrap().is_done());
+        assert_eq!(store.get(b"k").unwrap(), b"abc");
+        hand.advance(Duration::from_secs(5));
+        assert!(store.get(b"k").is_none());
+    }
+
+    #[test]
+    fn counting_wraps_upwards_and_stops_at_zero_downwards() {
+        let (_dir, store, _) = open();
+        assert_eq!(store.incr(b"n", 1).unwrap(), None);
+        store.set(b"n", b"9").unwrap();
+        assert_eq!(store.incr(b"n", 1).unwrap(), Some(10));
+        assert_eq!(store.decr(b"n", 20).unwrap(), Some(0));
+        store.set(b"n", u64::MAX.to_string().as_bytes()).unwrap();
+        assert_eq!(store.incr(b"n", 2).unwrap(), Some(1));
+        for not_a_number in [&b""[..], b"-1", b"+1", b" 1", b"1x", b"18446744073709551616"] {
+            store.set(b"n", not_a_number).unwrap();
+            assert!(matches!(store.incr(b"n", 1), Err(StoreError::NotANumber)));
+        }
+    }
+
+    #[test]
+    fn an_append_beyond_the_limit_leaves_the_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().max_value_len(10).open(dir.path()).unwrap();
+        store.set(b"k", b"12345678").unwrap();
+        assert!(matches!(store.append(b"k", b"90x"), Err(StoreError::ValueLen { len: 11, max: 10 })));
+        assert_eq!(store.get(b"k").unwrap(), b"12345678");
+    }
+
+    #[test]
+    fn nothing_lives_for_no_time_and_what_was_there_goes() {
+        let (_dir, store, _) = open();
+        let no_time = Ttl::After(Duration::ZERO);
+        assert!(store.add(b"k", b"x", no_time).unwrap());
+        assert!(store.get(b"k").is_none());
+        store.set(b"k", b"one").unwrap();
+        assert!(!store.add(b"k", b"x", no_time).unwrap());
+        assert!(store.contains(b"k"));
+        assert!(store.replace(b"k", b"x", no_time).unwrap());
+        assert!(!store.contains(b"k"));
+        assert!(!store.replace(b"k", b"x", no_time).unwrap());
+    }
+
+    #[test]
+    fn concurrent_counting_loses_nothing() {
+        const THREADS: u64 = 4;
+        const EACH: u64 = 2_000;
+        let (_dir, store, _) = open();
+        store.set(b"sum", b"0").unwrap();
+        store.set(b"cas", b"0").unwrap();
+        store.set(b"log", b"").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for i in 0..EACH {
+                        store.incr(b"sum", 1).unwrap();
+                        add_one_by_comparing(&store);
+                        if i % 50 == 0 {
+                            store.append(b"log", b".").unwrap();
+                            store.maintain(100).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(store.get(b"sum").unwrap(), (THREADS * EACH).to_string());
+        assert_eq!(store.get(b"cas").unwrap(), (THREADS * EACH).to_string());
+        assert_eq!(store.get(b"log").unwrap().len() as u64, THREADS * EACH / 50);
+    }
+
+    fn add_one_by_comparing(store: &Store) {
+        loop {
+            let current = store.get(b"cas").unwrap();
+            let next = decimal(&current).unwrap() + 1;
+            let outcome = store.compare_and_set(b"cas", next.to_string().as_bytes(), TTL, current.version()).unwrap();
+            if outcome.is_done() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn of_concurrent_adds_one_wins() {
+        let (_dir, store, _) = open();
+        for round in 0..200u32 {
+            let key = round.to_be_bytes();
+            let added: usize = thread::scope(|scope| {
+                let adds: Vec<_> = (0..3)
+                    .map(|i| {
+                        scope.spawn({
+                            let store = &store;
+                            move || store.add(&key, &[i], TTL).unwrap()
+                        })
+                    })
+                    .collect();
+                adds.into_iter().map(|add| usize::from(add.join().unwrap())).sum()
+            });
+            assert_eq!(added, 1);
+        }
+        assert_eq!(store.len(), 200);
+    }
+}

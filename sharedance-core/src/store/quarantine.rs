@@ -1,0 +1,83 @@
+//! Spent segments that must not go yet, since the disk may know their records from nowhere else.
+//!
+//! A segment is spent because its records were overwritten, deleted, expired, or carried forward; in memory. On the disk
+//! it may still be the only one that has them. Where the store promises to survive a crash of the system, it is kept
+//! until a sync has ended that began after it was spent. Where it does not, records that were written long ago must
+//! still not get lost by being moved: a segment that was emptied by compaction is kept for as long as the system takes
+//! to write the copies back, unless that takes too much room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Inner;
+use super::compaction::Need;
+use super::durability::Durability;
+use super::segment::Segment;
+
+/// How long Linux leaves a dirty page in memory, at the most, as it is usually set up: 30 s until it is old enough, 5 s
+/// until somebody looks, and some time to write.
+const WRITE_BACK_MS: u64 = 40_000;
+/// The part of the live bytes that may be kept waiting for that.
+const WRITE_BACK_PART: u64 = 8;
+
+#[derive(Debug, Default)]
+pub(crate) struct Quarantine {
+    /// In the order of their coming.
+    waiting: VecDeque<(Arc<Segment>, Until)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    /// The sync of this number has ended.
+    Synced(u64),
+    /// This store millisecond.
+    WrittenBack(u64),
+    /// Nothing.
+    Now,
+}
+
+impl Quarantine {
+    /// Takes in the segments that are spent by now.
+    pub(crate) fn admit(&mut self, inner: &Inner, now_ms: u64) {
+        for segment in inner.log.segments_where(Segment::is_spent) {
+            if self.waiting.iter().any(|(waiting, _)| Arc::ptr_eq(waiting, &segment)) {
+                continue;
+            }
+            let until = match inner.durability {
+                Durability::Os if segment.was_carried_from() => Until::WrittenBack(now_ms + WRITE_BACK_MS),
+                Durability::Os => Until::Now,
+                Durability::Interval(_) | Durability::Always => Until::Synced(inner.group_commit.next()),
+            };
+            self.waiting.push_back((segment, until));
+        }
+    }
+
+    /// Whether a sync would let some go.
+    pub(crate) fn waits_for_sync(&self) -> bool {
+        self.waiting.iter().any(|(_, until)| matches!(until, Until::Synced(_)))
+    }
+
+    /// The segments that may go. Where a writer finds no room, what was only to be written back is not waited for.
+    pub(crate) fn release(&mut self, inner: &Inner, now_ms: u64, need: Need) -> Vec<Arc<Segment>> {
+        let segments = inner.log.segments_where(|_| true);
+        let live: u64 = segments.iter().map(|segment| segment.live_bytes()).sum();
+        drop(segments);
+        let kept: u64 = self.waiting.iter().map(|(segment, _)| segment.file_len() as u64).sum();
+        let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
+        let mut released = Vec::new();
+        for (segment, until) in std::mem::take(&mut self.waiting) {
+            let may_go = match until {
+                Until::Now => true,
+                Until::Synced(number) => inner.group_commit.has_ended(number),
+                Until::WrittenBack(at_ms) => at_ms <= now_ms || surplus > 0 || need == Need::Full,
+            };
+            if may_go {
+                surplus = surplus.saturating_sub(segment.file_len() as u64);
+                released.push(segment);
+            } else {
+                self.waiting.push_back((segment, until));
+            }
+        }
+        released
+    }
+}

@@ -1,0 +1,68 @@
+//! How much room the store's files take, and may take.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::error::StoreError;
+
+/// An account of the bytes of all segment files, with a limit where the operator set one.
+#[derive(Debug)]
+pub(crate) struct Space {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl Space {
+    pub(crate) fn new(limit: Option<u64>) -> Space {
+        Space { used: AtomicU64::new(0), limit: limit.unwrap_or(u64::MAX) }
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may still be claimed; `u64::MAX` less what is used where there is no limit.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
+    }
+
+    /// Takes `bytes` for a file, of which `reserve` more must be left.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where they are not.
+    pub(crate) fn claim(&self, bytes: u64, reserve: u64) -> Result<(), StoreError> {
+        let fits = |used: u64| {
+            let claimed = used.checked_add(bytes)?;
+            (claimed.checked_add(reserve)? <= self.limit).then_some(claimed)
+        };
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).map(drop).map_err(|_| StoreError::Full)
+    }
+
+    /// Gives back the bytes of a file that is gone, or did not come into being.
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Takes note of what recovery found, within the limit or not.
+    pub(crate) fn resume(&self, used: u64) {
+        self.used.store(used, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_leave_the_reserve_and_come_back() {
+        let space = Space::new(Some(100));
+        space.claim(60, 20).unwrap();
+        assert!(matches!(space.claim(30, 20), Err(StoreError::Full)));
+        space.claim(30, 10).unwrap();
+        assert_eq!((space.used(), space.left()), (90, 10));
+        space.give_back(60);
+        assert_eq!((space.used(), space.left()), (30, 70));
+        assert!(matches!(space.claim(u64::MAX, u64::MAX), Err(StoreError::Full)));
+        space.resume(200);
+        assert_eq!(space.left(), 0);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a write is told, and what comes of it.
+
+use std::time::Duration;
+
+/// How long a pair lives, from the moment it is set or touched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// As long as the store was told: [`Options::default_ttl`](super::Options::default_ttl).
+    #[default]
+    Default,
+    /// This long, in whole milliseconds. Nothing that has lived for no time is ever seen, and 34 years are for ever.
+    After(Duration),
+    /// For ever.
+    Never,
+}
+
+/// What is kept beside a value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// How long it lives.
+    pub ttl: Ttl,
+    /// A number of the caller's, returned untouched.
+    pub client_flags: u32,
+}
+
+impl From<Ttl> for Attributes {
+    fn from(ttl: Ttl) -> Attributes {
+        Attributes { ttl, ..Attributes::default() }
+    }
+}
+
+/// What must hold for a write, or a delete, to take place. What has expired is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Always,
+    /// The key has no value.
+    Absent,
+    /// The key has a value.
+    Present,
+    /// The key has the value of this [version](super::Value::version).
+    Version(u64),
+}
+
+/// What came of a write, or a delete, under a [`Condition`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took place. The version is that of the value that was written, or deleted.
+    Done {
+        /// See [`Value::version`](super::Value::version).
+        version: u64,
+    },
+    /// It did not: there is a value, or one of another version.
+    Exists,
+    /// It did not: there is no value.
+    Missing,
+}
+
+impl Outcome {
+    /// Whether it took place.
+    pub fn is_done(self) -> bool {
+        matches!(self, Outcome::Done { .. })
+    }
+}
+
+impl Condition {
+    /// What a write under this condition comes to if it does not hold for a pair of this version, or for none.
+    pub(crate) fn refuses(self, current: Option<u64>) -> Option<Outcome> {
+        match (self, current) {
+            (Condition::Always, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => None,
+            (Condition::Absent, Some(_)) => Some(Outcome::Exists),
+            (Condition::Present | Condition::Version(_), None) => Some(Outcome::Missing),
+            (Condition::Version(expected), Some(version)) => (expected != version).then_some(Outcome::Exists),
+        }
+    }
+
+    /// Whether it is enough to move the deadline of a value that is there already. Who compares versions counts on
+    /// each write to have a new one.
+    pub(crate) fn allows_identical(self) -> bool {
+        matches!(self, Condition::Always | Condition::Present)
+    }
+}
