@@ -1,0 +1,288 @@
+//! What a request of the classic dialect costs the server, beside one that only accepts, receives, sends and closes.
+//!
+//! `cargo bench -p sharedance-server --bench classic [-- DIRECTORY…]` prints the CPU time of the server for each
+//! request (2 KiB stored, 2 KiB fetched) and its ratio to the null server's. Both run as processes of their own with
+//! one worker, in turns, so that what disturbs the machine disturbs both. Without directories: one on disk
+//! (`TMPDIR`) and one in `/dev/shm`.
+//!
+//! The null server handles sockets the way the real one does (level mode, accept in batches, receive at once), knows no
+//! protocol and keeps nothing.
+
+use std::collections::HashMap;
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use polling::{Event, Events, PollMode, Poller};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+const VALUE_LEN: usize = 2048;
+const ROUNDS: usize = 15;
+const REQUESTS_PER_ROUND: usize = 2000;
+
+/// A step that visits all keys in an order that is none: one key for each request of a round.
+const KEY_STEP: usize = 1663;
+
+/// Connections open at the same time: a server under load finds several waiting.
+const WAVE: usize = 16;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = env::args().skip(1).filter(|word| word != "--bench").collect();
+    if arguments.first().is_some_and(|word| word == "null-server") {
+        return null_server();
+    }
+    let temporary = tempfile::tempdir()?;
+    let shared_memory = tempfile::tempdir_in("/dev/shm").ok();
+    let directories: Vec<PathBuf> = if arguments.is_empty() {
+        let shared_memory = shared_memory.as_ref().map(|directory| directory.path());
+        [Some(temporary.path()), shared_memory].into_iter().flatten().map(Path::to_owned).collect()
+    } else {
+        arguments.iter().map(PathBuf::from).collect()
+    };
+
+    let mut servers = vec![Server::start("null server", &mut null_command()?)?];
+    for directory in &directories {
+        servers.push(Server::start(&directory.display().to_string(), &mut real_command(directory))?);
+    }
+    let mut load = Load::new();
+    for round in 0..=ROUNDS {
+        for server in &mut servers {
+            let stored = server.cpu_of(|address| load.store(address))?;
+            let fetched = server.cpu_of(|address| load.fetch(address))?;
+            // The first round warms up.
+            if round > 0 {
+                server.stored.push(stored);
+                server.fetched.push(fetched);
+            }
+        }
+    }
+    report(&mut servers)
+}
+
+fn report(servers: &mut [Server]) -> Outcome<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "CPU µs of the server a request, median of {ROUNDS} rounds (least–most); {VALUE_LEN} B values")?;
+    writeln!(out, "{:<24} {:>22} {:>6}   {:>22} {:>6}", "", "store", "ratio", "fetch", "ratio")?;
+    let (null_stored, null_fetched) = (servers[0].stored.clone(), servers[0].fetched.clone());
+    for server in servers {
+        let ratios = [(&server.stored, &null_stored), (&server.fetched, &null_fetched)].map(|(own, null)| {
+            // Round by round: what disturbed the machine meanwhile has disturbed both.
+            Spread::of(own.iter().zip(null).map(|(own, null)| own / null)).median
+        });
+        let stored = Spread::of(server.stored.iter().copied());
+        let fetched = Spread::of(server.fetched.iter().copied());
+        writeln!(out, "{:<24} {stored} {:>6.2}   {fetched} {:>6.2}", server.name, ratios[0], ratios[1])?;
+    }
+    Ok(())
+}
+
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(samples: impl Iterator<Item = f64>) -> Spread {
+        let mut samples: Vec<f64> = samples.collect();
+        samples.sort_by(f64::total_cmp);
+        Spread { least: samples[0], median: samples[samples.len() / 2], most: samples[samples.len() - 1] }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let range = format!("({:.2}–{:.2})", self.least, self.most);
+        write!(f, "{:>7.2} {range:>14}", self.median)
+    }
+}
+
+/// A server in a process of its own, ended with the value.
+struct Server {
+    name: String,
+    process: Child,
+    address: SocketAddr,
+    stored: Vec<f64>,
+    fetched: Vec<f64>,
+}
+
+impl Server {
+    /// Starts it, and learns its port from the line on its standard error that ends in it.
+    fn start(name: &str, command: &mut Command) -> Outcome<Server> {
+        let mut process = command.stderr(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(process.stderr.take().ok_or("no standard error")?).lines();
+        let port = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.contains("listening on").then(|| line.rsplit(':').next()?.parse().ok())?)
+            .ok_or("the server did not start")?;
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Server {
+            name: name.to_owned(),
+            process,
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            stored: Vec::new(),
+            fetched: Vec::new(),
+        })
+    }
+
+    /// CPU microseconds of the server for each request of `load`.
+    fn cpu_of(&mut self, load: impl FnOnce(SocketAddr) -> io::Result<()>) -> io::Result<f64> {
+        let before = self.cpu_nanos()?;
+        load(self.address)?;
+        // What is left to do after the last answer was seen belongs to it.
+        std::thread::sleep(Duration::from_millis(5));
+        Ok((self.cpu_nanos()? - before) as f64 / 1000.0 / REQUESTS_PER_ROUND as f64)
+    }
+
+    /// CPU time of all threads. The first field of schedstat has nanoseconds, where stat has hundredths of a second.
+    fn cpu_nanos(&self) -> io::Result<u64> {
+        let mut sum = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
+            let nanos = schedstat.split(' ').next().and_then(|field| field.parse::<u64>().ok());
+            sum += nanos.ok_or_else(|| io::Error::other("no schedstat"))?;
+        }
+        Ok(sum)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn null_command() -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg("null-server");
+    Ok(command)
+}
+
+fn real_command(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharedanced"));
+    command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--threads=1"]);
+    command.arg("--directory").arg(directory);
+    command
+}
+
+/// The requests, sent by one thread, a wave of connections at a time.
+struct Load {
+    value: Vec<u8>,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+    count: usize,
+}
+
+impl Load {
+    fn new() -> Load {
+        Load {
+            value: (0..VALUE_LEN).map(|n| (n * 31) as u8).collect(),
+            request: Vec::new(),
+            answer: Vec::new(),
+            count: 0,
+        }
+    }
+
+    fn store(&mut self, server: SocketAddr) -> io::Result<()> {
+        self.run(server, true)
+    }
+
+    fn fetch(&mut self, server: SocketAddr) -> io::Result<()> {
+        self.run(server, false)
+    }
+
+    fn run(&mut self, server: SocketAddr, is_store: bool) -> io::Result<()> {
+        for _ in 0..REQUESTS_PER_ROUND / WAVE {
+            let mut wave = Vec::with_capacity(WAVE);
+            for _ in 0..WAVE {
+                self.next_request(is_store);
+                let mut stream = connect(server)?;
+                stream.write_all(&self.request)?;
+                wave.push(stream);
+            }
+            for mut stream in wave {
+                self.answer.clear();
+                stream.read_to_end(&mut self.answer)?;
+                let expected = if is_store { 3 } else { VALUE_LEN };
+                if self.answer.len() != expected {
+                    return Err(io::Error::other(format!("an answer of {} bytes", self.answer.len())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_request(&mut self, is_store: bool) {
+        self.count += 1;
+        let key = format!("sess-{:032}", self.count * KEY_STEP % REQUESTS_PER_ROUND);
+        self.request.clear();
+        self.request.push(if is_store { b'S' } else { b'F' });
+        self.request.extend((key.len() as u32).to_be_bytes());
+        if is_store {
+            self.request.extend((VALUE_LEN as u32).to_be_bytes());
+        }
+        self.request.extend(key.as_bytes());
+        if is_store {
+            // Never the value that is there already: setting that is cheaper.
+            self.value[..4].copy_from_slice(&(self.count as u32).to_be_bytes());
+            self.request.extend(&self.value);
+        }
+    }
+}
+
+/// A connection that leaves no trace when it is closed: tens of thousands in TIME_WAIT would exhaust the ports.
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.connect(&SockAddr::from(server))?;
+    Ok(socket.into())
+}
+
+/// Accepts, receives, sends a fixed answer, closes; until it is killed.
+#[allow(unsafe_code)]
+fn null_server() -> Outcome<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    writeln!(io::stderr(), "listening on {}", listener.local_addr()?)?;
+    let poller = Poller::new()?;
+    // SAFETY: the listener lives as long as the poller: until the process is killed.
+    unsafe { poller.add_with_mode(&listener, Event::readable(0), PollMode::Level)? };
+    let (mut waiting, mut next_key) = (HashMap::new(), 1);
+    let (mut events, mut buffer) = (Events::new(), [0; 4096]);
+    loop {
+        events.clear();
+        poller.wait(&mut events, None)?;
+        for event in events.iter() {
+            if let Some(socket) = waiting.remove(&event.key) {
+                poller.delete(&socket)?;
+                serve(&socket, &mut buffer)?;
+            }
+        }
+        while let Ok(socket) = accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            if serve(&socket, &mut buffer).is_err() {
+                // SAFETY: it is deleted above before it is closed.
+                unsafe { poller.add_with_mode(socket.as_raw_fd(), Event::readable(next_key), PollMode::Level)? };
+                waiting.insert(next_key, socket);
+                next_key += 1;
+            }
+        }
+    }
+}
+
+fn serve(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<()> {
+    recv(socket, &mut *buffer, RecvFlags::empty())?;
+    let answer: &[u8] = if buffer[0] == b'S' { b"OK\n" } else { &[b'x'; VALUE_LEN] };
+    send(socket, answer, SendFlags::NOSIGNAL)?;
+    Ok(())
+}

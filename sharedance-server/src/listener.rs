@@ -1,0 +1,279 @@
+//! Listening sockets, and accepting from them.
+//!
+//! Each worker has sockets of its own on the same addresses (`SO_REUSEPORT`), between which the kernel spreads the
+//! connections, so that no two workers wake for one. The first socket on an address is bound without that option:
+//! another server on the port is found out, and not joined.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use thiserror::Error;
+
+/// How many sockets listen on an address for each worker. Each has a backlog of its own, and a connection that finds it
+/// full tries again after a second at the earliest: with the usual backlog of 100, a burst of clients fills one within
+/// a millisecond or two, which is about how long it may take until a worker is given a processor.
+const SOCKETS_PER_WORKER: usize = 4;
+
+/// Why no socket listens.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The name of the host is none.
+    #[error("the address \"{host}\" to listen on cannot be resolved")]
+    Resolve {
+        /// What was to be resolved.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}{}", advice(.source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (another server has this port: stop it, or choose another with --port)",
+        io::ErrorKind::AddrNotAvailable => " (--ip takes addresses of this host only)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need root's rights)",
+        _ => "",
+    }
+}
+
+/// One listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Socket,
+}
+
+/// What came of trying to accept.
+pub(crate) enum Accepted {
+    /// A connection, on a socket that does not block.
+    Connection(OwnedFd),
+    /// One that was gone before it could be accepted; there may be more.
+    Gone,
+    /// No more are waiting.
+    NoneWaiting,
+    /// One waits, and the process or the system has no descriptor or no memory for it.
+    Exhausted(Errno),
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Listener {
+    /// Accepts one connection. Asks for nothing but the descriptor: every other call would be paid by each request.
+    pub(crate) fn accept(&self) -> Accepted {
+        match accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok(socket) => Accepted::Connection(socket),
+            Err(Errno::WOULDBLOCK) => Accepted::NoneWaiting,
+            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Accepted::Exhausted(error),
+            Err(_) => Accepted::Gone,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.socket.local_addr()?;
+        address.as_socket().ok_or_else(|| io::Error::other("the listening socket has no address"))
+    }
+}
+
+/// A descriptor that is kept for the day on which there is no other: given up, it lets a waiting peer be accepted and
+/// closed, who would else hang until it gives up by itself, and whose wait the poller would report again and again.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    descriptor: Option<OwnedFd>,
+}
+
+impl Spare {
+    pub(crate) fn new() -> Spare {
+        Spare { descriptor: eventfd(0, EventfdFlags::CLOEXEC).ok() }
+    }
+
+    /// Refuses up to `most` of those who wait at `listener`.
+    pub(crate) fn refuse(&mut self, listener: &Listener, most: usize) {
+        self.descriptor = None;
+        for _ in 0..most {
+            match listener.accept() {
+                Accepted::Connection(socket) => drop(socket),
+                Accepted::Gone => {}
+                Accepted::NoneWaiting | Accepted::Exhausted(_) => break,
+            }
+        }
+        *self = Spare::new();
+    }
+}
+
+/// Listens for `workers` workers on `host` (on any address, IPv4 and IPv6, without one): for each worker, sockets
+/// on each address that `host` stands for. Port 0 lets the kernel choose, the same for all.
+pub(crate) fn listen(
+    host: Option<&str>,
+    port: u16,
+    backlog: i32,
+    workers: usize,
+) -> Result<Vec<Vec<Listener>>, BindError> {
+    let candidates = match host {
+        Some(host) => resolve(host, port)?,
+        None => vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()],
+    };
+    let mut per_worker: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut port = port;
+    let mut refused = None;
+    for mut address in candidates {
+        address.set_port(port);
+        match listen_on(address, backlog, workers * SOCKETS_PER_WORKER) {
+            Ok(mut sockets) => {
+                for worker in &mut per_worker {
+                    worker.extend(sockets.drain(..SOCKETS_PER_WORKER));
+                }
+                port = local_addr(&per_worker).map_or(port, |bound| bound.port());
+                if host.is_none() {
+                    // One socket for both families; the second candidate is for hosts without IPv6.
+                    break;
+                }
+            }
+            // A name may stand for an address of a family, or of an interface, that this host has not.
+            Err(source) if is_missing(&source) => refused = Some(BindError::Listen { address, source }),
+            Err(source) => return Err(BindError::Listen { address, source }),
+        }
+    }
+    match refused {
+        Some(error) if per_worker.iter().all(Vec::is_empty) => Err(error),
+        _ => Ok(per_worker),
+    }
+}
+
+/// The address of the first socket.
+pub(crate) fn local_addr(per_worker: &[Vec<Listener>]) -> Option<SocketAddr> {
+    per_worker.first()?.first()?.local_addr().ok()
+}
+
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
+    // An IPv6 address may come in the brackets that it has in a URL.
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let failed = |source| BindError::Resolve { host: host.to_owned(), source };
+    let mut addresses: Vec<_> = (bare, port).to_socket_addrs().map_err(failed)?.collect();
+    addresses.sort();
+    addresses.dedup();
+    match addresses.is_empty() {
+        true => Err(failed(io::Error::other("it has no address"))),
+        false => Ok(addresses),
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    let missing = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL];
+    missing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn listen_on(mut address: SocketAddr, backlog: i32, count: usize) -> io::Result<Vec<Listener>> {
+    let first = open(address)?;
+    first.bind(&SockAddr::from(address))?;
+    first.set_reuse_port(true)?;
+    let first = Listener { socket: first };
+    address.set_port(first.local_addr()?.port());
+
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        let socket = open(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&SockAddr::from(address))?;
+        listeners.push(Listener { socket });
+    }
+    // Only now, so that nobody connects to a server that then fails to start.
+    for listener in &listeners {
+        listener.socket.listen(backlog)?;
+    }
+    Ok(listeners)
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // Accepted sockets inherit both. Urgent data is data like any other: a peer that sends it, and nobody who reads it,
+    // would keep the poller reporting for ever.
+    socket.set_out_of_band_inline(true)?;
+    // The last part of a large answer does not wait for an acknowledgement.
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    const BACKLOG: i32 = 16;
+
+    #[test]
+    fn all_workers_share_one_port_of_both_families() {
+        let listeners = listen(None, 0, BACKLOG, 3).unwrap();
+        assert_eq!(listeners.len(), 3);
+        let port = local_addr(&listeners).unwrap().port();
+        for worker in &listeners {
+            assert_eq!(worker[0].local_addr().unwrap().port(), port);
+        }
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        if local_addr(&listeners).unwrap().is_ipv6() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_port_that_another_server_has_is_refused_and_not_joined() {
+        let first = listen(Some("127.0.0.1"), 0, BACKLOG, 2).unwrap();
+        let port = local_addr(&first).unwrap().port();
+        let refused = listen(Some("127.0.0.1"), port, BACKLOG, 2).unwrap_err();
+        assert!(refused.to_string().contains("another server has this port"), "{refused}");
+    }
+
+    #[test]
+    fn the_port_of_a_server_that_was_stopped_can_be_had_at_once() {
+        let first = listen(Some("127.0.0.1"), 0, BACKLOG, 1).unwrap();
+        let port = local_addr(&first).unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // The socket that is closed first stays in TIME_WAIT on the port; the connection is there once `connect` returns.
+        let accepted = first[0].iter().filter(|listener| matches!(listener.accept(), Accepted::Connection(_)));
+        assert_eq!(accepted.count(), 1);
+        drop(first);
+        drop(client);
+        listen(Some("127.0.0.1"), port, BACKLOG, 1).unwrap();
+    }
+
+    #[test]
+    fn names_and_bracketed_addresses_are_understood() {
+        for host in ["localhost", "127.0.0.1"] {
+            let listeners = listen(Some(host), 0, BACKLOG, 1).unwrap();
+            let port = local_addr(&listeners).unwrap().port();
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        }
+        assert_eq!(resolve("[::1]", 7).unwrap(), [(Ipv6Addr::LOCALHOST, 7).into()]);
+        let unresolved = listen(Some("no such host.invalid"), 0, BACKLOG, 1).unwrap_err();
+        assert!(unresolved.to_string().contains("cannot be resolved"), "{unresolved}");
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_refused() {
+        let refused = listen(Some("192.0.2.1"), 0, BACKLOG, 1).unwrap_err();
+        assert!(refused.to_string().contains("addresses of this host"), "{refused}");
+    }
+}

@@ -1,0 +1,87 @@
+//! `sharedanced`: parse, bind, go into the background, give up rights, open the store, serve, exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use log::{error, info};
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sharedance_core::store::{self, BootId};
+use sharedance_server::daemon::{self, Side};
+use sharedance_server::directory::Directory;
+use sharedance_server::logging::{Chain, Logging};
+use sharedance_server::notify::Notify;
+use sharedance_server::options::Options;
+use sharedance_server::privileges::Privileges;
+use sharedance_server::{Server, memory, signals, title};
+
+const TITLE: &str = "sharedanced [SERVER]";
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let logging = Logging::start(options.debug);
+    start(&options, &logging).unwrap_or_else(|error| {
+        error!("{}", Chain(&*error));
+        ExitCode::FAILURE
+    })
+}
+
+fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error>> {
+    memory::return_large_blocks();
+    rustix::process::umask(Mode::from_bits_truncate(0o077));
+    raise_descriptor_limit();
+
+    // All that needs the system's files comes before the root directory changes.
+    let server = Server::bind(&options.server)?;
+    let privileges = Privileges::resolve(options.user.as_deref(), options.group.as_deref())?;
+    let directory = Directory::prepare(&options.directory, privileges.uid(), privileges.gid())?;
+    let boot_id = BootId::read();
+    let notify = Arc::new(Notify::connect()?);
+
+    let background = if options.daemonize {
+        match daemon::daemonize()? {
+            Side::Parent(exit_code) => return Ok(exit_code),
+            Side::Child(background) => Some(background),
+        }
+    } else {
+        None
+    };
+    title::set(TITLE);
+    let path = privileges.give_up(&directory)?;
+
+    let store = store::Options::new()
+        .default_ttl(options.expiration)
+        .max_value_len(options.server.max_request_len)
+        .boot_id(boot_id)
+        .open(&path)
+        .map_err(|error| {
+            // The store names it as it sees it, which may be as its root.
+            format!("cannot open the store in {}: {}", directory.path().display(), Chain(&error))
+        })?;
+    info!("{}: {}", directory.path().display(), store.recovery());
+    let shutdown = server.shutdown();
+    let manager = Arc::clone(&notify);
+    signals::on_stop(move || {
+        manager.stopping();
+        shutdown.begin();
+    })?;
+    info!("listening on {}", server.local_addr());
+
+    if let Some(background) = background {
+        logging.leave_terminal();
+        background.ready()?;
+    }
+    notify.ready();
+    server.run(&store)?;
+    info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As many connections as the system allows, without the operator having to think of it.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, the limit stays as it was, and connections beyond are refused as always.
+    let _ = setrlimit(Resource::Nofile, limit);
+}

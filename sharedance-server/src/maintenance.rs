@@ -1,0 +1,99 @@
+//! The store's upkeep, on two threads of its own: `[CLEANUP]`, at low priority, removes what has expired and reclaims
+//! its space; `[PREPARE]` keeps segments ready, and must not wait for its turn behind the requests that need them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use log::{debug, error};
+use rustix::process::setpriority_process;
+use sharedance_core::store::Store;
+
+use crate::logging::{Chain, Throttle};
+
+/// How often expired pairs are looked for.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How many records one piece of work looks at. Between pieces the thread sees whether it is to stop.
+const RECORDS_PER_PIECE: usize = 4096;
+
+/// The lowest priority there is: requests go first.
+const NICENESS: i32 = 19;
+
+/// How long the preparer waits for a need to arise before it sees whether it is to stop; and how long it waits after a
+/// failure, such as a full disk, before it tries again.
+const PREPARE_WAIT: Duration = Duration::from_millis(250);
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The running threads.
+pub(crate) struct Maintenance {
+    stopping: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(store: &Store) -> io::Result<Maintenance> {
+        let mut maintenance = Maintenance { stopping: Arc::default(), threads: Vec::new() };
+        maintenance.spawn("[PREPARE]", store, prepare)?;
+        maintenance.spawn("[CLEANUP]", store, clean_up)?;
+        Ok(maintenance)
+    }
+
+    /// Ends the threads, within [`PREPARE_WAIT`] and one piece of work.
+    pub(crate) fn stop(self) {
+        // The end of `self` is what stops them.
+    }
+
+    fn spawn(&mut self, name: &str, store: &Store, work: fn(&Store, &AtomicBool)) -> io::Result<()> {
+        let (store, stopping) = (store.clone(), Arc::clone(&self.stopping));
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&store, &stopping))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                error!("a maintenance thread panicked");
+            }
+        }
+    }
+}
+
+fn clean_up(store: &Store, stopping: &AtomicBool) {
+    // Of this thread alone: on Linux the call means the calling thread.
+    if let Err(error) = setpriority_process(None, NICENESS) {
+        debug!("maintenance runs at normal priority: {error}");
+    }
+    let mut failures = Throttle::default();
+    while !stopping.load(Ordering::Acquire) {
+        match store.maintain(RECORDS_PER_PIECE) {
+            Ok(progress) if progress.pending => continue,
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(unsaid) = failures.permit(Instant::now()) {
+                    error!("the store's maintenance failed: {}{unsaid}", Chain(&error));
+                }
+            }
+        }
+        thread::park_timeout(INTERVAL);
+    }
+}
+
+fn prepare(store: &Store, stopping: &AtomicBool) {
+    let mut failures = Throttle::default();
+    while !stopping.load(Ordering::Acquire) {
+        if let Err(error) = store.prepare(PREPARE_WAIT) {
+            if let Some(unsaid) = failures.permit(Instant::now()) {
+                error!("no room can be prepared for further pairs: {}{unsaid}", Chain(&error));
+            }
+            thread::park_timeout(RETRY_AFTER);
+        }
+    }
+}

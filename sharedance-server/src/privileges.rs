@@ -1,0 +1,247 @@
+//! What the process gives up before it touches anything that came from outside.
+//!
+//! Started as root: its root directory becomes the one with the pairs, then groups, group and user change, and it is
+//! verified that root's rights cannot be had back. Started as anyone else: none of that is possible, and the kernel's
+//! Landlock confines the process instead. Every step that fails is an error: none is skipped in silence.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use log::{debug, info, warn};
+use nix::unistd::{Gid, Group, Uid, User};
+use thiserror::Error;
+
+use crate::directory::Directory;
+
+/// Why rights cannot be given up as was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PrivilegeError {
+    /// Only root can change its ids.
+    #[error("--{option} needs root's rights, and this is user {uid}: start it as root, or leave --{option} out")]
+    NotRoot {
+        /// The option.
+        option: &'static str,
+        /// Who started it.
+        uid: u32,
+    },
+    /// No such user or group.
+    #[error("there is no {kind} \"{name}\" on this system")]
+    Unknown {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// As given.
+        name: String,
+    },
+    /// A number without an entry in the user database, so that its group is unknown.
+    #[error("user {uid} is in no user database, so its group is unknown: give --gid as well")]
+    NoGroup {
+        /// The user.
+        uid: u32,
+    },
+    /// The system refused a step.
+    #[error("cannot {step}{advice}")]
+    Step {
+        /// What was to be done.
+        step: String,
+        /// Why it was not.
+        source: io::Error,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// The ids were changed, and yet root's rights can be had back.
+    #[error("root's rights were given up and could be had back: not starting")]
+    Regained,
+}
+
+/// Who the process will be.
+#[derive(Debug, Clone, Copy)]
+pub struct Privileges {
+    is_root: bool,
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Privileges {
+    /// Looks up whom to become. To be asked before the root directory changes, since that hides the user database.
+    ///
+    /// # Errors
+    /// A name is unknown, or it is not for this user to change.
+    pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Privileges, PrivilegeError> {
+        let (own_uid, own_gid) = (Uid::effective(), Gid::effective());
+        if !own_uid.is_root() {
+            let asked = [("uid", user), ("gid", group)];
+            if let Some((option, _)) = asked.iter().find(|(_, name)| name.is_some()) {
+                let uid = own_uid.as_raw();
+                return Err(PrivilegeError::NotRoot { option, uid });
+            }
+        }
+        let user = user.map(find_user).transpose()?;
+        let uid = user.map_or(own_uid, |(uid, _)| uid);
+        let gid = match (group, user) {
+            (Some(name), _) => find_group(name)?,
+            (None, Some((_, Some(gid)))) => gid,
+            (None, Some((uid, None))) => return Err(PrivilegeError::NoGroup { uid: uid.as_raw() }),
+            (None, None) => own_gid,
+        };
+        Ok(Privileges { is_root: own_uid.is_root(), uid, gid })
+    }
+
+    /// The user whom the process will run as.
+    pub fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
+    /// The group that goes with it.
+    pub fn gid(&self) -> u32 {
+        self.gid.as_raw()
+    }
+
+    /// Gives up all rights but those needed within `directory`, for good, and answers the path by which that is known
+    /// from now on. To be called while there is one thread only.
+    ///
+    /// # Errors
+    /// The first step that failed. The process has less rights than before, and is to end.
+    pub fn give_up(&self, directory: &Directory) -> Result<PathBuf, PrivilegeError> {
+        let path = if self.is_root {
+            change_root(directory)?;
+            self.change_ids()?;
+            PathBuf::from("/")
+        } else {
+            directory.path().to_owned()
+        };
+        rustix::thread::set_no_new_privs(true).map_err(failed("forgo new rights (no_new_privs)", ""))?;
+        let confined = confine(&path)?;
+        if self.is_root && self.uid.is_root() {
+            warn!("the server stays root within its directory; --uid=USER makes it an ordinary user");
+        } else if self.is_root {
+            info!("now user {} and group {}, confined to {}", self.uid, self.gid, directory.path().display());
+        } else if confined {
+            warn!("not started as root: no chroot, no other user; Landlock confines it to {}", path.display());
+        } else {
+            warn!("not started as root: no chroot, no other user; and this kernel has no Landlock to confine it with");
+        }
+        Ok(path)
+    }
+
+    fn change_ids(&self) -> Result<(), PrivilegeError> {
+        const ADVICE: &str = " (it needs the capabilities CAP_SETUID and CAP_SETGID)";
+        let Privileges { uid, gid, .. } = *self;
+        nix::unistd::setgroups(&[gid]).map_err(failed(&format!("leave all groups but {gid}"), ADVICE))?;
+        nix::unistd::setresgid(gid, gid, gid).map_err(failed(&format!("become group {gid}"), ADVICE))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(failed(&format!("become user {uid}"), ADVICE))?;
+
+        let root = Uid::from_raw(0);
+        let has_changed = Uid::current() == uid && Uid::effective() == uid && Gid::effective() == gid;
+        if !has_changed || !uid.is_root() && nix::unistd::setresuid(root, root, root).is_ok() {
+            return Err(PrivilegeError::Regained);
+        }
+        Ok(())
+    }
+}
+
+fn find_user(name: &str) -> Result<(Uid, Option<Gid>), PrivilegeError> {
+    let found = match name.parse() {
+        Ok(number) => {
+            let uid = Uid::from_raw(number);
+            let entry = User::from_uid(uid).ok().flatten();
+            Some((uid, entry.map(|user| user.gid)))
+        }
+        Err(_) => {
+            let entry = User::from_name(name).ok().flatten();
+            entry.map(|user| (user.uid, Some(user.gid)))
+        }
+    };
+    found
+        .filter(|(uid, _)| uid.as_raw() != u32::MAX)
+        .ok_or_else(|| PrivilegeError::Unknown { kind: "user", name: name.to_owned() })
+}
+
+fn find_group(name: &str) -> Result<Gid, PrivilegeError> {
+    let found = match name.parse() {
+        Ok(number) => Some(Gid::from_raw(number)),
+        Err(_) => Group::from_name(name).ok().flatten().map(|group| group.gid),
+    };
+    found
+        .filter(|gid| gid.as_raw() != u32::MAX)
+        .ok_or_else(|| PrivilegeError::Unknown { kind: "group", name: name.to_owned() })
+}
+
+fn change_root(directory: &Directory) -> Result<(), PrivilegeError> {
+    const ADVICE: &str = " (it needs the capability CAP_SYS_CHROOT, or start it as an ordinary user)";
+    let step = format!("make {} the root directory", directory.path().display());
+    rustix::process::fchdir(directory.handle()).map_err(failed(&step, ""))?;
+    rustix::process::chroot(c".").map_err(failed(&step, ADVICE))?;
+    rustix::process::chdir(c"/").map_err(failed(&step, ""))
+}
+
+/// Lets the kernel deny this process all files but those beneath `path`, and all further sockets. `false` where the
+/// kernel cannot.
+fn confine(path: &Path) -> Result<bool, PrivilegeError> {
+    use landlock::{
+        ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
+        RulesetStatus,
+    };
+    // The newest that was tried. An older kernel enforces what it knows of it.
+    const ABI_TRIED: ABI = ABI::V5;
+
+    let everything = AccessFs::from_all(ABI_TRIED);
+    // Plain files, and nothing that could be run.
+    let needed: BitFlags<AccessFs> = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::RemoveFile
+        | AccessFs::Refer;
+    let enforced = || {
+        let ruleset =
+            Ruleset::default().handle_access(everything)?.handle_access(AccessNet::from_all(ABI_TRIED))?.create()?;
+        let rule = PathBeneath::new(PathFd::new(path)?, needed);
+        let restricted = ruleset.add_rule(rule)?.restrict_self()?;
+        Ok(restricted.ruleset)
+    };
+    let enforced: Result<_, Box<dyn std::error::Error>> = enforced();
+    let status = enforced.map_err(|error| PrivilegeError::Step {
+        step: format!("confine the server to {} by Landlock", path.display()),
+        source: io::Error::other(error.to_string()),
+        advice: "",
+    })?;
+    debug!("Landlock: {status:?}");
+    Ok(status != RulesetStatus::NotEnforced)
+}
+
+fn failed<E: Into<io::Error>>(step: &str, advice: &'static str) -> impl FnOnce(E) -> PrivilegeError {
+    move |error| PrivilegeError::Step { step: step.to_owned(), source: error.into(), advice }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_groups_are_found_by_name_and_number() {
+        assert_eq!(find_user("root").unwrap(), (Uid::from_raw(0), Some(Gid::from_raw(0))));
+        assert_eq!(find_user("0").unwrap(), (Uid::from_raw(0), Some(Gid::from_raw(0))));
+        assert_eq!(find_user("4000000000").unwrap(), (Uid::from_raw(4_000_000_000), None));
+        assert_eq!(find_group("4000000000").unwrap(), Gid::from_raw(4_000_000_000));
+        assert_eq!(find_group("0").unwrap(), Gid::from_raw(0));
+    }
+
+    #[test]
+    fn what_is_neither_name_nor_number_is_refused() {
+        // All ones means "leave it as it is" to the system calls: a root that would stay root.
+        for name in ["no such user", "", "-1", "4294967295", "4294967296", "1 "] {
+            let message = find_user(name).unwrap_err().to_string();
+            assert!(message.contains("no user"), "{name:?}: {message}");
+            assert!(find_group(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn without_options_one_stays_who_one_is() {
+        let privileges = Privileges::resolve(None, None).unwrap();
+        assert_eq!(privileges.uid(), Uid::effective().as_raw());
+        assert_eq!(privileges.gid(), Gid::effective().as_raw());
+    }
+}
