@@ -1,0 +1,29 @@
+<?php
+
+/*
+ * Keeps the sessions of PHP in Sharedance. To be used as auto_prepend_file, or by require_once before session_start().
+ * There is nothing to edit: README.md has the settings, which are constants and the environment.
+ */
+
+require_once __DIR__ . '/sharedance.php';
+
+call_user_func(function () {
+    if (!function_exists('session_set_save_handler')) {
+        trigger_error('Sharedance: this PHP has no sessions (extension "session")', E_USER_WARNING);
+        return;
+    }
+    if (session_status() === PHP_SESSION_ACTIVE) {
+        trigger_error('Sharedance: the session has begun already and stays where it is; turn session.auto_start off,'
+            . ' and include session_handler.php before session_start()', E_USER_WARNING);
+        return;
+    }
+    // As the first Sharedance did: PHP's default loses entries with numbers or with | in their names. A choice of the
+    // administrator's stays.
+    if (ini_get('session.serialize_handler') === 'php') {
+        ini_set('session.serialize_handler', 'php_serialize');
+    }
+    $options = new Sharedance\Options();
+    // With the first Sharedance, pages could use the functions on the server of the sessions without opening it.
+    Sharedance\ClassicFunctions::beginWith(new Sharedance\Client($options));
+    session_set_save_handler(new Sharedance\SessionHandler($options), true);
+});

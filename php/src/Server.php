@@ -1,0 +1,64 @@
+<?php
+
+namespace Sharedance;
+
+use Sharedance\Exception\InvalidOption;
+
+/**
+ * Where one server is: a host and a port in clear or with TLS, or a unix socket.
+ */
+final class Server
+{
+    const MAX_PORT = 65535;
+
+    private $address;
+
+    private function __construct($address)
+    {
+        $this->address = $address;
+    }
+
+    /**
+     * @param string $spec host, host:port, [IPv6 address]:port, tls://host:port or unix:///path
+     * @param int $defaultPort where the text names none
+     * @return Server
+     * @throws InvalidOption
+     */
+    public static function parse($spec, $defaultPort)
+    {
+        if (strncmp($spec, 'unix://', 7) === 0) {
+            if (!isset($spec[8]) || $spec[7] !== '/') {
+                throw new InvalidOption('A unix socket is written unix:///path, not "' . $spec . '"');
+            }
+            return new self($spec);
+        }
+        // Several colons without brackets are an IPv6 address without a port.
+        $host = '(?<host>[^\[\]:/\s]+|\[[0-9A-Fa-f:.%a-z]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)';
+        if (!preg_match('~^(?<scheme>(?:tcp|tls)://)?' . $host . '(?::(?<port>[0-9]{1,5}))?$~D', $spec, $found)) {
+            throw new InvalidOption('Not a server: "' . $spec . '" (host, host:port, tls://host:port, unix:///path)');
+        }
+        $port = isset($found['port']) ? (int) $found['port'] : $defaultPort;
+        if ($port < 1 || $port > self::MAX_PORT) {
+            throw new InvalidOption('A port is between 1 and ' . self::MAX_PORT . ', not ' . $port);
+        }
+        $name = strpos($found['host'], ':') !== false && $found['host'][0] !== '['
+            ? '[' . $found['host'] . ']' : $found['host'];
+        return new self(($found['scheme'] ?: 'tcp://') . $name . ':' . $port);
+    }
+
+    /**
+     * @return string as PHP's streams want it
+     */
+    public function address()
+    {
+        return $this->address;
+    }
+
+    /**
+     * @return string as people write it
+     */
+    public function name()
+    {
+        return strncmp($this->address, 'tcp://', 6) === 0 ? substr($this->address, 6) : $this->address;
+    }
+}

@@ -1,0 +1,68 @@
+<?php
+
+namespace Sharedance;
+
+use Sharedance\Exception\InvalidKey;
+
+/**
+ * The id of a session, which is a credential and comes from a cookie, in an object: traces and dumps show no more of it
+ * than the class.
+ */
+final class SessionKey
+{
+    private $prefix;
+    private $id;
+
+    /**
+     * @param string $prefix
+     * @param string $id
+     */
+    public function __construct(
+        $prefix,
+        #[\SensitiveParameter]
+        $id
+    ) {
+        $this->prefix = $prefix;
+        $this->id = (string) $id;
+    }
+
+    /**
+     * @return string
+     */
+    public function id()
+    {
+        return $this->id;
+    }
+
+    /**
+     * @return string the key on the server
+     */
+    public function key()
+    {
+        return $this->prefix . $this->id;
+    }
+
+    /**
+     * @return bool
+     */
+    public function isWellFormed()
+    {
+        $most = Classic::MAX_KEY_LEN - strlen($this->prefix);
+        return strlen($this->id) <= $most && preg_match('/^[A-Za-z0-9,-]+$/D', $this->id);
+    }
+
+    /**
+     * @throws InvalidKey
+     */
+    public function check()
+    {
+        if (!$this->isWellFormed()) {
+            throw new InvalidKey('its id is too long, or has other characters than A-Z a-z 0-9 , -');
+        }
+    }
+
+    public function __debugInfo()
+    {
+        return ['prefix' => $this->prefix];
+    }
+}

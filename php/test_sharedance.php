@@ -1,0 +1,51 @@
+<?php
+
+/*
+ * A page that stores a pair, fetches it and deletes it, and shows how that went: to see whether this web server reaches
+ * the Sharedance server. It uses the server of the settings, localhost by default.
+ */
+
+error_reporting(-1);
+
+require_once __DIR__ . '/sharedance.php';
+
+/**
+ * Runs the steps in order, up to the first that goes wrong.
+ *
+ * @param string $key
+ * @return string[] a line for each step; the last begins with "failed" where one went wrong
+ */
+function sharedance_check($key)
+{
+    $server = (new Sharedance\Client())->serverOf($key);
+    $client = new Sharedance\Client(['servers' => [$server->address()]]);
+    $content = 'bar-content ' . date('c');
+    $lines = ['server:  ' . $server->name()];
+    try {
+        $client->store($key, $content);
+        $lines[] = 'stored:  [' . $content . ']';
+        $fetched = $client->fetch($key);
+        if ($fetched !== $content) {
+            return array_merge($lines, ['failed:  fetched ' . var_export($fetched, true)]);
+        }
+        $lines[] = 'fetched: [' . $fetched . ']';
+        $client->delete($key);
+        $again = $client->fetch($key);
+        if ($again !== null) {
+            return array_merge($lines, ['failed:  there is still ' . var_export($again, true)]);
+        }
+        $lines[] = 'deleted: it is gone';
+        $lines[] = 'All is well.';
+    } catch (Sharedance\Exception\SharedanceException $failure) {
+        $lines[] = 'failed:  ' . $failure->getMessage();
+    }
+    return $lines;
+}
+
+// Two reloads at a time must not get into each other's way.
+$sharedance_report = sharedance_check('foo-key-' . bin2hex(random_bytes(4)));
+if (strncmp(end($sharedance_report), 'failed', 6) === 0) {
+    http_response_code(503);
+}
+header('Content-Type: text/plain; charset=utf-8');
+echo implode("\n", $sharedance_report), "\n";

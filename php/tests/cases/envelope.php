@@ -1,0 +1,42 @@
+<?php
+
+require __DIR__ . '/../support/assert.php';
+
+use Sharedance\Envelope;
+use Sharedance\Exception\ConnectionLost;
+
+$values = ['', 'a', 'a:1:{s:1:"n";i:1;}', "\0SD1", "\0", str_repeat("\xff", 70000)];
+
+test('what is sealed comes back', function () use ($values) {
+    foreach ($values as $value) {
+        same($value, Envelope::open(Envelope::seal($value)));
+    }
+});
+
+test('the layout is the documented one', function () {
+    same("\0SD1\0\0\0\x03abc", Envelope::seal('abc'));
+});
+
+test('equal data are equal bytes, so that the server sees that nothing changed', function () {
+    same(Envelope::seal('abc'), Envelope::seal('abc'));
+});
+
+test('cut at any byte it is told', function () {
+    $sealed = Envelope::seal('a:1:{s:1:"n";i:1;}');
+    for ($len = 1; $len < strlen($sealed); $len++) {
+        throws(ConnectionLost::class, function () use ($sealed, $len) {
+            Envelope::open(substr($sealed, 0, $len));
+        });
+    }
+    throws(ConnectionLost::class, function () use ($sealed) {
+        Envelope::open($sealed . 'x');
+    });
+});
+
+test('data without an envelope are taken as they are', function () {
+    foreach (['a:0:{}', 'n|i:1;', '0', "\x01ni:1;", "\0\0\0\x02\x14", "SD1\0\0\0\x01x"] as $bare) {
+        same($bare, Envelope::open($bare));
+    }
+});
+
+over();

@@ -1,0 +1,177 @@
+<?php
+
+/*
+ * The few words in which the tests are written. A case is a file that includes this one; it prints a line for each test
+ * when it is over (earlier, no session could be started any more), and fails for any notice that a test did not expect.
+ */
+
+error_reporting(-1);
+ini_set('display_errors', '1');
+ini_set('html_errors', '0');
+ini_set('memory_limit', '512M');
+require_once __DIR__ . '/../../autoload.php';
+
+/** This PHP is WebAssembly: no unix sockets, resets look like ends, refusals like connections that end at once. */
+define('IS_WASM', php_uname('s') === 'Emscripten');
+/** On a slow machine nothing fails for taking long; what hangs is caught all the same. */
+define('PATIENCE_SECS', 20.0);
+
+final class Failed extends Exception
+{
+}
+
+final class Report
+{
+    public static $lines = [];
+    public static $failures = 0;
+    public static $unexpected = [];
+    public static $isOver = false;
+}
+
+ob_start();
+set_error_handler(function ($severity, $message, $file, $line) {
+    Report::$unexpected[] = $message . ' in ' . $file . ':' . $line;
+    return true;
+});
+register_shutdown_function(function () {
+    $noise = (string) ob_get_clean();
+    echo implode('', Report::$lines);
+    if ($noise !== '') {
+        echo 'not ok: unexpected output: ', $noise, "\n";
+    }
+    if (!Report::$isOver) {
+        echo "not ok: the case ended early\n";
+    }
+    if ($noise !== '' || !Report::$isOver || Report::$failures) {
+        exit(1);
+    }
+});
+
+function test($name, callable $body)
+{
+    Report::$unexpected = [];
+    try {
+        $body();
+        if (Report::$unexpected) {
+            throw new Failed('unexpected: ' . implode('; ', Report::$unexpected));
+        }
+        Report::$lines[] = "ok: $name\n";
+    } catch (Throwable $failure) {
+        Report::$failures++;
+        $kind = $failure instanceof Failed ? '' : get_class($failure) . ' at ' . $failure->getFile() . ':'
+            . $failure->getLine() . ': ';
+        Report::$lines[] = "not ok: $name\n    $kind" . $failure->getMessage() . ' (' . test_line($failure) . ")\n";
+    }
+}
+
+function skip($name, $reason)
+{
+    Report::$lines[] = "skipped: $name ($reason)\n";
+}
+
+/** A test of what only a native PHP shows. */
+function native_test($name, callable $body)
+{
+    IS_WASM ? skip($name, 'WebAssembly') : test($name, $body);
+}
+
+function over()
+{
+    Report::$isOver = true;
+}
+
+function same($expected, $actual, $what = 'value')
+{
+    if ($expected !== $actual) {
+        throw new Failed($what . ': expected ' . shown($expected) . ', found ' . shown($actual));
+    }
+}
+
+function holds($condition, $what)
+{
+    if (!$condition) {
+        throw new Failed($what);
+    }
+}
+
+/** Runs it and answers the exception, which must be of that class. */
+function throws($class, callable $body)
+{
+    try {
+        $body();
+    } catch (Throwable $thrown) {
+        if ($thrown instanceof $class) {
+            return $thrown;
+        }
+        throw new Failed('expected ' . $class . ', found ' . get_class($thrown) . ': ' . $thrown->getMessage());
+    }
+    throw new Failed('expected ' . $class . ', nothing was thrown');
+}
+
+/** Runs it and answers the messages of the errors that PHP raised meanwhile. */
+function warnings(callable $body)
+{
+    $before = Report::$unexpected;
+    Report::$unexpected = [];
+    try {
+        $body();
+        return array_map(function ($message) {
+            return preg_replace('~ in \S+:\d+$~D', '', $message);
+        }, Report::$unexpected);
+    } finally {
+        Report::$unexpected = $before;
+    }
+}
+
+/** Runs it and answers the seconds that it took. */
+function seconds(callable $body)
+{
+    $started = Sharedance\Clock::now();
+    $body();
+    return Sharedance\Clock::now() - $started;
+}
+
+/** Whether that comes true, sooner or later. */
+function eventually(callable $condition)
+{
+    $started = Sharedance\Clock::now();
+    while (!$condition()) {
+        if (Sharedance\Clock::now() - $started > PATIENCE_SECS) {
+            return false;
+        }
+        usleep(1000);
+    }
+    return true;
+}
+
+function waits_about($secs, $took)
+{
+    holds($took >= $secs * 0.95, sprintf('took %.3f s, less than %.3f', $took, $secs));
+    holds($took < $secs + PATIENCE_SECS, sprintf('took %.3f s instead of %.3f', $took, $secs));
+}
+
+function shown($value)
+{
+    $text = is_string($value) && strlen($value) > 120
+        ? strlen($value) . ' bytes, ' . var_export(substr($value, 0, 60), true) . '...' : var_export($value, true);
+    return str_replace("\0", '\0', $text);
+}
+
+function setting($name)
+{
+    $value = getenv($name);
+    if ($value === false || $value === '') {
+        throw new Failed('the runner did not set ' . $name);
+    }
+    return $value;
+}
+
+function test_line(Throwable $failure)
+{
+    foreach ($failure->getTrace() as $frame) {
+        if (isset($frame['file']) && strpos($frame['file'], 'assert.php') === false) {
+            return basename($frame['file']) . ':' . $frame['line'];
+        }
+    }
+    return '?';
+}

@@ -1,0 +1,55 @@
+<?php
+
+/*
+ * How a test tells the misbehaving server (mock.py) what to do, and asks what it has seen.
+ */
+
+function mock_command($line)
+{
+    $stream = stream_socket_client('tcp://127.0.0.1:' . setting('MOCK_CONTROL'), $number, $error, PATIENCE_SECS);
+    holds($stream, 'no mock: ' . $error);
+    stream_set_timeout($stream, (int) PATIENCE_SECS);
+    fwrite($stream, $line . "\n");
+    $answer = fgets($stream);
+    fclose($stream);
+    holds(is_string($answer), 'the mock does not answer: ' . $line);
+    return rtrim($answer, "\n");
+}
+
+/** The acts of the next connections; see mock.py. */
+function mock_play($acts)
+{
+    same('ok', mock_command('play ' . $acts), 'mock');
+}
+
+/** What was received since, a string for each connection. */
+function mock_requests()
+{
+    $answer = mock_command('requests');
+    return $answer === '' ? [] : array_map(function ($hex) {
+        return $hex === '-' ? '' : hex2bin($hex);
+    }, explode(' ', $answer));
+}
+
+function mock_put($key, $value)
+{
+    same('ok', mock_command('put ' . bin2hex($key) . ' ' . bin2hex($value)), 'mock');
+}
+
+/** The value on the server, or null. */
+function mock_get($key)
+{
+    $answer = mock_command('get ' . bin2hex($key));
+    return $answer === '-' ? null : hex2bin(substr($answer, 1));
+}
+
+/** Settings that lead to the mock. */
+function mock_settings(array $more = [])
+{
+    return $more + [
+        'host' => '127.0.0.1',
+        'port' => setting('MOCK_ACTOR'),
+        'connect_timeout' => PATIENCE_SECS,
+        'timeout' => PATIENCE_SECS,
+    ];
+}

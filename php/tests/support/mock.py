@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""A server that misbehaves on request, for the tests of the PHP library.
+
+mock.py FOLDER
+
+It speaks the classic dialect on its `actor` port, each connection by the act that was asked for through the `control`
+port, and keeps what it is given in memory. Prints its ports as NAME=PORT, one line, and ends when its stdin does.
+More ports: `tls` does the same with FOLDER/tls.pem and FOLDER/tls.key, as does the unix socket FOLDER/mock.sock; at
+`refused` nothing listens; `full` has no room in its queue, so that connecting hangs.
+
+Control: one line a connection, one line as the answer.
+    play ACT[; ACT...]   what the next connections do, one each; the last act goes on. Forgets the requests so far
+    requests             what each connection since then received, in hexadecimal, separated by spaces
+    put KEY VALUE        stores a pair (hexadecimal)
+    get KEY              the value in hexadecimal, or - where there is none
+
+Acts, A being the right answer to the request:
+    serve                A, then the end
+    slow MS              A after a pause
+    pieces N MS          A, N bytes at a time with pauses between
+    cut N                the first N bytes of A, then the end
+    reset N              the first N bytes of A, then a connection reset
+    say HEX              these bytes instead of A; - for none
+    lost                 the request is not executed and not answered, then the end
+    leave                the request is not read but for its first byte, then the end
+    hang                 no answer
+    deaf                 does not even read
+    door                 closed at once
+"""
+import os
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+
+ANY_PORT = ("127.0.0.1", 0)
+lock = threading.Lock()
+pairs = {}
+acts = [["serve"]]
+received = []
+held = []
+
+
+def listener(backlog):
+    s = socket.socket()
+    s.bind(ANY_PORT)
+    s.listen(backlog)
+    return s
+
+
+def read_exactly(conn, want, got):
+    while len(got) < want:
+        chunk = conn.recv(min(1 << 16, want - len(got)))
+        if not chunk:
+            return False
+        got += chunk
+    return True
+
+
+def read_request(conn, got):
+    """Appends one whole request to `got`; answers (command, key, value), or None where the peer left before."""
+    if not read_exactly(conn, 1, got):
+        return None
+    header_len = 9 if got[:1] == b"S" else 5
+    if not read_exactly(conn, header_len, got):
+        return None
+    key_len = struct.unpack(">I", got[1:5])[0]
+    value_len = struct.unpack(">I", got[5:9])[0] if header_len == 9 else 0
+    if not read_exactly(conn, header_len + key_len + value_len, got):
+        return None
+    return bytes(got[:1]), bytes(got[header_len:header_len + key_len]), bytes(got[header_len + key_len:])
+
+
+def answer(command, key, value):
+    with lock:
+        if command == b"S":
+            pairs[key] = value
+            return b"OK\n"
+        if command == b"F":
+            return pairs.get(key, b"")
+        return b"OK\n" if pairs.pop(key, None) is not None else b""
+
+
+def reset(conn):
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    conn.close()
+
+
+def perform(conn, act, got):
+    name, args = act[0], act[1:]
+    if name == "door":
+        return
+    if name == "deaf":
+        held.append(conn)
+        return
+    if name == "leave":
+        got += conn.recv(1)
+        conn.close()
+        return
+    request = read_request(conn, got)
+    if name == "hang" or request is None:
+        held.append(conn)
+        return
+    # What is cut or reset has been executed all the same, as with a server that dies while it answers.
+    if name == "lost":
+        conn.close()
+        return
+    reply = bytes.fromhex(args[0].strip("-")) if name == "say" else answer(*request)
+    if name == "slow":
+        time.sleep(int(args[0]) / 1000)
+    if name in ("cut", "reset"):
+        reply = reply[:int(args[0])]
+    step = int(args[0]) if name == "pieces" else max(1, len(reply))
+    for i in range(0, len(reply), step):
+        if i:
+            time.sleep(int(args[1]) / 1000)
+        conn.sendall(reply[i:i + step])
+    if name == "reset":
+        reset(conn)
+    elif isinstance(conn, ssl.SSLSocket):
+        conn.unwrap().close()
+    else:
+        conn.close()
+
+
+def take_part(conn, tls):
+    if tls:
+        try:
+            conn = tls.wrap_socket(conn, server_side=True)
+        except OSError:
+            return
+    with lock:
+        act = acts[0] if len(acts) == 1 else acts.pop(0)
+        if act[0] == "door":
+            conn.close()  # before it counts, so that a test can wait for it
+        got = bytearray()
+        received.append(got)
+    try:
+        perform(conn, act, got)
+    except OSError:
+        conn.close()
+
+
+def act_on(port, tls=None):
+    while True:
+        conn, _ = port.accept()
+        threading.Thread(target=take_part, args=(conn, tls), daemon=True).start()
+
+
+def command(line):
+    words = line.split()
+    with lock:
+        if words[0] == "play":
+            acts[:] = [a.split() for a in line[len("play"):].split(";")]
+            received.clear()
+            return "ok"
+        if words[0] == "requests":
+            return " ".join(bytes(r).hex() or "-" for r in received)
+        if words[0] == "put":
+            pairs[bytes.fromhex(words[1])] = bytes.fromhex(words[2]) if len(words) > 2 else b""
+            return "ok"
+        if words[0] == "get":
+            value = pairs.get(bytes.fromhex(words[1]))
+            return "-" if value is None else "=" + value.hex()
+    return "unknown"
+
+
+def control(port):
+    while True:
+        conn, _ = port.accept()
+        with conn, conn.makefile("rw") as lines:
+            line = lines.readline()
+            if line.strip():
+                lines.write(command(line) + "\n")
+                lines.flush()
+
+
+def full_port():
+    port = listener(0)
+    for _ in range(4):
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(port.getsockname())
+        held.append(filler)
+    return port
+
+
+def unix_socket(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    s.listen(64)
+    return s
+
+
+def main():
+    folder = sys.argv[1]
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(os.path.join(folder, "tls.pem"), os.path.join(folder, "tls.key"))
+    refused = socket.socket()
+    refused.bind(ANY_PORT)
+    ports = {name: listener(64) for name in ("control", "actor", "tls")}
+    ports.update(full=full_port(), refused=refused)
+    for act_port, context in ((ports["actor"], None), (ports["tls"], tls), (unix_socket(folder + "/mock.sock"), None)):
+        threading.Thread(target=act_on, args=(act_port, context), daemon=True).start()
+    threading.Thread(target=control, args=(ports["control"],), daemon=True).start()
+    print(" ".join("%s=%d" % (name, s.getsockname()[1]) for name, s in ports.items()), flush=True)
+    sys.stdin.buffer.read()
+
+
+main()

@@ -1,0 +1,3 @@
+<?php
+session_start() || exit('no session');
+echo session_destroy() ? 'bye' : 'still here';

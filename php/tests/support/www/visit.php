@@ -1,0 +1,9 @@
+<?php
+if (!session_start()) {
+    http_response_code(503);
+    exit('no session');
+}
+if (!isset($_SESSION['user'])) {
+    exit('nobody');
+}
+echo $_SESSION['user'], ' ', ++$_SESSION['visits'];
