@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashTable;
 
+use super::format::{RECORD_ALIGN, SLOT_LEN};
+use super::options::MAX_SEGMENT_LEN;
 use super::segment::{Record, Segment};
 
 /// Many, so that a table that grows holds up few others, and writers seldom meet.
@@ -23,14 +25,60 @@ pub(crate) struct Location {
     pub(crate) slot: u32,
 }
 
-/// The whole hash is kept, so that growing a table never touches a record.
+/// The whole hash is kept, so that growing a table never touches a record. Beside the location stands the record's
+/// offset, which the slot has as well: so slot and record can be fetched from memory at the same time, not one after the
+/// other.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: u64,
-    location: Location,
+    place: Place,
 }
 
 const _: () = assert!(size_of::<Entry>() == 16);
+
+/// A location and the record's offset, as [`Packing`] puts them into one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place(u64);
+
+/// How many bits of a [`Place`] slot and offset take: enough for any in a segment. The segment's number has the others,
+/// no fewer than [`MAX_SEGMENTS`] needs.
+#[derive(Debug, Clone, Copy)]
+struct Packing {
+    offset_bits: u32,
+    slot_bits: u32,
+}
+
+/// How many segments there can be at once.
+pub(crate) const MAX_SEGMENTS: usize = 1 << 17;
+
+const _: () = {
+    let longest = Packing::of(MAX_SEGMENT_LEN);
+    assert!(longest.offset_bits + longest.slot_bits + MAX_SEGMENTS.ilog2() <= u64::BITS);
+};
+
+impl Packing {
+    const fn of(segment_len: usize) -> Packing {
+        Packing { offset_bits: (segment_len / RECORD_ALIGN).ilog2(), slot_bits: (segment_len / SLOT_LEN).ilog2() }
+    }
+
+    fn pack(self, location: Location, record_offset: u32) -> Place {
+        let offset = u64::from(record_offset) / RECORD_ALIGN as u64;
+        let slot = u64::from(location.slot) << self.offset_bits;
+        Place(u64::from(location.segment) << (self.offset_bits + self.slot_bits) | slot | offset)
+    }
+
+    fn location(self, place: Place) -> Location {
+        let slot_mask = (1 << self.slot_bits) - 1;
+        Location {
+            segment: (place.0 >> (self.offset_bits + self.slot_bits)) as u32,
+            slot: (place.0 >> self.offset_bits & slot_mask) as u32,
+        }
+    }
+
+    fn record_offset(self, place: Place) -> usize {
+        (place.0 & ((1 << self.offset_bits) - 1)) as usize * RECORD_ALIGN
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -38,12 +86,13 @@ pub(crate) struct Index {
 }
 
 /// Shards stand on cache lines of their own.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct PaddedShard(RwLock<Shard>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shard {
+    packing: Packing,
     table: HashTable<Entry>,
     /// By segment number; those that `table` names are there, others may be.
     segments: Vec<Option<Arc<Segment>>>,
@@ -64,8 +113,11 @@ impl Found<'_> {
 }
 
 impl Index {
-    pub(crate) fn new() -> Index {
-        Index { shards: (0..SHARDS).map(|_| PaddedShard::default()).collect() }
+    /// An empty index of a store with segments of this length, in bytes.
+    pub(crate) fn new(segment_len: usize) -> Index {
+        let packing = Packing::of(segment_len);
+        let shard = || Shard { packing, table: HashTable::new(), segments: Vec::new() };
+        Index { shards: (0..SHARDS).map(|_| PaddedShard(RwLock::new(shard()))).collect() }
     }
 
     /// Which shard a hash belongs to. The table places entries by the low bits and tells them apart by the top ones.
@@ -136,9 +188,11 @@ impl Shard {
         if entry.hash != hash {
             return None;
         }
-        let segment = self.segments.get(entry.location.segment as usize)?.as_ref()?;
-        let record = segment.record(entry.location.slot)?;
-        (segment.key(&record) == key).then_some(Found { segment, slot: entry.location.slot, record })
+        let Location { segment, slot } = self.packing.location(entry.place);
+        let segment = self.segments.get(segment as usize)?.as_ref()?;
+        segment.prefetch(self.packing.record_offset(entry.place));
+        let record = segment.record(slot)?;
+        (segment.key(&record) == key).then_some(Found { segment, slot, record })
     }
 
     /// A record other than that in `slot` of `segment`, for the same key. Records are read only where hashes agree.
@@ -147,25 +201,26 @@ impl Shard {
             entry.hash == hash
                 && segment.record(slot).is_some_and(|record| self.matches(entry, hash, segment.key(&record)).is_some())
         };
-        let entry = self.table.find(hash, is_candidate)?;
-        let other = self.segments.get(entry.location.segment as usize)?.clone()?;
-        Some((other, entry.location.slot))
+        let other = self.packing.location(self.table.find(hash, is_candidate)?.place);
+        Some((self.segments.get(other.segment as usize)?.clone()?, other.slot))
     }
 
     /// Whether `location` is named for a record of this hash.
     pub(crate) fn names(&self, hash: u64, location: Location) -> bool {
-        self.table.find(hash, |entry| entry.location == location).is_some()
+        self.table.find(hash, |entry| self.packing.location(entry.place) == location).is_some()
     }
 
     /// Names `location` as the record of `key`, in place of the location `replaced` or anew.
     pub(crate) fn insert(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32, replaced: Option<Location>) {
         self.hold(segment);
         let location = Location { segment: segment.number, slot };
-        let entry = replaced.and_then(|old| self.table.find_mut(hash, |entry| entry.location == old));
-        match entry {
-            Some(entry) => entry.location = location,
+        let place = self.packing.pack(location, segment.raw_slot(slot).slot().record_offset);
+        let packing = self.packing;
+        let replaced = replaced.and_then(|old| self.table.find_mut(hash, |entry| packing.location(entry.place) == old));
+        match replaced {
+            Some(entry) => entry.place = place,
             None => {
-                self.table.insert_unique(hash, Entry { hash, location }, |entry| entry.hash);
+                self.table.insert_unique(hash, Entry { hash, place }, |entry| entry.hash);
             }
         }
     }
@@ -182,7 +237,7 @@ impl Shard {
 
     /// Takes the entry that names `location` out of the index; false where there is none.
     pub(crate) fn remove(&mut self, hash: u64, location: Location) -> bool {
-        match self.table.find_entry(hash, |entry| entry.location == location) {
+        match self.table.find_entry(hash, |entry| self.packing.location(entry.place) == location) {
             Ok(entry) => {
                 entry.remove();
                 true
@@ -200,8 +255,8 @@ impl Shard {
     pub(crate) fn take_all(&mut self) -> Vec<(Arc<Segment>, u32)> {
         let entries = std::mem::take(&mut self.table);
         let located = |entry: &Entry| {
-            let segment = self.segments.get(entry.location.segment as usize)?.as_ref()?;
-            Some((segment.clone(), entry.location.slot))
+            let Location { segment, slot } = self.packing.location(entry.place);
+            Some((self.segments.get(segment as usize)?.clone()?, slot))
         };
         entries.iter().filter_map(located).collect()
     }
@@ -228,6 +283,19 @@ mod tests {
 
     const LEN: usize = 65_536;
 
+    #[test]
+    fn places_hold_the_greatest_numbers_there_are() {
+        for segment_len in [LEN, MAX_SEGMENT_LEN] {
+            let packing = Packing::of(segment_len);
+            let location = Location { segment: MAX_SEGMENTS as u32 - 1, slot: (segment_len / SLOT_LEN) as u32 - 1 };
+            let offset = segment_len - RECORD_ALIGN;
+            let place = packing.pack(location, offset as u32);
+            assert_eq!((packing.location(place), packing.record_offset(place)), (location, offset));
+            let first = Location { segment: 0, slot: 0 };
+            assert_eq!(packing.location(packing.pack(first, offset as u32)), first);
+        }
+    }
+
     fn segment(number: u32) -> Arc<Segment> {
         let lock = Directory::open(tempfile::tempdir().unwrap().path()).unwrap().lock;
         let header =
@@ -246,7 +314,7 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_told_apart() {
         const HASH: u64 = 0x1234_5678_9abc_def0;
-        let (index, segment) = (Index::new(), segment(3));
+        let (index, segment) = (Index::new(LEN), segment(3));
         let keys = [&b"one"[..], b"two", b"three"];
         let slots = keys.map(|key| write(&segment, HASH, key));
         let mut shard = index.write(HASH);
@@ -265,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_segment_that_is_forgotten_is_held_by_no_shard() {
-        let (index, segment) = (Index::new(), segment(5));
+        let (index, segment) = (Index::new(LEN), segment(5));
         for i in 0..200u64 {
             let hash = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let slot = write(&segment, hash, &i.to_be_bytes());
@@ -281,7 +349,7 @@ mod tests {
 
     #[test]
     fn memory_comes_back_after_a_crowd() {
-        let (index, segment) = (Index::new(), segment(0));
+        let (index, segment) = (Index::new(LEN), segment(0));
         let slot = write(&segment, 0, b"key");
         let entries = 64 * 100;
         let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::files::{Directory, FileName};
 use super::format::{self, Header, Kind};
+use super::index::MAX_SEGMENTS;
 use super::mapping::Mapping;
 use super::meta::Description;
 use super::segment::{Blank, Reservation, Segment};
@@ -127,6 +128,11 @@ impl Log {
     /// All segments in use.
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments_where(|_| true)
+    }
+
+    fn segments_in_use(&self) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.segments.len() - table.vacant.len()
     }
 
     /// The segments in use that are as asked for.
@@ -258,6 +264,9 @@ impl Log {
     }
 
     fn create_file(&self, name: FileName, len: usize, payload: &[&[u8]], kind: Kind) -> Result<Mapping, StoreError> {
+        if self.segments_in_use() >= MAX_SEGMENTS {
+            return Err(StoreError::Full);
+        }
         let reserve = self.reserve_of(kind);
         self.space.claim(len as u64, reserve)?;
         self.directory.create_file(name, len, payload, reserve).inspect_err(|_| self.space.give_back(len as u64))

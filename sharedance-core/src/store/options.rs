@@ -18,7 +18,7 @@ const DEFAULT_MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 /// Below, the page that each segment spends on its header would count.
 const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
 /// Above, recycling comes in lumps that are too large.
-const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
+pub(crate) const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
 /// One open for new writes, one for what compaction carries forward, one ready, one to be emptied, and as many to hold
 /// something.
 const MIN_SEGMENTS: usize = 8;

@@ -106,7 +106,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
     let scan = Scan {
         log: Log::new(directory, meta.description, options.max_bytes, options.when_full == WhenFull::Evict),
-        index: Index::new(),
+        index: Index::new(meta.description.segment_len),
         now_ms: timeline.now_ms(),
         same_boot,
         findings: Mutex::default(),

@@ -178,6 +178,11 @@ impl Segment {
         self.mapping.len()
     }
 
+    /// Hints that the bytes at `offset` are about to be read.
+    pub(crate) fn prefetch(&self, offset: usize) {
+        self.mapping.prefetch(offset);
+    }
+
     pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes.load(Ordering::Relaxed)
     }
