@@ -1,0 +1,68 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::part::Part;
+use crate::peer::KINDS;
+
+/// How many keys there are unless told otherwise: so many, or fewer where their values would exceed so many bytes.
+const DEFAULT_KEYS: usize = 500_000;
+const DEFAULT_KEYS_OF_LARGE: usize = 20_000;
+const LARGE: usize = 16 * 1024;
+
+/// Measures the store of sharedance-core side by side with other key/value stores.
+///
+/// Every peer takes its turn in every round, each time in a fresh directory and in a process of its own. The tables
+/// show medians over the rounds, the least and the greatest value in brackets.
+#[derive(Debug, Parser)]
+#[command(name = "sharedance-compare", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) part: Option<Part>,
+    /// Where files are put: the file system decides a good part of the result [default: the directory for temporary
+    /// files]
+    #[arg(short, long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// How often each peer takes its turn
+    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: u64,
+    /// Lengths of the values, in bytes
+    #[arg(short, long, value_delimiter = ',', default_values_t = [100, 2048, 65_536])]
+    pub(crate) sizes: Vec<usize>,
+    /// How many keys [default: 500000, and 20000 for values of 16 KiB and more]
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1_000..))]
+    pub(crate) keys: Option<u32>,
+    /// Who takes part
+    #[arg(short, long, value_delimiter = ',', default_values = KINDS.map(|kind| kind.name), value_parser = KINDS.map(|kind| kind.name))]
+    pub(crate) peers: Vec<String>,
+    /// How many threads share the work in the store's second turn; 1 for no second turn
+    #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) threads: u32,
+    /// Write the tables to this file as well, as Markdown
+    #[arg(short, long)]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn keys_for(&self, value_len: usize) -> usize {
+        let default = if value_len < LARGE { DEFAULT_KEYS } else { DEFAULT_KEYS_OF_LARGE };
+        self.keys.map_or(default, |keys| keys as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+        let options = Options::parse_from(["compare", "--sizes", "100,65536", "--peers", "store,map"]);
+        assert_eq!((options.keys_for(100), options.keys_for(65_536)), (500_000, 20_000));
+        assert_eq!(options.peers, ["store", "map"]);
+        assert!(options.part.is_none());
+    }
+}

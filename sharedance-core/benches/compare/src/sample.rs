@@ -1,0 +1,108 @@
+//! What one process measured: numbers by name. It prints them, and the process that started it reads them.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write};
+
+use crate::peer::Result;
+use crate::workload::Phase;
+
+/// Numbers by name.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Sample(BTreeMap<String, f64>);
+
+/// What is known about each phase.
+pub(crate) const CPU_MICROS: &str = "cpu";
+pub(crate) const THREAD_MICROS: &str = "thread";
+pub(crate) const WALL_MICROS: &str = "wall";
+pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("worst", 1.0)];
+
+/// What is known about the whole.
+pub(crate) const ANONYMOUS_PER_PAIR: &str = "anonymous-bytes-per-pair";
+pub(crate) const ANONYMOUS_BYTES: &str = "anonymous-bytes";
+pub(crate) const INDEX_PER_PAIR: &str = "index-bytes-per-pair";
+pub(crate) const DISK_TO_LIVE: &str = "disk-to-live";
+pub(crate) const IDENTICAL_GROWTH: &str = "identical-growth-bytes";
+pub(crate) const REOPEN_CPU_MILLIS: &str = "reopen-cpu-ms";
+pub(crate) const REOPEN_WALL_MILLIS: &str = "reopen-wall-ms";
+pub(crate) const REOPEN_PER_PAIR: &str = "reopen-us-per-pair";
+pub(crate) const FIRST_GET_MICROS: &str = "first-get-cpu";
+
+/// The name of a phase's number.
+pub(crate) fn of(phase: Phase, measure: &str) -> String {
+    format!("{}.{measure}", phase.name())
+}
+
+impl Sample {
+    pub(crate) fn put(&mut self, name: impl Into<String>, value: f64) {
+        self.0.insert(name.into(), value);
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    pub(crate) fn merge(&mut self, other: Sample) {
+        self.0.extend(other.0);
+    }
+
+    pub(crate) fn write(&self, mut out: impl Write) -> Result<()> {
+        for (name, value) in &self.0 {
+            writeln!(out, "{name} {value}")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read(input: impl BufRead) -> Result<Sample> {
+        let mut sample = Sample::default();
+        for line in input.lines() {
+            let line = line?;
+            let (name, value) = line.split_once(' ').ok_or_else(|| format!("not a measurement: {line:?}"))?;
+            sample.put(name, value.parse()?);
+        }
+        Ok(sample)
+    }
+}
+
+/// The middle one, the least and the greatest of several values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// None of no values.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let median = (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0;
+        Some(Spread { median, min, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut sample = Sample::default();
+        sample.put(of(Phase::Get, CPU_MICROS), 1.25);
+        sample.put(DISK_TO_LIVE, 2.0);
+        let mut bytes = Vec::new();
+        sample.write(&mut bytes).unwrap();
+        let read = Sample::read(&bytes[..]).unwrap();
+        assert_eq!(read.value("get.cpu"), Some(1.25));
+        assert_eq!(read.value(DISK_TO_LIVE), Some(2.0));
+        assert_eq!(read.value("no such"), None);
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_the_middle_two() {
+        assert_eq!(Spread::of([4.0, 1.0, 3.0, 2.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
+        assert_eq!(Spread::of([7.0]), Some(Spread { median: 7.0, min: 7.0, max: 7.0 }));
+        assert_eq!(Spread::of([]), None);
+    }
+}
