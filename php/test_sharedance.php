@@ -7,7 +7,7 @@
 
 error_reporting(-1);
 
-require_once __DIR__ . '/sharedance.php';
+require_once __DIR__ . '/autoload.php';
 
 /**
  * Runs the steps in order, up to the first that goes wrong.
@@ -17,10 +17,9 @@ require_once __DIR__ . '/sharedance.php';
  */
 function sharedance_check($key)
 {
-    $server = (new Sharedance\Client())->serverOf($key);
-    $client = new Sharedance\Client(['servers' => [$server->address()]]);
+    $client = new Sharedance\Client();
     $content = 'bar-content ' . date('c');
-    $lines = ['server:  ' . $server->name()];
+    $lines = ['server:  ' . $client->serverOf($key)->name()];
     try {
         $client->store($key, $content);
         $lines[] = 'stored:  [' . $content . ']';

@@ -17,12 +17,15 @@ final class Connection
 {
     /** Written in such pieces, so that the time is looked at in between. */
     const PIECE_LEN = 16384;
+    /** Enough for most answers; one that fills it is read on in larger steps. */
+    const FIRST_READ_LEN = 8192;
     const READ_LEN = 65536;
     /** A slow line to a healthy server carries at least this: large values get more time than small ones. */
     const SLOWEST_BYTES_PER_SEC = 1048576;
 
     private $server;
     private $stream;
+    private $readLen = self::FIRST_READ_LEN;
     private $began = 0.0;
     private $deadline = 0.0;
     private $notice = '';
@@ -37,7 +40,7 @@ final class Connection
         $this->server = $server;
         $context = stream_context_create(['socket' => ['tcp_nodelay' => true]]);
         $error = '';
-        $this->listen();
+        $this->catchNotices();
         try {
             $stream = stream_socket_client(
                 $server->address(),
@@ -54,7 +57,6 @@ final class Connection
             $reason = trim($error) !== '' ? trim($error) : $this->notice;
             throw new CannotConnect('cannot connect to ' . $server->name() . ': ' . $reason);
         }
-        stream_set_chunk_size($stream, self::READ_LEN);
         $this->stream = $stream;
     }
 
@@ -70,15 +72,17 @@ final class Connection
     }
 
     /**
-     * @return bool false once the server has closed
+     * @return bool false once the server has closed, or sent anything: it is not its turn
      */
     public function isOpen()
     {
-        $this->listen();
+        $this->catchNotices();
         try {
-            // feof() waits for as long as a read would.
-            stream_set_timeout($this->stream, 0);
-            return !feof($this->stream);
+            // Not feof(): before PHP 8 it waits for ever with TLS.
+            stream_set_blocking($this->stream, false);
+            $bytes = fread($this->stream, 1);
+            stream_set_blocking($this->stream, true);
+            return (string) $bytes === '' && !stream_get_meta_data($this->stream)['eof'];
         } finally {
             restore_error_handler();
         }
@@ -94,7 +98,7 @@ final class Connection
         $bytes
     ) {
         $len = strlen($bytes);
-        $this->listen();
+        $this->catchNotices();
         try {
             for ($sent = 0; $sent < $len; $sent += $written) {
                 $this->limitWait();
@@ -124,11 +128,11 @@ final class Connection
      */
     public function receive()
     {
-        $this->listen();
+        $this->catchNotices();
         try {
             do {
                 $this->limitWait();
-                $bytes = fread($this->stream, self::READ_LEN);
+                $bytes = fread($this->stream, $this->readLen);
                 $state = stream_get_meta_data($this->stream);
                 if ($state['timed_out']) {
                     throw $this->tooLate();
@@ -137,6 +141,10 @@ final class Connection
             if ($bytes === '' || $bytes === false) {
                 $this->tellEndFromReset($bytes);
                 return '';
+            }
+            if (strlen($bytes) === self::FIRST_READ_LEN) {
+                $this->readLen = self::READ_LEN;
+                stream_set_chunk_size($this->stream, self::READ_LEN);
             }
             $this->deadline += strlen($bytes) / self::SLOWEST_BYTES_PER_SEC;
             return $bytes;
@@ -176,7 +184,7 @@ final class Connection
     }
 
     /** Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same. */
-    private function listen()
+    private function catchNotices()
     {
         set_error_handler(function ($severity, $message) {
             // The first is the cause, of several.
