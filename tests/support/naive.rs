@@ -39,6 +39,13 @@ impl Naive {
         }
     }
 
+    /// Puts another value in place of one that is there; the deadline stays.
+    pub(crate) fn rewrite(&mut self, key: &[u8], value: Vec<u8>) {
+        if let Some(pair) = self.pairs.get_mut(key) {
+            pair.value = value;
+        }
+    }
+
     pub(crate) fn touch(&mut self, key: &[u8], ttl_ms: Option<u64>) -> bool {
         let deadline_ms = self.deadline(ttl_ms);
         let now_ms = self.now_ms;

@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use super::Inner;
 use super::compaction::{Compaction, Need};
+use super::durability::Durability;
 use super::error::StoreError;
 use super::eviction;
 use super::expiry::{self, Sweep};
@@ -63,15 +64,21 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         retired += upkeep.retire_spent(inner, now_ms, Need::Target)?;
     }
     retired += upkeep.evict(inner, now_ms)?;
-    if now_ms >= upkeep.next_save_ms {
+    let is_time_to_save = now_ms >= upkeep.next_save_ms;
+    if is_time_to_save {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
         inner.save_clock()?;
         inner.log.note_demand()?;
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
     let pending = !upkeep.sweep.is_done() || compacted.pending;
+    let waits_for_sync = upkeep.quarantine.waits_for_sync();
     drop(upkeep);
     inner.sync_if_due()?;
+    // Where each write syncs, nobody does while nobody writes, and spent segments would wait for ever.
+    if is_time_to_save && waits_for_sync && inner.durability == Durability::Always {
+        inner.sync()?;
+    }
     Ok(Progress {
         examined: swept.examined,
         expired: swept.expired,
@@ -167,6 +174,20 @@ mod tests {
         reclaim(&store.inner).unwrap();
         while store.maintain(5).unwrap().pending {}
         assert_eq!((store.len(), store.stats().expired), (1, 99));
+    }
+
+    #[test]
+    fn room_comes_back_where_each_write_syncs_and_nobody_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let options = Options::new().segment_len(65_536).clock(clock).durability(Durability::Always);
+        let store = options.open(dir.path()).unwrap();
+        store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_secs(1))).unwrap();
+        for _ in 0..3 {
+            hand.advance(Duration::from_secs(2));
+            store.maintain(10).unwrap();
+        }
+        assert_eq!(store.stats().segments, 0);
     }
 
     #[test]
