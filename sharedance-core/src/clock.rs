@@ -48,6 +48,17 @@ impl Clock {
         (Clock { source: Source::Manual(time.clone()) }, ManualClock { time })
     }
 
+    /// The first whole millisecond of [`Clock::boot_ms`] that is not in the past.
+    pub(crate) fn boot_ms_rounded_up(&self) -> u64 {
+        match &self.source {
+            Source::System => {
+                let now = clock_gettime(ClockId::Boottime);
+                now.tv_sec as u64 * 1_000 + (now.tv_nsec as u64).div_ceil(1_000_000)
+            }
+            Source::Manual(_) => self.boot_ms(),
+        }
+    }
+
     /// Milliseconds since the machine booted, suspend included.
     pub(crate) fn boot_ms(&self) -> u64 {
         match &self.source {

@@ -347,7 +347,9 @@ impl Inner {
             Ttl::Never => return Lifetime { deadline: Deadline::NEVER, class: TtlClass::of_ms(None) },
         };
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        Lifetime { deadline: Deadline::at_ms(now_ms.saturating_add(ttl_ms)), class: TtlClass::of_ms(Some(ttl_ms)) }
+        // Counted from the end of the current millisecond: nothing lives for less than was asked.
+        let start_ms = if ttl_ms == 0 { now_ms } else { self.timeline.now_ms_rounded_up() };
+        Lifetime { deadline: Deadline::at_ms(start_ms.saturating_add(ttl_ms)), class: TtlClass::of_ms(Some(ttl_ms)) }
     }
 }
 

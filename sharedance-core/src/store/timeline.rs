@@ -41,6 +41,11 @@ impl Timeline {
         self.at(self.clock.boot_ms())
     }
 
+    /// The first whole millisecond of store time that is not in the past: what counts from it is never short.
+    pub(crate) fn now_ms_rounded_up(&self) -> u64 {
+        self.at(self.clock.boot_ms_rounded_up())
+    }
+
     fn at(&self, boot_ms: u64) -> u64 {
         self.store_base_ms.saturating_add(boot_ms.saturating_sub(self.boot_base_ms))
     }
