@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{Store, Ttl};
+use sharedance_core::store::{Durability, Store, Ttl};
 
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
-use crate::{open, rounds};
+use crate::{open, options, rounds};
 
 const PAGE: usize = 4096;
 const KEYS: u32 = 300;
@@ -36,9 +36,13 @@ struct Scenario {
 
 impl Scenario {
     fn new(seed: u64) -> Scenario {
+        Scenario::with_durability(seed, Durability::Os)
+    }
+
+    fn with_durability(seed: u64, durability: Durability) -> Scenario {
         let dir = scratch::directory();
         let (_, hand) = Clock::manual();
-        let store = open(dir.path(), 1, &hand);
+        let store = options(1, &hand).durability(durability).open(dir.path()).unwrap();
         let keys = (0..KEYS).map(|key| (key, History::default())).collect();
         Scenario { dir, store, hand, chance: Chance(seed), keys, version: 0 }
     }
@@ -185,6 +189,65 @@ fn what_was_synced_is_there_and_nothing_is_invented_3() {
                 assert!(found.is_none_or(is_possible), "{key}: {found:?} of {before:?} to {now:?}");
                 assert!(!now.is_short || found != Some(now.last), "{key} is past its deadline");
                 assert!(!before.is_short || found != Some(before.last), "{key} is past its deadline");
+            }
+        }
+    }
+}
+
+/// Between the sync and the crash, what nobody changed is moved, its segments are emptied, and more than that.
+#[test]
+fn what_was_synced_is_there_although_it_was_moved_3() {
+    let mut moved = 0;
+    for seed in 0..rounds(6) {
+        // No sync comes by itself before the crash.
+        let durability = Durability::Interval(Duration::from_secs(1_000_000));
+        let mut scenario = Scenario::with_durability(200 + seed, durability);
+        scenario.work(1_500, 0, 1);
+        scenario.settle();
+        let older = scenario.synced();
+        let synced = scenario.keys.clone();
+        let compacted = scenario.store.stats().compacted_bytes;
+        for _ in 0..6 {
+            scenario.work(200, 0, 3);
+            scenario.settle();
+        }
+        moved += scenario.store.stats().compacted_bytes - compacted;
+        let newer = Image::take(scenario.dir.path());
+        for _ in 0..6 {
+            let image = mix(&older, &newer, &mut scenario.chance);
+            scenario.hand.advance(SHORT);
+            let found = recover(&image, &scenario.hand);
+            for (key, before) in synced.iter().filter(|(key, _)| *key % 3 != 0) {
+                let is_kept = !before.is_deleted && !before.is_short && before.last > 0;
+                let found = found.get(key).copied();
+                assert_eq!(found, is_kept.then_some(before.last), "{key} was synced: {before:?}");
+            }
+        }
+    }
+    assert!(moved > 0, "nothing was moved");
+}
+
+/// A record is in two places while its copy is not safe yet: whoever deletes the one deletes the other.
+#[test]
+fn what_was_deleted_after_it_was_moved_is_not_back_6() {
+    for durability in [Durability::Os, Durability::Interval(Duration::from_secs(1_000_000))] {
+        for seed in 0..rounds(6) {
+            let mut scenario = Scenario::with_durability(300 + seed, durability);
+            for _ in 0..6 {
+                scenario.work(300, 0, 3);
+                scenario.settle();
+            }
+            for key in (0..KEYS).filter(|key| key % 2 == 0) {
+                scenario.store.delete(&key.to_be_bytes()).unwrap();
+            }
+            let expected = served(&scenario.store);
+            let killed = Image::take(scenario.dir.path());
+            scenario.store.sync().unwrap();
+            let cut = Image::take(scenario.dir.path());
+            for (image, boot) in [(killed, 1), (cut, 2)] {
+                let dir = scratch::directory();
+                image.restore(dir.path());
+                assert_eq!(served(&open(dir.path(), boot, &scenario.hand)), expected);
             }
         }
     }

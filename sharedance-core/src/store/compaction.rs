@@ -126,7 +126,8 @@ fn gain(segment: &Segment, now_ms: u64) -> Option<f64> {
     Some((1.0 - live_ratio) / (1.0 + live_ratio) * age_ms as f64)
 }
 
-/// Copies the record in `slot`, if it is live, and makes the copy the key's; answers how many bytes were copied.
+/// Copies the record in `slot`, if it is live, and makes the copy the key's; answers how many bytes were copied. The
+/// source stays live on disk until the copy is safe there: see the quarantine.
 pub(crate) fn carry_forward(
     log: &Log,
     index: &Index,
@@ -138,6 +139,10 @@ pub(crate) fn carry_forward(
         return Ok(0);
     };
     let hash = record.slot.hash;
+    let source = Location { segment: victim.number, slot };
+    if !index.read(hash).names(hash, source) {
+        return Ok(0);
+    }
     if record.word.deadline.has_passed(now_ms) || !victim.verify(slot, &record) {
         drop_record(index, hash, victim, slot, now_ms);
         return Ok(0);
@@ -147,7 +152,6 @@ pub(crate) fn carry_forward(
     reservation.fill(&[payload]);
     let (segment, copy) = (reservation.segment().clone(), reservation.slot());
     let mut shard = index.write(hash);
-    let source = Location { segment: victim.number, slot };
     let Some(current) = victim.record(slot).filter(|_| shard.names(hash, source)) else {
         return Ok(payload.len());
     };
@@ -159,8 +163,7 @@ pub(crate) fn carry_forward(
     segment.inherit_reads(copy, victim.take_reads(slot));
     reservation.commit(hash, sequence, current.word);
     shard.insert(hash, &segment, copy, Some(source));
-    victim.mark_dead(slot, &current);
-    victim.note_carried();
+    segment.note_carried(copy, victim, slot, &current);
     Ok(payload.len())
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Swept {
 /// Whether enough time has passed since the segment's first record expired.
 pub(crate) fn is_due(segment: &Segment, now_ms: u64) -> bool {
     let slack_ms = TtlClass(segment.header.ttl_class).slack_ms();
-    segment.next_expiry_ms().saturating_add(slack_ms) <= now_ms
+    segment.next_expiry_ms().saturating_add(slack_ms) <= now_ms && !segment.is_spent()
 }
 
 impl Sweep {

@@ -1,7 +1,7 @@
 //! Spent segments that must not go yet, since the disk may know their records from nowhere else.
 //!
 //! A segment is spent because its records were overwritten, deleted, expired, or carried forward; in memory. On the disk
-//! it may still be the only one that has them. Where the store promises to survive a crash of the system, it is kept
+//! it may still be the only one that has them, and what was carried forward is live in it until it goes. Where the store promises to survive a crash of the system, it is kept
 //! until a sync has ended that began after it was spent. Where it does not, records that were written long ago must
 //! still not get lost by being moved: a segment that was emptied by compaction is kept for as long as the system takes
 //! to write the copies back, unless that takes too much room.
@@ -66,13 +66,17 @@ impl Quarantine {
         let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
         let mut released = Vec::new();
         for (segment, until) in std::mem::take(&mut self.waiting) {
-            let may_go = match until {
-                Until::Now => true,
-                Until::Synced(number) => inner.group_commit.has_ended(number),
-                Until::WrittenBack(at_ms) => at_ms <= now_ms || surplus > 0 || need == Need::Full,
-            };
+            // The sources of what is here come before it, and go first: only then is it known that nobody needs the way
+            // back to them.
+            let may_go = !segment.has_sources()
+                && match until {
+                    Until::Now => true,
+                    Until::Synced(number) => inner.group_commit.has_ended(number),
+                    Until::WrittenBack(at_ms) => at_ms <= now_ms || surplus > 0 || need == Need::Full,
+                };
             if may_go {
                 surplus = surplus.saturating_sub(segment.file_len() as u64);
+                segment.give_up();
                 released.push(segment);
             } else {
                 self.waiting.push_back((segment, until));

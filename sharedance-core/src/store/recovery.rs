@@ -34,8 +34,8 @@ use super::{Inner, StoreError};
 
 /// How far sequences jump at each opening, past what the dead process may have used since it last wrote them down…
 const SEQUENCE_JUMP: u64 = 1 << 20;
-/// …and where the crash of the system may have taken any number of them along.
-const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 40;
+/// …and where the crash of the system may have taken along what was written for a minute: a million writes a second.
+const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 26;
 /// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
 /// pages of them.
 const EMPTY_RUN: u32 = 4096;
@@ -185,21 +185,11 @@ struct Slots {
     /// The highest sequence seen.
     last_sequence: u64,
     dropped: u64,
-    expired: u64,
 }
 
 impl Slots {
     fn new(base: u64, count: u32, records_end: usize) -> Slots {
-        Slots {
-            base,
-            count,
-            records_end,
-            live: Vec::new(),
-            disowned: Vec::new(),
-            last_sequence: base,
-            dropped: 0,
-            expired: 0,
-        }
+        Slots { base, count, records_end, live: Vec::new(), disowned: Vec::new(), last_sequence: base, dropped: 0 }
     }
 }
 
@@ -302,7 +292,6 @@ impl Scan {
         let mut findings = self.findings();
         findings.report.segments += 1;
         findings.report.dropped += slots.dropped;
-        findings.report.expired += slots.expired;
         findings.file_bytes += len as u64;
         findings.next_sequence = findings.next_sequence.max(slots.last_sequence.saturating_add(1));
         findings.next_segment_id = findings.next_segment_id.max(header.segment_id.saturating_add(1));
@@ -369,7 +358,7 @@ impl Scan {
         Ok(slots)
     }
 
-    /// Puts one slot where it belongs: live, dead, never committed, expired, or not to be believed.
+    /// Puts one slot where it belongs: live (expired or not), dead, never committed, or not to be believed.
     fn sort_out(&self, slots: &mut Slots, slot: u32, raw: RawSlot, footprint: impl Fn(RawSlot, Word) -> Option<usize>) {
         if raw.word() == Word::EMPTY {
             return;
@@ -387,10 +376,6 @@ impl Scan {
             .filter(|_| sequence.is_some())
             .and_then(|word| footprint(raw, word).map(|footprint| (word, footprint)))
         {
-            Some((word, _)) if word.deadline.has_passed(self.now_ms) => {
-                slots.expired += 1;
-                slots.disowned.push(slot);
-            }
             Some((word, footprint)) => slots.live.push(LiveSlot { slot, hash: raw.slot().hash, word, footprint }),
             None => {
                 slots.dropped += 1;
@@ -399,17 +384,33 @@ impl Scan {
         }
     }
 
-    /// Enters one shard's records into the index. Of two for the same key the later one stays.
+    /// Enters one shard's records into the index. Of two for the same key the later one stays; only then those go that
+    /// have expired, or an earlier one would be back in the place of one that lived for less.
     fn fill_shard(&self, shard_number: usize, segments: &[Scanned]) {
         let mut shard = self.index.write_shard(shard_number);
         shard.reserve(segments.iter().map(|scanned| scanned.live_by_shard[shard_number].len()).sum());
         let mut superseded = 0;
         for scanned in segments {
             for &(hash, slot) in &scanned.live_by_shard[shard_number] {
-                superseded += u64::from(!enter_later(&mut shard, hash, &scanned.segment, slot));
+                superseded += u64::from(enter_later(&mut shard, hash, &scanned.segment, slot));
             }
         }
-        self.findings().report.superseded += superseded;
+        let mut expired = 0;
+        for scanned in segments {
+            for &(hash, slot) in &scanned.live_by_shard[shard_number] {
+                let location = Location { segment: scanned.segment.number, slot };
+                let record = scanned.segment.record(slot).filter(|record| record.word.deadline.has_passed(self.now_ms));
+                if let Some(record) = record
+                    && shard.remove(hash, location)
+                {
+                    scanned.segment.mark_dead(slot, &record);
+                    expired += 1;
+                }
+            }
+        }
+        let mut findings = self.findings();
+        findings.report.superseded += superseded;
+        findings.report.expired += expired;
     }
 
     fn finish(self, meta: &Meta) -> (Log, Index, RecoveryReport) {
@@ -450,23 +451,26 @@ fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, hash_key:
     (fields.seal(payload_crc, header.base, word) == fields.crc).then_some(layout.value_end)
 }
 
-/// Enters a record unless the index has a later one for its key; whichever loses is marked dead. False where there
-/// were two.
+/// Enters a record unless the index has a later one for its key, or its copy; whichever loses is marked dead. Answers
+/// whether there were two writes of the key: a record that was carried forward, and its copy, are one.
 fn enter_later(shard: &mut super::index::Shard, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
     let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
         shard.insert(hash, segment, slot, None);
-        return true;
+        return false;
     };
-    if let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) {
-        if segment.sequence(&record) > other.sequence(&other_record) {
-            let replaced = Location { segment: other.number, slot: other_slot };
-            shard.insert(hash, segment, slot, Some(replaced));
-            other.mark_dead(other_slot, &other_record);
-        } else {
-            segment.mark_dead(slot, &record);
-        }
+    let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) else {
+        return false;
+    };
+    let (sequence, other_sequence) = (segment.sequence(&record), other.sequence(&other_record));
+    // The base of the segment that the copy stands in was drawn later.
+    if (sequence, segment.header.base) > (other_sequence, other.header.base) {
+        let replaced = Location { segment: other.number, slot: other_slot };
+        shard.insert(hash, segment, slot, Some(replaced));
+        other.mark_dead(other_slot, &other_record);
+    } else {
+        segment.mark_dead(slot, &record);
     }
-    false
+    sequence != other_sequence
 }
 
 /// Fills `buffer` from `offset`; false where the file ends before.

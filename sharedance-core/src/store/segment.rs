@@ -15,8 +15,9 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::files::DirectoryLock;
 use super::format::{
@@ -81,8 +82,8 @@ pub(crate) struct Segment {
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     in_flight: AtomicU32,
-    /// Whether compaction copied records out of it, which are not on the disk elsewhere before those copies are synced.
-    carried_from: AtomicBool,
+    /// Whether records were carried forward out of it, and where the copies are.
+    carried: Carried,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
     sealed_at: AtomicU64,
     /// No live record expires before this store millisecond.
@@ -94,6 +95,33 @@ pub(crate) struct Segment {
     reads: Option<Reads>,
     /// Keeps the directory locked for as long as anything is mapped.
     _lock: Arc<DirectoryLock>,
+}
+
+/// Records that are in two places. The disk may know a record for long where it was, and not yet where it was carried
+/// to, so it stays live in the former until the latter is safe: it is only counted there no more, and the index names
+/// the copy. Whoever marks the copy dead marks the source dead first, or a restart would bring it back.
+#[derive(Debug, Default)]
+struct Carried {
+    /// Of records that were carried to this segment, by their slot: where from.
+    sources: Mutex<HashMap<u32, Source>>,
+    /// Where records of this segment were carried to. Weak, or the two would keep each other alive.
+    destinations: Mutex<Vec<Weak<Segment>>>,
+}
+
+#[derive(Debug)]
+struct Source {
+    segment: Arc<Segment>,
+    slot: u32,
+}
+
+impl Carried {
+    fn lock_sources(&self) -> MutexGuard<'_, HashMap<u32, Source>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_destinations(&self) -> MutexGuard<'_, Vec<Weak<Segment>>> {
+        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A committed record, found in its segment.
@@ -113,7 +141,7 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
-            carried_from: AtomicBool::new(false),
+            carried: Carried::default(),
             sealed_at: AtomicU64::new(0),
             next_expiry_ms: AtomicU64::new(u64::MAX),
             verified: None,
@@ -200,13 +228,36 @@ impl Segment {
             && self.live_records.load(Ordering::Acquire) == 0
     }
 
-    /// Takes note that a record was carried forward out of it.
-    pub(crate) fn note_carried(&self) {
-        self.carried_from.store(true, Ordering::Relaxed);
+    /// Whether records were carried forward out of it.
+    pub(crate) fn was_carried_from(&self) -> bool {
+        !self.carried.lock_destinations().is_empty()
     }
 
-    pub(crate) fn was_carried_from(&self) -> bool {
-        self.carried_from.load(Ordering::Relaxed)
+    /// Whether records are here of which the disk may still need the sources.
+    pub(crate) fn has_sources(&self) -> bool {
+        !self.carried.lock_sources().is_empty()
+    }
+
+    /// Takes note that the record in `copy` was carried forward from `slot` of `source`, and is counted there no more.
+    /// The caller holds its key's shard for writing.
+    pub(crate) fn note_carried(self: &Arc<Self>, copy: u32, source: &Arc<Segment>, slot: u32, record: &Record) {
+        self.carried.lock_sources().insert(copy, Source { segment: source.clone(), slot });
+        let mut destinations = source.carried.lock_destinations();
+        if !destinations.iter().any(|known| known.as_ptr() == Arc::as_ptr(self)) {
+            destinations.push(Arc::downgrade(self));
+        }
+        drop(destinations);
+        source.discount(record);
+    }
+
+    /// Says on disk that nothing here counts any more, though readers may still hold it, and lets the segments that
+    /// records were carried forward to forget this one. In this order: while a record is live here on disk, whoever
+    /// deletes its copy has to find it.
+    pub(crate) fn give_up(self: &Arc<Self>) {
+        self.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::SeqCst);
+        for destination in self.carried.lock_destinations().iter().filter_map(Weak::upgrade) {
+            destination.carried.lock_sources().retain(|_, source| !Arc::ptr_eq(&source.segment, self));
+        }
     }
 
     /// Whether every record in it is dead while it is still being appended to.
@@ -353,8 +404,25 @@ impl Segment {
     /// Marks the record dead, on disk as in the accounts. The caller holds its key's shard for writing, or has just
     /// taken the record out of the index.
     pub(crate) fn mark_dead(&self, slot: u32, record: &Record) {
-        let word = Word { state: RecordState::Dead, ..record.word };
-        self.slot_word(slot).store(word.encode(), Ordering::Release);
+        self.bury(slot, record.word);
+        self.discount(record);
+    }
+
+    /// Marks the record dead on disk, and before it those that it was carried forward from.
+    fn bury(&self, slot: u32, word: Word) {
+        if self.header.kind == Kind::Cold {
+            let source = self.carried.lock_sources().remove(&slot);
+            if let Some(Source { segment, slot }) = source
+                && let Some(record) = segment.record(slot)
+            {
+                segment.bury(slot, record.word);
+            }
+        }
+        let dead = Word { state: RecordState::Dead, ..word };
+        self.slot_word(slot).store(dead.encode(), Ordering::Release);
+    }
+
+    fn discount(&self, record: &Record) {
         self.live_bytes.fetch_sub(record.layout.footprint() as u64, Ordering::Relaxed);
         self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
