@@ -28,6 +28,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sharedanced needs Linux: epoll, SO_REUSEPORT that spreads connections, Landlock");
 
+mod admission;
 mod buffer;
 mod commands;
 mod connection;

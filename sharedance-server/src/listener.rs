@@ -100,7 +100,16 @@ pub(crate) struct Spare {
 
 impl Spare {
     pub(crate) fn new() -> Spare {
-        Spare { descriptor: eventfd(0, EventfdFlags::CLOEXEC).ok() }
+        let mut spare = Spare { descriptor: None };
+        spare.refill();
+        spare
+    }
+
+    /// Gets a descriptor again, if there was none to be had the last time.
+    pub(crate) fn refill(&mut self) {
+        if self.descriptor.is_none() {
+            self.descriptor = eventfd(0, EventfdFlags::CLOEXEC).ok();
+        }
     }
 
     /// Refuses up to `most` of those who wait at `listener`.
@@ -113,7 +122,7 @@ impl Spare {
                 Accepted::NoneWaiting | Accepted::Exhausted(_) => break,
             }
         }
-        *self = Spare::new();
+        self.refill();
     }
 }
 

@@ -61,7 +61,7 @@ struct Arguments {
     #[arg(short, long, default_value = "1042", value_parser = parse_port)]
     port: u16,
 
-    /// How many connections may wait to be accepted
+    /// How many connections may wait to be accepted, at each listening socket; each thread has four
     #[arg(short, long, value_name = "N", default_value = "100", allow_negative_numbers = true,
           value_parser = value_parser!(i32).range(1..))]
     backlog: i32,

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use sharedance_core::store::Store;
 use slab::Slab;
 
+use crate::admission::Admission;
 use crate::connection::{Awaits, Connection, End, Rules, Turn};
 use crate::deadlines::Deadlines;
 use crate::listener::{Accepted, Listener, Spare};
@@ -31,9 +32,8 @@ const ACCEPTS_PER_TURN: usize = 128;
 /// Overdue connections closed in one turn: thousands may have fallen silent at the same time.
 const CLOSES_PER_TURN: usize = 1024;
 
-/// How long nothing is accepted after descriptors ran out, unless one of ours is closed before: with
-/// [`ACCEPTS_PER_TURN`], the most that is spent on refusing is a hundredth of a core.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Connections accepted in one turn although all that may wait do wait: those whose request is there are served still.
+const ARRIVALS_WHEN_FULL: usize = 8;
 
 /// How long a peer that sends on behind its request may take to notice that it was answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,10 +50,20 @@ pub(crate) struct Shared {
     /// The most connections that may be open and waiting for something. The descriptors beyond are the store's.
     pub(crate) max_waiting: usize,
     pub(crate) waiting: AtomicUsize,
-    /// For saying once, not once a worker, that there are no more descriptors.
-    pub(crate) exhaustion: Mutex<Throttle>,
+    pub(crate) shortage: Shortage,
     /// Set once, when the server is to stop; the pollers are notified then.
     pub(crate) stopping: AtomicBool,
+}
+
+/// What the workers need to know of each other once descriptors have run out.
+#[derive(Debug, Default)]
+pub(crate) struct Shortage {
+    /// Set for good the first time. From then on workers accept one at a time, or one would get the descriptor that
+    /// another has given up for refusing, and then has no more.
+    has_come: AtomicBool,
+    door: Mutex<()>,
+    /// For saying so once, not once a worker.
+    reports: Mutex<Throttle>,
 }
 
 /// A worker: its sockets, its connections, its poller.
@@ -73,9 +83,8 @@ pub(crate) struct Reactor {
     scratch: Vec<u8>,
     spare: Spare,
     now: Instant,
-    /// Until when nothing is accepted.
-    paused_until: Option<Instant>,
-    refusals: Throttle,
+    admission: Admission,
+    oddities: Throttle,
     failures: Throttle,
 }
 
@@ -97,8 +106,8 @@ impl Reactor {
             now: Instant::now(),
             connections: Slab::new(),
             arrivals: Vec::with_capacity(ACCEPTS_PER_TURN),
-            paused_until: None,
-            refusals: Throttle::default(),
+            admission: Admission::default(),
+            oddities: Throttle::default(),
             failures: Throttle::default(),
             first_key: listeners.len(),
             poller,
@@ -147,25 +156,39 @@ impl Reactor {
     }
 
     fn next_deadline(&self, stop_by: Option<Instant>) -> Option<Instant> {
-        let deadlines = [self.idle.next(), self.draining.next(), self.paused_until, stop_by];
+        let deadlines = [self.idle.next(), self.draining.next(), self.admission.resumes_at(), stop_by];
         deadlines.into_iter().flatten().min()
     }
 
     /// Takes those who wait at a listener. They are served once those connected before have had their turn.
     fn accept(&mut self, index: usize) -> io::Result<()> {
+        let mut exhausted = None;
         for _ in 0..ACCEPTS_PER_TURN {
-            if !self.arrivals.is_empty() && self.open() >= self.shared.max_waiting {
-                // Most will be over once they are served. Who is left over then is accepted in the next turn.
+            if self.arrivals.len() >= ARRIVALS_WHEN_FULL && self.open() >= self.shared.max_waiting {
                 break;
             }
+            let shortage = &self.shared.shortage;
+            let door = shortage.has_come.load(Ordering::Relaxed).then(|| shortage.door.lock());
             match self.listeners[index].accept() {
                 Accepted::Connection(socket) => self.arrivals.push(socket),
                 Accepted::Gone => {}
                 Accepted::NoneWaiting => break,
-                Accepted::Exhausted(reason) => return self.refuse_all(reason),
+                // Once more, alone.
+                Accepted::Exhausted(_) if door.is_none() => shortage.has_come.store(true, Ordering::Relaxed),
+                Accepted::Exhausted(reason) => {
+                    self.spare.refuse(&self.listeners[index], ACCEPTS_PER_TURN);
+                    exhausted = Some(reason);
+                    break;
+                }
             }
         }
-        Ok(())
+        match exhausted {
+            Some(reason) => {
+                self.report_shortage(reason);
+                self.rest_from_accepting()
+            }
+            None => Ok(()),
+        }
     }
 
     fn serve_arrivals(&mut self) -> io::Result<()> {
@@ -184,9 +207,6 @@ impl Reactor {
 
     /// Serves a connection that was accepted just now, and enters it into the table only if it has to wait.
     fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
-        if self.open() >= self.shared.max_waiting {
-            return self.refuse_all(Errno::MFILE);
-        }
         let mut connection = Connection::new(socket, self.now);
         if let Err(end) = connection.advance(&mut Turn {
             now: self.now,
@@ -197,13 +217,16 @@ impl Reactor {
             self.report(&end);
             return Ok(());
         }
+        if self.open() >= self.shared.max_waiting {
+            return self.refuse(Errno::MFILE);
+        }
         let entry = self.connections.vacant_entry();
         let token = entry.key();
         let interest = interest(self.first_key + token, connection.awaits());
         match register(&self.poller, &connection, interest) {
             Ok(()) => {}
             // The kernel watches no more descriptors: this peer is refused, the others are served on.
-            Err(error) if is_shortage(&error) => return self.refuse_all(Errno::NOMEM),
+            Err(error) if is_shortage(&error) => return self.refuse(Errno::NOMEM),
             Err(error) => return Err(error),
         }
         entry.insert(connection);
@@ -251,9 +274,8 @@ impl Reactor {
         self.poller.delete(&connection)?;
         drop(connection);
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        if self.paused_until.is_some() {
-            self.paused_until = Some(self.now);
-        }
+        self.spare.refill();
+        self.admission.room_appeared(self.now);
         self.report(end);
         Ok(())
     }
@@ -281,33 +303,23 @@ impl Reactor {
         Ok(())
     }
 
-    /// Lets those who wait at the listeners know that there is no room for them, and accepts nobody for a while.
-    fn refuse_all(&mut self, reason: Errno) -> io::Result<()> {
-        let exhaustion = &self.shared.exhaustion;
-        let permitted = exhaustion.lock().unwrap_or_else(PoisonError::into_inner).permit(self.now);
-        if let Some(unsaid) = permitted {
-            let waiting = self.shared.waiting.load(Ordering::Relaxed);
-            warn!("refusing connections, with {waiting} open: {reason}; raise the limit on open files{unsaid}");
-        }
-        if self.paused_until.is_none() {
-            for (key, listener) in self.listeners.iter().enumerate() {
-                self.spare.refuse(listener, ACCEPTS_PER_TURN);
-                self.poller.modify_with_mode(listener, Event::none(key), PollMode::Level)?;
-            }
-        }
-        self.paused_until = Some(self.now + PAUSE);
-        Ok(())
+    /// Refuses, by dropping it, a connection that would have to wait, where too many do already.
+    fn refuse(&mut self, reason: Errno) -> io::Result<()> {
+        self.report_shortage(reason);
+        if self.admission.refused(self.now) { self.rest_from_accepting() } else { Ok(()) }
+    }
+
+    fn rest_from_accepting(&mut self) -> io::Result<()> {
+        if self.admission.rest(self.now) { self.listen_for(Event::none) } else { Ok(()) }
     }
 
     fn resume_accepting(&mut self) -> io::Result<()> {
-        if self.paused_until.is_none_or(|until| until > self.now) {
-            return Ok(());
-        }
-        self.paused_until = None;
-        for (key, listener) in self.listeners.iter().enumerate() {
-            self.poller.modify_with_mode(listener, Event::readable(key), PollMode::Level)?;
-        }
-        Ok(())
+        if self.admission.resume(self.now) { self.listen_for(Event::readable) } else { Ok(()) }
+    }
+
+    fn listen_for(&self, interest: fn(usize) -> Event) -> io::Result<()> {
+        let mut listeners = self.listeners.iter().enumerate();
+        listeners.try_for_each(|(key, listener)| self.poller.modify_with_mode(listener, interest(key), PollMode::Level))
     }
 
     /// Serves those who have connected already, then closes the door, and all connections but those being answered.
@@ -317,12 +329,20 @@ impl Reactor {
         for listener in self.listeners.drain(..) {
             self.poller.delete(&listener)?;
         }
-        self.paused_until = None;
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         for token in tokens {
             self.advance(token)?;
         }
         self.close_where(|connection| connection.awaits() == Awaits::Request)
+    }
+
+    fn report_shortage(&self, reason: Errno) {
+        let reports = &self.shared.shortage.reports;
+        let permitted = reports.lock().unwrap_or_else(PoisonError::into_inner).permit(self.now);
+        if let Some(unsaid) = permitted {
+            let waiting = self.shared.waiting.load(Ordering::Relaxed);
+            warn!("refusing connections, with {waiting} open: {reason}; raise the limit on open files{unsaid}");
+        }
     }
 
     /// Says what a connection's end means to the operator, if anything: no key, no value, and no flood.
@@ -341,7 +361,7 @@ impl Reactor {
             }
             End::Refused(_) | End::TooSlow | End::Failed(_) => {
                 if log_enabled!(log::Level::Debug)
-                    && let Some(unsaid) = self.refusals.permit(self.now)
+                    && let Some(unsaid) = self.oddities.permit(self.now)
                 {
                     debug!("a connection was closed: {end}{unsaid}");
                 }

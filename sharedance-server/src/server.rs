@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::connection::Rules;
 use crate::listener::{self, BindError, Listener};
 use crate::logging::Chain;
 use crate::maintenance::Maintenance;
-use crate::reactor::{Reactor, Shared};
+use crate::reactor::{Reactor, Shared, Shortage};
 
 /// Of the descriptors that the process may have, one part in this many is left to the store and to the rest of the
 /// program, besides what the workers themselves need: connections must not keep the store from opening a file.
@@ -41,7 +41,7 @@ pub struct ServerOptions {
     pub host: Option<String>,
     /// The port; 0 lets the kernel choose.
     pub port: u16,
-    /// Connections that may wait to be accepted, for each worker.
+    /// Connections that may wait to be accepted, at each of the sockets that listen; a worker has four for an address.
     pub backlog: i32,
     /// How much is read at first from a connection, in bytes; at the least 1.
     pub read_len: usize,
@@ -139,7 +139,7 @@ impl Server {
             read_len: options.read_len.max(1),
             max_waiting: max_waiting(&listeners),
             waiting: AtomicUsize::new(0),
-            exhaustion: Mutex::default(),
+            shortage: Shortage::default(),
             stopping: AtomicBool::new(false),
         };
         Ok(Server { listeners, local_addr, shutdown: Shutdown { shared: Arc::new(shared), pollers: Arc::default() } })

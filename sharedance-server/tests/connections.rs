@@ -237,11 +237,19 @@ fn out_of_descriptors_peers_are_refused_and_served_again_as_soon_as_there_are_so
     });
     // Every peer is held or told, and not left to wait.
     eventually("the refusals", || (peers.iter().filter(|peer| is_told(peer)).count() > LIMIT).then_some(()));
-    drop(peers);
-    eventually("service again", || {
+    // A request that comes at once needs no place to wait.
+    let stored_at_once = || {
         let mut stream = server.connect();
         stream.write_all(&store(b"k", b"v")).ok()?;
         answer(&mut stream).ok().filter(|answer| answer == b"OK\n")
+    };
+    eventually("service of a request that is there at once", stored_at_once);
+    drop(peers);
+    eventually("service of one that comes late", || {
+        let mut stream = server.connect();
+        stored_at_once()?;
+        stream.write_all(&fetch(b"k")).ok()?;
+        answer(&mut stream).ok().filter(|answer| answer == b"v")
     });
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -33,11 +33,12 @@ pub(crate) fn limited_from_the_start(report: &mut Report) {
     let server = Server::spawn(&mut command).unwrap();
     let subject = Subject { server, directory };
 
-    let mut served = fill(&subject, LIMIT);
-    assert!(served.len() >= LIMIT / 2, "only {} of {LIMIT} descriptors are used for connections", served.len());
+    let mut clients = Clients::fill(&subject, LIMIT);
+    let served = clients.connected.len();
+    assert!(served >= LIMIT / 2, "only {served} of {LIMIT} descriptors are used for connections");
     // The store still opens the file that this needs.
-    ask_on(served.remove(0), &server::store(b"own file", &vec![7; 3_000_000]), b"OK\n");
-    check(report, "out of descriptors", subject, served);
+    clients.ask(&server::store(b"own file", &vec![7; 3_000_000]), b"OK\n");
+    check(report, "out of descriptors", subject, clients);
 }
 
 /// A limit that comes later and leaves nothing: each `accept` fails.
@@ -50,39 +51,63 @@ pub(crate) fn taken_away(report: &mut Report) {
     if let Err(error) = prlimit(pid, Resource::Nofile, lower) {
         return report.skip("descriptors taken away", &error.to_string());
     }
-    let served = fill(&subject, limit);
-    check(report, "descriptors taken away", subject, served);
+    let clients = Clients::fill(&subject, limit);
+    check(report, "descriptors taken away", subject, clients);
 }
 
-/// Connects until no more are let in; answers those that are.
-fn fill(subject: &Subject, limit: usize) -> Vec<TcpStream> {
-    let address = subject.address();
-    peer::store(address, b"wanted", b"a value");
-    let connected: Vec<TcpStream> = (0..limit + CROWD).map(|_| peer::connect(address)).collect();
-    wait_until("the server says that it refuses", || complaints(subject) > 0);
-    let is_served = |stream: &TcpStream| !peer::is_closed(stream);
-    let settled = || connected.iter().filter(|stream| is_served(stream)).count() < limit;
-    wait_until("those who cannot be let in are refused", settled);
-    subject.process().wait_until_quiet();
-    connected.into_iter().filter(is_served).collect()
+/// Clients of a server that has no descriptor left.
+struct Clients {
+    /// Descriptors of the server that are no connections.
+    own: usize,
+    connected: Vec<TcpStream>,
 }
 
-/// While all descriptors are used by `served`: little is spent on those who want to be let in, those who are in are
-/// served, and once there is room everybody is.
-fn check(report: &mut Report, what: &str, subject: Subject, mut served: Vec<TcpStream>) {
+impl Clients {
+    /// Connects until no more are let in.
+    fn fill(subject: &Subject, limit: usize) -> Clients {
+        peer::store(subject.address(), b"wanted", b"a value");
+        subject.process().wait_until_quiet();
+        let mut clients = Clients { own: subject.server.descriptors(), connected: Vec::new() };
+        clients.connect(limit + CROWD, subject);
+        wait_until("the server says that it refuses", || complaints(subject) > 0);
+        clients.settle(subject);
+        clients
+    }
+
+    fn connect(&mut self, count: usize, subject: &Subject) {
+        self.connected.extend((0..count).map(|_| peer::connect(subject.address())));
+    }
+
+    /// Waits until everybody is either served or refused: who is neither still waits to be accepted.
+    fn settle(&mut self, subject: &Subject) {
+        let open = || self.connected.iter().filter(|stream| !peer::is_closed(stream)).count();
+        wait_until("all are served or refused", || self.own + open() == subject.server.descriptors());
+        self.connected.retain(|stream| !peer::is_closed(stream));
+    }
+
+    /// Has a request served on the connection that has been open for longest.
+    fn ask(&mut self, request: &[u8], expected: &[u8]) {
+        let mut stream = self.connected.remove(0);
+        stream.write_all(request).unwrap();
+        let answer = server::answer(&mut stream).unwrap();
+        assert!(answer == expected, "{} bytes instead of {}", answer.len(), expected.len());
+    }
+}
+
+/// While all descriptors are used: little is spent on those who want to be let in, those who are in are served, and
+/// once there is room everybody is.
+fn check(report: &mut Report, what: &str, subject: Subject, mut clients: Clients) {
     let (address, process) = (subject.address(), subject.process());
-    let crowd: Vec<TcpStream> = (0..CROWD).map(|_| peer::connect(address)).collect();
+    clients.connect(CROWD, &subject);
     let share = process.cpu_share(Duration::from_secs(1));
     let percent = format!("{:.2} % of a core", share * 100.0);
     report.note(&format!("{what}: CPU while some want to be let in"), percent, "≤ 1 %", share <= 0.01);
     assert!(share <= 0.1, "{what}: refusing costs {share} of a core");
-    // A few may get what was freed meanwhile, by one who left or by the store.
-    wait_until("the crowd is refused", || crowd.iter().filter(|stream| !peer::is_closed(stream)).count() <= 4);
-    drop(crowd);
+    clients.settle(&subject);
 
-    ask_on(served.remove(0), &server::fetch(b"wanted"), b"a value");
+    clients.ask(&server::fetch(b"wanted"), b"a value");
     let before = Instant::now();
-    served.truncate(served.len() / 2);
+    clients.connected.truncate(clients.connected.len() / 2);
     // One that comes before the server has noticed may still be refused.
     wait_until("somebody is let in again", || {
         peer::ask(address, &server::fetch(b"wanted")).is_ok_and(|answer| answer == b"a value")
@@ -96,11 +121,4 @@ fn check(report: &mut Report, what: &str, subject: Subject, mut served: Vec<TcpS
 
 fn complaints(subject: &Subject) -> usize {
     subject.server.log().iter().filter(|line| line.contains(COMPLAINT)).count()
-}
-
-fn ask_on(mut stream: TcpStream, request: &[u8], expected: &[u8]) {
-    stream.write_all(request).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(answer == expected, "{} bytes instead of {}", answer.len(), expected.len());
 }
