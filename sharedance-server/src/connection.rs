@@ -92,6 +92,13 @@ impl fmt::Display for End {
     }
 }
 
+impl End {
+    /// Whether the request was not decided, and the peer must be able to tell: see [`break_off`](crate::listener::break_off).
+    pub(crate) fn is_without_verdict(&self) -> bool {
+        matches!(self, End::StoreFailed(_) | End::OverBudget | End::Stopped)
+    }
+}
+
 impl From<OverBudget> for End {
     fn from(OverBudget: OverBudget) -> End {
         End::OverBudget
@@ -138,6 +145,12 @@ pub(crate) struct Connection {
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl From<Connection> for OwnedFd {
+    fn from(connection: Connection) -> OwnedFd {
+        connection.socket
     }
 }
 

@@ -7,9 +7,11 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
@@ -117,13 +119,21 @@ impl Spare {
         self.descriptor = None;
         for _ in 0..most {
             match listener.accept() {
-                Accepted::Connection(socket) => drop(socket),
+                Accepted::Connection(socket) => break_off(socket),
                 Accepted::Gone => {}
                 Accepted::NoneWaiting | Accepted::Exhausted(_) => break,
             }
         }
         self.refill();
     }
+}
+
+/// Closes a connection with a reset. To close it in good order, with nothing said, means in the classic dialect that the
+/// pair is not there: a web session that cannot be asked for must not look like one that has ended.
+pub(crate) fn break_off(socket: impl AsFd) {
+    // Where the system refuses even this, the connection ends as it can.
+    let _ = set_socket_linger(&socket, Some(Duration::ZERO));
+    drop(socket);
 }
 
 /// Listens for `workers` workers on `host` (on any address, IPv4 and IPv6, without one): for each worker, sockets

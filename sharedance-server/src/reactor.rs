@@ -19,7 +19,7 @@ use slab::Slab;
 use crate::admission::Admission;
 use crate::connection::{Awaits, Connection, End, Rules, Turn};
 use crate::deadlines::Deadlines;
-use crate::listener::{Accepted, Listener, Spare};
+use crate::listener::{Accepted, Listener, Spare, break_off};
 use crate::logging::{Chain, Throttle};
 
 /// Events taken from the kernel at once. A turn with this many connections ready lasts some milliseconds.
@@ -214,11 +214,11 @@ impl Reactor {
             rules: &self.shared.rules,
             scratch: &mut self.scratch,
         }) {
-            self.report(&end);
+            self.end(connection, &end);
             return Ok(());
         }
         if self.open() >= self.shared.max_waiting {
-            return self.refuse(Errno::MFILE);
+            return self.refuse(connection, Errno::MFILE);
         }
         let entry = self.connections.vacant_entry();
         let token = entry.key();
@@ -226,7 +226,7 @@ impl Reactor {
         match register(&self.poller, &connection, interest) {
             Ok(()) => {}
             // The kernel watches no more descriptors: this peer is refused, the others are served on.
-            Err(error) if is_shortage(&error) => return self.refuse(Errno::NOMEM),
+            Err(error) if is_shortage(&error) => return self.refuse(connection, Errno::NOMEM),
             Err(error) => return Err(error),
         }
         entry.insert(connection);
@@ -272,12 +272,20 @@ impl Reactor {
         self.draining.remove(token);
         let connection = self.connections.remove(token);
         self.poller.delete(&connection)?;
-        drop(connection);
+        self.end(connection, end);
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         self.spare.refill();
         self.admission.room_appeared(self.now);
-        self.report(end);
         Ok(())
+    }
+
+    fn end(&mut self, connection: Connection, end: &End) {
+        if end.is_without_verdict() && connection.awaits() != Awaits::Quiet {
+            break_off(OwnedFd::from(connection));
+        } else {
+            drop(connection);
+        }
+        self.report(end);
     }
 
     fn close_overdue(&mut self) -> io::Result<()> {
@@ -303,8 +311,9 @@ impl Reactor {
         Ok(())
     }
 
-    /// Refuses, by dropping it, a connection that would have to wait, where too many do already.
-    fn refuse(&mut self, reason: Errno) -> io::Result<()> {
+    /// Refuses a connection that would have to wait, where too many do already.
+    fn refuse(&mut self, connection: Connection, reason: Errno) -> io::Result<()> {
+        break_off(OwnedFd::from(connection));
         self.report_shortage(reason);
         if self.admission.refused(self.now) { self.rest_from_accepting() } else { Ok(()) }
     }

@@ -75,6 +75,21 @@ fn a_part_of_a_value_does_not_pass_for_the_whole() {
     }
 }
 
+/// In good order would mean that the pair is not there.
+#[test]
+fn a_peer_whose_request_was_not_decided_is_not_let_go_in_good_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--threads=1"]);
+    let (mut silent, mut half_way) = (server.connect(), server.connect());
+    half_way.write_all(&fetch(b"k")[..3]).unwrap();
+    server.settle();
+    assert!(server.terminate().0.success());
+    for peer in [&mut silent, &mut half_way] {
+        let end = answer(peer).map(|answer| answer.len());
+        assert!(end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset), "{end:?}");
+    }
+}
+
 #[test]
 fn both_families_are_served_by_default() {
     let directory = tempfile::tempdir().unwrap();
