@@ -150,7 +150,7 @@ pub(crate) fn carry_forward(
     let payload = victim.payload(&record);
     let mut reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), payload.len(), now_ms)?;
     reservation.fill(&[payload]);
-    let (segment, copy) = (reservation.segment().clone(), reservation.slot());
+    let (segment, copy, copy_offset) = (reservation.segment().clone(), reservation.slot(), reservation.record_offset());
     let mut shard = index.write(hash);
     let Some(current) = victim.record(slot).filter(|_| shard.names(hash, source)) else {
         return Ok(payload.len());
@@ -162,7 +162,7 @@ pub(crate) fn carry_forward(
     };
     segment.inherit_reads(copy, victim.take_reads(slot));
     reservation.commit(hash, sequence, current.word);
-    shard.insert(hash, &segment, copy, Some(source));
+    shard.insert(hash, &segment, copy, copy_offset, Some(source));
     segment.note_carried(copy, victim, slot, &current);
     Ok(payload.len())
 }

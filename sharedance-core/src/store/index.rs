@@ -210,11 +210,18 @@ impl Shard {
         self.table.find(hash, |entry| self.packing.location(entry.place) == location).is_some()
     }
 
-    /// Names `location` as the record of `key`, in place of the location `replaced` or anew.
-    pub(crate) fn insert(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32, replaced: Option<Location>) {
+    /// Names the record in `slot` of `segment`, which stands at `record_offset`, in place of the location `replaced` or
+    /// anew.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        segment: &Arc<Segment>,
+        slot: u32,
+        record_offset: u32,
+        replaced: Option<Location>,
+    ) {
         self.hold(segment);
-        let location = Location { segment: segment.number, slot };
-        let place = self.packing.pack(location, segment.raw_slot(slot).slot().record_offset);
+        let place = self.packing.pack(Location { segment: segment.number, slot }, record_offset);
         let packing = self.packing;
         let replaced = replaced.and_then(|old| self.table.find_mut(hash, |entry| packing.location(entry.place) == old));
         match replaced {
@@ -303,6 +310,10 @@ mod tests {
         Arc::new(Blank::new(0, Mapping::of_heap(LEN)).activate(number, header, lock))
     }
 
+    fn offset(segment: &Segment, slot: u32) -> u32 {
+        segment.raw_slot(slot).slot().record_offset
+    }
+
     fn write(segment: &Arc<Segment>, hash: u64, key: &[u8]) -> u32 {
         let mut reservation = segment.reserve(key.len()).unwrap();
         let slot = reservation.slot();
@@ -318,7 +329,7 @@ mod tests {
         let keys = [&b"one"[..], b"two", b"three"];
         let slots = keys.map(|key| write(&segment, HASH, key));
         let mut shard = index.write(HASH);
-        slots.iter().for_each(|slot| shard.insert(HASH, &segment, *slot, None));
+        slots.iter().for_each(|slot| shard.insert(HASH, &segment, *slot, offset(&segment, *slot), None));
         let found = |shard: &Shard| keys.map(|key| shard.find(HASH, key).map(|found| found.slot));
         assert_eq!(found(&shard), slots.map(Some));
         assert!(shard.find(HASH, b"four").is_none());
@@ -327,7 +338,7 @@ mod tests {
         assert_eq!(found(&shard), [Some(slots[0]), None, Some(slots[2])]);
         // A new record takes the place of its own key's.
         let newer = write(&segment, HASH, b"three");
-        shard.insert(HASH, &segment, newer, Some(Location { segment: 3, slot: slots[2] }));
+        shard.insert(HASH, &segment, newer, offset(&segment, newer), Some(Location { segment: 3, slot: slots[2] }));
         assert_eq!(found(&shard), [Some(slots[0]), None, Some(newer)]);
     }
 
@@ -337,7 +348,7 @@ mod tests {
         for i in 0..200u64 {
             let hash = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let slot = write(&segment, hash, &i.to_be_bytes());
-            index.write(hash).insert(hash, &segment, slot, None);
+            index.write(hash).insert(hash, &segment, slot, offset(&segment, slot), None);
         }
         assert_eq!(index.len(), 200);
         assert!(Arc::strong_count(&segment) > 1);
@@ -353,7 +364,7 @@ mod tests {
         let slot = write(&segment, 0, b"key");
         let entries = 64 * 100;
         let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (0..entries).for_each(|i| index.write(hash(i)).insert(hash(i), &segment, slot, None));
+        (0..entries).for_each(|i| index.write(hash(i)).insert(hash(i), &segment, slot, offset(&segment, slot), None));
         let full = index.memory();
         assert!(full as u64 <= 40 * entries, "{full} bytes for {entries} entries");
         (0..entries).for_each(|i| assert!(index.write(hash(i)).remove(hash(i), Location { segment: 0, slot })));

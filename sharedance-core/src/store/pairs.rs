@@ -295,7 +295,7 @@ impl Inner {
         decide: impl FnOnce(Option<&Found<'_>>) -> Verdict,
     ) -> Outcome {
         let segment = reservation.segment().clone();
-        let slot = reservation.slot();
+        let (slot, record_offset) = (reservation.slot(), reservation.record_offset());
         let mut shard = self.index.write(hash);
         let found = shard.find(hash, key);
         let word = match decide(found.as_ref()) {
@@ -306,7 +306,7 @@ impl Inner {
         let version = self.log.next_sequence();
         reservation.commit(hash, version, word);
         let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
-        shard.insert(hash, &segment, slot, replaced);
+        shard.insert(hash, &segment, slot, record_offset, replaced);
         if let Some((old_segment, old_slot, old_record)) = old {
             old_segment.mark_dead(old_slot, &old_record);
         }

@@ -18,10 +18,10 @@ use super::durability::{GroupCommit, UncleanBoot};
 use super::error::OpenError;
 use super::files::{Directory, FileName, Listing};
 use super::format::{
-    self, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved, SLOT_LEN,
-    STATE_OFFSET, State, Word,
+    self, Deadline, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved,
+    SLOT_LEN, STATE_OFFSET, Slot, State, Word,
 };
-use super::index::{Index, Location};
+use super::index::{Index, Location, Shard};
 use super::log::Log;
 use super::mapping::Mapping;
 use super::meta::{Description, Meta};
@@ -167,11 +167,20 @@ struct Findings {
     file_bytes: u64,
 }
 
-/// A segment, and the slots of its live records by the shard that each belongs to.
+/// A segment, and its live records by the shard that each belongs to.
 struct Scanned {
     segment: Arc<Segment>,
     was_active: bool,
-    live_by_shard: Vec<Vec<(u64, u32)>>,
+    live_by_shard: Vec<Vec<LiveRecord>>,
+}
+
+/// What the index needs to know of a record: all of it from the slot, which is not looked at again.
+#[derive(Clone, Copy)]
+struct LiveRecord {
+    hash: u64,
+    slot: u32,
+    offset: u32,
+    is_expired: bool,
 }
 
 /// What the slots of one file say.
@@ -194,9 +203,8 @@ impl Slots {
 }
 
 struct LiveSlot {
-    slot: u32,
-    hash: u64,
-    word: Word,
+    record: LiveRecord,
+    deadline: Deadline,
     footprint: usize,
 }
 
@@ -286,8 +294,8 @@ impl Scan {
         }
         let mut live_by_shard = vec![Vec::new(); self.index.shards()];
         for live in &slots.live {
-            segment.adopt(live.footprint, live.word.deadline);
-            live_by_shard[Index::shard_of(live.hash)].push((live.hash, live.slot));
+            segment.adopt(live.footprint, live.deadline);
+            live_by_shard[Index::shard_of(live.record.hash)].push(live.record);
         }
         let mut findings = self.findings();
         findings.report.segments += 1;
@@ -376,7 +384,12 @@ impl Scan {
             .filter(|_| sequence.is_some())
             .and_then(|word| footprint(raw, word).map(|footprint| (word, footprint)))
         {
-            Some((word, footprint)) => slots.live.push(LiveSlot { slot, hash: raw.slot().hash, word, footprint }),
+            Some((word, footprint)) => {
+                let Slot { hash, record_offset: offset, .. } = raw.slot();
+                let is_expired = word.deadline.has_passed(self.now_ms);
+                let record = LiveRecord { hash, slot, offset, is_expired };
+                slots.live.push(LiveSlot { record, deadline: word.deadline, footprint });
+            }
             None => {
                 slots.dropped += 1;
                 slots.disowned.push(slot);
@@ -389,21 +402,19 @@ impl Scan {
     fn fill_shard(&self, shard_number: usize, segments: &[Scanned]) {
         let mut shard = self.index.write_shard(shard_number);
         shard.reserve(segments.iter().map(|scanned| scanned.live_by_shard[shard_number].len()).sum());
-        let mut superseded = 0;
+        let (mut superseded, mut expired) = (0, 0);
         for scanned in segments {
-            for &(hash, slot) in &scanned.live_by_shard[shard_number] {
-                superseded += u64::from(enter_later(&mut shard, hash, &scanned.segment, slot));
+            for record in &scanned.live_by_shard[shard_number] {
+                superseded += u64::from(enter_later(&mut shard, &scanned.segment, *record));
             }
         }
-        let mut expired = 0;
         for scanned in segments {
-            for &(hash, slot) in &scanned.live_by_shard[shard_number] {
-                let location = Location { segment: scanned.segment.number, slot };
-                let record = scanned.segment.record(slot).filter(|record| record.word.deadline.has_passed(self.now_ms));
-                if let Some(record) = record
-                    && shard.remove(hash, location)
+            for record in scanned.live_by_shard[shard_number].iter().filter(|record| record.is_expired) {
+                let location = Location { segment: scanned.segment.number, slot: record.slot };
+                if shard.remove(record.hash, location)
+                    && let Some(found) = scanned.segment.record(record.slot)
                 {
-                    scanned.segment.mark_dead(slot, &record);
+                    scanned.segment.mark_dead(record.slot, &found);
                     expired += 1;
                 }
             }
@@ -453,9 +464,10 @@ fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, hash_key:
 
 /// Enters a record unless the index has a later one for its key, or its copy; whichever loses is marked dead. Answers
 /// whether there were two writes of the key: a record that was carried forward, and its copy, are one.
-fn enter_later(shard: &mut super::index::Shard, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
+fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) -> bool {
+    let LiveRecord { hash, slot, offset, .. } = entering;
     let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
-        shard.insert(hash, segment, slot, None);
+        shard.insert(hash, segment, slot, offset, None);
         return false;
     };
     let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) else {
@@ -465,7 +477,7 @@ fn enter_later(shard: &mut super::index::Shard, hash: u64, segment: &Arc<Segment
     // The base of the segment that the copy stands in was drawn later.
     if (sequence, segment.header.base) > (other_sequence, other.header.base) {
         let replaced = Location { segment: other.number, slot: other_slot };
-        shard.insert(hash, segment, slot, Some(replaced));
+        shard.insert(hash, segment, slot, offset, Some(replaced));
         other.mark_dead(other_slot, &other_record);
     } else {
         segment.mark_dead(slot, &record);

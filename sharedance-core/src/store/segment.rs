@@ -494,6 +494,10 @@ impl Reservation {
         self.slot
     }
 
+    pub(crate) fn record_offset(&self) -> u32 {
+        self.offset as u32
+    }
+
     /// Writes the payload, given in parts that stand one after the other.
     pub(crate) fn fill(&mut self, parts: &[&[u8]]) {
         let mut written = 0;
