@@ -18,9 +18,12 @@ pub enum Durability {
     #[default]
     Os,
     /// Also a crash of the system, but for what was written in the last so-long before it:
-    /// [`Store::start_maintenance`](super::Store::start_maintenance) syncs that often, or the caller does.
+    /// [`Store::start_maintenance`](super::Store::start_maintenance) syncs that often, or the caller does. A pair that
+    /// was overwritten in that time may be gone altogether: its old value is marked dead at once. At the least a
+    /// millisecond.
     Interval(Duration),
-    /// Also a crash of the system at any time: each write waits for the next sync, which all waiting writers share.
+    /// Also a crash of the system at any time: each write waits for the next sync, which all waiting writers share. A
+    /// pair that was just being overwritten, and not yet acknowledged, may be gone altogether.
     Always,
 }
 

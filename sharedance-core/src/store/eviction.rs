@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::compaction::carry_forward;
 use super::error::StoreError;
 use super::format::Kind;
-use super::index::{Index, Location};
+use super::index::Index;
 use super::log::Log;
 use super::segment::Segment;
 
@@ -46,9 +46,11 @@ pub(crate) fn evict_segment(
     };
     let mut evicted = Evicted::default();
     let max_kept_bytes = victim.file_len() / 100 * MAX_KEPT_PERCENT[round.min(ROUNDS - 1)];
+    // What is alone in its file fits into no cold segment, or fills it.
+    let can_be_kept = victim.header.kind != Kind::Big;
     for slot in 0..victim.reserved().slots {
         let reads = victim.take_reads(slot);
-        if reads > 0 && evicted.kept_bytes < max_kept_bytes {
+        if reads > 0 && can_be_kept && evicted.kept_bytes < max_kept_bytes {
             // Each round costs a reading.
             victim.inherit_reads(slot, reads - 1);
             match carry_forward(log, index, &victim, slot, now_ms) {
@@ -83,7 +85,7 @@ fn evict_record(index: &Index, victim: &Arc<Segment>, slot: u32) -> bool {
     let Some(record) = victim.record(slot) else {
         return false;
     };
-    let removed = shard.remove(hash, Location { segment: victim.number, slot });
+    let removed = shard.remove_from(hash, victim, slot);
     if removed {
         victim.mark_dead(slot, &record);
     }
@@ -92,7 +94,11 @@ fn evict_record(index: &Index, victim: &Arc<Segment>, slot: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::{Options, Store, StoreError, WhenFull};
+    use std::time::Duration;
+
+    use super::Kind;
+    use crate::clock::Clock;
+    use crate::store::{Durability, Options, Store, StoreError, Ttl, WhenFull};
 
     const SEGMENT_LEN: usize = 65_536;
     const MAX_BYTES: u64 = 16 * SEGMENT_LEN as u64;
@@ -177,5 +183,66 @@ mod tests {
         drop(store);
         let store = open(&dir, WhenFull::Evict);
         assert_eq!((0..3_000).filter(|i| store.contains(&key(*i))).collect::<Vec<_>>(), there);
+    }
+
+    #[test]
+    fn many_lifetimes_find_room_in_few_segments() {
+        for when_full in [WhenFull::Evict, WhenFull::Refuse] {
+            let dir = tempfile::tempdir().unwrap();
+            let (clock, hand) = Clock::manual();
+            let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(8 * SEGMENT_LEN as u64).clock(clock);
+            let store = options.when_full(when_full).open(dir.path()).unwrap();
+            for i in 0..4_000u32 {
+                let ttl = Ttl::After(Duration::from_secs(1_000 << (i % 8)));
+                store.set_with_ttl(&key(i % 50), &[i as u8; 1_000], ttl).unwrap();
+                store.maintain(1_000).unwrap();
+                hand.advance(Duration::from_millis(50));
+            }
+        }
+    }
+
+    #[test]
+    fn big_values_that_are_read_use_up_no_cold_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..60 {
+            store.set(&key(i), &vec![i as u8; SEGMENT_LEN + SEGMENT_LEN / 5]).unwrap();
+            for _ in 0..3 {
+                store.get(&key(i)).unwrap();
+            }
+            let segments = store.inner.log.segments();
+            assert!(segments.iter().filter(|segment| segment.header.kind == Kind::Cold).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn room_is_made_for_a_value_longer_than_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..3_000 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        for i in 0..20 {
+            store.set(&key(i), &vec![i as u8; 3 * SEGMENT_LEN]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_read_only_store_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let durability = Durability::Interval(Duration::from_secs(36_000));
+        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(WhenFull::Evict);
+        let store = options.clock(clock).durability(durability).open(dir.path()).unwrap();
+        for i in 0..3_000 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        let before = store.len();
+        store.inner.group_commit.fail();
+        for _ in 0..100 {
+            assert!(matches!(store.maintain(1_000), Err(StoreError::ReadOnly)));
+            hand.advance(Duration::from_millis(100));
+        }
+        assert_eq!(store.len(), before);
     }
 }

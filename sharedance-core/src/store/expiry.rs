@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::format::{RawSlot, Word};
-use super::index::{Index, Location};
+use super::index::Index;
 use super::segment::Segment;
 
 /// The slack as a part of the time that the segment's records live…
@@ -122,7 +122,6 @@ fn live_word(raw: RawSlot) -> Option<Word> {
 /// Decides anew under the lock: the record may have been touched, overwritten or deleted since it was looked at.
 fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
     let hash = segment.raw_slot(slot).slot().hash;
-    let location = Location { segment: segment.number, slot };
     let mut shard = index.write(hash);
     let Some(record) = segment.record(slot) else {
         return false;
@@ -131,7 +130,7 @@ fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u
         segment.expect_expiry(record.word.deadline);
         return false;
     }
-    let removed = shard.remove(hash, location);
+    let removed = shard.remove_from(hash, segment, slot);
     if removed {
         segment.mark_dead(slot, &record);
     }
@@ -144,6 +143,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::store::compaction::carry_forward;
     use crate::store::{Options, Ttl};
 
     #[test]
@@ -176,5 +176,29 @@ mod tests {
         assert!(TtlClass::of_ms(Some(2_000)).slack_ms() <= 50);
         assert_eq!(TtlClass::of_ms(Some(1_800_000)).slack_ms(), MAX_SLACK_MS);
         assert_eq!(TtlClass::NEVER.slack_ms(), MAX_SLACK_MS);
+    }
+
+    #[test]
+    fn a_walk_over_a_segment_out_of_use_leaves_alone_whoever_has_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        let inner = &store.inner;
+        let ttl = |secs| Ttl::After(Duration::from_secs(secs));
+        store.set_with_ttl(b"k", b"old", ttl(10)).unwrap();
+        let old = inner.log.segments()[0].clone();
+        old.seal(0);
+        carry_forward(&inner.log, &inner.index, &old, 0, 0).unwrap();
+        store.touch(b"k", ttl(10_000)).unwrap();
+        old.give_up();
+        inner.index.forget_segment(old.number);
+        inner.log.retire(old.clone()).unwrap();
+        store.set_with_ttl(b"k", b"new", ttl(100_000)).unwrap();
+        assert!(inner.log.segments().iter().any(|new| new.number == old.number), "the number is another's");
+        hand.advance(Duration::from_secs(20));
+        let mut sweep = Sweep::default();
+        sweep.plan([old]);
+        sweep.run(&inner.index, inner.timeline.now_ms(), 100);
+        assert_eq!(store.get(b"k").unwrap(), b"new");
     }
 }

@@ -205,9 +205,10 @@ impl Shard {
         Some((self.segments.get(other.segment as usize)?.clone()?, other.slot))
     }
 
-    /// Whether `location` is named for a record of this hash.
-    pub(crate) fn names(&self, hash: u64, location: Location) -> bool {
-        self.table.find(hash, |entry| self.packing.location(entry.place) == location).is_some()
+    /// Whether `slot` of `segment` is named for a record of this hash.
+    pub(crate) fn names(&self, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
+        let location = Location { segment: segment.number, slot };
+        self.holds(segment) && self.table.find(hash, |entry| self.packing.location(entry.place) == location).is_some()
     }
 
     /// Names the record in `slot` of `segment`, which stands at `record_offset`, in place of the location `replaced` or
@@ -242,7 +243,20 @@ impl Shard {
         }
     }
 
-    /// Takes the entry that names `location` out of the index; false where there is none.
+    /// Whether `segment` is the one of its number: that of one taken out of use may be another's by now.
+    fn holds(&self, segment: &Arc<Segment>) -> bool {
+        self.segments
+            .get(segment.number as usize)
+            .and_then(Option::as_ref)
+            .is_some_and(|held| Arc::ptr_eq(held, segment))
+    }
+
+    /// Takes the entry that names `slot` of `segment` out of the index; false where there is none.
+    pub(crate) fn remove_from(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
+        self.holds(segment) && self.remove(hash, Location { segment: segment.number, slot })
+    }
+
+    /// Takes the entry that names `location`, which was found under this same lock, out of the index.
     pub(crate) fn remove(&mut self, hash: u64, location: Location) -> bool {
         match self.table.find_entry(hash, |entry| self.packing.location(entry.place) == location) {
             Ok(entry) => {

@@ -29,6 +29,14 @@ const READY_AT_REST: usize = 1;
 /// The greatest number of blanks kept from recycling, however fast they are used up.
 const MAX_SPARE: usize = 64;
 
+/// Of a few segments, one in so many may be open for new writes: what is open can be neither emptied nor evicted.
+const SEGMENTS_A_POINT: u64 = 8;
+
+fn append_points(max_bytes: Option<u64>, segment_len: usize) -> usize {
+    let segments = max_bytes.unwrap_or(u64::MAX) / segment_len as u64;
+    (segments / SEGMENTS_A_POINT).clamp(1, APPEND_POINTS as u64) as usize
+}
+
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) directory: Directory,
@@ -36,7 +44,7 @@ pub(crate) struct Log {
     /// The next sequence: of a record's write, or of a segment's activation.
     sequence: AtomicU64,
     next_segment_id: AtomicU32,
-    points: [AppendPoint; APPEND_POINTS],
+    points: Box<[AppendPoint]>,
     /// Where compaction's survivors go.
     cold: AppendPoint,
     table: RwLock<Table>,
@@ -97,7 +105,7 @@ impl Log {
             description,
             sequence: AtomicU64::new(1),
             next_segment_id: AtomicU32::new(0),
-            points: Default::default(),
+            points: (0..append_points(max_bytes, description.segment_len)).map(|_| AppendPoint::default()).collect(),
             cold: AppendPoint::default(),
             table: RwLock::default(),
             spare: Mutex::default(),
@@ -395,13 +403,21 @@ impl Log {
             .try_for_each(|blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len()))
     }
 
+    /// Gives the room of the blanks that stand ready back.
+    pub(crate) fn delete_blanks(&self) -> Result<(), StoreError> {
+        let blanks = std::mem::take(&mut lock(&self.spare).blanks);
+        blanks.into_iter().try_for_each(|blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len()))
+    }
+
     fn delete_file(&self, name: FileName, len: usize) -> Result<(), StoreError> {
-        self.space.give_back(len as u64);
         match self.directory.remove(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::Io { action: "delete a segment file", source: error })
             }
-            _ => Ok(()),
+            _ => {
+                self.space.give_back(len as u64);
+                Ok(())
+            }
         }
     }
 

@@ -19,8 +19,8 @@ const DEFAULT_MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
 /// Above, recycling comes in lumps that are too large.
 pub(crate) const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
-/// One open for new writes, one for what compaction carries forward, one ready, one to be emptied, and as many to hold
-/// something.
+/// One open for new writes (so few segments have a single append point), one for what compaction carries forward, one
+/// ready, one to be emptied, and as many to hold something.
 const MIN_SEGMENTS: usize = 8;
 /// Value lengths have 32 bits on disk; half of that keeps all sums within them.
 const MAX_VALUE_LEN: usize = 1 << 31;
@@ -175,8 +175,8 @@ impl Options {
         if self.max_bytes.is_some_and(|bytes| bytes < (MIN_SEGMENTS * self.segment_len) as u64) {
             return refuse("max_bytes", "eight segments at the least");
         }
-        if self.durability == Durability::Interval(Duration::ZERO) {
-            return refuse("durability", "an interval that is not zero");
+        if matches!(self.durability, Durability::Interval(interval) if interval < Duration::from_millis(1)) {
+            return refuse("durability", "an interval of a millisecond at the least");
         }
         if self.max_value_len > MAX_VALUE_LEN {
             return refuse("max_value_len", "2 GiB at the most");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::error::StoreError;
 use super::expiry::TtlClass;
-use super::format::{CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, RecordState, Word};
+use super::format::{self, CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, RecordState, Word};
 use super::index::{Found, Location};
 use super::log::Log;
 use super::segment::{Record, Reservation, Segment};
@@ -268,18 +268,23 @@ impl Inner {
         let mut parts = Parts::new();
         [prefix, draft.key].iter().chain(draft.value).for_each(|part| parts.push(part));
         if payload_len > self.log.max_shared_payload() {
-            return self.with_room(|log| log.create_big(class, parts.as_slice(), now_ms));
+            let file_len = format::big_file_len(payload_len) as u64;
+            return self.with_room(Some(file_len), |log| log.create_big(class, parts.as_slice(), now_ms));
         }
-        let mut reservation = self.with_room(|log| log.reserve(class, payload_len, now_ms))?;
+        let mut reservation = self.with_room(None, |log| log.reserve(class, payload_len, now_ms))?;
         reservation.fill(parts.as_slice());
         Ok(reservation)
     }
 
     /// Does what needs room; where there is none, makes some and tries once more.
-    fn with_room<T>(&self, take: impl Fn(&Log) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn with_room<T>(
+        &self,
+        big_len: Option<u64>,
+        take: impl Fn(&Log) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match take(&self.log) {
             Err(StoreError::Full) => {
-                upkeep::reclaim(self)?;
+                upkeep::reclaim(self, big_len)?;
                 take(&self.log).inspect_err(|_| self.counters.refused_full.add(1))
             }
             taken => taken,
@@ -316,10 +321,8 @@ impl Inner {
     /// Drops a record whose bytes are not the ones that were written.
     fn drop_damaged(&self, hash: u64, damaged: &Pinned) {
         let mut shard = self.index.write(hash);
-        let location = Location { segment: damaged.segment.number, slot: damaged.slot };
-        // Live is asked first: the number of a segment that was retired meanwhile may be another's.
         if let Some(record) = damaged.segment.record(damaged.slot)
-            && shard.remove(hash, location)
+            && shard.remove_from(hash, &damaged.segment, damaged.slot)
         {
             damaged.segment.mark_dead(damaged.slot, &record);
             self.counters.damaged.add(1);

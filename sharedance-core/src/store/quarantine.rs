@@ -40,7 +40,7 @@ impl Quarantine {
     /// Takes in the segments that are spent by now.
     pub(crate) fn admit(&mut self, inner: &Inner, now_ms: u64) {
         for segment in inner.log.segments_where(Segment::is_spent) {
-            if self.waiting.iter().any(|(waiting, _)| Arc::ptr_eq(waiting, &segment)) {
+            if !segment.enter_quarantine() {
                 continue;
             }
             let until = match inner.durability {
@@ -66,8 +66,7 @@ impl Quarantine {
         let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
         let mut released = Vec::new();
         for (segment, until) in std::mem::take(&mut self.waiting) {
-            // The sources of what is here come before it, and go first: only then is it known that nobody needs the way
-            // back to them.
+            // The sources of what is here go first: only then is it known that nobody needs the way back to them.
             let may_go = !segment.has_sources()
                 && match until {
                     Until::Now => true,

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::durability::{GroupCommit, UncleanBoot};
+use super::durability::{Durability, GroupCommit, UncleanBoot};
 use super::error::OpenError;
 use super::files::{Directory, FileName, Listing};
 use super::format::{
@@ -111,6 +111,10 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         same_boot,
         findings: Mutex::default(),
     };
+    if same_boot && options.durability != Durability::Os {
+        // A record that was carried forward is about to be marked dead where it was: its copy has to be on the disk.
+        scan.log.directory.sync().map_err(failed("sync the segments in"))?;
+    }
     scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
     let (log, index, mut recovery) = scan.finish(&meta);
     recovery.foreign = listing.foreign;
@@ -318,7 +322,9 @@ impl Scan {
             let at = format::slot_offset(len, slot) - start;
             let raw = RawSlot::from_bytes(&array[at..at + SLOT_LEN]);
             self.sort_out(&mut slots, slot, raw, |raw, word| {
-                raw.slot().layout(word, reserved.write_offset as usize).map(|layout| layout.footprint())
+                let layout = raw.slot().layout(word, reserved.write_offset as usize)?;
+                // The only record of a big file is its first.
+                (header.kind != Kind::Big || layout.offset == RECORDS_OFFSET).then(|| layout.footprint())
             });
         }
         Ok(slots)
@@ -474,8 +480,7 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
         return false;
     };
     let (sequence, other_sequence) = (segment.sequence(&record), other.sequence(&other_record));
-    // The base of the segment that the copy stands in was drawn later.
-    if (sequence, segment.header.base) > (other_sequence, other.header.base) {
+    if (sequence, carried_order(segment)) > (other_sequence, carried_order(&other)) {
         let replaced = Location { segment: other.number, slot: other_slot };
         shard.insert(hash, segment, slot, offset, Some(replaced));
         other.mark_dead(other_slot, &other_record);
@@ -483,6 +488,12 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
         segment.mark_dead(slot, &record);
     }
     sequence != other_sequence
+}
+
+/// Grows from a record's first place to that of its last copy. Copies stand in cold segments, of which one is open at a
+/// time; that one may have been put to use before the segment that the record was first written to.
+fn carried_order(segment: &Segment) -> (bool, u64) {
+    (segment.header.kind == Kind::Cold, segment.header.base)
 }
 
 /// Fills `buffer` from `offset`; false where the file ends before.

@@ -16,7 +16,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::files::DirectoryLock;
@@ -84,6 +84,7 @@ pub(crate) struct Segment {
     in_flight: AtomicU32,
     /// Whether records were carried forward out of it, and where the copies are.
     carried: Carried,
+    in_quarantine: AtomicBool,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
     sealed_at: AtomicU64,
     /// No live record expires before this store millisecond.
@@ -142,6 +143,7 @@ impl Segment {
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             carried: Carried::default(),
+            in_quarantine: AtomicBool::new(false),
             sealed_at: AtomicU64::new(0),
             next_expiry_ms: AtomicU64::new(u64::MAX),
             verified: None,
@@ -231,6 +233,11 @@ impl Segment {
     /// Whether records were carried forward out of it.
     pub(crate) fn was_carried_from(&self) -> bool {
         !self.carried.lock_destinations().is_empty()
+    }
+
+    /// Takes note that the segment is in quarantine; false where it was already.
+    pub(crate) fn enter_quarantine(&self) -> bool {
+        !self.in_quarantine.swap(true, Ordering::Relaxed)
     }
 
     /// Whether records are here of which the disk may still need the sources.

@@ -25,6 +25,11 @@ impl Space {
         self.limit.saturating_sub(self.used())
     }
 
+    /// Whether there would be room for so many bytes if nothing else were there.
+    pub(crate) fn could_hold(&self, bytes: u64) -> bool {
+        bytes <= self.limit
+    }
+
     /// Takes `bytes` for a file, of which `reserve` more must be left.
     ///
     /// # Errors

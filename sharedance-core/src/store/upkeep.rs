@@ -49,6 +49,9 @@ const RECLAIM_STEPS: usize = 16_384;
 
 /// One bounded piece of work: see [`Store::maintain`](super::Store::maintain).
 pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreError> {
+    if inner.group_commit.has_failed() {
+        return Err(StoreError::ReadOnly);
+    }
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
     if upkeep.sweep.is_done() {
@@ -63,7 +66,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         inner.counters.compacted_bytes.add(compacted.bytes);
         retired += upkeep.retire_spent(inner, now_ms, Need::Target)?;
     }
-    retired += upkeep.evict(inner, now_ms)?;
+    retired += upkeep.evict(inner, now_ms, None)?;
     let is_time_to_save = now_ms >= upkeep.next_save_ms;
     if is_time_to_save {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
@@ -90,8 +93,9 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
 
 impl Upkeep {
     /// Evicts until there is room for some segments; answers how many were taken out of use.
-    fn evict(&mut self, inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
-        let wanted = HEADROOM_SEGMENTS * inner.log.description().segment_len as u64;
+    fn evict(&mut self, inner: &Inner, now_ms: u64, big_len: Option<u64>) -> Result<usize, StoreError> {
+        let segment_len = inner.log.description().segment_len as u64;
+        let wanted = (HEADROOM_SEGMENTS * segment_len).max(big_len.map_or(0, |len| len + segment_len));
         let mut retired = 0;
         for round in 0..eviction::ROUNDS {
             if inner.when_full == WhenFull::Refuse || inner.log.headroom() >= wanted {
@@ -102,6 +106,9 @@ impl Upkeep {
                 inner.counters.compacted_bytes.add(evicted.kept_bytes);
             }
             retired += self.retire_spent(inner, now_ms, Need::Full)?;
+            if big_len.is_some() {
+                inner.log.delete_blanks()?;
+            }
         }
         Ok(retired)
     }
@@ -124,8 +131,12 @@ impl Upkeep {
     }
 }
 
-/// Makes what room can be made at once, for a writer that found none.
-pub(crate) fn reclaim(inner: &Inner) -> Result<(), StoreError> {
+/// Makes what room can be made at once, for a writer that found none: for a segment, or for a file of `big_len` bytes.
+pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreError> {
+    let reserve = inner.log.description().segment_len as u64;
+    if big_len.is_some_and(|len| !inner.log.space.could_hold(len + reserve)) {
+        return Ok(());
+    }
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
     if now_ms < upkeep.next_reclaim_ms {
@@ -136,12 +147,17 @@ pub(crate) fn reclaim(inner: &Inner) -> Result<(), StoreError> {
     upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     expired += upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
     inner.counters.expired.add(expired);
-    if upkeep.retire_spent(inner, now_ms, Need::Full)? > 0 {
+    let is_enough = upkeep.retire_spent(inner, now_ms, Need::Full)? > 0 && big_len.is_none();
+    if big_len.is_some() {
+        // Of blanks no other file can be made.
+        inner.log.delete_blanks()?;
+    }
+    if is_enough {
         return Ok(());
     }
     let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
     inner.counters.compacted_bytes.add(compacted.bytes);
-    let retired = upkeep.retire_spent(inner, now_ms, Need::Full)? + upkeep.evict(inner, now_ms)?;
+    let retired = upkeep.retire_spent(inner, now_ms, Need::Full)? + upkeep.evict(inner, now_ms, big_len)?;
     if retired == 0 {
         upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
     }
@@ -171,7 +187,7 @@ mod tests {
         store.touch(&0u32.to_be_bytes(), Ttl::Never).unwrap();
         hand.advance(Duration::from_secs(20));
         assert!(store.maintain(5).unwrap().pending, "the walk has begun");
-        reclaim(&store.inner).unwrap();
+        reclaim(&store.inner, None).unwrap();
         while store.maintain(5).unwrap().pending {}
         assert_eq!((store.len(), store.stats().expired), (1, 99));
     }
