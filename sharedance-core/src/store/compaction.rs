@@ -144,8 +144,10 @@ pub(crate) fn carry_forward(
     if !index.read(hash).names(hash, victim, slot) {
         return Ok(0);
     }
-    if record.word.deadline.has_passed(now_ms) || !victim.verify(slot, &record) {
-        drop_record(index, hash, victim, slot, now_ms);
+    // Not worth copying: damaged, or expired unless it is touched just now.
+    let is_worthless = |record: &Record| record.word.deadline.has_passed(now_ms) || !victim.verify(slot, record);
+    if is_worthless(&record) {
+        index.remove_if(victim, slot, is_worthless);
         return Ok(0);
     }
     let payload = victim.payload(&record);
@@ -166,17 +168,6 @@ pub(crate) fn carry_forward(
     shard.insert(hash, &segment, copy, copy_offset, Some(source));
     segment.note_carried(copy, victim, slot, &current);
     Ok(payload.len())
-}
-
-/// Removes a record that is not worth copying: damaged, or expired unless it was touched just now.
-fn drop_record(index: &Index, hash: u64, victim: &Arc<Segment>, slot: u32, now_ms: u64) {
-    let mut shard = index.write(hash);
-    let still_dropped = |record: &Record| record.word.deadline.has_passed(now_ms) || !victim.verify(slot, record);
-    if let Some(record) = victim.record(slot).filter(still_dropped)
-        && shard.remove_from(hash, victim, slot)
-    {
-        victim.mark_dead(slot, &record);
-    }
 }
 
 #[cfg(test)]

@@ -55,11 +55,11 @@ pub(crate) fn evict_segment(
             victim.inherit_reads(slot, reads - 1);
             match carry_forward(log, index, &victim, slot, now_ms) {
                 Ok(bytes) => evicted.kept_bytes += bytes,
-                Err(StoreError::Full) => evicted.records += usize::from(evict_record(index, &victim, slot)),
+                Err(StoreError::Full) => evicted.records += usize::from(index.remove_if(&victim, slot, |_| true)),
                 Err(error) => return Err(error),
             }
         } else {
-            evicted.records += usize::from(evict_record(index, &victim, slot));
+            evicted.records += usize::from(index.remove_if(&victim, slot, |_| true));
         }
     }
     Ok(Some(evicted))
@@ -74,22 +74,6 @@ fn choose(log: &Log) -> Option<Arc<Segment>> {
     let (first, second) = if probation_is_full { (hot, cold) } else { (cold, hot) };
     let oldest = |segments: Vec<Arc<Segment>>| segments.into_iter().min_by_key(|segment| segment.header.base);
     oldest(first).or_else(|| oldest(second))
-}
-
-/// Removes the record from the index and marks it dead, or it would be back after a restart.
-fn evict_record(index: &Index, victim: &Arc<Segment>, slot: u32) -> bool {
-    let Some(hash) = victim.record(slot).map(|record| record.slot.hash) else {
-        return false;
-    };
-    let mut shard = index.write(hash);
-    let Some(record) = victim.record(slot) else {
-        return false;
-    };
-    let removed = shard.remove_from(hash, victim, slot);
-    if removed {
-        victim.mark_dead(slot, &record);
-    }
-    removed
 }
 
 #[cfg(test)]

@@ -121,20 +121,13 @@ fn live_word(raw: RawSlot) -> Option<Word> {
 
 /// Decides anew under the lock: the record may have been touched, overwritten or deleted since it was looked at.
 fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
-    let hash = segment.raw_slot(slot).slot().hash;
-    let mut shard = index.write(hash);
-    let Some(record) = segment.record(slot) else {
-        return false;
-    };
-    if !record.word.deadline.has_passed(now_ms) {
-        segment.expect_expiry(record.word.deadline);
-        return false;
-    }
-    let removed = shard.remove_from(hash, segment, slot);
-    if removed {
-        segment.mark_dead(slot, &record);
-    }
-    removed
+    index.remove_if(segment, slot, |record| {
+        let has_expired = record.word.deadline.has_passed(now_ms);
+        if !has_expired {
+            segment.expect_expiry(record.word.deadline);
+        }
+        has_expired
+    })
 }
 
 #[cfg(test)]

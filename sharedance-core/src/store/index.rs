@@ -160,6 +160,21 @@ impl Index {
             .sum()
     }
 
+    /// Removes the record in `slot` of `segment` and marks it dead, if it is live, the index names it, and `condition`
+    /// holds for it: all of that decided under the lock of its shard. Answers whether it was removed.
+    pub(crate) fn remove_if(&self, segment: &Arc<Segment>, slot: u32, condition: impl FnOnce(&Record) -> bool) -> bool {
+        let hash = segment.raw_slot(slot).slot().hash;
+        let mut shard = self.write(hash);
+        let Some(record) = segment.record(slot).filter(condition) else {
+            return false;
+        };
+        let removed = shard.remove_from(hash, segment, slot);
+        if removed {
+            segment.mark_dead(slot, &record);
+        }
+        removed
+    }
+
     /// Drops what the shards hold of segment `number`, which no location names any more.
     pub(crate) fn forget_segment(&self, number: u32) {
         for shard in 0..self.shards() {
@@ -252,7 +267,7 @@ impl Shard {
     }
 
     /// Takes the entry that names `slot` of `segment` out of the index; false where there is none.
-    pub(crate) fn remove_from(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
+    fn remove_from(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
         self.holds(segment) && self.remove(hash, Location { segment: segment.number, slot })
     }
 

@@ -85,7 +85,7 @@ impl Inner {
             Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
         };
         if !pinned.segment.verify(pinned.slot, &pinned.record) {
-            self.drop_damaged(hash, &pinned);
+            self.drop_damaged(&pinned);
             return None;
         }
         pinned.segment.note_read(pinned.slot);
@@ -181,7 +181,7 @@ impl Inner {
             Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
         };
         if !pinned.segment.verify(pinned.slot, &pinned.record) {
-            self.drop_damaged(hash, &pinned);
+            self.drop_damaged(&pinned);
             return None;
         }
         Some(pinned)
@@ -319,12 +319,8 @@ impl Inner {
     }
 
     /// Drops a record whose bytes are not the ones that were written.
-    fn drop_damaged(&self, hash: u64, damaged: &Pinned) {
-        let mut shard = self.index.write(hash);
-        if let Some(record) = damaged.segment.record(damaged.slot)
-            && shard.remove_from(hash, &damaged.segment, damaged.slot)
-        {
-            damaged.segment.mark_dead(damaged.slot, &record);
+    fn drop_damaged(&self, damaged: &Pinned) {
+        if self.index.remove_if(&damaged.segment, damaged.slot, |_| true) {
             self.counters.damaged.add(1);
         }
     }

@@ -44,7 +44,7 @@ impl Quarantine {
                 continue;
             }
             let until = match inner.durability {
-                Durability::Os if segment.was_carried_from() => Until::WrittenBack(now_ms + WRITE_BACK_MS),
+                Durability::Os if segment.carried.has_destinations() => Until::WrittenBack(now_ms + WRITE_BACK_MS),
                 Durability::Os => Until::Now,
                 Durability::Interval(_) | Durability::Always => Until::Synced(inner.group_commit.next()),
             };
@@ -67,7 +67,7 @@ impl Quarantine {
         let mut released = Vec::new();
         for (segment, until) in std::mem::take(&mut self.waiting) {
             // The sources of what is here go first: only then is it known that nobody needs the way back to them.
-            let may_go = !segment.has_sources()
+            let may_go = !segment.carried.has_sources()
                 && match until {
                     Until::Now => true,
                     Until::Synced(number) => inner.group_commit.has_ended(number),

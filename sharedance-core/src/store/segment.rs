@@ -15,10 +15,10 @@
 
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::carried::Carried;
 use super::files::DirectoryLock;
 use super::format::{
     self, Deadline, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved,
@@ -83,7 +83,7 @@ pub(crate) struct Segment {
     live_records: AtomicU32,
     in_flight: AtomicU32,
     /// Whether records were carried forward out of it, and where the copies are.
-    carried: Carried,
+    pub(crate) carried: Carried,
     in_quarantine: AtomicBool,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
     sealed_at: AtomicU64,
@@ -96,33 +96,6 @@ pub(crate) struct Segment {
     reads: Option<Reads>,
     /// Keeps the directory locked for as long as anything is mapped.
     _lock: Arc<DirectoryLock>,
-}
-
-/// Records that are in two places. The disk may know a record for long where it was, and not yet where it was carried
-/// to, so it stays live in the former until the latter is safe: it is only counted there no more, and the index names
-/// the copy. Whoever marks the copy dead marks the source dead first, or a restart would bring it back.
-#[derive(Debug, Default)]
-struct Carried {
-    /// Of records that were carried to this segment, by their slot: where from.
-    sources: Mutex<HashMap<u32, Source>>,
-    /// Where records of this segment were carried to. Weak, or the two would keep each other alive.
-    destinations: Mutex<Vec<Weak<Segment>>>,
-}
-
-#[derive(Debug)]
-struct Source {
-    segment: Arc<Segment>,
-    slot: u32,
-}
-
-impl Carried {
-    fn lock_sources(&self) -> MutexGuard<'_, HashMap<u32, Source>> {
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_destinations(&self) -> MutexGuard<'_, Vec<Weak<Segment>>> {
-        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A committed record, found in its segment.
@@ -230,30 +203,16 @@ impl Segment {
             && self.live_records.load(Ordering::Acquire) == 0
     }
 
-    /// Whether records were carried forward out of it.
-    pub(crate) fn was_carried_from(&self) -> bool {
-        !self.carried.lock_destinations().is_empty()
-    }
-
     /// Takes note that the segment is in quarantine; false where it was already.
     pub(crate) fn enter_quarantine(&self) -> bool {
         !self.in_quarantine.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether records are here of which the disk may still need the sources.
-    pub(crate) fn has_sources(&self) -> bool {
-        !self.carried.lock_sources().is_empty()
-    }
-
     /// Takes note that the record in `copy` was carried forward from `slot` of `source`, and is counted there no more.
     /// The caller holds its key's shard for writing.
     pub(crate) fn note_carried(self: &Arc<Self>, copy: u32, source: &Arc<Segment>, slot: u32, record: &Record) {
-        self.carried.lock_sources().insert(copy, Source { segment: source.clone(), slot });
-        let mut destinations = source.carried.lock_destinations();
-        if !destinations.iter().any(|known| known.as_ptr() == Arc::as_ptr(self)) {
-            destinations.push(Arc::downgrade(self));
-        }
-        drop(destinations);
+        self.carried.add_source(copy, source, slot);
+        source.carried.add_destination(self);
         source.discount(record);
     }
 
@@ -262,8 +221,8 @@ impl Segment {
     /// deletes its copy has to find it.
     pub(crate) fn give_up(self: &Arc<Self>) {
         self.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::SeqCst);
-        for destination in self.carried.lock_destinations().iter().filter_map(Weak::upgrade) {
-            destination.carried.lock_sources().retain(|_, source| !Arc::ptr_eq(&source.segment, self));
+        for destination in self.carried.destinations() {
+            destination.carried.forget_source(self);
         }
     }
 
@@ -417,13 +376,11 @@ impl Segment {
 
     /// Marks the record dead on disk, and before it those that it was carried forward from.
     fn bury(&self, slot: u32, word: Word) {
-        if self.header.kind == Kind::Cold {
-            let source = self.carried.lock_sources().remove(&slot);
-            if let Some(Source { segment, slot }) = source
-                && let Some(record) = segment.record(slot)
-            {
-                segment.bury(slot, record.word);
-            }
+        if self.header.kind == Kind::Cold
+            && let Some((segment, slot)) = self.carried.take_source(slot)
+            && let Some(record) = segment.record(slot)
+        {
+            segment.bury(slot, record.word);
         }
         let dead = Word { state: RecordState::Dead, ..word };
         self.slot_word(slot).store(dead.encode(), Ordering::Release);
