@@ -8,22 +8,25 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::segment::Segment;
-
-#[derive(Debug, Default)]
-pub(crate) struct Carried {
+/// What one segment, an `S`, keeps of that.
+#[derive(Debug)]
+pub(crate) struct Carried<S> {
     /// Of records that were carried to this segment, by their slot: segment and slot where they were.
-    sources: Mutex<HashMap<u32, (Arc<Segment>, u32)>>,
+    sources: Mutex<HashMap<u32, (Arc<S>, u32)>>,
     /// Where records of this segment were carried to. Weak, or the two would keep each other alive.
-    destinations: Mutex<Vec<Weak<Segment>>>,
+    destinations: Mutex<Vec<Weak<S>>>,
 }
 
-impl Carried {
-    fn lock_sources(&self) -> MutexGuard<'_, HashMap<u32, (Arc<Segment>, u32)>> {
+impl<S> Carried<S> {
+    pub(crate) fn nowhere() -> Carried<S> {
+        Carried { sources: Mutex::default(), destinations: Mutex::default() }
+    }
+
+    fn lock_sources(&self) -> MutexGuard<'_, HashMap<u32, (Arc<S>, u32)>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_destinations(&self) -> MutexGuard<'_, Vec<Weak<Segment>>> {
+    fn lock_destinations(&self) -> MutexGuard<'_, Vec<Weak<S>>> {
         self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -37,11 +40,11 @@ impl Carried {
         !self.lock_sources().is_empty()
     }
 
-    pub(crate) fn add_source(&self, copy: u32, source: &Arc<Segment>, slot: u32) {
+    pub(crate) fn add_source(&self, copy: u32, source: &Arc<S>, slot: u32) {
         self.lock_sources().insert(copy, (source.clone(), slot));
     }
 
-    pub(crate) fn add_destination(&self, destination: &Arc<Segment>) {
+    pub(crate) fn add_destination(&self, destination: &Arc<S>) {
         let mut destinations = self.lock_destinations();
         if !destinations.iter().any(|known| known.as_ptr() == Arc::as_ptr(destination)) {
             destinations.push(Arc::downgrade(destination));
@@ -49,16 +52,16 @@ impl Carried {
     }
 
     /// Where the record in `copy` was, if the disk may still know it there; it is forgotten.
-    pub(crate) fn take_source(&self, copy: u32) -> Option<(Arc<Segment>, u32)> {
+    pub(crate) fn take_source(&self, copy: u32) -> Option<(Arc<S>, u32)> {
         self.lock_sources().remove(&copy)
     }
 
     /// Forgets all that came from `source`.
-    pub(crate) fn forget_source(&self, source: &Arc<Segment>) {
+    pub(crate) fn forget_source(&self, source: &Arc<S>) {
         self.lock_sources().retain(|_, (segment, _)| !Arc::ptr_eq(segment, source));
     }
 
-    pub(crate) fn destinations(&self) -> Vec<Arc<Segment>> {
+    pub(crate) fn destinations(&self) -> Vec<Arc<S>> {
         self.lock_destinations().iter().filter_map(Weak::upgrade).collect()
     }
 }

@@ -83,7 +83,7 @@ pub(crate) struct Segment {
     live_records: AtomicU32,
     in_flight: AtomicU32,
     /// Whether records were carried forward out of it, and where the copies are.
-    pub(crate) carried: Carried,
+    pub(crate) carried: Carried<Segment>,
     in_quarantine: AtomicBool,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
     sealed_at: AtomicU64,
@@ -115,7 +115,7 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
-            carried: Carried::default(),
+            carried: Carried::nowhere(),
             in_quarantine: AtomicBool::new(false),
             sealed_at: AtomicU64::new(0),
             next_expiry_ms: AtomicU64::new(u64::MAX),
