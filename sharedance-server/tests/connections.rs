@@ -205,7 +205,8 @@ fn stalled_uploads_are_held_within_a_budget_and_let_small_requests_pass() {
         answer(stream).ok().filter(|answer| answer == b"OK\n")
     });
     let held = held.count();
-    assert!((2..=4).contains(&held), "{held} uploads were held");
+    // As many as fit at once, and any that a slow server had not begun to read before those were done and made room.
+    assert!((2..PEERS).contains(&held), "{held} uploads were held");
     drop(stalled);
     eventually("the memory given back", || (server.status_kb("RssAnon") < before + 2000).then_some(()));
 }
