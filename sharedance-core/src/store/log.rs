@@ -398,14 +398,16 @@ impl Log {
             let keep = spare.keep_target().min(spare.blanks.len());
             spare.blanks.split_off(keep)
         };
-        surplus
-            .into_iter()
-            .try_for_each(|blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len()))
+        self.delete_all(surplus)
     }
 
     /// Gives the room of the blanks that stand ready back.
     pub(crate) fn delete_blanks(&self) -> Result<(), StoreError> {
         let blanks = std::mem::take(&mut lock(&self.spare).blanks);
+        self.delete_all(blanks)
+    }
+
+    fn delete_all(&self, blanks: Vec<Blank>) -> Result<(), StoreError> {
         blanks.into_iter().try_for_each(|blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len()))
     }
 

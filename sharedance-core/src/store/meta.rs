@@ -16,6 +16,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use siphasher::sip::SipHasher13;
+
 use super::error::OpenError;
 use super::files::META_NAME;
 use super::format::{FORMAT_VERSION, MAX_SEQUENCE, read_u32, read_u64};
@@ -58,6 +60,13 @@ pub(crate) struct Description {
     pub(crate) store_id: u64,
     /// Key of the hash of keys: secret, since keys come from the network.
     pub(crate) hash_key: [u8; 16],
+}
+
+impl Description {
+    /// The hash of a key in this store: keyed, since keys come from the network, and the same in every build.
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        SipHasher13::new_with_key(&self.hash_key).hash(key)
+    }
 }
 
 impl std::fmt::Debug for Description {

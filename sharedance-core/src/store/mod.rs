@@ -97,7 +97,6 @@ struct Inner {
     /// When the last sync that ended well began, in store milliseconds.
     synced_at_ms: AtomicU64,
     max_value_len: usize,
-    hash_key: [u8; 16],
     timeline: Timeline,
     index: Index,
     log: Log,

@@ -109,8 +109,7 @@ impl Inner {
         }
         let draft = Draft { client_flags: attributes.client_flags, key, value: &[value] };
         if let Some(current) = self.peek(hash, key, value.len(), condition) {
-            let version = self.seen_version(&current, now_ms);
-            if let Some(refused) = condition.refuses(version) {
+            if let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms)) {
                 return Ok(refused);
             }
             if condition.allows_identical() && self.touch_identical(hash, &draft, &current, lifetime.deadline, now_ms) {
@@ -121,7 +120,7 @@ impl Inner {
         let reservation = self.prepare_record(lifetime.class, &draft, now_ms)?;
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
         Ok(self.publish(hash, key, reservation, |current| {
-            match condition.refuses(current.and_then(|found| live_version(found, now_ms))) {
+            match condition.refuses(current.and_then(|found| live_version(found.segment, &found.record, now_ms))) {
                 Some(refused) => Verdict::GiveUp(refused),
                 None => Verdict::Commit(word),
             }
@@ -153,7 +152,7 @@ impl Inner {
         let reservation = self.prepare_record(class, &draft, now_ms)?;
         let version = current.version();
         Ok(self.publish(hash, key, reservation, |found| match found {
-            Some(found) if live_version(found, now_ms) == Some(version) => {
+            Some(found) if live_version(found.segment, &found.record, now_ms) == Some(version) => {
                 Verdict::Commit(Word { flags: draft.flags(), ..found.record.word })
             }
             _ => Verdict::GiveUp(Outcome::Exists),
@@ -193,7 +192,7 @@ impl Inner {
         let Some(found) = shard.find(hash, key) else {
             return condition.refuses(None).unwrap_or(Outcome::Missing);
         };
-        let version = live_version(&found, now_ms);
+        let version = live_version(found.segment, &found.record, now_ms);
         if let Some(refused) = condition.refuses(version) {
             return refused;
         }
@@ -233,10 +232,6 @@ impl Inner {
         let found = shard.find(hash, key)?;
         let worth_it = condition != Condition::Always || found.record.slot.value_len as usize == value_len;
         worth_it.then(|| Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record })
-    }
-
-    fn seen_version(&self, current: &Pinned, now_ms: u64) -> Option<u64> {
-        (!current.record.word.deadline.has_passed(now_ms)).then(|| current.version())
     }
 
     /// Moves the deadline of the record if it is what is to be written; answers whether it was.
@@ -336,7 +331,7 @@ impl Inner {
     }
 
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
-        siphasher::sip::SipHasher13::new_with_key(&self.hash_key).hash(key)
+        self.log.description().hash(key)
     }
 
     pub(crate) fn lifetime(&self, ttl: Ttl, now_ms: u64) -> Lifetime {
@@ -352,8 +347,9 @@ impl Inner {
     }
 }
 
-fn live_version(found: &Found<'_>, now_ms: u64) -> Option<u64> {
-    (!found.record.word.deadline.has_passed(now_ms)).then(|| found.segment.sequence(&found.record))
+/// The version of the record, unless it has expired.
+fn live_version(segment: &Segment, record: &Record, now_ms: u64) -> Option<u64> {
+    (!record.word.deadline.has_passed(now_ms)).then(|| segment.sequence(record))
 }
 
 /// The number below 2⁶⁴ that `digits` are, and nothing but digits.

@@ -59,9 +59,10 @@ impl Quarantine {
 
     /// The segments that may go. Where a writer finds no room, what was only to be written back is not waited for.
     pub(crate) fn release(&mut self, inner: &Inner, now_ms: u64, need: Need) -> Vec<Arc<Segment>> {
-        let segments = inner.log.segments_where(|_| true);
-        let live: u64 = segments.iter().map(|segment| segment.live_bytes()).sum();
-        drop(segments);
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let live: u64 = inner.log.segments().iter().map(|segment| segment.live_bytes()).sum();
         let kept: u64 = self.waiting.iter().map(|(segment, _)| segment.file_len() as u64).sum();
         let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
         let mut released = Vec::new();

@@ -126,7 +126,6 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         group_commit: GroupCommit::default(),
         synced_at_ms,
         max_value_len: options.max_value_len,
-        hash_key: meta.description.hash_key,
         timeline,
         index,
         log,
@@ -336,14 +335,14 @@ impl Scan {
         let len = header.file_len as usize;
         let mut bytes = vec![0; len];
         read_exactly(file, &mut bytes, 0)?;
-        let hash_key = &self.log.description().hash_key;
+        let description = self.log.description();
         let mut slots = Slots::new(header.base, claimed, RECORDS_OFFSET);
         let mut uncertain = Vec::new();
         let mut empty_run = 0;
         let end = if header.kind == Kind::Big { 1 } else { format::max_slots(len) };
         for slot in 0..end {
             let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, slot)..][..SLOT_LEN]);
-            let verified = verify_slot(&bytes, header, slot, raw, hash_key);
+            let verified = verify_slot(&bytes, header, slot, raw, description);
             empty_run = if verified.is_some() { 0 } else { empty_run + 1 };
             if slot >= claimed && verified.is_none() {
                 if raw.word() != Word::EMPTY {
@@ -454,13 +453,13 @@ fn verify_header(head: &[u8; RECORDS_OFFSET]) -> Option<Header> {
 }
 
 /// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live.
-fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, hash_key: &[u8; 16]) -> Option<usize> {
+fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, description: &Description) -> Option<usize> {
     let word = Word::decode(raw.word())?;
     let fields = raw.slot();
     let layout = fields.layout(word, format::slot_offset(bytes.len(), slot))?;
     // The hash first: it is short work, and values that look like slots do not get past it. A checksum over all that
     // each of them names would take time out of all proportion to the file.
-    let hash = siphasher::sip::SipHasher13::new_with_key(hash_key).hash(&bytes[layout.key()]);
+    let hash = description.hash(&bytes[layout.key()]);
     if hash != fields.hash {
         return None;
     }
@@ -610,15 +609,16 @@ mod tests {
         head.copy_from_slice(&bytes[..RECORDS_OFFSET]);
         let header = verify_header(&head).unwrap();
         let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, 0)..]);
-        assert_eq!(verify_slot(&bytes, &header, 0, raw, &[0; 16]), None, "its own checksum is right");
+        let other = Description { segment_len: len, store_id: header.store_id, hash_key: [0; 16] };
+        assert_eq!(verify_slot(&bytes, &header, 0, raw, &other), None, "its own checksum is right");
         let (word, mut slot) = (Word::decode(raw.word()).unwrap(), raw.slot());
         slot.hash = siphasher::sip::SipHasher13::new_with_key(&[0; 16]).hash(b"key");
         slot.crc = slot.seal(crc32c::crc32c(b"keyvalue"), header.base, word);
         let [a, b, c] = slot.words();
         let forged = RawSlot([a, b, c, raw.word()]);
-        assert_eq!(verify_slot(&bytes, &header, 0, forged, &[0; 16]), Some(RECORDS_OFFSET + 8));
+        assert_eq!(verify_slot(&bytes, &header, 0, forged, &other), Some(RECORDS_OFFSET + 8));
         let later = Header { base: header.base + 1, ..header };
-        assert_eq!(verify_slot(&bytes, &later, 0, forged, &[0; 16]), None, "of another incarnation");
+        assert_eq!(verify_slot(&bytes, &later, 0, forged, &other), None, "of another incarnation");
     }
 
     #[test]
