@@ -6,7 +6,8 @@
 //! its copies to their sources, and to the segments that its own records went to.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What one segment, an `S`, keeps of that.
 #[derive(Debug)]

@@ -6,14 +6,13 @@
 //!
 //! Survivors go to cold segments of their own: mixed with new writes they would be copied again and again.
 
-use std::sync::Arc;
-
 use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::format::Kind;
 use super::index::{Index, Location};
 use super::log::Log;
 use super::segment::{Record, Segment};
+use super::sync::Arc;
 
 /// How much room segments may take, as a multiple of their live bytes. Nearer to one, disk writes double for a tenth
 /// of the room.

@@ -6,9 +6,10 @@
 //! reads, and says so.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use super::sync::atomic::{AtomicBool, Ordering};
+use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What an acknowledged write survives, a delete included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,10 +109,9 @@ impl GroupCommit {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
-    use std::thread;
-
     use super::*;
+    use crate::store::sync::atomic::AtomicU64;
+    use crate::store::sync::thread;
 
     #[test]
     fn whoever_waits_is_covered_by_a_sync_that_began_afterwards() {

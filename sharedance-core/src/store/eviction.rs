@@ -5,14 +5,13 @@
 //! main queue, in which each reading buys another round. That is S3-FIFO (Yang and others, 2023) with segments for
 //! queues, less the ghost queue; a new pair that nobody reads pushes out others like itself, and not what is in use.
 
-use std::sync::Arc;
-
 use super::compaction::carry_forward;
 use super::error::StoreError;
 use super::format::Kind;
 use super::index::Index;
 use super::log::Log;
 use super::segment::Segment;
+use super::sync::Arc;
 
 /// The part of the room that new pairs have on probation: one in so many.
 const PROBATION_PART: u64 = 10;

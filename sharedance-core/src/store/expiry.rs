@@ -5,11 +5,11 @@
 //! is not walked for each of them.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::format::{RawSlot, Word};
 use super::index::Index;
 use super::segment::Segment;
+use super::sync::Arc;
 
 /// The slack as a part of the time that the segment's records live…
 const SLACK_PART: u64 = 64;

@@ -4,11 +4,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::error::{OpenError, StoreError};
 use super::format::RECORDS_OFFSET;
 use super::mapping::Mapping;
+use super::sync::Arc;
 
 const LOCK_NAME: &str = "LOCK";
 pub(crate) const META_NAME: &str = "store.meta";

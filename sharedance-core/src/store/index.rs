@@ -3,13 +3,12 @@
 //! A shard also holds the segments that its locations name. A reader thus gets from key to pinned segment under one
 //! read lock, and a segment that is named cannot go away.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
 use hashbrown::HashTable;
 
 use super::format::{RECORD_ALIGN, SLOT_LEN};
 use super::options::MAX_SEGMENT_LEN;
 use super::segment::{Record, Segment};
+use super::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Many, so that a table that grows holds up few others, and writers seldom meet.
 const SHARDS: usize = 64;

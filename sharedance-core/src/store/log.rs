@@ -4,8 +4,6 @@
 //! either. None is held over a file operation.
 
 use std::io;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::error::StoreError;
@@ -17,6 +15,8 @@ use super::mapping::Mapping;
 use super::meta::Description;
 use super::segment::{Blank, Reservation, Segment};
 use super::space::Space;
+use super::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use super::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Append points for hot segments: each holds a segment open, so few; enough that what expires together lies together.
 const APPEND_POINTS: usize = 8;

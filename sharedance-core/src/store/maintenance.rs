@@ -1,11 +1,11 @@
 //! Threads that keep a store tidy, for programs that do not want to do so themselves.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::durability::Durability;
+use super::sync::thread::{self, JoinHandle};
+use super::sync::{Arc, Condvar, Mutex, PoisonError};
 use super::{Store, StoreError};
 
 /// How often the store is looked after when nothing is pending.

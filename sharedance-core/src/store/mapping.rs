@@ -9,7 +9,7 @@
 //! - **Never truncated while mapped.** A file gets its whole length, allocated, before it is mapped, and is only ever
 //!   unlinked afterwards: an unlinked inode stays whole for as long as it is mapped. Nothing punches holes.
 //! - **No `&mut`, and no `&[u8]` over bytes that change.** Words that several threads or two processes' lives share
-//!   (headers, slots) are reached through `&AtomicU64` alone. Other bytes are written through raw pointers, at a time
+//!   (headers, slots) are reached through `&MappedWord` alone. Other bytes are written through raw pointers, at a time
 //!   when no slice covers them: between the reservation of their range and the commit of its slot. A slice is made
 //!   only of committed bytes, which do not change until the region is exclusively owned again.
 //! - **A failing disk.** The pages are allocated and, where the kernel can, populated ahead, so that a full disk shows
@@ -22,9 +22,10 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::sync::atomic::AtomicU64;
 
 use memmap2::{MmapOptions, MmapRaw};
+
+use super::sync::MappedWord;
 
 /// A mapped file region, readable and writable, shared with the file.
 ///
@@ -39,7 +40,7 @@ enum Region {
     File(MmapRaw),
     /// Heap memory that stands in for a file, for tools that cannot follow a shared mapping.
     #[cfg(test)]
-    Heap(Box<[AtomicU64]>),
+    Heap(Box<[MappedWord]>),
 }
 
 impl Mapping {
@@ -55,7 +56,7 @@ impl Mapping {
     #[cfg(test)]
     pub(crate) fn of_heap(len: usize) -> Mapping {
         assert_eq!(len % 8, 0);
-        Mapping { region: Region::Heap((0..len / 8).map(|_| AtomicU64::new(0)).collect()) }
+        Mapping { region: Region::Heap((0..len / 8).map(|_| MappedWord::new(0)).collect()) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -116,12 +117,12 @@ impl Mapping {
     ///
     /// # Panics
     /// Where the offset is out of bounds or not aligned: a mistake of this crate, never of a file's content.
-    pub(crate) fn word(&self, offset: usize) -> &AtomicU64 {
+    pub(crate) fn word(&self, offset: usize) -> &MappedWord {
         assert!(offset.is_multiple_of(8) && offset <= self.len() - 8);
         // SAFETY: in bounds and aligned (checked above; a mapping starts on a page, the heap's words on a word). The
         // memory lives as long as `self`. Words in the header and in the slot array are never accessed but through
         // this function, or exclusively (`&mut self`), so no non-atomic access races with them.
-        unsafe { AtomicU64::from_ptr(self.start().add(offset).cast()) }
+        unsafe { MappedWord::from_ptr(self.start().add(offset).cast()) }
     }
 
     /// Copies `bytes` to `offset`.
@@ -163,8 +164,8 @@ impl Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sync::atomic::Ordering;
     use std::io::Write;
-    use std::sync::atomic::Ordering;
 
     #[test]
     fn a_file_shorter_than_asked_for_is_not_mapped() {

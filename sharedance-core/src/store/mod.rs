@@ -27,8 +27,6 @@
 //! never wait for a file to be created). Without either the store is right all the same, only larger and less even.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 mod carried;
@@ -52,6 +50,7 @@ mod recovery;
 mod segment;
 mod space;
 mod stats;
+mod sync;
 mod timeline;
 mod upkeep;
 mod value;
@@ -76,6 +75,8 @@ use index::Index;
 use log::Log;
 use meta::Meta;
 use stats::Counters;
+use sync::atomic::{AtomicU64, Ordering};
+use sync::{Arc, Mutex, MutexGuard, PoisonError};
 use timeline::Timeline;
 use upkeep::Upkeep;
 
@@ -430,7 +431,7 @@ impl Inner {
         Ok(changed)
     }
 
-    fn lock_meta(&self) -> std::sync::MutexGuard<'_, Meta> {
+    fn lock_meta(&self) -> MutexGuard<'_, Meta> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,7 +6,6 @@
 //! it is still there, and otherwise prepared anew.
 
 use std::cell::Cell;
-use std::sync::Arc;
 
 use super::error::StoreError;
 use super::expiry::TtlClass;
@@ -14,6 +13,7 @@ use super::format::{self, CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, RecordS
 use super::index::{Found, Location};
 use super::log::Log;
 use super::segment::{Record, Reservation, Segment};
+use super::sync::Arc;
 use super::{Attributes, Condition, Inner, MAX_KEY_LEN, Outcome, Ttl, upkeep};
 
 /// A moment from which on a record is gone, and the records it will share a segment with.
@@ -384,7 +384,7 @@ impl<'a> Parts<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use crate::store::sync::thread;
     use std::time::Duration;
 
     use super::*;

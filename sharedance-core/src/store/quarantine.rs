@@ -7,12 +7,12 @@
 //! to write the copies back, unless that takes too much room.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::Inner;
 use super::compaction::Need;
 use super::durability::Durability;
 use super::segment::Segment;
+use super::sync::Arc;
 
 /// How long Linux leaves a dirty page in memory, at the most, as it is usually set up: 30 s until it is old enough, 5 s
 /// until somebody looks, and some time to write.

@@ -1,7 +1,7 @@
 //! How often records are read, as far as that says what to keep: a small counter a slot, where anybody was read at all.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use super::sync::OnceLock;
+use super::sync::atomic::{AtomicU8, Ordering};
 
 /// Readings of a record that count: more do not make it live longer.
 const MAX_READS: u8 = 3;

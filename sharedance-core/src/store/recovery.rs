@@ -10,9 +10,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use super::durability::{Durability, GroupCommit, UncleanBoot};
 use super::error::OpenError;
@@ -28,6 +25,9 @@ use super::meta::{Description, Meta};
 use super::options::{Options, WhenFull};
 use super::segment::{Blank, Segment};
 use super::stats::Counters;
+use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use super::sync::thread;
+use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::timeline::Timeline;
 use super::upkeep::Upkeep;
 use super::{Inner, StoreError};
@@ -212,7 +212,7 @@ struct LiveSlot {
 }
 
 impl Scan {
-    fn findings(&self) -> std::sync::MutexGuard<'_, Findings> {
+    fn findings(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

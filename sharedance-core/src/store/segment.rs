@@ -15,9 +15,6 @@
 
 #![allow(unsafe_code)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
-
 use super::carried::Carried;
 use super::files::DirectoryLock;
 use super::format::{
@@ -26,6 +23,8 @@ use super::format::{
 };
 use super::mapping::Mapping;
 use super::reads::Reads;
+use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use super::sync::{Arc, MappedWord};
 
 /// An allocated file that holds nothing: its state is free and its slot array is zero.
 #[derive(Debug)]
@@ -296,7 +295,7 @@ impl Segment {
         self.sealed_at.store(now_ms + 1, Ordering::Release);
     }
 
-    fn slot_word(&self, slot: u32) -> &AtomicU64 {
+    fn slot_word(&self, slot: u32) -> &MappedWord {
         self.mapping.word(format::slot_offset(self.file_len(), slot) + 24)
     }
 

@@ -1,8 +1,7 @@
 //! How much room the store's files take, and may take.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::error::StoreError;
+use super::sync::atomic::{AtomicU64, Ordering};
 
 /// An account of the bytes of all segment files, with a limit where the operator set one.
 #[derive(Debug)]

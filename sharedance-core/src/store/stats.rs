@@ -1,6 +1,6 @@
 //! Plain numbers about a store.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::sync::atomic::{AtomicU64, Ordering};
 
 /// What a store holds and has done since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! The background work as a whole: what one call of `maintain` does, in which order, within which budget.
 
-use std::sync::PoisonError;
-
 use super::Inner;
 use super::compaction::{Compaction, Need};
 use super::durability::Durability;
@@ -10,6 +8,7 @@ use super::eviction;
 use super::expiry::{self, Sweep};
 use super::options::WhenFull;
 use super::quarantine::Quarantine;
+use super::sync::PoisonError;
 use super::timeline::SAVE_INTERVAL_MS;
 
 /// What one piece of maintenance did, and whether more is due.
