@@ -163,6 +163,9 @@ pub(crate) fn carry_forward(
         _ => log.next_sequence(),
     };
     segment.inherit_reads(copy, victim.take_reads(slot));
+    if let (Some(from), Some(to)) = (&victim.accesses, &segment.accesses) {
+        to.note(copy, from.last(slot));
+    }
     reservation.commit(hash, sequence, current.word);
     shard.insert(hash, &segment, copy, copy_offset, Some(source));
     segment.note_carried(copy, victim, slot, &current);

@@ -58,6 +58,8 @@ pub(crate) struct Sweep {
 pub(crate) struct Swept {
     pub(crate) examined: usize,
     pub(crate) expired: usize,
+    /// Of those, the ones that nobody had read, where that is tracked.
+    pub(crate) unread: usize,
 }
 
 /// Whether enough time has passed since the segment's first record expired.
@@ -89,7 +91,11 @@ impl Sweep {
             let slots = segment.reserved().slots;
             let end = slots.min(self.next_slot.saturating_add((budget - swept.examined) as u32));
             for slot in self.next_slot..end {
-                swept.expired += usize::from(examine(index, segment, slot, now_ms));
+                if examine(index, segment, slot, now_ms) {
+                    swept.expired += 1;
+                    let is_unread = segment.accesses.as_ref().is_some_and(|accesses| !accesses.last(slot).was_read);
+                    swept.unread += usize::from(is_unread);
+                }
             }
             swept.examined += (end - self.next_slot).max(1) as usize;
             self.next_slot = end;

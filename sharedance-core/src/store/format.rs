@@ -206,6 +206,10 @@ pub(crate) enum RecordState {
 
 /// Four bytes of client flags stand before the key.
 pub(crate) const FLAG_CLIENT_FLAGS: u8 = 1;
+/// The value is out of date, and a new one is wanted.
+pub(crate) const FLAG_STALE: u8 = 2;
+/// Somebody was chosen to make a new value.
+pub(crate) const FLAG_REFRESHER: u8 = 4;
 
 pub(crate) const MAX_KEY_LEN: usize = (1 << 12) - 1;
 

@@ -53,8 +53,16 @@ pub(crate) struct Log {
     /// Spent segments that readers still hold.
     limbo: Mutex<Vec<Arc<Segment>>>,
     pub(crate) space: Space,
-    /// Whether segments count how often their records are read.
-    counts_reads: bool,
+    tracking: Tracking,
+}
+
+/// What segments keep in memory about the use of their records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tracking {
+    /// How often they are read.
+    pub(crate) reads: bool,
+    /// When they were read last.
+    pub(crate) accesses: bool,
 }
 
 /// Where records of one TTL class go.
@@ -98,7 +106,7 @@ impl Log {
         directory: Directory,
         description: Description,
         max_bytes: Option<u64>,
-        counts_reads: bool,
+        tracking: Tracking,
     ) -> Log {
         Log {
             directory,
@@ -112,7 +120,7 @@ impl Log {
             spare_taken: Condvar::new(),
             limbo: Mutex::default(),
             space: Space::new(max_bytes),
-            counts_reads,
+            tracking,
         }
     }
 
@@ -192,7 +200,7 @@ impl Log {
                     if let Some(full) = open.take() {
                         full.seal(now_ms);
                     }
-                    *open = Some(self.activate(blank, kind, class));
+                    *open = Some(self.activate(blank, kind, class, now_ms));
                     continue;
                 }
             }
@@ -231,11 +239,11 @@ impl Log {
         let file_len = format::big_file_len(payload_len);
         let id = self.fresh_id(FileName::Big);
         let mapping = self.create_file(FileName::Big(id), file_len, payload, Kind::Big)?;
-        let segment = self.activate(Blank::new(id, mapping), Kind::Big, class);
+        let segment = self.activate(Blank::new(id, mapping), Kind::Big, class, now_ms);
         Ok(segment.reserve_written(payload_len, payload_crc, now_ms))
     }
 
-    fn activate(&self, blank: Blank, kind: Kind, class: TtlClass) -> Arc<Segment> {
+    fn activate(&self, blank: Blank, kind: Kind, class: TtlClass, now_ms: u64) -> Arc<Segment> {
         let header = Header {
             store_id: self.description.store_id,
             base: self.next_sequence(),
@@ -244,16 +252,19 @@ impl Log {
             ttl_class: class.0,
             file_len: blank.file_len() as u64,
         };
-        self.enter(|number| blank.activate(number, header, self.directory.lock.clone()))
+        self.enter(now_ms, |number| blank.activate(number, header, self.directory.lock.clone()))
     }
 
     /// Gives a segment its number, and its place in the table.
-    pub(crate) fn enter(&self, make: impl FnOnce(u32) -> Segment) -> Arc<Segment> {
+    pub(crate) fn enter(&self, now_ms: u64, make: impl FnOnce(u32) -> Segment) -> Arc<Segment> {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let number = table.vacant.pop().unwrap_or(table.segments.len() as u32);
         let mut segment = make(number);
-        if self.counts_reads {
+        if self.tracking.reads {
             segment.count_reads();
+        }
+        if self.tracking.accesses {
+            segment.track_accesses(now_ms);
         }
         let segment = Arc::new(segment);
         match table.segments.get_mut(number as usize) {

@@ -29,6 +29,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+mod accesses;
 mod carried;
 mod compaction;
 mod durability;
@@ -39,6 +40,7 @@ mod files;
 mod format;
 mod index;
 mod log;
+mod looking;
 mod maintenance;
 mod mapping;
 mod meta;
@@ -61,6 +63,7 @@ pub mod on_disk {}
 
 pub use durability::{Durability, UncleanBoot};
 pub use error::{OpenError, StoreError};
+pub use looking::{Look, Refresh, Seen};
 pub use maintenance::Maintenance;
 pub use meta::BootId;
 pub use options::{Options, WhenFull};
@@ -68,12 +71,13 @@ pub use recovery::RecoveryReport;
 pub use stats::Stats;
 pub use upkeep::Progress;
 pub use value::Value;
-pub use writing::{Attributes, Condition, Outcome, Ttl};
+pub use writing::{Attributes, Condition, Outcome, Ttl, Update};
 
 use durability::GroupCommit;
 use index::Index;
 use log::Log;
 use meta::Meta;
+use pairs::Marks;
 use stats::Counters;
 use sync::atomic::{AtomicU64, Ordering};
 use sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -216,8 +220,11 @@ impl Store {
     /// # Errors
     /// As for [`Store::set`].
     pub fn append(&self, key: &[u8], tail: &[u8]) -> Result<Outcome, StoreError> {
-        self.inner
-            .change(|inner| inner.rewrite(key, |current| inner.write_after(key, current, &[current.value(), tail])))
+        self.inner.change(|inner| {
+            inner.rewrite(key, |current| {
+                inner.write_after(key, current, &[current.value(), tail], None, Marks::default())
+            })
+        })
     }
 
     /// Puts `head` in front of the value of `key`: otherwise as [`Store::append`].
@@ -225,12 +232,15 @@ impl Store {
     /// # Errors
     /// As for [`Store::set`].
     pub fn prepend(&self, key: &[u8], head: &[u8]) -> Result<Outcome, StoreError> {
-        self.inner
-            .change(|inner| inner.rewrite(key, |current| inner.write_after(key, current, &[head, current.value()])))
+        self.inner.change(|inner| {
+            inner.rewrite(key, |current| {
+                inner.write_after(key, current, &[head, current.value()], None, Marks::default())
+            })
+        })
     }
 
-    /// Replaces the value of `key` by what `change` makes of it, as one step: no other write comes in between. Deadline
-    /// and client flags stay. `change` may be called more than once; the last call counts, and an error of its ends the
+    /// Replaces the value of `key` by what `change` makes of it, as one step: no other write comes in between. The client
+    /// flags stay, and the deadline unless the [`Update`] has another. `change` may be called more than once; the last call counts, and an error of its ends the
     /// update. [`Outcome::Missing`] where there is no value.
     ///
     /// ```
@@ -238,7 +248,7 @@ impl Store {
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// store.set(b"name", b"ada")?;
-    /// store.update(b"name", |name| Ok::<_, StoreError>(name.to_ascii_uppercase()))?;
+    /// store.update(b"name", |name| Ok::<_, StoreError>(name.to_ascii_uppercase().into()))?;
     /// assert_eq!(store.get(b"name").expect("it is there"), b"ADA");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -248,12 +258,12 @@ impl Store {
     pub fn update<E: From<StoreError>>(
         &self,
         key: &[u8],
-        change: impl Fn(&[u8]) -> Result<Vec<u8>, E>,
+        change: impl Fn(&Value) -> Result<Update, E>,
     ) -> Result<Outcome, E> {
         self.inner.change(|inner| {
             inner.rewrite(key, |current| {
-                let value = change(current.value())?;
-                Ok(inner.write_after(key, current, &[&value])?)
+                let update = change(&Value::new(current.clone()))?;
+                Ok(inner.write_update(key, current, &update)?)
             })
         })
     }
@@ -308,6 +318,47 @@ impl Store {
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn get_and_touch(&self, key: &[u8], ttl: Ttl) -> Result<Option<Value>, StoreError> {
         self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl).map(Value::new)))
+    }
+
+    /// The value of `key`, with what is known about it, and with the word on who is to make a new one. A value that is
+    /// costly to make is so made anew by one of its readers before it is gone, and not by all of them afterwards.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{Look, Refresh, Store, Ttl};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let minute = Ttl::After(Duration::from_secs(60));
+    /// let look = Look { create: Some(minute), refresh_below: Some(Duration::from_secs(5)), ..Look::default() };
+    /// let seen = store.look(b"front page", &look)?.expect("it was created");
+    /// assert!(seen.is_new && seen.refresh == Refresh::You);
+    /// // Whoever looks before the page is there waits, or does without.
+    /// let seen = store.look(b"front page", &look)?.expect("it is there");
+    /// assert!(seen.value.is_empty() && seen.refresh == Refresh::Another);
+    /// store.set_with_ttl(b"front page", b"<html>", minute)?;
+    /// assert_eq!(store.look(b"front page", &look)?.expect("it is there").refresh, Refresh::Nobody);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where [`Look::create`] writes, as for [`Store::set`]; where it or [`Look::touch`] is asked for,
+    /// [`StoreError::ReadOnly`] after a failed sync.
+    pub fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, StoreError> {
+        match look.touch.is_some() || look.create.is_some() {
+            true => self.inner.change(|inner| inner.look(key, look)),
+            false => self.inner.look(key, look),
+        }
+    }
+
+    /// Marks the value of `key` as stale if `condition` holds, and lets it live for `ttl` from now on if one is given.
+    /// Readers still get it; the first one who looks ([`Store::look`]) is told to make a new one, [`Refresh::You`],
+    /// whoever was told so before. It gets a new [version](Value::version), so that whoever made a value from the one
+    /// before does not take the mark away with a [`Store::compare_and_set`].
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn invalidate(&self, key: &[u8], condition: Condition, ttl: Option<Ttl>) -> Result<Outcome, StoreError> {
+        self.inner.change(|inner| inner.invalidate(key, condition, ttl))
     }
 
     /// How many pairs there are, those included that have expired since [`Store::maintain`] last looked.
@@ -372,6 +423,8 @@ impl Store {
             segments: segments.len() as u64,
             index_bytes: inner.index.memory() as u64,
             expired: inner.counters.expired.count(),
+            expired_unread: inner.counters.expired_unread.count(),
+            expired_reads: inner.counters.expired_reads.count(),
             identical_sets: inner.counters.identical_sets.count(),
             damaged: inner.counters.damaged.count(),
             compacted_bytes: inner.counters.compacted_bytes.count(),

@@ -47,6 +47,7 @@ pub struct Options {
     pub(crate) unclean_boot: UncleanBoot,
     pub(crate) max_bytes: Option<u64>,
     pub(crate) when_full: WhenFull,
+    pub(crate) track_accesses: bool,
 }
 
 /// What happens to a write when there is no room for it, and none can be made by dropping what has expired or been
@@ -86,6 +87,7 @@ impl Options {
             unclean_boot: UncleanBoot::default(),
             max_bytes: None,
             when_full: WhenFull::default(),
+            track_accesses: false,
         }
     }
 
@@ -134,6 +136,12 @@ impl Options {
     /// [`WhenFull::Refuse`] unless told otherwise.
     pub fn when_full(mut self, when_full: WhenFull) -> Options {
         self.when_full = when_full;
+        self
+    }
+
+    /// Notes when each pair is read, for [`Store::look`] to tell: in memory only, four bytes a pair. Not unless told.
+    pub fn track_accesses(mut self, track: bool) -> Options {
+        self.track_accesses = track;
         self
     }
 

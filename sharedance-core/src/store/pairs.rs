@@ -7,14 +7,17 @@
 
 use std::cell::Cell;
 
+use super::accesses::{self, Access};
 use super::error::StoreError;
 use super::expiry::TtlClass;
-use super::format::{self, CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, RecordState, Word};
+use super::format::{
+    self, CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, FLAG_REFRESHER, FLAG_STALE, RecordState, Word,
+};
 use super::index::{Found, Location};
 use super::log::Log;
 use super::segment::{Record, Reservation, Segment};
 use super::sync::Arc;
-use super::{Attributes, Condition, Inner, MAX_KEY_LEN, Outcome, Ttl, upkeep};
+use super::{Attributes, Condition, Inner, MAX_KEY_LEN, Outcome, Ttl, Update, upkeep};
 
 /// A moment from which on a record is gone, and the records it will share a segment with.
 #[derive(Debug, Clone, Copy)]
@@ -44,22 +47,45 @@ impl Pinned {
         self.segment.client_flags(&self.record)
     }
 
+    /// Takes note that it was read, wherever anybody asks for that.
+    pub(crate) fn note_read(&self, now_ms: u64) {
+        self.segment.note_read(self.slot);
+        if let Some(accesses) = &self.segment.accesses {
+            accesses.note(self.slot, Access { at_secs: accesses::seconds(now_ms), was_read: true });
+        }
+    }
+
     /// Whether `found` is this very record. A pinned slot is not used anew, so the place is enough.
     fn is(&self, found: &Found<'_>) -> bool {
         Arc::ptr_eq(found.segment, &self.segment) && found.slot == self.slot
     }
 }
 
+/// What is noted on a record beside its life: see [`Seen`](super::Seen).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    pub(crate) is_stale: bool,
+    pub(crate) has_refresher: bool,
+}
+
+impl Marks {
+    fn flags(self) -> u8 {
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        flag(self.is_stale, FLAG_STALE) | flag(self.has_refresher, FLAG_REFRESHER)
+    }
+}
+
 /// The bytes of a record to be written: what stands in front of the key, the key, and the value in parts.
 struct Draft<'a> {
     client_flags: u32,
+    marks: Marks,
     key: &'a [u8],
     value: &'a [&'a [u8]],
 }
 
 impl Draft<'_> {
     fn flags(&self) -> u8 {
-        if self.client_flags == 0 { 0 } else { FLAG_CLIENT_FLAGS }
+        self.marks.flags() | if self.client_flags == 0 { 0 } else { FLAG_CLIENT_FLAGS }
     }
 
     fn value_len(&self) -> usize {
@@ -80,16 +106,25 @@ impl Inner {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key)?;
             if found.record.word.deadline.has_passed(now_ms) {
+                self.counters.expired_reads.add(1);
                 return None;
             }
             Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
         };
-        if !pinned.segment.verify(pinned.slot, &pinned.record) {
-            self.drop_damaged(&pinned);
+        if !self.is_sound(&pinned) {
             return None;
         }
-        pinned.segment.note_read(pinned.slot);
+        pinned.note_read(now_ms);
         Some(pinned)
+    }
+
+    /// Whether the record's bytes are the ones that were written; it is dropped where they are not.
+    pub(crate) fn is_sound(&self, pinned: &Pinned) -> bool {
+        let is_sound = pinned.segment.verify(pinned.slot, &pinned.record);
+        if !is_sound && self.index.remove_if(&pinned.segment, pinned.slot, |_| true) {
+            self.counters.damaged.add(1);
+        }
+        is_sound
     }
 
     /// Stores a value if `condition` holds.
@@ -100,6 +135,18 @@ impl Inner {
         attributes: Attributes,
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
+        self.write_marked(key, value, attributes, Marks::default(), condition)
+    }
+
+    /// Stores a value with `marks` on it if `condition` holds.
+    pub(crate) fn write_marked(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        attributes: Attributes,
+        marks: Marks,
+        condition: Condition,
+    ) -> Result<Outcome, StoreError> {
         self.check_lengths(key, value.len())?;
         let now_ms = self.timeline.now_ms();
         let lifetime = self.lifetime(attributes.ttl, now_ms);
@@ -107,7 +154,7 @@ impl Inner {
         if lifetime.deadline.has_passed(now_ms) {
             return Ok(self.write_for_no_time(hash, key, condition, now_ms));
         }
-        let draft = Draft { client_flags: attributes.client_flags, key, value: &[value] };
+        let draft = Draft { client_flags: attributes.client_flags, marks, key, value: &[value] };
         if let Some(current) = self.peek(hash, key, value.len(), condition) {
             if let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms)) {
                 return Ok(refused);
@@ -119,10 +166,10 @@ impl Inner {
         }
         let reservation = self.prepare_record(lifetime.class, &draft, now_ms)?;
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
-        Ok(self.publish(hash, key, reservation, |current| {
+        Ok(self.publish(hash, key, reservation, now_ms, |current| {
             match condition.refuses(current.and_then(|found| live_version(found.segment, &found.record, now_ms))) {
                 Some(refused) => Verdict::GiveUp(refused),
-                None => Verdict::Commit(word),
+                None => Verdict::Commit(current.map_or(word, |found| word_in_place_of(word, found, condition))),
             }
         }))
     }
@@ -141,22 +188,52 @@ impl Inner {
         }
     }
 
-    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not. The deadline
-    /// and the client flags stay.
-    pub(crate) fn write_after(&self, key: &[u8], current: &Pinned, parts: &[&[u8]]) -> Result<Outcome, StoreError> {
+    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not. The client
+    /// flags stay, and the deadline unless another TTL is given.
+    pub(crate) fn write_after(
+        &self,
+        key: &[u8],
+        current: &Pinned,
+        parts: &[&[u8]],
+        ttl: Option<Ttl>,
+        marks: Marks,
+    ) -> Result<Outcome, StoreError> {
         let now_ms = self.timeline.now_ms();
         let hash = current.record.slot.hash;
-        let draft = Draft { client_flags: current.client_flags(), key, value: parts };
+        let draft = Draft { client_flags: current.client_flags(), marks, key, value: parts };
         self.check_lengths(key, draft.value_len())?;
-        let class = TtlClass(current.segment.header.ttl_class);
+        let lifetime = ttl.map(|ttl| self.lifetime(ttl, now_ms));
+        let class = lifetime.map_or(TtlClass(current.segment.header.ttl_class), |lifetime| lifetime.class);
         let reservation = self.prepare_record(class, &draft, now_ms)?;
         let version = current.version();
-        Ok(self.publish(hash, key, reservation, |found| match found {
+        Ok(self.publish(hash, key, reservation, now_ms, |found| match found {
             Some(found) if live_version(found.segment, &found.record, now_ms) == Some(version) => {
-                Verdict::Commit(Word { flags: draft.flags(), ..found.record.word })
+                let before = found.record.word;
+                let deadline = lifetime.map_or(before.deadline, |lifetime| lifetime.deadline);
+                Verdict::Commit(Word { flags: draft.flags(), deadline, ..before })
             }
             _ => Verdict::GiveUp(Outcome::Exists),
         }))
+    }
+
+    /// Puts what `update` makes of it in the place of `current`, if that is still there.
+    pub(crate) fn write_update(&self, key: &[u8], current: &Pinned, update: &Update) -> Result<Outcome, StoreError> {
+        self.write_after(key, current, &[&update.value], update.ttl, Marks::default())
+    }
+
+    /// Marks the value of `key` as stale, if `condition` holds. That is a new version of it.
+    pub(crate) fn invalidate(&self, key: &[u8], condition: Condition, ttl: Option<Ttl>) -> Result<Outcome, StoreError> {
+        let marks = Marks { is_stale: true, has_refresher: false };
+        let refused = Cell::new(None);
+        let outcome = self.rewrite(key, |current| match condition.refuses(Some(current.version())) {
+            // For `rewrite` one that exists is one to try again.
+            Some(outcome) => {
+                refused.set(Some(outcome));
+                Ok(Outcome::Missing)
+            }
+            None => self.write_after(key, current, &[current.value()], ttl, marks),
+        })?;
+        Ok(refused.take().unwrap_or(outcome))
     }
 
     /// Replaces the number that is the value of `key`; answers the new one, or `None` where there is no value.
@@ -164,7 +241,7 @@ impl Inner {
         let counted = Cell::new(0);
         let outcome = self.rewrite(key, |current| {
             counted.set(change(decimal(current.value()).ok_or(StoreError::NotANumber)?));
-            self.write_after(key, current, &[counted.get().to_string().as_bytes()])
+            self.write_after(key, current, &[counted.get().to_string().as_bytes()], None, Marks::default())
         })?;
         Ok(outcome.is_done().then_some(counted.get()))
     }
@@ -179,11 +256,7 @@ impl Inner {
             found.segment.touch(found.slot, &found.record, deadline);
             Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
         };
-        if !pinned.segment.verify(pinned.slot, &pinned.record) {
-            self.drop_damaged(&pinned);
-            return None;
-        }
-        Some(pinned)
+        self.is_sound(&pinned).then_some(pinned)
     }
 
     /// Takes `key` out of the index and marks its record dead, if `condition` holds; tells what was there.
@@ -292,6 +365,7 @@ impl Inner {
         hash: u64,
         key: &[u8],
         reservation: Reservation,
+        now_ms: u64,
         decide: impl FnOnce(Option<&Found<'_>>) -> Verdict,
     ) -> Outcome {
         let segment = reservation.segment().clone();
@@ -305,19 +379,15 @@ impl Inner {
         let old = found.map(|found| (found.segment.clone(), found.slot, found.record));
         let version = self.log.next_sequence();
         reservation.commit(hash, version, word);
+        if let Some(accesses) = &segment.accesses {
+            accesses.note(slot, Access { at_secs: accesses::seconds(now_ms), was_read: false });
+        }
         let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
         shard.insert(hash, &segment, slot, record_offset, replaced);
         if let Some((old_segment, old_slot, old_record)) = old {
             old_segment.mark_dead(old_slot, &old_record);
         }
         Outcome::Done { version }
-    }
-
-    /// Drops a record whose bytes are not the ones that were written.
-    fn drop_damaged(&self, damaged: &Pinned) {
-        if self.index.remove_if(&damaged.segment, damaged.slot, |_| true) {
-            self.counters.damaged.add(1);
-        }
     }
 
     fn check_lengths(&self, key: &[u8], value_len: usize) -> Result<(), StoreError> {
@@ -350,6 +420,18 @@ impl Inner {
 /// The version of the record, unless it has expired.
 fn live_version(segment: &Segment, record: &Record, now_ms: u64) -> Option<u64> {
     (!record.word.deadline.has_passed(now_ms)).then(|| segment.sequence(record))
+}
+
+/// The word to commit in the place of what is there: a newer one than was asked for makes it stale.
+fn word_in_place_of(word: Word, found: &Found<'_>, condition: Condition) -> Word {
+    let before = found.record.word;
+    match condition {
+        Condition::VersionOrStale(oldest) if found.segment.sequence(&found.record) > oldest => {
+            let flags = word.flags | FLAG_STALE | before.flags & FLAG_REFRESHER;
+            Word { flags, deadline: before.deadline, ..word }
+        }
+        _ => word,
+    }
 }
 
 /// The number below 2⁶⁴ that `digits` are, and nothing but digits.

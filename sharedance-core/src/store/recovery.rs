@@ -19,7 +19,7 @@ use super::format::{
     SLOT_LEN, STATE_OFFSET, Slot, State, Word,
 };
 use super::index::{Index, Location, Shard};
-use super::log::Log;
+use super::log::{Log, Tracking};
 use super::mapping::Mapping;
 use super::meta::{Description, Meta};
 use super::options::{Options, WhenFull};
@@ -104,8 +104,9 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         discard(&directory, &mut listing).map_err(failed("discard the segments in"))?;
     }
     let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
+    let tracking = Tracking { reads: options.when_full == WhenFull::Evict, accesses: options.track_accesses };
     let scan = Scan {
-        log: Log::new(directory, meta.description, options.max_bytes, options.when_full == WhenFull::Evict),
+        log: Log::new(directory, meta.description, options.max_bytes, tracking),
         index: Index::new(meta.description.segment_len),
         now_ms: timeline.now_ms(),
         same_boot,
@@ -285,7 +286,7 @@ impl Scan {
         };
         let unverified = if self.same_boot { slots.count } else { 0 };
         let mapping = Mapping::of_file(file, len)?;
-        let segment = self.log.enter(|number| {
+        let segment = self.log.enter(self.now_ms, |number| {
             Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified, self.now_ms)
         });
         slots.disowned.iter().for_each(|slot| segment.disown(*slot));

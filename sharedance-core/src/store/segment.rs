@@ -15,6 +15,7 @@
 
 #![allow(unsafe_code)]
 
+use super::accesses::Accesses;
 use super::carried::Carried;
 use super::files::DirectoryLock;
 use super::format::{
@@ -93,6 +94,8 @@ pub(crate) struct Segment {
     verified: Option<Box<[AtomicU64]>>,
     /// How often records were read; none where nobody asks.
     reads: Option<Reads>,
+    /// When records were last read; none where nobody asks.
+    pub(crate) accesses: Option<Accesses>,
     /// Keeps the directory locked for as long as anything is mapped.
     _lock: Arc<DirectoryLock>,
 }
@@ -120,6 +123,7 @@ impl Segment {
             next_expiry_ms: AtomicU64::new(u64::MAX),
             verified: None,
             reads: None,
+            accesses: None,
             _lock: lock,
         }
     }
@@ -148,6 +152,11 @@ impl Segment {
     /// Begins to count how often records are read.
     pub(crate) fn count_reads(&mut self) {
         self.reads = Some(Reads::new(format::max_slots(self.file_len())));
+    }
+
+    /// Begins to note when records are read.
+    pub(crate) fn track_accesses(&mut self, now_ms: u64) {
+        self.accesses = Some(Accesses::new(format::max_slots(self.file_len()), now_ms));
     }
 
     /// Takes note that the record in `slot` was read.
@@ -396,10 +405,31 @@ impl Segment {
         self.slot_word(slot).store(dead.encode(), Ordering::Release);
     }
 
-    /// Moves the record's deadline. The caller holds its key's shard, for reading at the least.
-    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) {
-        self.slot_word(slot).store(Word { deadline, ..record.word }.encode(), Ordering::Release);
+    /// Moves the record's deadline; answers its word as it is then. The caller holds its key's shard, for reading at
+    /// the least.
+    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) -> Word {
+        let before = self.change_word(slot, record, |word| Word { deadline, ..word });
         self.expect_expiry(deadline);
+        Word { deadline, ..before }
+    }
+
+    /// Sets a flag of the record's; false where it was set already: of those who set it at once, one is told true. The
+    /// caller holds its key's shard, for reading at the least.
+    pub(crate) fn mark(&self, slot: u32, record: &Record, flag: u8) -> bool {
+        self.change_word(slot, record, |word| Word { flags: word.flags | flag, ..word }).flags & flag == 0
+    }
+
+    /// Changes the record's word in one step; answers the one before. Under its shard's lock the record stays live, but
+    /// others who hold that for reading may change the word at the same time.
+    fn change_word(&self, slot: u32, record: &Record, change: impl Fn(Word) -> Word) -> Word {
+        let mut current = record.word;
+        loop {
+            let (old, new) = (current.encode(), change(current).encode());
+            match self.slot_word(slot).compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return current,
+                Err(actual) => current = Word::decode(actual).unwrap_or(current),
+            }
+        }
     }
 
     /// When the next record can expire, in store milliseconds; `u64::MAX` where none will.

@@ -18,6 +18,11 @@ pub struct Stats {
     pub index_bytes: u64,
     /// Counter: pairs removed because they had expired.
     pub expired: u64,
+    /// Counter: of those, pairs that nobody had read; counted with
+    /// [`Options::track_accesses`](super::Options::track_accesses) alone.
+    pub expired_unread: u64,
+    /// Counter: reads that found a pair, but one that had expired.
+    pub expired_reads: u64,
     /// Counter: sets of the value that was there, which moved the deadline alone.
     pub identical_sets: u64,
     /// Counter: records that turned out to be damaged when they were read, and were dropped.
@@ -34,6 +39,8 @@ pub struct Stats {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) expired: Counter,
+    pub(crate) expired_unread: Counter,
+    pub(crate) expired_reads: Counter,
     pub(crate) identical_sets: Counter,
     pub(crate) damaged: Counter,
     pub(crate) compacted_bytes: Counter,

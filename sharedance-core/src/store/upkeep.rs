@@ -5,7 +5,7 @@ use super::compaction::{Compaction, Need};
 use super::durability::Durability;
 use super::error::StoreError;
 use super::eviction;
-use super::expiry::{self, Sweep};
+use super::expiry::{self, Sweep, Swept};
 use super::options::WhenFull;
 use super::quarantine::Quarantine;
 use super::sync::PoisonError;
@@ -57,7 +57,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         upkeep.sweep.plan(inner.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
     }
     let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
-    inner.counters.expired.add(swept.expired);
+    inner.count_swept(swept);
     let mut retired = upkeep.retire_spent(inner, now_ms, Need::Target)?;
     let left = budget.saturating_sub(swept.examined);
     let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Target, left)?;
@@ -88,6 +88,13 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         retired,
         pending,
     })
+}
+
+impl Inner {
+    fn count_swept(&self, swept: Swept) {
+        self.counters.expired.add(swept.expired);
+        self.counters.expired_unread.add(swept.unread);
+    }
 }
 
 impl Upkeep {
@@ -142,10 +149,9 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
         return Ok(());
     }
     // A walk that is under way is finished: its segment does not know any more when its next record expires.
-    let mut expired = upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
+    inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
     upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
-    expired += upkeep.sweep.run(&inner.index, now_ms, usize::MAX).expired;
-    inner.counters.expired.add(expired);
+    inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
     let is_enough = upkeep.retire_spent(inner, now_ms, Need::Full)? > 0 && big_len.is_none();
     if big_len.is_some() {
         // Of blanks no other file can be made.

@@ -29,6 +29,21 @@ impl From<Ttl> for Attributes {
     }
 }
 
+/// What an [update](super::Store::update) makes of a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// The new value.
+    pub value: Vec<u8>,
+    /// How long it lives from now on; `None` leaves the deadline as it is.
+    pub ttl: Option<Ttl>,
+}
+
+impl From<Vec<u8>> for Update {
+    fn from(value: Vec<u8>) -> Update {
+        Update { value, ttl: None }
+    }
+}
+
 /// What must hold for a write, or a delete, to take place. What has expired is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
@@ -40,6 +55,10 @@ pub enum Condition {
     Present,
     /// The key has the value of this [version](super::Value::version).
     Version(u64),
+    /// The key has the value of this version, or a newer one. In the place of a newer one the value is written as stale,
+    /// and lives no longer than that would have: it was made from something that has changed meanwhile, and will do
+    /// until a better one comes.
+    VersionOrStale(u64),
 }
 
 /// What came of a write, or a delete, under a [`Condition`].
@@ -69,8 +88,9 @@ impl Condition {
         match (self, current) {
             (Condition::Always, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => None,
             (Condition::Absent, Some(_)) => Some(Outcome::Exists),
-            (Condition::Present | Condition::Version(_), None) => Some(Outcome::Missing),
+            (Condition::Present | Condition::Version(_) | Condition::VersionOrStale(_), None) => Some(Outcome::Missing),
             (Condition::Version(expected), Some(version)) => (expected != version).then_some(Outcome::Exists),
+            (Condition::VersionOrStale(oldest), Some(version)) => (oldest > version).then_some(Outcome::Exists),
         }
     }
 
