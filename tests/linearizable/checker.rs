@@ -1,0 +1,206 @@
+//! Whether a history of concurrent operations on one key could have come about one after the other (Wing and Gong,
+//! 1993, with the memory of Lowe, 2017).
+//!
+//! An operation takes effect at one moment between its call and its return. The search puts operations in an order that
+//! allows this: next may come whichever was called before any other that is left has returned. What has been tried in
+//! vain, a set of operations and the pair that they leave, is not tried again.
+
+use std::collections::HashSet;
+
+use crate::pair::{Answer, Op, Pair};
+
+/// One operation of a history. Stamps come from one counter: what returned before another was called has the lower.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) op: Op,
+    pub(crate) answer: Answer,
+    pub(crate) called: u64,
+    pub(crate) returned: u64,
+}
+
+/// How far the search has come: all operations before `end` but a few, and the pair that they leave.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Reached {
+    end: usize,
+    /// Called before one that took effect, and still to take effect themselves: no more than there are threads.
+    skipped: Vec<usize>,
+    pair: Pair,
+}
+
+/// Finds an order in which `events` are possible one after the other, from `start` on. With `may_vanish` the pair may
+/// go by itself between two operations, as eviction makes it go.
+///
+/// # Errors
+/// Where there is none: what stands in the way, for a human.
+pub(crate) fn check(mut events: Vec<Event>, start: Pair, may_vanish: bool) -> Result<(), String> {
+    events.sort_by_key(|event| event.called);
+    let mut tried = HashSet::new();
+    let mut left = vec![Reached { end: 0, skipped: Vec::new(), pair: start }];
+    let mut furthest = 0;
+    while let Some(reached) = left.pop() {
+        if reached.end == events.len() && reached.skipped.is_empty() {
+            return Ok(());
+        }
+        if !tried.insert(reached.clone()) {
+            continue;
+        }
+        furthest = furthest.max(reached.end);
+        if may_vanish && let Some(pair) = reached.pair.evicted() {
+            left.push(Reached { pair, ..reached.clone() });
+        }
+        for next in candidates(&events, &reached) {
+            let event = &events[next];
+            let after = reached.pair.after(&event.op, &event.answer);
+            left.extend(after.into_iter().map(|pair| reached.with(next, pair)));
+        }
+    }
+    let around = &events[furthest.saturating_sub(4)..events.len().min(furthest + 8)];
+    Err(format!("no order of these explains their answers (at {furthest} of {}): {around:#?}", events.len()))
+}
+
+/// The operations that may come next: those that were called before any that is left returned.
+fn candidates(events: &[Event], reached: &Reached) -> Vec<usize> {
+    let mut first_return = u64::MAX;
+    let mut found = Vec::new();
+    for i in reached.skipped.iter().copied().chain(reached.end..events.len()) {
+        if events[i].called > first_return {
+            break;
+        }
+        first_return = first_return.min(events[i].returned);
+        found.push(i);
+    }
+    found
+}
+
+impl Reached {
+    fn with(&self, i: usize, pair: Pair) -> Reached {
+        let left_out = self.skipped.iter().copied().chain(self.end..i).filter(|skipped| *skipped != i);
+        Reached { end: self.end.max(i + 1), skipped: left_out.collect(), pair }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sharedance_core::store::{Condition, Outcome, Refresh};
+
+    use super::*;
+
+    fn event(called: u64, returned: u64, op: Op, answer: Answer) -> Event {
+        Event { op, answer, called, returned }
+    }
+
+    fn write(called: u64, returned: u64, value: &[u8], condition: Condition, outcome: Outcome) -> Event {
+        event(called, returned, Op::Write(value.to_vec(), condition), Answer::Outcome(outcome))
+    }
+
+    fn set(called: u64, returned: u64, value: &[u8], version: u64) -> Event {
+        write(called, returned, value, Condition::Always, Outcome::Done { version })
+    }
+
+    fn get(called: u64, returned: u64, found: Option<(&[u8], u64)>) -> Event {
+        event(called, returned, Op::Get, Answer::Found(found.map(|(value, version)| (value.to_vec(), version))))
+    }
+
+    fn incr(called: u64, returned: u64, sum: u64) -> Event {
+        event(called, returned, Op::Incr(1), Answer::Counted(Some(sum)))
+    }
+
+    fn delete(called: u64, returned: u64, outcome: Outcome) -> Event {
+        event(called, returned, Op::Delete(Condition::Always), Answer::Outcome(outcome))
+    }
+
+    fn is_possible(events: &[Event]) -> bool {
+        check(events.to_vec(), Pair::default(), false).is_ok()
+    }
+
+    const A: Option<(&[u8], u64)> = Some((b"a", 1));
+    const B: Option<(&[u8], u64)> = Some((b"b", 2));
+
+    #[test]
+    fn one_after_the_other_each_reading_finds_the_last_writing() {
+        assert!(is_possible(&[get(0, 1, None), set(2, 3, b"a", 1), get(4, 5, A), set(6, 7, b"b", 2), get(8, 9, B)]));
+        assert!(!is_possible(&[set(2, 3, b"a", 1), set(6, 7, b"b", 2), get(8, 9, A)]), "a stale reading");
+        assert!(!is_possible(&[set(2, 3, b"a", 1), get(4, 5, None)]), "a lost writing");
+        assert!(!is_possible(&[set(2, 3, b"a", 1), get(4, 5, Some((b"x", 1)))]), "a value that nobody wrote");
+    }
+
+    #[test]
+    fn what_overlaps_may_come_in_any_order_and_in_one_only() {
+        let writes = [set(0, 1, b"a", 1), set(2, 9, b"b", 2)];
+        assert!(is_possible(&[&writes[..], &[get(3, 4, A), get(5, 6, B)]].concat()));
+        assert!(is_possible(&[&writes[..], &[get(3, 6, B), get(4, 5, A)]].concat()));
+        assert!(!is_possible(&[&writes[..], &[get(3, 4, B), get(5, 6, A)]].concat()), "readers never go back");
+    }
+
+    #[test]
+    fn no_update_is_lost() {
+        let start = write(0, 1, b"5", Condition::Always, Outcome::Done { version: 1 });
+        assert!(is_possible(&[start.clone(), incr(2, 5, 6), incr(3, 4, 7)]));
+        assert!(!is_possible(&[start.clone(), incr(2, 5, 6), incr(3, 4, 6)]), "two counted from the same number");
+        let cas = |called, returned, outcome| write(called, returned, b"c", Condition::Version(1), outcome);
+        let done = |version| Outcome::Done { version };
+        assert!(is_possible(&[start.clone(), cas(2, 5, Outcome::Exists), cas(3, 4, done(2))]));
+        assert!(!is_possible(&[start, cas(2, 5, done(3)), cas(3, 4, done(2))]), "both found the same version");
+    }
+
+    #[test]
+    fn only_one_is_the_first() {
+        let add = |called, returned, outcome| write(called, returned, b"a", Condition::Absent, outcome);
+        let done = |version| Outcome::Done { version };
+        assert!(is_possible(&[add(0, 3, done(1)), add(1, 2, Outcome::Exists)]));
+        assert!(!is_possible(&[add(0, 3, done(1)), add(1, 2, done(2))]));
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back() {
+        let gone = [set(0, 1, b"a", 1), delete(2, 3, Outcome::Done { version: 1 })];
+        assert!(is_possible(&[&gone[..], &[get(4, 5, None), delete(6, 7, Outcome::Missing)]].concat()));
+        assert!(!is_possible(&[&gone[..], &[get(4, 5, A)]].concat()));
+        let vanished = [set(0, 1, b"a", 1), get(2, 3, None), get(4, 5, None)];
+        assert!(!is_possible(&vanished));
+        check(vanished.to_vec(), Pair::default(), true).unwrap();
+        let back = [set(0, 1, b"a", 1), get(2, 3, None), get(4, 5, A)];
+        assert!(check(back.to_vec(), Pair::default(), true).is_err(), "evicted, and back again");
+    }
+
+    #[test]
+    fn versions_only_grow() {
+        assert!(is_possible(&[set(0, 1, b"a", 5), set(2, 3, b"a", 5), set(4, 5, b"b", 6)]), "the value was there");
+        assert!(!is_possible(&[set(0, 1, b"a", 5), set(2, 3, b"b", 5)]));
+        assert!(!is_possible(&[set(0, 1, b"a", 5), delete(2, 3, Outcome::Done { version: 5 }), set(4, 5, b"b", 4)]));
+    }
+
+    #[test]
+    fn one_reader_is_chosen_for_a_stale_value() {
+        let look = |called, returned, version, is_stale, refresh| {
+            event(called, returned, Op::Look, Answer::Seen { value: b"a".to_vec(), version, is_stale, refresh })
+        };
+        let invalidate = |called, returned, version| {
+            event(called, returned, Op::Invalidate(Condition::Present), Answer::Outcome(Outcome::Done { version }))
+        };
+        let stale = [set(0, 1, b"a", 1), look(2, 3, 1, false, Refresh::Nobody), invalidate(4, 5, 2)];
+        let chosen = |first, second| [&stale[..], &[look(6, 9, 2, true, first), look(7, 8, 2, true, second)]].concat();
+        assert!(is_possible(&chosen(Refresh::You, Refresh::Another)));
+        assert!(is_possible(&chosen(Refresh::Another, Refresh::You)));
+        assert!(!is_possible(&chosen(Refresh::You, Refresh::You)));
+        assert!(!is_possible(&chosen(Refresh::Another, Refresh::Another)));
+        let or_stale = |version, outcome| write(6, 7, b"a", Condition::VersionOrStale(version), outcome);
+        let done = Outcome::Done { version: 3 };
+        assert!(is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, true, Refresh::You)]].concat()));
+        assert!(is_possible(&[&stale[..], &[or_stale(2, done), look(8, 9, 3, false, Refresh::Nobody)]].concat()));
+        assert!(!is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, false, Refresh::Nobody)]].concat()));
+    }
+
+    #[test]
+    fn long_histories_take_no_time_out_of_proportion() {
+        // Each of three threads' operations overlaps with those of the others.
+        let overlapping = |i: u64| incr(i, i + 3, i + 1);
+        let start = set(0, 1, b"0", 1);
+        let mut events: Vec<_> = (0..5_000).map(overlapping).collect();
+        events.iter_mut().for_each(|event| (event.called, event.returned) = (event.called + 2, event.returned + 2));
+        events.push(start);
+        assert!(is_possible(&events));
+        events[4_000].answer = Answer::Counted(Some(7));
+        assert!(!is_possible(&events));
+    }
+}

@@ -1,0 +1,326 @@
+//! What one key may answer if operations on it come one after the other: the sequential meaning that concurrent
+//! operations are held against.
+
+use sharedance_core::store::{Condition, Look, Outcome, Refresh, Store, StoreError, Ttl};
+
+/// An operation on a key.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Get,
+    /// Reads it with its marks, and asks to be the one who makes a new one.
+    Look,
+    Write(Vec<u8>, Condition),
+    Append(Vec<u8>),
+    Prepend(Vec<u8>),
+    Incr(u64),
+    Decr(u64),
+    Touch(Ttl),
+    Delete(Condition),
+    Invalidate(Condition),
+    /// Of all keys, of which this is one.
+    Clear,
+}
+
+/// What an operation answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Found(Option<(Vec<u8>, u64)>),
+    Seen { value: Vec<u8>, version: u64, is_stale: bool, refresh: Refresh },
+    Unseen,
+    Outcome(Outcome),
+    Counted(Option<u64>),
+    NotANumber,
+    WasThere(bool),
+    Nothing,
+}
+
+impl Op {
+    /// Does it to the real store. None where the store had no room, and so did nothing.
+    pub(crate) fn run(&self, store: &Store, key: &[u8]) -> Option<Answer> {
+        let answer = match self {
+            Op::Get => Ok(Answer::Found(store.get(key).map(|value| (value.to_vec(), value.version())))),
+            Op::Look => store.look(key, &Look::default()).map(|seen| {
+                seen.map_or(Answer::Unseen, |seen| Answer::Seen {
+                    value: seen.value.to_vec(),
+                    version: seen.value.version(),
+                    is_stale: seen.is_stale,
+                    refresh: seen.refresh,
+                })
+            }),
+            Op::Write(value, condition) => store.write(key, value, Ttl::Never.into(), *condition).map(Answer::Outcome),
+            Op::Append(tail) => store.append(key, tail).map(Answer::Outcome),
+            Op::Prepend(head) => store.prepend(key, head).map(Answer::Outcome),
+            Op::Incr(delta) => store.incr(key, *delta).map(Answer::Counted),
+            Op::Decr(delta) => store.decr(key, *delta).map(Answer::Counted),
+            Op::Touch(ttl) => store.touch(key, *ttl).map(Answer::WasThere),
+            Op::Delete(condition) => store.delete_if(key, *condition).map(Answer::Outcome),
+            Op::Invalidate(condition) => store.invalidate(key, *condition, None).map(Answer::Outcome),
+            Op::Clear => store.clear().map(|()| Answer::Nothing),
+        };
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(StoreError::NotANumber) => Some(Answer::NotANumber),
+            Err(StoreError::Full) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A key's value, and what is known of its version.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Pair {
+    value: Option<Vec<u8>>,
+    version: Version,
+    marks: Marks,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Marks {
+    is_stale: bool,
+    has_refresher: bool,
+}
+
+/// Whether a condition holds for a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Yes,
+    /// Since the pair is newer than was asked for.
+    Newer,
+    No,
+}
+
+impl Holds {
+    fn is_so(condition: bool) -> Holds {
+        if condition { Holds::Yes } else { Holds::No }
+    }
+}
+
+/// Of the value that is there, or of the last that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Version {
+    Is(u64),
+    /// Not every operation tells the version that it wrote.
+    Above(u64),
+}
+
+impl Default for Version {
+    fn default() -> Version {
+        Version::Above(0)
+    }
+}
+
+impl Version {
+    fn floor(self) -> u64 {
+        match self {
+            Version::Is(version) | Version::Above(version) => version,
+        }
+    }
+
+    fn may_be(self, version: u64) -> bool {
+        match self {
+            Version::Is(known) => known == version,
+            Version::Above(floor) => version > floor,
+        }
+    }
+}
+
+impl Pair {
+    /// What `seen`, by a look that nothing else took place beside, says that there is.
+    pub(crate) fn of(seen: &Answer) -> Pair {
+        match seen {
+            Answer::Seen { value, version, is_stale, refresh } => {
+                let marks = Marks { is_stale: *is_stale, has_refresher: *refresh != Refresh::Nobody };
+                Pair { value: Some(value.clone()), version: Version::Is(*version), marks }
+            }
+            _ => Pair::default(),
+        }
+    }
+
+    /// The pair without its value, as eviction leaves it.
+    pub(crate) fn evicted(&self) -> Option<Pair> {
+        self.value.as_ref().map(|_| self.without_value())
+    }
+
+    /// What is there after `op` has answered `answer`, of which there may be several; none where it cannot have.
+    pub(crate) fn after(&self, op: &Op, answer: &Answer) -> Vec<Pair> {
+        match (op, answer) {
+            (Op::Get, Answer::Found(found)) => self.seen(found.as_ref()),
+            (Op::Look, seen) => self.looked_at(seen),
+            (Op::Invalidate(condition), Answer::Outcome(outcome)) => self.invalidated(*condition, *outcome),
+            (Op::Touch(_), Answer::WasThere(was_there)) => only_if(*was_there == self.value.is_some(), self.clone()),
+            (Op::Clear, Answer::Nothing) => vec![self.without_value()],
+            (Op::Delete(condition), Answer::Outcome(outcome)) => self.deleted(*condition, *outcome),
+            (Op::Write(value, condition), Answer::Outcome(outcome)) => self.written(value, *condition, *outcome),
+            (Op::Append(tail), Answer::Outcome(outcome)) => self.rewritten(|value| [value, tail].concat(), *outcome),
+            (Op::Prepend(head), Answer::Outcome(outcome)) => self.rewritten(|value| [head, value].concat(), *outcome),
+            (Op::Incr(delta), counted) => self.counted(|number| number.wrapping_add(*delta), counted),
+            (Op::Decr(delta), counted) => self.counted(|number| number.saturating_sub(*delta), counted),
+            _ => Vec::new(),
+        }
+    }
+
+    fn without_value(&self) -> Pair {
+        Pair { version: Version::Above(self.version.floor()), ..Pair::default() }
+    }
+
+    fn seen(&self, found: Option<&(Vec<u8>, u64)>) -> Vec<Pair> {
+        match (found, &self.value) {
+            (None, None) => vec![self.clone()],
+            (Some((value, version)), Some(own)) => {
+                let fits = value == own && self.version.may_be(*version);
+                only_if(fits, Pair { version: Version::Is(*version), ..self.clone() })
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn looked_at(&self, seen: &Answer) -> Vec<Pair> {
+        let Answer::Seen { value, version, is_stale, refresh } = seen else {
+            return only_if(*seen == Answer::Unseen && self.value.is_none(), self.clone());
+        };
+        let expected = match self.marks {
+            Marks { has_refresher: true, .. } => Refresh::Another,
+            Marks { is_stale: true, .. } => Refresh::You,
+            _ => Refresh::Nobody,
+        };
+        if *refresh != expected || *is_stale != self.marks.is_stale {
+            return Vec::new();
+        }
+        let mut after = self.seen(Some(&(value.clone(), *version)));
+        after.iter_mut().for_each(|pair| pair.marks.has_refresher |= *refresh == Refresh::You);
+        after
+    }
+
+    /// The pairs that this one may be, as far as `condition` tells them apart, and whether it holds for them: several
+    /// where the version is not known.
+    fn by_condition(&self, condition: Condition) -> Vec<(Pair, Holds)> {
+        let is_there = self.value.is_some();
+        let known_to_be = |version| Pair { version, ..self.clone() };
+        match condition {
+            Condition::Always => vec![(self.clone(), Holds::Yes)],
+            Condition::Absent => vec![(self.clone(), Holds::is_so(!is_there))],
+            Condition::Present => vec![(self.clone(), Holds::is_so(is_there))],
+            Condition::Version(_) | Condition::VersionOrStale(_) if !is_there => vec![(self.clone(), Holds::No)],
+            Condition::Version(wanted) => {
+                let mut pairs = Vec::new();
+                if self.version.may_be(wanted) {
+                    pairs.push((known_to_be(Version::Is(wanted)), Holds::Yes));
+                }
+                if self.version != Version::Is(wanted) {
+                    pairs.push((self.clone(), Holds::No));
+                }
+                pairs
+            }
+            Condition::VersionOrStale(oldest) => {
+                let is_newer = match self.version {
+                    Version::Is(version) if version == oldest => Holds::Yes,
+                    Version::Is(version) => {
+                        if version > oldest {
+                            Holds::Newer
+                        } else {
+                            Holds::No
+                        }
+                    }
+                    Version::Above(floor) if floor >= oldest => Holds::Newer,
+                    Version::Above(_) => {
+                        let newer = (known_to_be(Version::Above(oldest)), Holds::Newer);
+                        let same = (known_to_be(Version::Is(oldest)), Holds::Yes);
+                        return vec![newer, same, (self.clone(), Holds::No)];
+                    }
+                };
+                vec![(self.clone(), is_newer)]
+            }
+        }
+    }
+
+    fn refusal(&self) -> Outcome {
+        if self.value.is_some() { Outcome::Exists } else { Outcome::Missing }
+    }
+
+    fn written(&self, value: &[u8], condition: Condition, outcome: Outcome) -> Vec<Pair> {
+        let after = |(before, holds): (Pair, Holds)| match (outcome, holds) {
+            (Outcome::Done { version }, Holds::Yes) => before.with(value.to_vec(), version, condition),
+            (Outcome::Done { version }, Holds::Newer) => {
+                let marks = Marks { is_stale: true, ..before.marks };
+                before.at_version(version, Pair { value: Some(value.to_vec()), marks, ..Pair::default() })
+            }
+            (refused, Holds::No) => only_if(refused == before.refusal(), before),
+            _ => Vec::new(),
+        };
+        self.by_condition(condition).into_iter().flat_map(after).collect()
+    }
+
+    /// A value of a new version; or of the same one, where it was there already and nobody looks at versions.
+    fn with(&self, value: Vec<u8>, version: u64, condition: Condition) -> Vec<Pair> {
+        let moves_deadline = matches!(condition, Condition::Always | Condition::Present);
+        let is_same = self.value.as_ref() == Some(&value) && self.marks == Marks::default();
+        if moves_deadline && is_same && self.version.may_be(version) {
+            return vec![Pair { version: Version::Is(version), ..self.clone() }];
+        }
+        self.at_version(version, Pair { value: Some(value), ..Pair::default() })
+    }
+
+    /// `after`, with its version, where that is a new one.
+    fn at_version(&self, version: u64, after: Pair) -> Vec<Pair> {
+        only_if(version > self.version.floor(), Pair { version: Version::Is(version), ..after })
+    }
+
+    fn deleted(&self, condition: Condition, outcome: Outcome) -> Vec<Pair> {
+        let after = |(before, holds): (Pair, Holds)| match (&before.value, outcome) {
+            (Some(_), Outcome::Done { version }) => {
+                let fits = holds != Holds::No && before.version.may_be(version);
+                only_if(fits, Pair { version: Version::Above(version), ..Pair::default() })
+            }
+            (Some(_), refused) => only_if(holds == Holds::No && refused == Outcome::Exists, before),
+            (None, refused) => only_if(refused == Outcome::Missing, before),
+        };
+        self.by_condition(condition).into_iter().flat_map(after).collect()
+    }
+
+    /// The value stays, and gets a new version all the same.
+    fn invalidated(&self, condition: Condition, outcome: Outcome) -> Vec<Pair> {
+        let marks = Marks { is_stale: true, has_refresher: false };
+        let after = |(before, holds): (Pair, Holds)| match (&before.value, outcome) {
+            (Some(_), Outcome::Done { version }) if holds != Holds::No => {
+                before.at_version(version, Pair { marks, ..before.clone() })
+            }
+            (Some(_), refused) => only_if(holds == Holds::No && refused == Outcome::Exists, before),
+            (None, refused) => only_if(refused == Outcome::Missing, before),
+        };
+        self.by_condition(condition).into_iter().flat_map(after).collect()
+    }
+
+    fn rewritten(&self, change: impl Fn(&[u8]) -> Vec<u8>, outcome: Outcome) -> Vec<Pair> {
+        match (&self.value, outcome) {
+            (Some(value), Outcome::Done { version }) => {
+                self.at_version(version, Pair { value: Some(change(value)), ..Pair::default() })
+            }
+            (None, Outcome::Missing) => vec![self.clone()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn counted(&self, change: impl Fn(u64) -> u64, counted: &Answer) -> Vec<Pair> {
+        let Some(value) = &self.value else {
+            return only_if(*counted == Answer::Counted(None), self.clone());
+        };
+        match decimal(value) {
+            None => only_if(*counted == Answer::NotANumber, self.clone()),
+            Some(number) => {
+                let sum = change(number);
+                let version = Version::Above(self.version.floor());
+                let after = Pair { value: Some(sum.to_string().into_bytes()), version, ..Pair::default() };
+                only_if(*counted == Answer::Counted(Some(sum)), after)
+            }
+        }
+    }
+}
+
+fn only_if(condition: bool, pair: Pair) -> Vec<Pair> {
+    if condition { vec![pair] } else { Vec::new() }
+}
+
+fn decimal(value: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
+}
