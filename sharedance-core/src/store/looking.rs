@@ -10,9 +10,9 @@ use super::accesses::{self, Access};
 use super::error::StoreError;
 use super::format::{Deadline, FLAG_REFRESHER, FLAG_STALE, Word};
 use super::index::Found;
-use super::pairs::{Marks, Pinned};
+use super::pairs::Pinned;
 use super::value::Value;
-use super::{Attributes, Condition, Inner, Outcome, Ttl};
+use super::{Inner, Ttl};
 
 /// What a reader wants besides the value: see [`Store::look`](super::Store::look).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,39 +64,53 @@ impl Inner {
     pub(crate) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, StoreError> {
         let hash = self.hash(key);
         loop {
-            if let Some(seen) = self.see(hash, key, look, None) {
+            if let Some(seen) = self.see(hash, key, look) {
                 return Ok(Some(seen));
             }
-            let Some(ttl) = look.create else {
+            // What lives for no time is never seen.
+            let Some(ttl) = look.create.filter(|ttl| !matches!(ttl, Ttl::After(ttl) if ttl.as_millis() == 0)) else {
                 return Ok(None);
             };
-            let marks = Marks { is_stale: false, has_refresher: true };
-            let created = self.write_marked(key, b"", Attributes::from(ttl), marks, Condition::Absent)?;
-            if let Outcome::Done { version } = created {
-                return Ok(self.see(hash, key, look, Some(version)));
+            if let Some(created) = self.create_empty(key, ttl)? {
+                return Ok(Some(self.seen_as_new(created, look)));
             }
         }
     }
 
-    /// The value of `key`, of which the caller has just created the version `created`.
-    fn see(&self, hash: u64, key: &[u8], look: &Look, created: Option<u64>) -> Option<Seen> {
+    /// The record that the caller has made: whatever became of it meanwhile, this is how it was.
+    fn seen_as_new(&self, pinned: Pinned, look: &Look) -> Seen {
         let now_ms = self.timeline.now_ms();
-        let (pinned, is_new, refresh) = {
+        if look.note_access {
+            pinned.note_read(now_ms);
+        }
+        Seen {
+            is_new: true,
+            expires_in: remaining(pinned.record.word.deadline, now_ms),
+            idle: pinned.segment.accesses.is_some().then_some(Duration::ZERO),
+            was_read: false,
+            is_stale: false,
+            refresh: Refresh::You,
+            value: Value::new(pinned),
+        }
+    }
+
+    fn see(&self, hash: u64, key: &[u8], look: &Look) -> Option<Seen> {
+        let now_ms = self.timeline.now_ms();
+        let (pinned, refresh) = {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key)?;
             if found.record.word.deadline.has_passed(now_ms) {
                 self.counters.expired_reads.add(1);
                 return None;
             }
-            let is_new = created == Some(found.segment.sequence(&found.record));
             let mut word = found.record.word;
             if let Some(ttl) = look.touch {
                 word = found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now_ms).deadline);
             }
-            let refresh = if is_new { Refresh::You } else { choose_refresher(&found, word, look, now_ms) };
+            let refresh = choose_refresher(&found, word, look, now_ms);
             let mut record = found.record;
             record.word = word;
-            (Pinned { segment: found.segment.clone(), slot: found.slot, record }, is_new, refresh)
+            (Pinned { segment: found.segment.clone(), slot: found.slot, record }, refresh)
         };
         if !self.is_sound(&pinned) {
             return None;
@@ -107,7 +121,7 @@ impl Inner {
         }
         let word = pinned.record.word;
         Some(Seen {
-            is_new,
+            is_new: false,
             expires_in: remaining(word.deadline, now_ms),
             idle: last.map(|last| idle(last, now_ms)),
             was_read: last.is_some_and(|last| last.was_read),
@@ -149,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::store::{Options, Store};
+    use crate::store::{Attributes, Condition, Options, Outcome, Store};
 
     const SECOND: Duration = Duration::from_secs(1);
     const PLAIN: Look = Look { touch: None, create: None, refresh_below: None, note_access: true };
@@ -314,6 +328,18 @@ mod tests {
         while store.maintain(4).unwrap().pending {}
         let stats = store.stats();
         assert_eq!((stats.expired, stats.expired_unread, stats.expired_reads), (10, 7, 2));
+    }
+
+    #[test]
+    fn whoever_creates_is_told_so_though_it_is_gone_at_once() {
+        let (_dir, store, _) = open();
+        let look = Look { create: Some(Ttl::Never), ..PLAIN };
+        thread::scope(|scope| {
+            let deleter = scope.spawn(|| (0..20_000).for_each(|_| assert!(store.delete(b"k").is_ok())));
+            while !deleter.is_finished() {
+                assert!(see(&store, look).is_some());
+            }
+        });
     }
 
     #[test]

@@ -174,6 +174,25 @@ impl Inner {
         }))
     }
 
+    /// Stores an empty value, marked as one that somebody was chosen to replace; answers it, or `None` where there is a
+    /// value. It is the record that was committed even if it is gone already: whoever made it was the one.
+    pub(crate) fn create_empty(&self, key: &[u8], ttl: Ttl) -> Result<Option<Pinned>, StoreError> {
+        self.check_lengths(key, 0)?;
+        let now_ms = self.timeline.now_ms();
+        let lifetime = self.lifetime(ttl, now_ms);
+        let marks = Marks { is_stale: false, has_refresher: true };
+        let draft = Draft { client_flags: 0, marks, key, value: &[] };
+        let reservation = self.prepare_record(lifetime.class, &draft, now_ms)?;
+        let (segment, slot) = (reservation.segment().clone(), reservation.slot());
+        let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
+        let outcome = self.publish(self.hash(key), key, reservation, now_ms, |current| {
+            let version = current.and_then(|found| live_version(found.segment, &found.record, now_ms));
+            Condition::Absent.refuses(version).map_or(Verdict::Commit(word), Verdict::GiveUp)
+        });
+        let record = outcome.is_done().then(|| segment.committed(slot)).flatten();
+        Ok(record.map(|record| Pinned { segment, slot, record }))
+    }
+
     /// Does `attempt` with the record of `key`, and again as long as another write comes in between.
     pub(crate) fn rewrite<E>(&self, key: &[u8], attempt: impl Fn(&Pinned) -> Result<Outcome, E>) -> Result<Outcome, E> {
         let hash = self.hash(key);

@@ -318,8 +318,13 @@ impl Segment {
 
     /// The record in slot `slot`, where one was committed and is live.
     pub(crate) fn record(&self, slot: u32) -> Option<Record> {
+        self.committed(slot).filter(|record| record.word.is_live())
+    }
+
+    /// The record in slot `slot`, where one was committed, live or dead.
+    pub(crate) fn committed(&self, slot: u32) -> Option<Record> {
         let raw = self.raw_slot(slot);
-        let word = Word::decode(raw.word()).filter(|word| word.is_live())?;
+        let word = Word::decode(raw.word())?;
         let layout = raw.slot().layout(word, format::slot_offset(self.file_len(), slot))?;
         Some(Record { slot: raw.slot(), word, layout })
     }
