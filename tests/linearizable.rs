@@ -73,7 +73,8 @@ fn work(store: &Store, stamps: &AtomicU64, seed: u64) -> Vec<Noted> {
 fn choose(chance: &mut Chance, (version, len): (u64, usize)) -> Op {
     match chance.below(100) {
         0..22 => Op::Get,
-        22..32 => Op::Look,
+        22..28 => Op::Look,
+        28..32 => Op::LookOrCreate,
         32..45 => Op::Write(value(chance), Condition::Always),
         45..50 => Op::Write(value(chance), Condition::Absent),
         50..55 => Op::Write(value(chance), Condition::Present),

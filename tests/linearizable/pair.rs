@@ -1,7 +1,7 @@
 //! What one key may answer if operations on it come one after the other: the sequential meaning that concurrent
 //! operations are held against.
 
-use sharedance_core::store::{Condition, Look, Outcome, Refresh, Store, StoreError, Ttl};
+use sharedance_core::store::{Condition, Look, Outcome, Refresh, Seen, Store, StoreError, Ttl};
 
 /// An operation on a key.
 #[derive(Debug, Clone)]
@@ -9,6 +9,8 @@ pub(crate) enum Op {
     Get,
     /// Reads it with its marks, and asks to be the one who makes a new one.
     Look,
+    /// As a look; where there is no value it makes an empty one, and is the one who makes the real one.
+    LookOrCreate,
     Write(Vec<u8>, Condition),
     Append(Vec<u8>),
     Prepend(Vec<u8>),
@@ -34,19 +36,24 @@ pub(crate) enum Answer {
     Nothing,
 }
 
+impl Answer {
+    fn seen(seen: Option<Seen>) -> Answer {
+        let Some(Seen { value, is_stale, refresh, .. }) = seen else {
+            return Answer::Unseen;
+        };
+        Answer::Seen { value: value.to_vec(), version: value.version(), is_stale, refresh }
+    }
+}
+
 impl Op {
     /// Does it to the real store. None where the store had no room, and so did nothing.
     pub(crate) fn run(&self, store: &Store, key: &[u8]) -> Option<Answer> {
         let answer = match self {
             Op::Get => Ok(Answer::Found(store.get(key).map(|value| (value.to_vec(), value.version())))),
-            Op::Look => store.look(key, &Look::default()).map(|seen| {
-                seen.map_or(Answer::Unseen, |seen| Answer::Seen {
-                    value: seen.value.to_vec(),
-                    version: seen.value.version(),
-                    is_stale: seen.is_stale,
-                    refresh: seen.refresh,
-                })
-            }),
+            Op::Look => store.look(key, &Look::default()).map(Answer::seen),
+            Op::LookOrCreate => {
+                store.look(key, &Look { create: Some(Ttl::Never), ..Look::default() }).map(Answer::seen)
+            }
             Op::Write(value, condition) => store.write(key, value, Ttl::Never.into(), *condition).map(Answer::Outcome),
             Op::Append(tail) => store.append(key, tail).map(Answer::Outcome),
             Op::Prepend(head) => store.prepend(key, head).map(Answer::Outcome),
@@ -146,6 +153,12 @@ impl Pair {
         match (op, answer) {
             (Op::Get, Answer::Found(found)) => self.seen(found.as_ref()),
             (Op::Look, seen) => self.looked_at(seen),
+            (Op::LookOrCreate, seen) if self.value.is_some() => self.looked_at(seen),
+            (Op::LookOrCreate, Answer::Seen { value, version, is_stale: false, refresh: Refresh::You }) => {
+                let marks = Marks { is_stale: false, has_refresher: true };
+                let after = Pair { value: Some(value.clone()), marks, ..Pair::default() };
+                if value.is_empty() { self.at_version(*version, after) } else { Vec::new() }
+            }
             (Op::Invalidate(condition), Answer::Outcome(outcome)) => self.invalidated(*condition, *outcome),
             (Op::Touch(_), Answer::WasThere(was_there)) => only_if(*was_there == self.value.is_some(), self.clone()),
             (Op::Clear, Answer::Nothing) => vec![self.without_value()],
