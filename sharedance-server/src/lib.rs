@@ -36,11 +36,15 @@ pub mod daemon;
 mod deadlines;
 pub mod directory;
 mod listener;
+#[allow(dead_code)]
+mod locks;
 pub mod logging;
 mod maintenance;
 pub mod memory;
 pub mod notify;
 pub mod options;
+#[allow(dead_code)]
+mod output;
 pub mod privileges;
 mod reactor;
 mod server;
