@@ -1,0 +1,232 @@
+//! What is to be sent on a connection: bytes, and values that are sent from where the store keeps them.
+//!
+//! A worker has one of these, in which the answers of a turn gather, so that one call sends them all. What the socket
+//! does not take is [kept](Output::keep_rest) by the connection: copied, so that a slow peer holds up nothing in the
+//! store.
+
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use sharedance_core::store::Value;
+
+/// Up to this length a value is copied: that costs less than to pin it, and than to tell the kernel of it.
+const MAX_COPIED_LEN: usize = 16 * 1024;
+
+/// How many pieces one call sends. The kernel takes up to 1024.
+const PIECES_PER_CALL: usize = 64;
+
+/// How much one call sends at the most, so that the others have their turn.
+const BYTES_PER_CALL: usize = 2 * 1024 * 1024;
+
+/// The memory that an empty output of a worker keeps for the next turn.
+const KEPT_LEN: usize = 256 * 1024;
+
+/// Bytes to be sent, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    values: Vec<Placed>,
+    values_len: usize,
+    /// So much from the beginning is sent.
+    sent: usize,
+}
+
+/// A value that is sent from the mapping.
+#[derive(Debug)]
+struct Placed {
+    /// How many of the bytes precede it.
+    at: usize,
+    /// From where on it is sent.
+    from: usize,
+    value: Value,
+}
+
+impl Output {
+    /// To be appended to, by whoever says an answer.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Appends a value.
+    #[inline]
+    pub(crate) fn push_value(&mut self, value: Value) {
+        if value.len() <= MAX_COPIED_LEN {
+            self.bytes.extend_from_slice(&value);
+        } else {
+            self.values_len += value.len();
+            self.values.push(Placed { at: self.bytes.len(), from: 0, value });
+        }
+    }
+
+    /// What is not sent yet, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() + self.values_len - self.sent
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sends what the socket takes; answers how much that was.
+    pub(crate) fn send(&mut self, socket: &OwnedFd) -> Result<usize, Errno> {
+        let sent = if self.values.is_empty() {
+            let unsent = &self.bytes[self.sent..];
+            send(socket, &unsent[..unsent.len().min(BYTES_PER_CALL)], SendFlags::NOSIGNAL)
+        } else {
+            let (pieces, count) = self.pieces();
+            sendmsg(socket, &pieces[..count], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        };
+        match sent {
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
+            sent => {
+                let sent = sent?;
+                self.sent += sent;
+                Ok(sent)
+            }
+        }
+    }
+
+    /// Forgets everything, and keeps some memory for more.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_LEN {
+            self.bytes.shrink_to(KEPT_LEN);
+        }
+        self.values.clear();
+        (self.values_len, self.sent) = (0, 0);
+    }
+
+    /// How much memory [`Output::keep_rest`] takes.
+    pub(crate) fn rest_len(&self) -> usize {
+        let mut rest_len = 0;
+        self.for_each_unsent(|piece| {
+            if piece.alone().is_none() {
+                rest_len += piece.bytes.len();
+            }
+        });
+        rest_len
+    }
+
+    /// What is not sent yet, as an output of its own, and of just the size. Values are copied: they would else keep
+    /// those beside them from being reclaimed; one that has a file to itself keeps nothing but that file, and costs no
+    /// memory.
+    pub(crate) fn keep_rest(&mut self) -> Output {
+        let mut rest = Output { bytes: Vec::with_capacity(self.rest_len()), ..Output::default() };
+        self.for_each_unsent(|piece| match piece.alone() {
+            Some(value) => {
+                rest.values_len += piece.bytes.len();
+                let from = value.len() - piece.bytes.len();
+                rest.values.push(Placed { at: rest.bytes.len(), from, value: value.clone() });
+            }
+            None => rest.bytes.extend_from_slice(piece.bytes),
+        });
+        self.clear();
+        rest
+    }
+
+    fn pieces(&self) -> ([IoSlice<'_>; PIECES_PER_CALL], usize) {
+        let mut pieces = [IoSlice::new(&[]); PIECES_PER_CALL];
+        let (mut count, mut room) = (0, BYTES_PER_CALL);
+        self.for_each_unsent(|piece| {
+            if count < PIECES_PER_CALL && room > 0 {
+                let share = &piece.bytes[..piece.bytes.len().min(room)];
+                pieces[count] = IoSlice::new(share);
+                count += 1;
+                room -= share.len();
+            }
+        });
+        (pieces, count)
+    }
+
+    fn for_each_unsent<'a>(&'a self, mut visit: impl FnMut(Piece<'a>)) {
+        let (mut skip, mut copied) = (self.sent, 0);
+        let mut show = |bytes: &'a [u8], value: Option<&'a Value>| {
+            let skipped = skip.min(bytes.len());
+            skip -= skipped;
+            if skipped < bytes.len() {
+                visit(Piece { bytes: &bytes[skipped..], value });
+            }
+        };
+        for placed in &self.values {
+            show(&self.bytes[copied..placed.at], None);
+            show(&placed.value[placed.from..], Some(&placed.value));
+            copied = placed.at;
+        }
+        show(&self.bytes[copied..], None);
+    }
+}
+
+/// Bytes that lie together.
+struct Piece<'a> {
+    bytes: &'a [u8],
+    /// The value that they are the end of, if they are part of one.
+    value: Option<&'a Value>,
+}
+
+impl<'a> Piece<'a> {
+    fn alone(&self) -> Option<&'a Value> {
+        self.value.filter(|value| value.is_alone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sharedance_core::store::Store;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    /// One is copied at once, one shares its segment, one is alone.
+    const LENGTHS: [usize; 3] = [MAX_COPIED_LEN, MAX_COPIED_LEN + 1, 3_000_000];
+
+    fn said(store: &Store) -> (Output, Vec<u8>) {
+        let (mut output, mut expected) = (Output::default(), Vec::new());
+        for (n, len) in LENGTHS.into_iter().chain(LENGTHS).enumerate() {
+            let value: Vec<u8> = (0..len).map(|at| (at * 31 + at / 251 + n) as u8).collect();
+            store.set(&[n as u8], &value).unwrap();
+            output.bytes().extend_from_slice(b"before");
+            output.push_value(store.get(&[n as u8]).unwrap());
+            expected.extend_from_slice(b"before");
+            expected.extend_from_slice(&value);
+        }
+        output.bytes().extend_from_slice(b"end");
+        expected.extend_from_slice(b"end");
+        (output, expected)
+    }
+
+    #[test]
+    fn all_is_sent_in_order_and_the_rest_pins_no_neighbours() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let (mut output, expected) = said(&store);
+        assert_eq!(output.len(), expected.len());
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let socket = OwnedFd::from(ours);
+        let reader = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).unwrap();
+            received
+        });
+        let mut turn = 0;
+        while !output.is_empty() {
+            let before = output.len();
+            let sent = output.send(&socket).unwrap();
+            assert_eq!(output.len(), before - sent);
+            if turn % 3 == 0 {
+                let rest_len = output.rest_len();
+                output = output.keep_rest();
+                assert_eq!((output.bytes.len(), output.len()), (rest_len, before - sent));
+                assert!(output.values.iter().all(|placed| placed.value.is_alone()));
+            }
+            turn += 1;
+        }
+        drop(socket);
+        assert!(reader.join().unwrap() == expected);
+        output.clear();
+        assert!(output.is_empty() && output.bytes.capacity() <= KEPT_LEN);
+    }
+}
