@@ -16,6 +16,8 @@ mod images;
 mod kill;
 #[path = "support/layout.rs"]
 mod layout;
+#[path = "crash/power.rs"]
+mod power;
 #[path = "support/scratch.rs"]
 mod scratch;
 #[path = "crash/steps.rs"]

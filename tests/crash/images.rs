@@ -1,6 +1,6 @@
 //! A crash of the machine: of each page the disk has an older or a newer state, whatever it liked to write first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use sharedance_core::store::{Durability, Store, Ttl};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
 use crate::{open, options, rounds};
 
-const PAGE: usize = 4096;
-const KEYS: u32 = 300;
+pub(crate) const PAGE: usize = 4096;
+pub(crate) const KEYS: u32 = 300;
 /// Longer than any test.
 const LONG: Ttl = Ttl::After(Duration::from_secs(1_000_000));
 const SHORT: Duration = Duration::from_secs(60);
@@ -86,29 +86,29 @@ impl Scenario {
     }
 }
 
-/// Of each file some pages of either image. A file that only one of them has is there or not; where it is new, pages
-/// that were not written are zero.
-fn mix(older: &Image, newer: &Image, chance: &mut Chance) -> Image {
-    let newer_percent = [0, 10, 50, 90, 100][chance.below(5) as usize];
+/// What a disk may hold that was told to write `states`, the older before the newer: of each page any of them. A file
+/// that not all of them have is there or not; where it was not there yet, its pages are zero.
+pub(crate) fn mix(states: &[Image], chance: &mut Chance) -> Image {
+    let newest = states.len() - 1;
+    let newest_percent = [0, 10, 50, 90, 100][chance.below(5) as usize];
     let mut mixed = Image::default();
-    for name in older.files.keys().chain(newer.files.keys()) {
-        let (old, new) = (older.files.get(name), newer.files.get(name));
-        let mut bytes = match (old, new) {
-            (Some(old), _) => old.clone(),
-            (None, Some(new)) => vec![0; new.len()],
-            (None, None) => continue,
-        };
-        let is_there = old.is_some() && new.is_some() || chance.percent(50);
-        if !is_there {
-            continue;
-        }
-        let Some(new) = new else {
-            mixed.files.insert(name.clone(), bytes);
+    let names: BTreeSet<_> = states.iter().flat_map(|state| state.files.keys()).collect();
+    for name in names {
+        let of_states: Vec<_> = states.iter().map(|state| state.files.get(name)).collect();
+        let is_everywhere = of_states.iter().all(Option::is_some);
+        let Some(len) =
+            of_states.iter().flatten().map(|bytes| bytes.len()).max().filter(|_| is_everywhere || chance.percent(50))
+        else {
             continue;
         };
-        for (to, from) in bytes.chunks_mut(PAGE).zip(new.chunks(PAGE)) {
-            if chance.percent(newer_percent) {
-                to.copy_from_slice(from);
+        let mut bytes = vec![0; len];
+        for (page, to) in bytes.chunks_mut(PAGE).enumerate() {
+            let state = if chance.percent(newest_percent) { newest } else { chance.below(newest as u64 + 1) as usize };
+            // What was deleted is as it was last.
+            let from = of_states[state].or_else(|| of_states[..state].iter().rev().copied().flatten().next());
+            if let Some(from) = from.and_then(|from| from.get(page * PAGE..)) {
+                let len = to.len().min(from.len());
+                to[..len].copy_from_slice(&from[..len]);
             }
         }
         mixed.files.insert(name.clone(), bytes);
@@ -117,7 +117,7 @@ fn mix(older: &Image, newer: &Image, chance: &mut Chance) -> Image {
 }
 
 /// The versions that an image serves; panics at a value that was never written.
-fn served(store: &Store) -> BTreeMap<u32, u64> {
+pub(crate) fn served(store: &Store) -> BTreeMap<u32, u64> {
     let found = (0..KEYS).filter_map(|key| {
         let value = store.get(&key.to_be_bytes())?;
         Some((key, version_of(&key.to_be_bytes(), &value).expect("a value that was never written for its key")))
@@ -126,7 +126,7 @@ fn served(store: &Store) -> BTreeMap<u32, u64> {
 }
 
 /// Opens the image on another boot, twice, and answers what is served.
-fn recover(image: &Image, hand: &ManualClock) -> BTreeMap<u32, u64> {
+pub(crate) fn recover(image: &Image, hand: &ManualClock) -> BTreeMap<u32, u64> {
     let dir = scratch::directory();
     image.restore(dir.path());
     let store = open(dir.path(), 2, hand);
@@ -172,9 +172,9 @@ fn what_was_synced_is_there_and_nothing_is_invented_3() {
         let synced = scenario.keys.clone();
         // Every third key only, and without maintenance, which would move what nobody changed.
         scenario.work(600, 0, 3);
-        let newer = Image::take(scenario.dir.path());
+        let states = [older, Image::take(scenario.dir.path())];
         for _ in 0..6 {
-            let image = mix(&older, &newer, &mut scenario.chance);
+            let image = mix(&states, &mut scenario.chance);
             scenario.hand.advance(SHORT);
             let found = recover(&image, &scenario.hand);
             for (key, before) in &synced {
@@ -212,9 +212,9 @@ fn what_was_synced_is_there_although_it_was_moved_3() {
             scenario.settle();
         }
         moved += scenario.store.stats().compacted_bytes - compacted;
-        let newer = Image::take(scenario.dir.path());
+        let states = [older, Image::take(scenario.dir.path())];
         for _ in 0..6 {
-            let image = mix(&older, &newer, &mut scenario.chance);
+            let image = mix(&states, &mut scenario.chance);
             scenario.hand.advance(SHORT);
             let found = recover(&image, &scenario.hand);
             for (key, before) in synced.iter().filter(|(key, _)| *key % 3 != 0) {
@@ -266,9 +266,9 @@ fn whatever_was_recycled_meanwhile_nothing_comes_back_that_was_synced_away_3_14(
             scenario.work(150, 0, 1);
             scenario.settle();
         }
-        let newer = Image::take(scenario.dir.path());
+        let states = [older, Image::take(scenario.dir.path())];
         for _ in 0..6 {
-            let image = mix(&older, &newer, &mut scenario.chance);
+            let image = mix(&states, &mut scenario.chance);
             scenario.hand.advance(SHORT);
             for (key, found) in recover(&image, &scenario.hand) {
                 let (before, now) = (&synced[&key], &scenario.keys[&key]);

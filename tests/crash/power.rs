@@ -1,0 +1,218 @@
+//! A power cut, in each durability mode: whatever the disk had written by then, the store keeps what it promised.
+//!
+//! Between two syncs the disk may write any page in any of its states, or not. So each cut is taken of the states since
+//! the last sync, after every call: of each page one of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sharedance_core::clock::{Clock, ManualClock};
+use sharedance_core::store::{Durability, Store, Ttl, UncleanBoot};
+use tempfile::TempDir;
+
+use crate::images::{KEYS, mix, recover, served};
+use crate::scratch::{self, Chance, Image, stamped};
+use crate::{open, options, rounds};
+
+const LONG: Ttl = Ttl::After(Duration::from_secs(100_000_000));
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Few of the keys, so that they are overwritten often enough for segments to be emptied.
+const BUSY_KEYS: u32 = KEYS / 3;
+/// Calls at the beginning, and before each cut.
+const CALLS: [usize; 2] = [800, 60];
+const CUTS: usize = 8;
+/// Different images of one cut.
+const IMAGES: usize = 3;
+
+/// What a key may be after a cut: its version, or none. The first is what was synced, the others came after it.
+type States = Vec<Option<u64>>;
+
+struct Machine {
+    dir: TempDir,
+    hand: ManualClock,
+    store: Store,
+    chance: Chance,
+    durability: Durability,
+    version: u64,
+    keys: BTreeMap<u32, States>,
+    /// Since the last sync, which is the first.
+    images: Vec<Image>,
+}
+
+impl Machine {
+    fn new(seed: u64, durability: Durability) -> Machine {
+        let dir = scratch::directory();
+        let (_, hand) = Clock::manual();
+        let store = options(1, &hand).durability(durability).open(dir.path()).unwrap();
+        let keys = (0..KEYS).map(|key| (key, vec![None])).collect();
+        let mut machine =
+            Machine { dir, hand, store, chance: Chance(seed), durability, version: 0, keys, images: Vec::new() };
+        (0..CALLS[0]).for_each(|_| machine.call());
+        machine
+    }
+
+    /// One write, delete or touch.
+    fn change_a_key(&mut self) {
+        let key = self.chance.below(u64::from(BUSY_KEYS)) as u32;
+        let name = key.to_be_bytes();
+        let states = self.keys.get_mut(&key).unwrap();
+        match self.chance.below(10) {
+            0 | 1 => {
+                self.store.delete(&name).unwrap();
+                states.push(None);
+            }
+            2 => drop(self.store.get_and_touch(&name, LONG).unwrap()),
+            _ => {
+                self.version += 1;
+                let len = if self.chance.percent(2) { 20_000 } else { self.chance.below(1_500) };
+                self.store.set_with_ttl(&name, &stamped(&name, self.version, len as usize), LONG).unwrap();
+                states.push(Some(self.version));
+            }
+        }
+    }
+
+    /// What goes on besides: compaction, recycling, blanks.
+    fn tidy(&mut self) {
+        match self.chance.below(4) {
+            0 => self.store.prepare(Duration::ZERO).unwrap(),
+            _ => drop(self.store.maintain(self.chance.below(100) as usize).unwrap()),
+        }
+    }
+
+    fn call(&mut self) {
+        match self.chance.percent(80) {
+            true => self.change_a_key(),
+            false => self.tidy(),
+        }
+    }
+
+    /// All that was done by now is promised from now on.
+    fn note_synced(&mut self) {
+        for states in self.keys.values_mut() {
+            states.drain(..states.len() - 1);
+        }
+        self.images.clear();
+        self.note_image();
+    }
+
+    fn note_image(&mut self) {
+        self.images.push(Image::take(self.dir.path()));
+    }
+
+    /// As the mode has it: by itself, at the interval; or with each write.
+    fn let_it_sync(&mut self) {
+        match self.durability {
+            Durability::Os => self.store.sync().unwrap(),
+            Durability::Interval(interval) => {
+                self.hand.advance(interval);
+                self.store.maintain(10).unwrap();
+            }
+            Durability::Always => self.change_a_key(),
+        }
+        self.note_synced();
+    }
+
+    /// Cuts the power: of the mixed states since the last sync, each key is in one that is allowed.
+    fn cut(&mut self, is_allowed: impl Fn(&States, Option<u64>) -> bool) {
+        for _ in 0..IMAGES {
+            let image = mix(&self.images, &mut self.chance);
+            let found = recover(&image, &self.hand);
+            for (key, states) in &self.keys {
+                let found = found.get(key).copied();
+                assert!(is_allowed(states, found), "key {key}: found {found:?} of {states:?}, {:?}", self.durability);
+            }
+            self.discard(&image);
+        }
+    }
+
+    /// A store that is to start empty after a cut does so, and keeps what is written then.
+    fn discard(&self, image: &Image) {
+        let dir = scratch::directory();
+        image.restore(dir.path());
+        let discarding = || options(2, &self.hand).unclean_boot(UncleanBoot::Discard);
+        let store = discarding().open(dir.path()).unwrap();
+        assert!(store.is_empty() && served(&store).is_empty(), "{:?}", store.recovery());
+        store.set(b"new", b"value").unwrap();
+        drop(store);
+        let store = discarding().open(dir.path()).unwrap();
+        assert_eq!((store.len(), store.get(b"new").unwrap().as_ref()), (1, &b"value"[..]));
+    }
+}
+
+/// Of a pair that is being overwritten, the old value is marked dead at once; the new one may not be there yet.
+fn one_of_or_gone(states: &States, found: Option<u64>) -> bool {
+    states.contains(&found) || states.len() > 1 && found.is_none()
+}
+
+/// Nothing is acknowledged before it is on the disk; what is in flight takes place or does not.
+#[test]
+fn invariant_03_under_always_a_power_cut_costs_nothing_that_was_acknowledged() {
+    let mut moved = 0;
+    for seed in 0..rounds(4) {
+        let mut machine = Machine::new(seed, Durability::Always);
+        for _ in 0..CUTS {
+            (0..CALLS[1]).for_each(|_| machine.call());
+            machine.let_it_sync();
+            for _ in 0..machine.chance.below(4) {
+                machine.tidy();
+                machine.note_image();
+            }
+            machine.change_a_key();
+            machine.note_image();
+            machine.cut(one_of_or_gone);
+            machine.note_synced();
+        }
+        moved += machine.store.stats().compacted_bytes;
+    }
+    assert!(moved > 0, "nothing was moved");
+}
+
+#[test]
+fn invariant_03_under_interval_a_power_cut_costs_the_last_interval_at_the_most() {
+    let mut moved = 0;
+    for seed in 0..rounds(4) {
+        let mut machine = Machine::new(100 + seed, Durability::Interval(INTERVAL));
+        for _ in 0..CUTS {
+            (0..CALLS[1]).for_each(|_| machine.call());
+            machine.let_it_sync();
+            for _ in 0..machine.chance.below(20) {
+                machine.call();
+                machine.note_image();
+            }
+            machine.cut(one_of_or_gone);
+        }
+        moved += machine.store.stats().compacted_bytes;
+    }
+    assert!(moved > 0, "nothing was moved");
+}
+
+/// Nothing is promised but for the process; still nobody loses what the system had written and nobody changed since.
+#[test]
+fn invariant_03_under_os_a_power_cut_costs_only_what_was_not_written_back() {
+    for seed in 0..rounds(4) {
+        let mut machine = Machine::new(200 + seed, Durability::Os);
+        for _ in 0..CUTS {
+            (0..CALLS[1]).for_each(|_| machine.call());
+            machine.let_it_sync();
+            for _ in 0..machine.chance.below(20) {
+                machine.change_a_key();
+                machine.note_image();
+            }
+            machine.cut(one_of_or_gone);
+        }
+    }
+}
+
+#[test]
+fn what_was_to_be_discarded_after_a_crash_of_the_system_is_kept_after_one_of_the_process() {
+    let mut machine = Machine::new(300, Durability::Os);
+    (0..200).for_each(|_| machine.call());
+    let before = served(&machine.store);
+    let image = Image::take(machine.dir.path());
+    drop(machine.store);
+    image.restore(machine.dir.path());
+    let store = options(1, &machine.hand).unclean_boot(UncleanBoot::Discard).open(machine.dir.path()).unwrap();
+    assert_eq!(served(&store), before);
+    drop(store);
+    assert_eq!(served(&open(machine.dir.path(), 1, &machine.hand)), before);
+}
