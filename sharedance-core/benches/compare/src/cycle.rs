@@ -31,7 +31,7 @@ pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
         warm_memory((load.data_len() as f64 * phase.growth()) as usize);
         let disk_before = disk_bytes(dir)?;
         let flusher = match phase {
-            Phase::HalfFlushed if kind.survives_kill => Some(Flusher::start(dir)?),
+            Phase::HalfFlushed if kind.has_files() => Some(Flusher::start(dir)?),
             _ => None,
         };
         let cost = pass(&*peer, phase, &keys, &values, &mut tallies)?;
@@ -47,10 +47,10 @@ pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
                     sample.put(sample::INDEX_PER_PAIR, bytes as f64 / load.keys as f64);
                 }
             }
-            Phase::Half if kind.survives_kill => {
+            Phase::Half if kind.has_files() => {
                 sample.put(sample::DISK_TO_LIVE, disk_bytes(dir)? as f64 / load.data_len() as f64);
             }
-            Phase::SetIdentical if kind.survives_kill => {
+            Phase::SetIdentical if kind.has_files() => {
                 sample.put(sample::IDENTICAL_GROWTH, disk_bytes(dir)?.saturating_sub(disk_before) as f64);
             }
             _ => {}

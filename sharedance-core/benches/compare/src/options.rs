@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap::builder::PossibleValuesParser;
 
 use crate::part::Part;
 use crate::peer::KINDS;
@@ -35,7 +36,7 @@ pub(crate) struct Options {
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1_000..))]
     pub(crate) keys: Option<u32>,
     /// Who takes part
-    #[arg(short, long, value_delimiter = ',', default_values = KINDS.map(|kind| kind.name), value_parser = KINDS.map(|kind| kind.name))]
+    #[arg(short, long, value_delimiter = ',', default_values = names(), value_parser = PossibleValuesParser::new(names()))]
     pub(crate) peers: Vec<String>,
     /// How many threads share the work in the store's second turn; 1 for no second turn
     #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -43,6 +44,10 @@ pub(crate) struct Options {
     /// Write the tables to this file as well, as Markdown
     #[arg(short, long)]
     pub(crate) markdown: Option<PathBuf>,
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.name)
 }
 
 impl Options {

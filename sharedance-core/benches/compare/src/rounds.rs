@@ -143,7 +143,7 @@ fn measure(options: &Options, scratch: &Scratch, value_len: usize) -> Result<Siz
 fn turn(column: &Column, load: Load, scratch: &Scratch) -> Result<Sample> {
     let run = |dir| Run { peer: column.kind.name.to_owned(), dir, load };
     let mut sample = Part::Cycle(run(scratch.fresh()?)).sample()?;
-    if column.kind.survives_kill && column.threads == 1 {
+    if column.kind.has_files() && column.threads == 1 {
         sample.merge(reopening::kill_and_reopen(&run(scratch.fresh()?))?);
     }
     Ok(sample)

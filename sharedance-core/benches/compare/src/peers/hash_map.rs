@@ -4,10 +4,17 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
-use crate::peer::{Kind, Peer, Result};
+use crate::peer::{AfterKill, Kind, Peer, Result};
 use crate::workload::Load;
 
-pub(crate) const KIND: Kind = Kind { name: "map", title: "RwLock<HashMap>", survives_kill: false, open };
+pub(crate) const KIND: Kind = Kind {
+    name: "map",
+    title: "RwLock<HashMap>",
+    setting: "in memory, nothing expires",
+    after_kill: AfterKill::Nothing,
+    slow: false,
+    open,
+};
 
 #[derive(Default)]
 struct Map(RwLock<HashMap<Vec<u8>, Vec<u8>>>);

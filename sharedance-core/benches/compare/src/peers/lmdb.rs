@@ -8,14 +8,16 @@ use std::path::Path;
 use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions};
 
-use crate::peer::{Kind, Peer, Result};
+use crate::peer::{AfterKill, Kind, Peer, Result};
 use crate::workload::Load;
 
 /// Pages are written to the file when a transaction commits, and not synced.
 pub(crate) const NO_SYNC: Kind = Kind {
     name: "lmdb",
     title: "LMDB NO_SYNC",
-    survives_kill: true,
+    setting: "NO_SYNC, a transaction an operation",
+    after_kill: AfterKill::Everything,
+    slow: false,
     open: |dir, load| open(dir, load, EnvFlags::NO_SYNC),
 };
 
@@ -23,7 +25,9 @@ pub(crate) const NO_SYNC: Kind = Kind {
 pub(crate) const WRITE_MAP: Kind = Kind {
     name: "lmdb-writemap",
     title: "LMDB WRITE_MAP",
-    survives_kill: true,
+    setting: "WRITE_MAP, NO_SYNC, MAP_ASYNC, a transaction an operation",
+    after_kill: AfterKill::Everything,
+    slow: false,
     open: |dir, load| open(dir, load, EnvFlags::WRITE_MAP | EnvFlags::NO_SYNC | EnvFlags::MAP_ASYNC),
 };
 

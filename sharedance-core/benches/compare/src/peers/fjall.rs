@@ -1,0 +1,62 @@
+//! fjall 3, a log-structured merge tree in Rust.
+//!
+//! Set up as its documentation advises for larger values that are overwritten: values of 1 KiB and more lie apart from
+//! their keys (its own default threshold), point reads expect hits, and the cache has more than its default. Nothing is
+//! compressed: the values are random. Each write is handed to the system before it returns (`PersistMode::Buffer`, the
+//! default), so that it survives the death of the process; fsyncs happen when a journal is full.
+
+use std::path::Path;
+
+use fjall::config::CompressionPolicy;
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions};
+
+use super::CACHE_LEN;
+use crate::peer::{AfterKill, Kind, Peer, Result};
+use crate::workload::Load;
+
+pub(crate) const KIND: Kind = Kind {
+    name: "fjall",
+    title: "fjall",
+    setting: "3, PersistMode::Buffer, values apart from keys, 512 MiB of cache",
+    after_kill: AfterKill::Everything,
+    slow: false,
+    open,
+};
+
+struct Fjall {
+    pairs: Keyspace,
+    /// Holds what works in the background.
+    _database: Database,
+}
+
+fn open(dir: &Path, _: &Load) -> Result<Box<dyn Peer>> {
+    let database =
+        Database::builder(dir).cache_size(CACHE_LEN as u64).journal_compression(CompressionType::None).open()?;
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .expect_point_read_hits(true)
+            .data_block_compression_policy(CompressionPolicy::disabled())
+            .with_kv_separation(Some(KvSeparationOptions::default().compression(CompressionType::None)))
+    };
+    let pairs = database.keyspace("pairs", options)?;
+    Ok(Box::new(Fjall { pairs, _database: database }))
+}
+
+impl Peer for Fjall {
+    fn set(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        Ok(self.pairs.insert(key, value)?)
+    }
+
+    fn get(&self, key: &[u8], copy: &mut Vec<u8>) -> Result<bool> {
+        copy.clear();
+        let value = self.pairs.get(key)?;
+        copy.extend_from_slice(value.as_deref().unwrap_or_default());
+        Ok(value.is_some())
+    }
+
+    /// It does not look whether there is one.
+    fn delete(&self, key: &[u8]) -> Result<bool> {
+        self.pairs.remove(key)?;
+        Ok(true)
+    }
+}
