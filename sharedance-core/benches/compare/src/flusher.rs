@@ -3,8 +3,6 @@
 //!
 //! A process of its own does it, so that what it costs is nobody's.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Child;
 use std::thread;
@@ -12,6 +10,7 @@ use std::time::Duration;
 
 use crate::part::Part;
 use crate::peer::Result;
+use crate::usage::flush;
 
 /// Between two rounds over all files: as often as a store has to that may lose a second of writes and no more.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -45,15 +44,4 @@ pub(crate) fn run(dir: &Path) -> Result<()> {
         flush(dir)?;
         thread::sleep(PAUSE);
     }
-}
-
-fn flush(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir)? {
-        match File::open(entry?.path()).and_then(|file| file.sync_data()) {
-            // A segment may be deleted, or a temporary name changed, at any time.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-    }
-    Ok(())
 }

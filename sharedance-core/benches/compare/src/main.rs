@@ -1,12 +1,15 @@
 //! Measures the store side by side with other key/value stores, in one run: see README.md.
 
 mod cycle;
+mod expiring;
 mod flusher;
 mod goals;
 mod options;
 mod part;
+mod pass;
 mod peer;
 mod peers;
+mod plot;
 mod reopening;
 mod rounds;
 mod sample;

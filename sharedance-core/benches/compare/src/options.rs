@@ -9,16 +9,16 @@ use crate::part::Part;
 use crate::peer::KINDS;
 
 /// How many keys there are unless told otherwise: so many, or fewer where their values would exceed so many bytes.
-const DEFAULT_KEYS: usize = 500_000;
-const DEFAULT_KEYS_OF_LARGE: usize = 20_000;
+const DEFAULT_KEYS: usize = 200_000;
+const DEFAULT_KEYS_OF_LARGE: usize = 6_000;
 const LARGE: usize = 16 * 1024;
 
 /// Measures the store of sharedance-core side by side with other key/value stores.
 ///
 /// Every peer takes its turn in every round, each time in a fresh directory and in a process of its own. The tables
-/// show medians over the rounds, the least and the greatest value in brackets.
+/// show medians over the rounds.
 #[derive(Debug, Parser)]
-#[command(name = "sharedance-compare", version, args_conflicts_with_subcommands = true)]
+#[command(name = "sharedance-compare", version, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
@@ -26,24 +26,27 @@ pub(crate) struct Options {
     /// files]
     #[arg(short, long)]
     pub(crate) dir: Option<PathBuf>,
-    /// How often each peer takes its turn
+    /// How often each peer takes its turn; the slowest do so once
     #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: u64,
     /// Lengths of the values, in bytes
     #[arg(short, long, value_delimiter = ',', default_values_t = [100, 2048, 65_536])]
     pub(crate) sizes: Vec<usize>,
-    /// How many keys [default: 500000, and 20000 for values of 16 KiB and more]
+    /// How many keys [default: 200000, and 6000 for values of 16 KiB and more]
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1_000..))]
     pub(crate) keys: Option<u32>,
     /// Who takes part
     #[arg(short, long, value_delimiter = ',', default_values = names(), value_parser = PossibleValuesParser::new(names()))]
     pub(crate) peers: Vec<String>,
-    /// How many threads share the work in the store's second turn; 1 for no second turn
+    /// How many threads share the work in some of the phases; 1 leaves these out
     #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) threads: u32,
     /// Write the tables to this file as well, as Markdown
     #[arg(short, long)]
     pub(crate) markdown: Option<PathBuf>,
+    /// Draw what operations cost into this file, as SVG
+    #[arg(long)]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
@@ -66,7 +69,7 @@ mod tests {
         use clap::CommandFactory;
         Options::command().debug_assert();
         let options = Options::parse_from(["compare", "--sizes", "100,65536", "--peers", "store,map"]);
-        assert_eq!((options.keys_for(100), options.keys_for(65_536)), (500_000, 20_000));
+        assert_eq!((options.keys_for(100), options.keys_for(65_536)), (200_000, 6_000));
         assert_eq!(options.peers, ["store", "map"]);
         assert!(options.part.is_none());
     }

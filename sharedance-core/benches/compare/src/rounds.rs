@@ -9,6 +9,7 @@ use crate::goals;
 use crate::options::Options;
 use crate::part::{Part, Run};
 use crate::peer::{self, Kind, Result};
+use crate::plot;
 use crate::reopening;
 use crate::sample::{self, CPU_MICROS, Sample, Spread};
 use crate::table;
@@ -25,36 +26,41 @@ pub(crate) struct Size {
     pub(crate) columns: Vec<Column>,
 }
 
-/// A peer, used by so many threads, and what it measured round by round.
+/// A peer, and what it measured round by round.
 pub(crate) struct Column {
     pub(crate) kind: &'static Kind,
-    pub(crate) threads: usize,
     samples: Vec<Sample>,
 }
 
 impl Column {
-    pub(crate) fn title(&self) -> String {
-        match self.threads {
-            1 => self.kind.title.to_owned(),
-            threads => format!("{}, {threads} threads", self.kind.title),
-        }
-    }
-
     pub(crate) fn spread(&self, name: &str) -> Option<Spread> {
         Spread::of(self.samples.iter().filter_map(|sample| sample.value(name)))
+    }
+
+    pub(crate) fn median(&self, name: &str) -> Option<f64> {
+        self.spread(name).map(|spread| spread.median)
+    }
+
+    /// The median, over the rounds, of one number as a multiple of another of the same round.
+    pub(crate) fn quotient(&self, name: &str, of: &str) -> Option<f64> {
+        let of_round = |sample: &Sample| Some(sample.value(name)? / sample.value(of)?);
+        Some(Spread::of(self.samples.iter().filter_map(of_round))?.median)
     }
 }
 
 impl Size {
-    /// The column of a peer that one thread uses, or several.
-    pub(crate) fn column(&self, name: &str, several: bool) -> Option<&Column> {
-        self.columns.iter().find(|column| column.kind.name == name && (column.threads > 1) == several)
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.kind.name == name)
     }
 
     /// The median, over the rounds, of what `name` was for one peer as a multiple of another within the same round.
     pub(crate) fn ratio(&self, name: &str, this: &Column, other: &Column) -> Option<f64> {
         let of_round = |(this, other): (&Sample, &Sample)| Some(this.value(name)? / other.value(name)?);
         Some(Spread::of(this.samples.iter().zip(&other.samples).filter_map(of_round))?.median)
+    }
+
+    pub(crate) fn data_len(&self) -> usize {
+        Load { keys: self.keys, value_len: self.value_len, threads: 1, seed: 0 }.data_len()
     }
 }
 
@@ -98,11 +104,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut sizes = Vec::new();
     {
         let scratch = Scratch::new(&parent)?;
+        let mut progress = Progress::new(options);
         for &value_len in &options.sizes {
-            sizes.push(measure(options, &scratch, value_len)?);
+            sizes.push(measure(options, &scratch, value_len, &mut progress)?);
         }
     }
-    let mut tables: Vec<_> = sizes.iter().flat_map(|size| [table::costs(size), table::details(size)]).collect();
+    let mut tables = vec![table::settings(&sizes)];
+    tables.extend(sizes.iter().flat_map(table::of_size));
     tables.push(goals::table(&sizes));
     println!();
     tables.iter().for_each(|table| println!("{}", table.text()));
@@ -110,50 +118,81 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let markdown: Vec<_> = tables.iter().map(|table| table.markdown()).collect();
         fs::write(path, markdown.join("\n"))?;
     }
+    if let Some(path) = &options.plot {
+        plot::write(&sizes, path)?;
+    }
     Ok(())
 }
 
-fn measure(options: &Options, scratch: &Scratch, value_len: usize) -> Result<Size> {
+fn measure(options: &Options, scratch: &Scratch, value_len: usize, progress: &mut Progress) -> Result<Size> {
     let keys = options.keys_for(value_len);
     let mut columns = Vec::new();
     for name in &options.peers {
-        columns.push(Column { kind: peer::kind(name)?, threads: 1, samples: Vec::new() });
-    }
-    if options.threads > 1 && options.peers.iter().any(|name| name == goals::OURS) {
-        columns.push(Column { kind: peer::kind(goals::OURS)?, threads: options.threads as usize, samples: Vec::new() });
+        columns.push(Column { kind: peer::kind(name)?, samples: Vec::new() });
     }
     for round in 1..=options.rounds {
-        for column in &mut columns {
-            let load = Load { keys, value_len, threads: column.threads, seed: round };
-            let start = Instant::now();
-            let measured = turn(column, load, scratch)?;
-            eprintln!(
-                "{value_len} B, round {round} of {}, {}: {}({:.0} s)",
-                options.rounds,
-                column.title(),
-                brief(&measured),
-                start.elapsed().as_secs_f64(),
-            );
+        for column in columns.iter_mut().filter(|column| takes_part(column.kind, round)) {
+            let load = Load { keys, value_len, threads: options.threads as usize, seed: round };
+            progress.announce(&load, column.kind);
+            let measured = turn(column.kind, load, scratch)?;
+            progress.report(&measured);
             column.samples.push(measured);
         }
     }
     Ok(Size { value_len, keys, columns })
 }
 
-fn turn(column: &Column, load: Load, scratch: &Scratch) -> Result<Sample> {
-    let run = |dir| Run { peer: column.kind.name.to_owned(), dir, load };
+fn takes_part(kind: &Kind, round: u64) -> bool {
+    round == 1 || !kind.slow
+}
+
+fn turn(kind: &Kind, load: Load, scratch: &Scratch) -> Result<Sample> {
+    let run = |dir| Run { peer: kind.name.to_owned(), dir, load };
+    let ours = kind.name == goals::OURS;
     let mut sample = Part::Cycle(run(scratch.fresh()?)).sample()?;
-    if column.kind.has_files() && column.threads == 1 {
-        sample.merge(reopening::kill_and_reopen(&run(scratch.fresh()?))?);
+    if kind.has_files() {
+        sample.merge(reopening::kill_and_reopen(&run(scratch.fresh()?), ours)?);
+    }
+    if ours {
+        sample.merge(Part::Expire(run(scratch.fresh()?)).sample()?);
     }
     Ok(sample)
 }
 
-/// The cost of each phase, in a line.
-fn brief(measured: &Sample) -> String {
-    let cost = |phase: Phase| {
-        let micros = measured.value(&sample::of(phase, CPU_MICROS))?;
-        Some(format!("{} {micros:.2}, ", phase.name()))
-    };
-    Phase::ALL.into_iter().filter_map(cost).collect()
+/// Says how far the run is.
+struct Progress {
+    started: Instant,
+    turn_started: Instant,
+    turns: usize,
+    turns_in_all: usize,
+}
+
+impl Progress {
+    fn new(options: &Options) -> Progress {
+        let kinds = options.peers.iter().filter_map(|name| peer::kind(name).ok());
+        let turns: usize =
+            kinds.map(|kind| (1..=options.rounds).filter(|round| takes_part(kind, *round)).count()).sum();
+        let now = Instant::now();
+        Progress { started: now, turn_started: now, turns: 0, turns_in_all: turns * options.sizes.len() }
+    }
+
+    fn announce(&mut self, load: &Load, kind: &Kind) {
+        self.turns += 1;
+        self.turn_started = Instant::now();
+        let minutes = self.started.elapsed().as_secs_f64() / 60.0;
+        eprint!(
+            "{minutes:5.1} min, turn {} of {}: {} B, round {}, {}… ",
+            self.turns, self.turns_in_all, load.value_len, load.seed, kind.title
+        );
+    }
+
+    /// The cost of some phases, in the line that announced them.
+    fn report(&self, measured: &Sample) {
+        let cost = |phase: Phase| {
+            let micros = measured.value(&sample::of(phase, CPU_MICROS))?;
+            Some(format!("{} {micros:.2}, ", phase.name()))
+        };
+        let costs: String = [Phase::SetNew, Phase::Get, Phase::HalfAged].into_iter().filter_map(cost).collect();
+        eprintln!("{costs}{:.0} s", self.turn_started.elapsed().as_secs_f64());
+    }
 }

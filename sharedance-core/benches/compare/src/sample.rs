@@ -10,10 +10,11 @@ use crate::workload::Phase;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Sample(BTreeMap<String, f64>);
 
-/// What is known about each phase.
+/// What is known about each phase, an operation.
 pub(crate) const CPU_MICROS: &str = "cpu";
 pub(crate) const THREAD_MICROS: &str = "thread";
 pub(crate) const WALL_MICROS: &str = "wall";
+pub(crate) const DIRTIED_BYTES: &str = "dirtied-bytes";
 pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("worst", 1.0)];
 
 /// What is known about the whole.
@@ -21,11 +22,22 @@ pub(crate) const ANONYMOUS_PER_PAIR: &str = "anonymous-bytes-per-pair";
 pub(crate) const ANONYMOUS_BYTES: &str = "anonymous-bytes";
 pub(crate) const INDEX_PER_PAIR: &str = "index-bytes-per-pair";
 pub(crate) const DISK_TO_LIVE: &str = "disk-to-live";
+pub(crate) const COPIED_PART: &str = "copied-part";
 pub(crate) const IDENTICAL_GROWTH: &str = "identical-growth-bytes";
 pub(crate) const REOPEN_CPU_MILLIS: &str = "reopen-cpu-ms";
 pub(crate) const REOPEN_WALL_MILLIS: &str = "reopen-wall-ms";
 pub(crate) const REOPEN_PER_PAIR: &str = "reopen-us-per-pair";
 pub(crate) const FIRST_GET_MICROS: &str = "first-get-cpu";
+pub(crate) const LOST_PART: &str = "lost-part";
+pub(crate) const COLD_WALL_MILLIS: &str = "reopen-cold-wall-ms";
+pub(crate) const COLD_READ_BYTES: &str = "reopen-cold-read-bytes";
+pub(crate) const COLD_READ_PART: &str = "reopen-cold-read-part";
+pub(crate) const COLD_GET_MICROS: &str = "first-get-cold-wall";
+pub(crate) const REBOOT_WARM_GBPS: &str = "reboot-warm-gbps";
+pub(crate) const REBOOT_COLD_GBPS: &str = "reboot-cold-gbps";
+pub(crate) const DEVICE_GBPS: &str = "device-gbps";
+pub(crate) const EXPIRY_MICROS: &str = "expiry-us-per-record";
+pub(crate) const EXPIRY_GET_TAIL_MICROS: &str = "get-while-expiring-p99.9";
 
 /// The name of a phase's number.
 pub(crate) fn of(phase: Phase, measure: &str) -> String {

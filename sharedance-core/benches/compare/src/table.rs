@@ -1,5 +1,6 @@
 //! Tables of results, as aligned text and as Markdown.
 
+use crate::peer::{AfterKill, Kind};
 use crate::rounds::{Column, Size};
 use crate::sample::{self, CPU_MICROS, Spread, THREAD_MICROS, WALL_MICROS};
 use crate::workload::Phase;
@@ -51,63 +52,125 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-fn spread(spread: Option<Spread>) -> String {
-    match spread {
-        None => NOTHING.to_owned(),
-        Some(Spread { median, min, max }) if min == max => number(median),
-        Some(Spread { median, min, max }) => format!("{} ({}–{})", number(median), number(min), number(max)),
+/// How the peers are set up.
+pub(crate) fn settings(sizes: &[Size]) -> Table {
+    let columns = sizes.first().map_or(&[][..], |size| &size.columns);
+    Table {
+        title: "What takes part".to_owned(),
+        head: ["", "set up", "after kill -9"].map(str::to_owned).to_vec(),
+        rows: columns.iter().map(|column| setting(column.kind)).collect(),
     }
+}
+
+fn setting(kind: &Kind) -> Vec<String> {
+    let after_kill = match kind.after_kill {
+        AfterKill::Everything => "all kept",
+        AfterKill::Something => "the last moments lost",
+        AfterKill::Nothing => "everything lost",
+    };
+    [kind.title, kind.setting, after_kill].map(str::to_owned).to_vec()
+}
+
+/// All tables of one length of values.
+pub(crate) fn of_size(size: &Size) -> Vec<Table> {
+    vec![costs(size), tails(size), sharing(size), gauges(size), details(size)]
 }
 
 /// What each operation costs each peer.
-pub(crate) fn costs(size: &Size) -> Table {
-    let row = |title: String, name: &str| {
-        let cells = size.columns.iter().map(|column| spread(column.spread(name)));
-        std::iter::once(title).chain(cells).collect::<Vec<_>>()
-    };
-    let micros = |phase: Phase| row(phase.title().to_owned(), &sample::of(phase, CPU_MICROS));
-    let gauges = [
-        ("reopen after kill -9, CPU ms", sample::REOPEN_CPU_MILLIS),
-        ("reopen after kill -9, wall ms", sample::REOPEN_WALL_MILLIS),
-        ("reopen, CPU µs a pair", sample::REOPEN_PER_PAIR),
-        ("first get after it, CPU µs", sample::FIRST_GET_MICROS),
-        ("disk ÷ live, half overwritten", sample::DISK_TO_LIVE),
-        ("anonymous memory, B a pair", sample::ANONYMOUS_PER_PAIR),
-        ("index, B a pair", sample::INDEX_PER_PAIR),
-    ];
-    Table {
-        title: format!(
-            "{} keys, values of {} bytes: CPU µs an operation, all threads of the process; median (least–greatest)",
-            size.keys, size.value_len
-        ),
-        head: head("", size),
-        rows: Phase::ALL.into_iter().map(micros).chain(gauges.map(|(title, name)| row(title.into(), name))).collect(),
-    }
+fn costs(size: &Size) -> Table {
+    let phases = Phase::ALL.into_iter().filter(|phase| !phase.is_shared() && *phase != Phase::Age);
+    let measures = phases.map(|phase| (phase.title().to_owned(), sample::of(phase, CPU_MICROS))).collect();
+    by_peer(size, "CPU µs an operation, all threads of the process", measures)
 }
 
-/// Where the time of each operation goes, and how evenly.
-pub(crate) fn details(size: &Size) -> Table {
+/// How evenly operations go.
+fn tails(size: &Size) -> Table {
+    let phases = [Phase::GetAged, Phase::Overwrite, Phase::OverwriteFlushed];
+    let measures = phases.into_iter().flat_map(|phase| {
+        let quantiles = sample::QUANTILES.into_iter().skip(1);
+        quantiles.map(move |(name, _)| (format!("{}: {name}", phase.title()), sample::of(phase, name)))
+    });
+    by_peer(size, "how long single operations took, in µs", measures.collect())
+}
+
+/// What several threads get done.
+fn sharing(size: &Size) -> Table {
+    let pairs = [
+        (Phase::Overwrite, Phase::OverwriteShared),
+        (Phase::GetAged, Phase::GetShared),
+        (Phase::HalfAged, Phase::HalfShared),
+    ];
+    let measures = pairs.into_iter().flat_map(|(alone, shared)| {
+        [alone, shared].map(|phase| (phase.title().to_owned(), sample::of(phase, WALL_MICROS)))
+    });
+    by_peer(size, "wall µs until the next operation ends, one thread and several", measures.collect())
+}
+
+/// What belongs to no single operation.
+fn gauges(size: &Size) -> Table {
+    let dirtied = |phase| sample::of(phase, sample::DIRTIED_BYTES);
+    let measures = [
+        ("anonymous memory, B a pair", sample::ANONYMOUS_PER_PAIR.to_owned()),
+        ("index, B a pair", sample::INDEX_PER_PAIR.to_owned()),
+        ("disk ÷ live, all overwritten twice", sample::DISK_TO_LIVE.to_owned()),
+        ("dirtied B a set", dirtied(Phase::SetNew)),
+        ("dirtied B an overwrite, flushing", dirtied(Phase::OverwriteFlushed)),
+        ("reopen, CPU ms", sample::REOPEN_CPU_MILLIS.to_owned()),
+        ("reopen, wall ms", sample::REOPEN_WALL_MILLIS.to_owned()),
+        ("then a get, CPU µs", sample::FIRST_GET_MICROS.to_owned()),
+        ("reopen cold, wall ms", sample::COLD_WALL_MILLIS.to_owned()),
+        ("then a get, wall µs", sample::COLD_GET_MICROS.to_owned()),
+        ("keys that kill -9 cost, part", sample::LOST_PART.to_owned()),
+    ];
+    let measures = measures.into_iter().map(|(title, name)| (title.to_owned(), name));
+    by_peer(size, "memory, disk, and reopening after kill -9", measures.collect())
+}
+
+/// Everything about every phase.
+fn details(size: &Size) -> Table {
     let measures = [THREAD_MICROS, WALL_MICROS].into_iter().chain(sample::QUANTILES.map(|(name, _)| name));
     let row = |phase: Phase, column: &Column| {
-        let cells = measures.clone().map(|measure| column.spread(&sample::of(phase, measure)));
-        let cells = cells.map(|spread| spread.map_or(NOTHING.to_owned(), |spread| number(spread.median)));
-        [phase.title().to_owned(), column.title()].into_iter().chain(cells).collect::<Vec<_>>()
+        let cpu = column.spread(&sample::of(phase, CPU_MICROS)).map_or(NOTHING.to_owned(), spread);
+        let cells = measures.clone().map(|measure| cell(column, &sample::of(phase, measure)));
+        [phase.title().to_owned(), column.kind.title.to_owned(), cpu].into_iter().chain(cells).collect::<Vec<_>>()
     };
+    let phases = Phase::ALL.into_iter();
     Table {
-        title: format!(
-            "{} keys, values of {} bytes: µs an operation; CPU of the calling thread, wall, and how long single ones took",
-            size.keys, size.value_len
-        ),
-        head: ["", "", "thread", "wall", "p50", "p99", "p99.9", "worst"].map(str::to_owned).to_vec(),
-        rows: Phase::ALL
-            .into_iter()
-            .flat_map(|phase| size.columns.iter().map(move |column| row(phase, column)))
+        title: title(size, "all phases, µs an operation; CPU as median (least–greatest of the rounds)"),
+        head: ["", "", "CPU", "calling thread", "wall", "p50", "p99", "p99.9", "worst"].map(str::to_owned).to_vec(),
+        rows: phases
+            .flat_map(|phase| size.columns.iter().map(move |column| (phase, column)))
+            .map(|(phase, column)| row(phase, column))
             .collect(),
     }
 }
 
-fn head(first: &str, size: &Size) -> Vec<String> {
-    std::iter::once(first.to_owned()).chain(size.columns.iter().map(Column::title)).collect()
+/// A row a peer, a column a measure.
+fn by_peer(size: &Size, what: &str, measures: Vec<(String, String)>) -> Table {
+    let row = |column: &Column| {
+        let cells = measures.iter().map(|(_, name)| cell(column, name));
+        std::iter::once(column.kind.title.to_owned()).chain(cells).collect()
+    };
+    Table {
+        title: title(size, what),
+        rows: size.columns.iter().map(row).collect(),
+        head: std::iter::once(String::new()).chain(measures.iter().map(|(title, _)| title.clone())).collect(),
+    }
+}
+
+fn title(size: &Size, what: &str) -> String {
+    format!("{} keys, values of {} bytes: {what}", size.keys, size.value_len)
+}
+
+fn cell(column: &Column, name: &str) -> String {
+    column.median(name).map_or(NOTHING.to_owned(), number)
+}
+
+fn spread(Spread { median, min, max }: Spread) -> String {
+    match min == max {
+        true => number(median),
+        false => format!("{} ({}–{})", number(median), number(min), number(max)),
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What something costs: time, processor time, memory, disk.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Advice, fadvise};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::peer::Result;
@@ -58,13 +60,79 @@ pub(crate) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
+/// Bytes that this process moved from and to storage so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transferred {
+    /// Fetched from the device.
+    pub(crate) read: u64,
+    /// Of pages of files that became dirty, each counted whole, and anew once it has been written to the device. On file
+    /// systems in memory nothing is counted.
+    pub(crate) dirtied: u64,
+}
+
+/// Of all threads, those that have ended included.
+pub(crate) fn transferred() -> Result<Transferred> {
+    let text = fs::read_to_string("/proc/self/io")?;
+    let number = |name: &str| -> Result<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        Ok(line.ok_or_else(|| format!("/proc/self/io has no {name}"))?.trim().parse()?)
+    };
+    Ok(Transferred { read: number("read_bytes:")?, dirtied: number("write_bytes:")? })
+}
+
+/// The files in `dir`, and in the directories therein. Those that go meanwhile may be among them.
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in unless_gone(fs::read_dir(dir))?.into_iter().flatten() {
+            let entry = entry?;
+            match unless_gone(entry.file_type())? {
+                Some(kind) if kind.is_dir() => dirs.push(entry.path()),
+                Some(_) => found.push(entry.path()),
+                None => {}
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Files come and go at any time in a directory that is in use.
+pub(crate) fn unless_gone<T>(result: io::Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Bytes that the files in `dir` take on the disk.
 pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(dir)? {
-        bytes += entry?.metadata()?.blocks() * 512;
+    for path in files(dir)? {
+        bytes += unless_gone(fs::metadata(path))?.map_or(0, |metadata| metadata.blocks() * 512);
     }
     Ok(bytes)
+}
+
+/// Writes the files in `dir` to the device.
+pub(crate) fn flush(dir: &Path) -> Result<()> {
+    for path in files(dir)? {
+        if let Some(file) = unless_gone(File::open(path))? {
+            file.sync_data()?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the system forget what it holds of the files in `dir`, which nobody has open, so that they are read from the
+/// device.
+pub(crate) fn forget(dir: &Path) -> Result<()> {
+    flush(dir)?;
+    for path in files(dir)? {
+        fadvise(File::open(path)?, 0, None, Advice::DontNeed)?;
+    }
+    Ok(())
 }
 
 /// Touches `len` bytes of memory and gives them back, so that the kernel has them at hand.

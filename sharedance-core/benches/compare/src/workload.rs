@@ -23,8 +23,8 @@ pub(crate) struct Load {
     /// Bytes of each value
     #[arg(long, default_value_t = 2048)]
     pub(crate) value_len: usize,
-    /// Threads that share the keys
-    #[arg(long, default_value_t = 1)]
+    /// Threads that share the keys in the phases of several
+    #[arg(long, default_value_t = 2)]
     pub(crate) threads: usize,
     /// What the random numbers start from
     #[arg(long, default_value_t = 1)]
@@ -38,21 +38,57 @@ impl Load {
     }
 }
 
-/// A pass over all keys. They follow one another in this order.
+/// A pass over all keys. They follow one another in this order: first on fresh files; then, once everything was
+/// overwritten, on aged ones; then by several threads; then while the files are being flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     SetNew,
     Get,
     Half,
     SetIdentical,
-    /// Half and half again, while the files are being flushed.
+    /// Overwrites everything, so that what follows finds files that have long been in use.
+    Age,
+    Overwrite,
+    GetAged,
+    HalfAged,
+    OverwriteShared,
+    GetShared,
+    HalfShared,
+    OverwriteFlushed,
     HalfFlushed,
     Delete,
 }
 
+/// What a phase does to the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    /// The value that it has, or its first.
+    Set,
+    /// Another value.
+    Overwrite,
+    Get,
+    /// By a coin for each key, one or the other.
+    GetOrOverwrite,
+    Delete,
+}
+
 impl Phase {
-    pub(crate) const ALL: [Phase; 6] =
-        [Phase::SetNew, Phase::Get, Phase::Half, Phase::SetIdentical, Phase::HalfFlushed, Phase::Delete];
+    pub(crate) const ALL: [Phase; 14] = [
+        Phase::SetNew,
+        Phase::Get,
+        Phase::Half,
+        Phase::SetIdentical,
+        Phase::Age,
+        Phase::Overwrite,
+        Phase::GetAged,
+        Phase::HalfAged,
+        Phase::OverwriteShared,
+        Phase::GetShared,
+        Phase::HalfShared,
+        Phase::OverwriteFlushed,
+        Phase::HalfFlushed,
+        Phase::Delete,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -60,6 +96,14 @@ impl Phase {
             Phase::Get => "get",
             Phase::Half => "half",
             Phase::SetIdentical => "identical",
+            Phase::Age => "age",
+            Phase::Overwrite => "overwrite",
+            Phase::GetAged => "get-aged",
+            Phase::HalfAged => "half-aged",
+            Phase::OverwriteShared => "overwrite-shared",
+            Phase::GetShared => "get-shared",
+            Phase::HalfShared => "half-shared",
+            Phase::OverwriteFlushed => "overwrite-flushed",
             Phase::HalfFlushed => "half-flushed",
             Phase::Delete => "delete",
         }
@@ -71,34 +115,69 @@ impl Phase {
             Phase::Get => "get and copy",
             Phase::Half => "half and half",
             Phase::SetIdentical => "set, identical",
+            Phase::Age => "overwrite, the first time",
+            Phase::Overwrite => "overwrite, aged",
+            Phase::GetAged => "get and copy, aged",
+            Phase::HalfAged => "half and half, aged",
+            Phase::OverwriteShared => "overwrite, several threads",
+            Phase::GetShared => "get and copy, several threads",
+            Phase::HalfShared => "half and half, several threads",
+            Phase::OverwriteFlushed => "overwrite, flushing",
             Phase::HalfFlushed => "half and half, flushing",
             Phase::Delete => "delete",
         }
     }
 
+    fn operation(self) -> Operation {
+        match self {
+            Phase::SetNew | Phase::SetIdentical => Operation::Set,
+            Phase::Age | Phase::Overwrite | Phase::OverwriteFlushed | Phase::OverwriteShared => Operation::Overwrite,
+            Phase::Get | Phase::GetAged | Phase::GetShared => Operation::Get,
+            Phase::Half | Phase::HalfAged | Phase::HalfFlushed | Phase::HalfShared => Operation::GetOrOverwrite,
+            Phase::Delete => Operation::Delete,
+        }
+    }
+
+    /// Whether the files are being flushed meanwhile.
+    pub(crate) fn is_flushed(self) -> bool {
+        matches!(self, Phase::OverwriteFlushed | Phase::HalfFlushed)
+    }
+
+    /// Whether several threads share the keys.
+    pub(crate) fn is_shared(self) -> bool {
+        matches!(self, Phase::OverwriteShared | Phase::GetShared | Phase::HalfShared)
+    }
+
     /// What is done to a key in this phase.
     pub(crate) fn step(self, index: u32) -> Step {
         let coin = mix(u64::from(index) ^ (self as u64) << 40) & 1 == 0;
-        match self {
-            Phase::SetNew | Phase::SetIdentical => Step::Set,
-            Phase::Half | Phase::HalfFlushed if coin => Step::Set,
-            Phase::Get | Phase::Half | Phase::HalfFlushed => Step::Get,
-            Phase::Delete => Step::Delete,
+        match self.operation() {
+            Operation::Set | Operation::Overwrite => Step::Set,
+            Operation::GetOrOverwrite if coin => Step::Set,
+            Operation::Get | Operation::GetOrOverwrite => Step::Get,
+            Operation::Delete => Step::Delete,
         }
     }
 
     /// Which of its values a key has after this phase; none after its deletion.
+    ///
+    /// Phases of several threads that are left out leave gaps in the versions, which do no harm.
     pub(crate) fn version_after(self, index: u32) -> Option<u32> {
-        let sets_anew = |phase: Phase| u32::from(self >= phase && phase.step(index) == Step::Set);
-        (self != Phase::Delete).then(|| sets_anew(Phase::Half) + sets_anew(Phase::HalfFlushed))
+        let sets_anew = |phase: &Phase| {
+            matches!(phase.operation(), Operation::Overwrite | Operation::GetOrOverwrite)
+                && phase.step(index) == Step::Set
+        };
+        let past = Phase::ALL.iter().filter(|phase| **phase <= self);
+        (self != Phase::Delete).then(|| past.filter(|phase| sets_anew(phase)).count() as u32)
     }
 
     /// How many bytes of new memory it may take, as a part of all the data.
     pub(crate) fn growth(self) -> f64 {
-        match self {
-            Phase::SetNew => 1.5,
-            Phase::Half | Phase::HalfFlushed => 0.75,
-            Phase::Get | Phase::SetIdentical | Phase::Delete => 0.0,
+        match self.operation() {
+            Operation::Set if self == Phase::SetNew => 1.5,
+            Operation::Overwrite => 1.5,
+            Operation::GetOrOverwrite => 0.75,
+            Operation::Set | Operation::Get | Operation::Delete => 0.0,
         }
     }
 }
@@ -204,6 +283,24 @@ mod tests {
             assert_eq!(before != after, Phase::Half.step(index) == Step::Set);
         }
         assert_eq!(Phase::Delete.version_after(0), None);
+    }
+
+    #[test]
+    fn a_phase_that_overwrites_makes_a_new_value_of_every_key() {
+        for pair in Phase::ALL.windows(2).filter(|pair| pair[1].operation() == Operation::Overwrite) {
+            let grown = (0..1_000).all(|index| {
+                let [before, after] = [pair[0], pair[1]].map(|phase| phase.version_after(index).unwrap());
+                after == before + 1
+            });
+            assert!(grown, "{:?}", pair[1]);
+        }
+    }
+
+    #[test]
+    fn all_phases_are_named_once_and_in_order() {
+        assert!(Phase::ALL.is_sorted());
+        let names: std::collections::BTreeSet<_> = Phase::ALL.iter().map(|phase| phase.name()).collect();
+        assert_eq!(names.len(), Phase::ALL.len());
     }
 
     #[test]

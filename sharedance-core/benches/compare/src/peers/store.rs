@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use sharedance_core::store::{Maintenance, Store};
+use sharedance_core::store::{BootId, Maintenance, Options, Store};
 
 use crate::peer::{AfterKill, Kind, Peer, Result};
 use crate::workload::Load;
@@ -28,6 +28,12 @@ fn open(dir: &Path, _: &Load) -> Result<Box<dyn Peer>> {
     let store = Store::open(dir)?;
     let maintenance = store.start_maintenance()?;
     Ok(Box::new(Maintained { store, _maintenance: maintenance }))
+}
+
+/// Opens what a store left as if the machine had been booted since, and closes it; answers how many pairs are there.
+pub(crate) fn open_in_another_boot(dir: &Path, boot: u8) -> Result<usize> {
+    let store = Options::new().boot_id(Some(BootId::from_bytes([boot; 16]))).open(dir)?;
+    Ok(store.recovery().pairs as usize)
 }
 
 impl Peer for Maintained {

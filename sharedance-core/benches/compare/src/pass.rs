@@ -1,0 +1,173 @@
+//! One pass over all keys, and what it cost.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::peer::{Peer, Result};
+use crate::sample::{self, Sample};
+use crate::usage::{Moment, transferred};
+use crate::workload::{Key, Load, Phase, Step, Values};
+
+/// Runs of operations are timed as a whole and one by one in turn: reading the clock for each operation would weigh on
+/// the former. A phase has about so many runs…
+const RUNS: usize = 400;
+/// …of at least so many operations, next to which two readings of the processor's clocks weigh little.
+const MIN_RUN_LEN: usize = 32;
+
+/// What one thread spent in a phase.
+pub(crate) struct Tally {
+    operations: usize,
+    wall: Duration,
+    thread: Duration,
+    /// Of all operations, those timed one by one included.
+    thread_in_all: Duration,
+    /// Of the operations that were timed one by one.
+    latencies_nanos: Vec<u32>,
+    copy: Vec<u8>,
+}
+
+impl Tally {
+    /// With all the memory that it will need, so that a peer is not charged for it.
+    pub(crate) fn with_capacity(load: &Load) -> Tally {
+        Tally {
+            operations: 0,
+            wall: Duration::ZERO,
+            thread: Duration::ZERO,
+            thread_in_all: Duration::ZERO,
+            latencies_nanos: vec![0; load.keys],
+            copy: vec![0; load.value_len],
+        }
+    }
+
+    fn clear(&mut self) {
+        self.operations = 0;
+        self.wall = Duration::ZERO;
+        self.thread = Duration::ZERO;
+        self.latencies_nanos.clear();
+    }
+
+    fn wall_micros(&self) -> f64 {
+        self.wall.as_secs_f64() * 1e6 / self.operations as f64
+    }
+}
+
+/// What a phase cost in all.
+pub(crate) struct Cost {
+    operations: usize,
+    process: Duration,
+    dirtied_bytes: u64,
+}
+
+/// Does to every key what the phase does; a thread for each tally, which share the keys.
+pub(crate) fn pass(
+    peer: &dyn Peer,
+    phase: Phase,
+    keys: &[Key],
+    values: &Values,
+    tallies: &mut [Tally],
+) -> Result<Cost> {
+    let share = keys.len().div_ceil(tallies.len());
+    let barrier = Barrier::new(tallies.len());
+    let dirtied_before = transferred()?.dirtied;
+    let start = Moment::now();
+    thread::scope(|scope| {
+        let run = |(keys, tally)| {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                barrier.wait();
+                work(peer, phase, keys, values, tally)
+            })
+        };
+        let threads: Vec<_> = keys.chunks(share).zip(tallies.iter_mut()).map(run).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into())))
+    })?;
+    let process = start.elapsed().process;
+    Ok(Cost { operations: keys.len(), process, dirtied_bytes: transferred()?.dirtied - dirtied_before })
+}
+
+fn work(peer: &dyn Peer, phase: Phase, keys: &[Key], values: &Values, tally: &mut Tally) -> Result<()> {
+    tally.clear();
+    let begin = Moment::now();
+    for (i, run) in keys.chunks((keys.len() / RUNS).max(MIN_RUN_LEN)).enumerate() {
+        if i % 2 == 0 {
+            let start = Moment::now();
+            for key in run {
+                apply(peer, phase, key, values, &mut tally.copy)?;
+            }
+            let elapsed = start.elapsed();
+            tally.operations += run.len();
+            tally.wall += elapsed.wall;
+            tally.thread += elapsed.thread;
+        } else {
+            let mut last = Instant::now();
+            for key in run {
+                apply(peer, phase, key, values, &mut tally.copy)?;
+                let now = Instant::now();
+                tally.latencies_nanos.push((now - last).as_nanos().min(u128::from(u32::MAX)) as u32);
+                last = now;
+            }
+        }
+    }
+    tally.thread_in_all = begin.elapsed().thread;
+    Ok(())
+}
+
+fn apply(peer: &dyn Peer, phase: Phase, key: &Key, values: &Values, copy: &mut Vec<u8>) -> Result<()> {
+    match phase.step(key.index) {
+        Step::Set => {
+            let version = phase.version_after(key.index).unwrap_or_default();
+            peer.set(&key.bytes, values.of(key.index, version))
+        }
+        Step::Get => match peer.get(&key.bytes, copy)? {
+            true => Ok(()),
+            false => Err("a key that was set is not there".into()),
+        },
+        Step::Delete => match peer.delete(&key.bytes)? {
+            true => Ok(()),
+            false => Err("a key that was set was not there to be deleted".into()),
+        },
+    }
+}
+
+impl Cost {
+    pub(crate) fn enter(&self, phase: Phase, tallies: &mut [Tally], sample: &mut Sample) {
+        let operations: usize = tallies.iter().map(|tally| tally.operations).sum();
+        let thread: Duration = tallies.iter().map(|tally| tally.thread).sum();
+        let in_all: Duration = tallies.iter().map(|tally| tally.thread_in_all).sum();
+        let background = self.process.saturating_sub(in_all);
+        let thread_micros = thread.as_secs_f64() * 1e6 / operations as f64;
+        let background_micros = background.as_secs_f64() * 1e6 / self.operations as f64;
+        let rate: f64 = tallies.iter().map(|tally| 1.0 / tally.wall_micros()).sum();
+        sample.put(sample::of(phase, sample::CPU_MICROS), thread_micros + background_micros);
+        sample.put(sample::of(phase, sample::THREAD_MICROS), thread_micros);
+        sample.put(sample::of(phase, sample::WALL_MICROS), 1.0 / rate);
+        sample.put(sample::of(phase, sample::DIRTIED_BYTES), self.dirtied_bytes as f64 / self.operations as f64);
+        // Threads have the same number of operations, but for one, so each one's quantile weighs the same.
+        for (name, quantile) in sample::QUANTILES {
+            let worst = tallies.iter_mut().map(|tally| nearest_rank(&mut tally.latencies_nanos, quantile)).max();
+            sample.put(sample::of(phase, name), f64::from(worst.unwrap_or_default()) / 1e3);
+        }
+    }
+}
+
+/// The least value that `quantile` of all values do not exceed.
+pub(crate) fn nearest_rank(values: &mut [u32], quantile: f64) -> u32 {
+    values.sort_unstable();
+    let rank = (values.len() as f64 * quantile).ceil() as usize;
+    values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_are_the_nearest_ones() {
+        let mut values: Vec<u32> = (1..=1000).rev().collect();
+        assert_eq!(nearest_rank(&mut values, 0.5), 500);
+        assert_eq!(nearest_rank(&mut values, 0.999), 999);
+        assert_eq!(nearest_rank(&mut values, 1.0), 1000);
+        assert_eq!(nearest_rank(&mut [], 0.5), 0);
+    }
+}
