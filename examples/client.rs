@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use sharedance_client::Client;
+use sharedance_client::classic::Client;
 
 const USAGE: &str = "usage: client HOST:PORT store KEY [VALUE] | fetch KEY | delete KEY\n\
                      A value that is not given is read from the standard input.";

@@ -1,181 +1,141 @@
-//! The public calls: checks before anything is sent, one connection a request, the dialect's answers as Rust results.
+//! The blocking client.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sharedance_core::protocol::classic::{self, EncodeError};
-use sharedance_core::protocol::{DEFAULT_MAX_REQUEST_LEN, Request, Response};
-
-use crate::address::Address;
-use crate::connection::Connection;
+use crate::batch::Batch;
+use crate::command::{Command, Count, Delete, Direction, Get, GetEntry, Mode, Touch};
+use crate::entry::{Entry, Swap, Version};
 use crate::error::Error;
+use crate::lock::Lock;
+use crate::operations::{checked, example, exptime, is_stored, operations, store};
+use crate::options::Builder;
+use crate::pool::{Lease, Pool};
+use crate::servers::Servers;
+use crate::time::Deadline;
+use crate::ttl::Ttl;
 
-const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const DEFAULT_IO_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Timeouts are brought into this range: the system takes none of zero, and sums with far ones overflow.
-const TIMEOUT_MIN: Duration = Duration::from_millis(1);
-const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A client of one server. Cheap to clone, and to be shared between threads as it is.
+/// A client of one server or several. Cheap to clone, and to be shared between threads as it is; clones use the same
+/// connections.
 ///
-/// Each call opens a connection of its own, which is what the classic dialect asks for, and closes it.
+/// Keys have 1 to 250 bytes, none of which is a space or a control byte. Every call is bounded in time, and tells what
+/// went wrong: see [`Builder`] and [`Error`].
+///
+/// ```no_run
+/// use sharedance_client::{Client, Ttl};
+///
+/// # fn main() -> Result<(), sharedance_client::Error> {
+/// let client = Client::builder("sessions.example.org").build()?;
+/// client.set("session-17", "user=ada", Ttl::from_secs(1800))?;
+/// assert_eq!(client.get("session-17")?.as_deref(), Some(&b"user=ada"[..]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    address: Address,
-    connect_timeout: Duration,
-    io_timeout: Duration,
-    max_request_len: usize,
+    servers: Arc<Servers<Pool>>,
 }
 
 impl Client {
     /// Starts to describe a client of the server at `address`: `host`, `host:port`, `[::1]:port` or `unix:/path`.
     /// The port is 1042 where none is named.
-    pub fn builder(address: impl Into<String>) -> Builder {
-        Builder {
-            address: address.into(),
-            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
-            io_timeout: DEFAULT_IO_TIMEOUT,
-            max_request_len: DEFAULT_MAX_REQUEST_LEN,
-        }
+    ///
+    /// ```
+    /// # fn main() -> Result<(), sharedance_client::Error> {
+    /// let client = sharedance_client::Client::builder("localhost:1042").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(address: impl Into<String>) -> Builder<Client> {
+        Builder::new(address.into())
     }
 
-    /// Stores `value` under `key` for the server's expiration time, and replaces what is there. When this returns, the
-    /// server has acknowledged it.
+    /// Waits up to `wait` for the lock of `key`; `None` where others held it all that time. Who waits is served in the
+    /// order of arrival. The lock ends with the [`Lock`], and after `ttl` at the latest (whole seconds, rounded up), so
+    /// that nobody who hangs holds up the others for ever.
     ///
-    /// An empty value is stored, but [`fetch`](Client::fetch) cannot tell it from a missing one.
+    /// Locks are advisory: they keep nobody from reading or writing without one.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
+    /// let lock = client.lock("cart-3", Duration::from_secs(5), Duration::from_secs(30))?;
+    /// match lock {
+    ///     Some(lock) => println!("ours until the end of the block"),
+    ///     None => println!("somebody is busy with it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lock(&self, key: impl AsRef<[u8]>, wait: Duration, ttl: Duration) -> Result<Option<Lock>, Error> {
+        Lock::acquire(&self.servers, checked(key.as_ref())?, wait, ttl, false).map(|held| held.map(|(lock, _)| lock))
+    }
+
+    /// The same as [`lock`](Client::lock) and then [`Lock::get`], in one round trip.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn store(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
-        let (connection, response) = self.exchange(&Request::Store { key, value })?;
-        match response {
-            Response::Stored => Ok(()),
-            Response::Failed => Err(connection.refused(None)),
-            _ => Err(connection.foreign()),
-        }
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use sharedance_client::Ttl;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
+    /// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
+    /// if let Some((mut lock, session)) = client.lock_and_get("session-17", wait, ttl)? {
+    ///     let session = [&session.unwrap_or_default()[..], b";seen"].concat();
+    ///     lock.set(session, Ttl::from_secs(1800))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "a name would hide that both may be missing")]
+    pub fn lock_and_get(
+        &self,
+        key: impl AsRef<[u8]>,
+        wait: Duration,
+        ttl: Duration,
+    ) -> Result<Option<(Lock, Option<Vec<u8>>)>, Error> {
+        Lock::acquire(&self.servers, checked(key.as_ref())?, wait, ttl, true)
     }
 
-    /// The value that is stored under `key`, or `None` if there is none, or an empty one.
-    ///
-    /// The dialect has no length in front of a value: where a server, or something between, ends the connection early
-    /// and in good order, what has arrived is taken for the whole. A connection that *breaks* is an error.
+    fn run_all<C: Command>(&self, commands: impl IntoIterator<Item = C>) -> Result<Vec<C::Output>, Error> {
+        let deadline = Deadline::after(self.servers.options.operation_timeout);
+        let mut batch = Batch::new(&self.servers, commands);
+        while let Some(group) = batch.next() {
+            let outcome =
+                Lease::take(&group.server, deadline).and_then(|mut lease| lease.run(&group.commands, deadline));
+            batch.answered(group, outcome);
+        }
+        batch.finish()
+    }
+}
+
+operations!(Client, "fn example(client: &sharedance_client::Client)", "?", {}, {});
+
+impl Builder<Client> {
+    /// The client. This connects to nobody yet.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub fn fetch(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let (connection, response) = self.exchange(&Request::Fetch { key })?;
-        match response {
-            Response::Value(value) => Ok(Some(value)),
-            Response::NotFound => Ok(None),
-            _ => Err(connection.foreign()),
-        }
-    }
-
-    /// Deletes `key`, and says whether it was there.
+    /// [`Error::Address`] where an address cannot be understood.
     ///
-    /// The dialect answers a delete of a missing pair by closing the connection, and so it does one that the server
-    /// could not execute: both are `false`.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn delete(&self, key: &[u8]) -> Result<bool, Error> {
-        let (connection, response) = self.exchange(&Request::Delete { key })?;
-        match response {
-            Response::Deleted => Ok(true),
-            Response::NotFound => Ok(false),
-            _ => Err(connection.foreign()),
-        }
-    }
-
-    fn exchange(&self, request: &Request<'_>) -> Result<(Connection<'_>, Response<Vec<u8>>), Error> {
-        let shared = &*self.shared;
-        let value = match *request {
-            Request::Store { value, .. } => value,
-            _ => &[],
-        };
-        let too_large = |len| Error::TooLarge { len, max: shared.max_request_len };
-        let header = classic::encode_header(request).map_err(|error| match error {
-            EncodeError::Key(error) => Error::Key(error),
-            _ => too_large(value.len() as u64),
-        })?;
-        let parts = [header.as_bytes(), request.key(), value];
-        let request_len = parts.iter().map(|part| part.len() as u64).sum();
-        if request_len > shared.max_request_len as u64 {
-            return Err(too_large(request_len));
-        }
-
-        let mut connection = Connection::open(&shared.address, shared.connect_timeout, shared.io_timeout)?;
-        connection.send(parts)?;
-        let response = connection.receive(request, shared.max_request_len)?;
-        Ok((connection, response))
+    /// ```
+    /// # fn main() -> Result<(), sharedance_client::Error> {
+    /// let client = sharedance_client::Client::builder("unix:/run/sharedance.sock").build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn build(self) -> Result<Client, Error> {
+        let (addresses, options) = self.finish()?;
+        Ok(Client { servers: Arc::new(Servers::new(addresses, options, Pool::new)) })
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("address", &self.shared.address.to_string())
-            .field("connect_timeout", &self.shared.connect_timeout)
-            .field("io_timeout", &self.shared.io_timeout)
-            .field("max_request_len", &self.shared.max_request_len)
-            .finish()
-    }
-}
-
-/// Describes a [`Client`]. Timeouts below a millisecond count as one, those above a day as a day.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct Builder {
-    address: String,
-    connect_timeout: Duration,
-    io_timeout: Duration,
-    max_request_len: usize,
-}
-
-impl Builder {
-    /// The time for opening a connection, with all the addresses of the server's name together; 1 s by default. They
-    /// are tried in turn, and each may use an equal part of what is left, so that one that swallows everything does not
-    /// keep the client from the next.
-    ///
-    /// The system's resolver, which turns the name into addresses, has its own limits, which come on top.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// The time for sending a request, and again for its answer; 5 s by default. It starts anew with each mebibyte that
-    /// has been moved, and with nothing less: a server that sends a byte now and then holds nobody, while 32 MiB may
-    /// take their time on a slow line. So a call takes at most this time twice, plus once for each mebibyte, plus the
-    /// connect timeout.
-    pub fn io_timeout(mut self, timeout: Duration) -> Builder {
-        self.io_timeout = timeout;
-        self
-    }
-
-    /// The largest request in bytes, header, key and value together; 32 MiB by default, as the server's own option
-    /// `--maxreadsize`. What is larger is refused before it is sent, and a value that is larger is not received.
-    pub fn max_request_len(mut self, max: usize) -> Builder {
-        self.max_request_len = max;
-        self
-    }
-
-    /// The client. This connects to nobody yet.
-    ///
-    /// # Errors
-    /// [`Error::Address`] where the address cannot be understood.
-    pub fn build(self) -> Result<Client, Error> {
-        let shared = Shared {
-            address: Address::parse(&self.address)?,
-            connect_timeout: self.connect_timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX),
-            io_timeout: self.io_timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX),
-            max_request_len: self.max_request_len,
-        };
-        Ok(Client { shared: Arc::new(shared) })
+        f.debug_struct("Client").field("servers", &self.servers).finish()
     }
 }

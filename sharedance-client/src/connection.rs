@@ -1,374 +1,115 @@
-//! One connection for one request: opened, written, read to its end, closed. Every wait in it is bounded.
+//! One kept connection of the blocking client. Every wait in it is bounded: what is left until the deadline is set as
+//! the socket's own timeout before each call to the system.
 //!
-//! It blocks the calling thread, with the socket's own timeouts: what is left until the phase's deadline is set before
-//! each call to the system. This is the one file of the crate that asks for the time.
+//! A connection on which anything went wrong is not used again.
 
-use std::io::{self, ErrorKind, IoSlice, Read};
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::io::{self, ErrorKind, Read};
+use std::time::Duration;
 
-use sharedance_core::protocol::classic::{self, ResponseError};
-use sharedance_core::protocol::{Decoded, Request, Response};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::Socket;
 
 use crate::address::Address;
-use crate::error::{Attempt, Attempts, Error, Phase};
+use crate::command::Command;
+use crate::connect::connect;
+use crate::error::{Error, Phase};
+use crate::failure::Failure;
+use crate::pipeline::{Pipeline, Step};
+use crate::time::Deadline;
+use crate::wire::Wire;
 
-/// The io timeout starts anew when so much has been moved, in bytes.
-const PROGRESS_LEN: usize = 1024 * 1024;
-
-/// Room for the first read of an answer, and the most by which it grows at once, in bytes.
-const READ_LEN_MIN: usize = 8 * 1024;
-const READ_LEN_MAX: usize = 1024 * 1024;
-
-/// How long to wait for the server to close behind an acknowledgement. It does so at once; waiting for it leaves what
-/// remains of a closed connection with the server, and not among this host's ports.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
-
-pub(crate) struct Connection<'a> {
-    address: &'a Address,
+pub(crate) struct Connection {
     socket: Socket,
-    io_timeout: Duration,
+    wire: Wire,
 }
 
-impl<'a> Connection<'a> {
-    pub(crate) fn open(
-        address: &'a Address,
-        connect_timeout: Duration,
-        io_timeout: Duration,
-    ) -> Result<Connection<'a>, Error> {
-        let started = Instant::now();
-        let server = || address.to_string();
-        let connected = match address {
-            Address::Tcp { host, port } => {
-                let resolved = (host.as_str(), *port).to_socket_addrs();
-                let addresses: Vec<SocketAddr> =
-                    resolved.map_err(|source| Error::Unresolved { server: server(), source })?.collect();
-                connect_in_turn(&addresses, connect_timeout)
-            }
-            Address::Unix { path } => connect_unix(path, connect_timeout),
-        };
-        match connected {
-            Ok(socket) => Ok(Connection { address, socket, io_timeout }),
-            Err(attempts) if attempts.all_timed_out() => {
-                Err(Error::TimedOut { server: server(), phase: Phase::Connect, after: started.elapsed() })
-            }
-            Err(source) => Err(Error::Unreachable { server: server(), source }),
-        }
+impl Connection {
+    pub(crate) fn open(address: &Address, timeout: Duration) -> Result<Connection, Error> {
+        Ok(Connection { socket: connect(address, timeout)?, wire: Wire::default() })
     }
 
-    /// Sends the parts, one behind the other, from where they lie.
-    pub(crate) fn send(&mut self, parts: [&[u8]; 3]) -> Result<(), Error> {
-        let mut slices = parts.map(IoSlice::new);
-        let mut unsent = &mut slices[..];
-        let mut deadline = Deadline::start(self.io_timeout);
-        while !unsent.is_empty() {
-            let sent_len = deadline
-                .patiently(|left| {
-                    self.socket.set_write_timeout(Some(left))?;
-                    self.socket.send_vectored(unsent)
-                })
-                .map_err(|failure| self.failed(failure, Phase::Send, 0))?;
-            IoSlice::advance_slices(&mut unsent, sent_len);
-            deadline.moved(sent_len);
-        }
-        Ok(())
-    }
-
-    /// Receives the answer to `request`.
-    pub(crate) fn receive(&mut self, request: &Request<'_>, max: usize) -> Result<Response<Vec<u8>>, Error> {
-        let mut received = Vec::new();
-        let mut ended = false;
-        let mut deadline = Deadline::start(self.io_timeout);
+    /// Runs the pipeline to its end.
+    pub(crate) fn run<C: Command>(
+        &mut self,
+        pipeline: &mut Pipeline<'_, C>,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
+        let mut received_len = 0;
         loop {
-            match classic::decode_response(request, &received, ended) {
-                Ok(Decoded::Complete { message, .. }) => {
-                    let response = message.map(|_| ());
-                    if !ended {
-                        self.await_close()?;
-                    }
-                    return Ok(response.map(|()| received));
+            match pipeline.step(&mut self.wire).map_err(|error| pipeline.failure(error))? {
+                Step::Send => {
+                    let sent_len = patiently(deadline, Phase::Send, received_len, |left| {
+                        self.socket.set_write_timeout(Some(left))?;
+                        self.socket.send(self.wire.unsent())
+                    })?;
+                    self.wire.sent(sent_len);
                 }
-                Ok(Decoded::Incomplete { .. }) => {}
-                Err(ResponseError::Cut { len }) => return Err(self.cut(len, None)),
-                Err(_) => return Err(self.foreign()),
-            }
-
-            let received_len = received.len();
-            if received_len > max {
-                return Err(Error::AnswerTooLarge { server: self.address.to_string(), max });
-            }
-            let room = received_len.clamp(READ_LEN_MIN, READ_LEN_MAX);
-            received.resize(received_len + room, 0);
-            let read_len = deadline
-                .patiently(|left| {
-                    self.socket.set_read_timeout(Some(left))?;
-                    (&self.socket).read(&mut received[received_len..])
-                })
-                .map_err(|failure| self.failed(failure, Phase::Receive, received_len))?;
-            received.truncate(received_len + read_len);
-            deadline.moved(read_len);
-            ended = read_len == 0;
-        }
-    }
-
-    /// Waits a moment for the end that belongs behind an acknowledgement. What was acknowledged is done, whether it
-    /// comes or not; only more bytes show that this was no acknowledgement.
-    fn await_close(&self) -> Result<(), Error> {
-        let _ = self.socket.set_read_timeout(Some(CLOSE_TIMEOUT.min(self.io_timeout)));
-        match (&self.socket).read(&mut [0; 1]) {
-            Ok(1..) => Err(self.foreign()),
-            _ => Ok(()),
-        }
-    }
-
-    /// The error for a request that was not answered.
-    pub(crate) fn refused(&self, source: Option<io::Error>) -> Error {
-        Error::Refused { server: self.address.to_string(), source }
-    }
-
-    /// The error for an answer that is not of this dialect.
-    pub(crate) fn foreign(&self) -> Error {
-        Error::Foreign { server: self.address.to_string() }
-    }
-
-    fn cut(&self, received_len: usize, source: Option<io::Error>) -> Error {
-        Error::Cut { server: self.address.to_string(), received_len, source }
-    }
-
-    fn failed(&self, failure: Failure, phase: Phase, received_len: usize) -> Error {
-        let server = self.address.to_string();
-        match failure {
-            Failure::TimedOut { after } => Error::TimedOut { server, phase, after },
-            // The server closed before it had read all, or before it was asked to.
-            Failure::Io(source) if is_closed_by_peer(&source) => match received_len {
-                0 => self.refused(Some(source)),
-                _ => self.cut(received_len, Some(source)),
-            },
-            Failure::Io(source) => Error::Io { server, phase, source },
-        }
-    }
-}
-
-fn is_closed_by_peer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::NotConnected
-    )
-}
-
-/// Why a call to the system came to nothing.
-enum Failure {
-    TimedOut { after: Duration },
-    Io(io::Error),
-}
-
-/// The end of one phase's time, which moves away with each [`PROGRESS_LEN`] bytes.
-struct Deadline {
-    timeout: Duration,
-    started: Instant,
-    at: Instant,
-    /// Bytes moved since the deadline was last moved away.
-    moved_len: usize,
-}
-
-impl Deadline {
-    fn start(timeout: Duration) -> Deadline {
-        let started = Instant::now();
-        Deadline { timeout, started, at: started + timeout, moved_len: 0 }
-    }
-
-    fn moved(&mut self, len: usize) {
-        self.moved_len += len;
-        if self.moved_len >= PROGRESS_LEN {
-            self.moved_len = 0;
-            self.at = Instant::now() + self.timeout;
-        }
-    }
-
-    /// Calls `attempt`, with the time that is left to it, until it succeeds, fails for good, or the time is over.
-    fn patiently(&self, mut attempt: impl FnMut(Duration) -> io::Result<usize>) -> Result<usize, Failure> {
-        loop {
-            let now = Instant::now();
-            let left = self.at.saturating_duration_since(now);
-            if left.is_zero() {
-                return Err(Failure::TimedOut { after: now - self.started });
-            }
-            // Less than a microsecond would be rounded to zero, which the system takes for no timeout at all.
-            match attempt(left.max(Duration::from_micros(1))) {
-                Ok(len) => return Ok(len),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
-                    _ => return Err(Failure::Io(error)),
-                },
+                Step::Receive => {
+                    let len = patiently(deadline, Phase::Receive, received_len, |left| {
+                        self.socket.set_read_timeout(Some(left))?;
+                        (&self.socket).read(self.wire.spare())
+                    })?;
+                    if len == 0 {
+                        return Err(Failure::Closed { received_len, source: None });
+                    }
+                    received_len += len;
+                    self.wire.received(len);
+                }
+                Step::Done => return Ok(()),
             }
         }
     }
-}
 
-/// Connects to the first of the addresses that answers. Each has an equal part of the time that is left.
-fn connect_in_turn(addresses: &[SocketAddr], timeout: Duration) -> Result<Socket, Attempts> {
-    let deadline = Instant::now() + timeout;
-    let mut attempts = Vec::with_capacity(addresses.len());
-    for (index, &address) in addresses.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / (addresses.len() - index) as u32;
-        match connect_tcp(address, share) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => attempts.push(Attempt { address: address.to_string(), error }),
+    /// Whether the other end has neither closed it nor said anything that nobody asked for.
+    pub(crate) fn is_fit(&self) -> bool {
+        if !self.wire.is_idle() {
+            return false;
+        }
+        let peeked = self.at_once(|socket| socket.peek(&mut [std::mem::MaybeUninit::uninit()]));
+        match peeked {
+            Ok(0) => false,
+            Ok(_) => self.wire.is_owed(),
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
-    Err(Attempts(attempts))
-}
 
-fn connect_tcp(address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
-    if timeout.is_zero() {
-        return Err(ErrorKind::TimedOut.into());
+    /// Gives a lock back without waiting for the answer, and says whether the connection can be used again; where it
+    /// cannot, closing it gives the lock back.
+    pub(crate) fn unlock_at_once(&mut self, key: &[u8]) -> bool {
+        if !self.wire.is_idle() {
+            return false;
+        }
+        self.wire.put_unlock(key);
+        let sent = self.at_once(|socket| socket.send(self.wire.unsent()));
+        self.wire.sent(sent.unwrap_or(0));
+        self.wire.is_idle()
     }
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.connect_timeout(&address.into(), timeout)?;
-    if is_its_own_peer(&socket, address)? {
-        return Err(ErrorKind::ConnectionRefused.into());
+
+    fn at_once(&self, call: impl FnOnce(&Socket) -> io::Result<usize>) -> io::Result<usize> {
+        self.socket.set_nonblocking(true)?;
+        let outcome = call(&self.socket);
+        self.socket.set_nonblocking(false)?;
+        outcome
     }
-    // The last segment of a large request must not wait for the acknowledgement of the one before it.
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
 }
 
-/// Whether the socket is connected to itself. That happens on the server's own host when no server is there and the
-/// system happens to choose the server's port as the client's: every request would be its own answer.
-fn is_its_own_peer(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
-    Ok(socket.local_addr()?.as_socket() == Some(address))
-}
-
-fn connect_unix(path: &Path, timeout: Duration) -> Result<Socket, Attempts> {
-    let connect = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // Connecting waits while the server's backlog is full, for as long as sending may take.
-        socket.set_write_timeout(Some(timeout))?;
-        socket.connect(&SockAddr::unix(path)?)?;
-        Ok(socket)
-    };
-    connect().map_err(|error: io::Error| {
-        let error = match error.kind() {
-            ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
-            _ => error,
+/// Calls `attempt`, with the time that is left to it, until it succeeds, fails for good, or the time is over.
+fn patiently(
+    deadline: Deadline,
+    phase: Phase,
+    received_len: usize,
+    mut attempt: impl FnMut(Duration) -> io::Result<usize>,
+) -> Result<usize, Failure> {
+    loop {
+        let Some(left) = deadline.left() else {
+            return Err(Failure::TimedOut { phase, after: deadline.elapsed() });
         };
-        Attempts(vec![Attempt { address: format!("unix:{}", path.display()), error }])
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    use std::net::{Ipv4Addr, TcpListener, TcpStream};
-
-    const AMPLE: Duration = Duration::from_secs(60);
-
-    /// An address on which nobody listens: the port was given to a socket that does not accept.
-    fn refusing() -> (Socket, SocketAddr) {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        (socket, address)
-    }
-
-    fn listening() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    }
-
-    /// An address that swallows attempts to connect: its backlog is full.
-    #[cfg(target_os = "linux")]
-    fn swallowing() -> (Socket, Vec<TcpStream>, SocketAddr) {
-        let (socket, address) = refusing();
-        socket.listen(0).unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
-            waiting.push(stream);
+        // Less than a microsecond would be rounded to zero, which the system takes for no timeout at all.
+        match attempt(left.max(Duration::from_micros(1))) {
+            Ok(len) => return Ok(len),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => {}
+                _ => return Err(Failure::of_io(error, phase, received_len)),
+            },
         }
-        (socket, waiting, address)
-    }
-
-    #[test]
-    fn the_next_address_is_tried_when_one_refuses() {
-        let ((_closed, closed), (_listener, open)) = (refusing(), listening());
-        let socket = connect_in_turn(&[closed, closed, open], AMPLE).unwrap();
-        assert_eq!(socket.peer_addr().unwrap().as_socket(), Some(open));
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_socket_that_is_connected_to_itself_is_recognised() {
-        let (socket, address) = refusing();
-        socket.connect(&address.into()).unwrap();
-        assert!(is_its_own_peer(&socket, address).unwrap());
-
-        let (_listener, open) = listening();
-        let socket = connect_tcp(open, AMPLE).unwrap();
-        assert!(!is_its_own_peer(&socket, open).unwrap());
-    }
-
-    #[test]
-    fn every_address_that_was_tried_is_reported() {
-        let ((_a, first), (_b, second)) = (refusing(), refusing());
-        let attempts = connect_in_turn(&[first, second], AMPLE).unwrap_err();
-        let addresses: Vec<_> = attempts.iter().map(|attempt| attempt.address.clone()).collect();
-        assert_eq!(addresses, [first.to_string(), second.to_string()]);
-        assert!(!attempts.all_timed_out());
-        for address in [first, second] {
-            assert!(attempts.to_string().contains(&address.to_string()));
-        }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn an_address_that_swallows_everything_leaves_time_for_the_next() {
-        let ((_full, _waiting, full), (_listener, open)) = (swallowing(), listening());
-        let started = Instant::now();
-        let socket = connect_in_turn(&[full, open], Duration::from_secs(2)).unwrap();
-        assert_eq!(socket.peer_addr().unwrap().as_socket(), Some(open));
-        assert!(started.elapsed() >= Duration::from_millis(900));
-
-        let attempts = connect_in_turn(&[full, full], Duration::from_millis(20)).unwrap_err();
-        assert!(attempts.all_timed_out());
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn an_attempt_to_connect_that_is_swallowed_times_out() {
-        let (_full, _waiting, full) = swallowing();
-        let address = Address::Tcp { host: full.ip().to_string(), port: full.port() };
-        let timeout = Duration::from_millis(30);
-        match Connection::open(&address, timeout, AMPLE) {
-            Err(Error::TimedOut { phase: Phase::Connect, after, .. }) => assert!(after >= timeout / 2),
-            Err(error) => panic!("{error}"),
-            Ok(_) => panic!("connected"),
-        }
-    }
-
-    #[test]
-    fn only_whole_progress_moves_a_deadline_away() {
-        let mut deadline = Deadline::start(AMPLE);
-        let before = deadline.at;
-        deadline.moved(PROGRESS_LEN - 1);
-        assert_eq!(deadline.at, before);
-        deadline.moved(1);
-        assert!(deadline.at > before);
-    }
-
-    #[test]
-    fn interruptions_do_not_prolong_a_wait() {
-        let deadline = Deadline::start(Duration::from_millis(5));
-        let mut lefts = Vec::new();
-        let outcome = deadline.patiently(|left| {
-            lefts.push(left);
-            Err(ErrorKind::Interrupted.into())
-        });
-        assert!(matches!(outcome, Err(Failure::TimedOut { after }) if after >= deadline.timeout));
-        assert!(lefts.is_sorted_by(|earlier, later| earlier >= later));
     }
 }

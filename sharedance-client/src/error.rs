@@ -7,9 +7,26 @@ use std::time::Duration;
 use sharedance_core::protocol::KeyError;
 use thiserror::Error;
 
+use crate::reply::Rejection;
+
 /// Why a request has no result.
 ///
 /// Nothing of a key or a value is in it, so that it can be logged: the key of a web session is a credential.
+/// [`class`](Error::class) and [`is_retryable`](Error::is_retryable) say what can be done about it:
+///
+/// ```no_run
+/// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
+/// use sharedance_client::{Class, Ttl};
+///
+/// match client.incr("visits", 1) {
+///     Ok(visits) => println!("{visits:?}"),
+///     Err(error) if error.class() == Class::MayHaveRun => println!("counted or not: {error}"),
+///     Err(error) if error.is_retryable() => println!("later: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -40,6 +57,15 @@ pub enum Error {
         source: Attempts,
     },
 
+    /// The server was not reached of late, and is left alone for a while. Nothing was sent.
+    #[error("{server} is down: it is tried again in {} ms", retry_in.as_millis())]
+    Down {
+        /// The server.
+        server: String,
+        /// When somebody may try again.
+        retry_in: Duration,
+    },
+
     /// The time was over. A request that was sent whole, or nearly, may have been executed.
     #[error("{server} timed out after {} ms {phase}", after.as_millis())]
     TimedOut {
@@ -51,7 +77,23 @@ pub enum Error {
         after: Duration,
     },
 
-    /// The server closed the connection without an answer: it refused the request, for instance because of its own
+    /// The server of the memcached dialect answered that it did not execute the request.
+    #[error("{server} refused the request: {rejection}")]
+    Rejected {
+        /// The server.
+        server: String,
+        /// Why.
+        rejection: Rejection,
+    },
+
+    /// The connection that held a lock has ended, and the lock with it. Nothing was sent.
+    #[error("the lock is lost: the connection to {server} that held it has ended")]
+    LockLost {
+        /// The server.
+        server: String,
+    },
+
+    /// The server of the classic dialect closed the connection without an answer: it refused the request, for instance because of its own
     /// limit on length, or it is in trouble and could not execute it. The dialect does not tell which.
     #[error("{server} refused the request: it closed the connection without an answer")]
     Refused {
@@ -83,10 +125,10 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] KeyError),
 
-    /// The request is longer than the limit. Nothing was sent.
-    #[error("a request of {len} bytes is larger than the limit of {max} bytes")]
+    /// The value, or the whole request of the classic dialect, is longer than the limit. Nothing was sent.
+    #[error("{len} bytes are more than the limit of {max} bytes")]
     TooLarge {
-        /// The request's length in bytes: header, key and value.
+        /// The length in bytes: in the classic dialect of header, key and value together.
         len: u64,
         /// The limit in force.
         max: usize,
@@ -115,23 +157,74 @@ pub enum Error {
 
 impl Error {
     /// Whether the time was over, in whichever phase.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = sharedance_client::Client::builder("127.0.0.1:1").build()?;
+    /// assert!(!client.get("greeting").unwrap_err().is_timeout());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_timeout(&self) -> bool {
         matches!(self, Error::TimedOut { .. })
     }
 
+    /// What is known of the request.
+    ///
+    /// ```
+    /// use sharedance_client::{Class, Client};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Client::builder("localhost").build()?;
+    /// let error = client.get("no spaces, please").unwrap_err();
+    /// assert_eq!(error.class(), Class::NotSent);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn class(&self) -> Class {
+        match self {
+            Error::Address { .. }
+            | Error::Unresolved { .. }
+            | Error::Unreachable { .. }
+            | Error::Down { .. }
+            | Error::LockLost { .. }
+            | Error::Key(_)
+            | Error::TooLarge { .. } => Class::NotSent,
+            Error::TimedOut { phase, .. } | Error::Io { phase, .. } => match phase {
+                Phase::Wait | Phase::Connect => Class::NotSent,
+                Phase::Send | Phase::Receive => Class::MayHaveRun,
+            },
+            Error::Rejected { .. } | Error::Refused { .. } => Class::Refused,
+            Error::Cut { .. } | Error::Foreign { .. } | Error::AnswerTooLarge { .. } => Class::MayHaveRun,
+        }
+    }
+
     /// Whether the same call may succeed when it is made again, now or somewhat later.
     ///
-    /// Every request can be repeated without harm to its own effect. A store or a delete that is repeated late may
-    /// still undo what somebody else has stored in the meantime.
-    pub fn may_retry(&self) -> bool {
+    /// Whether that does harm is another question: see [`class`](Error::class). What only reads can always be
+    /// repeated. A store or a delete that is repeated late may undo what somebody else has stored in the meantime, and
+    /// what counts or appends may do it twice.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // Nobody listens there; later somebody may.
+    /// let client = sharedance_client::Client::builder("127.0.0.1:1").build()?;
+    /// assert!(client.get("greeting").unwrap_err().is_retryable());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_retryable(&self) -> bool {
         match self {
             Error::Unresolved { .. }
             | Error::Unreachable { .. }
+            | Error::Down { .. }
             | Error::TimedOut { .. }
             | Error::Refused { .. }
             | Error::Cut { .. }
             | Error::Io { .. } => true,
+            Error::Rejected { rejection, .. } => matches!(rejection, Rejection::OutOfMemory | Rejection::ServerError),
             Error::Address { .. }
+            | Error::LockLost { .. }
             | Error::Foreign { .. }
             | Error::Key(_)
             | Error::TooLarge { .. }
@@ -139,24 +232,52 @@ impl Error {
         }
     }
 
-    /// Whether nothing was sent, so that the server cannot have executed the request.
-    pub fn nothing_was_sent(&self) -> bool {
+    /// Whether the server was not reached at all, so that another one may be asked.
+    pub(crate) fn is_unreached(&self) -> bool {
         match self {
-            Error::Address { .. }
-            | Error::Unresolved { .. }
-            | Error::Unreachable { .. }
-            | Error::Key(_)
-            | Error::TooLarge { .. } => true,
+            Error::Unresolved { .. } | Error::Unreachable { .. } | Error::Down { .. } => true,
             Error::TimedOut { phase, .. } | Error::Io { phase, .. } => *phase == Phase::Connect,
-            Error::Refused { .. } | Error::Cut { .. } | Error::Foreign { .. } | Error::AnswerTooLarge { .. } => false,
+            _ => false,
         }
     }
 }
 
+/// What is known of a request that has no result.
+///
+/// ```
+/// use sharedance_client::{Class, Error};
+///
+/// /// Whether a request that must not be executed twice can be made again.
+/// fn can_be_repeated(error: &Error) -> bool {
+///     error.class() != Class::MayHaveRun && error.is_retryable()
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nothing was sent: the server did not execute it.
+    NotSent,
+    /// It was sent, at least in part, and there is no answer: the server may have executed it, or may yet.
+    MayHaveRun,
+    /// The server said that it did not execute it, or, in the classic dialect, closed the connection instead.
+    Refused,
+}
+
 /// What was being done when it failed.
+///
+/// ```no_run
+/// # fn example(error: sharedance_client::Error) {
+/// use sharedance_client::{Error, Phase};
+///
+/// if let Error::TimedOut { phase: Phase::Wait, .. } = error {
+///     println!("all connections are in use: allow more of them, see Builder::max_connections");
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
+    /// Waiting until one of the client's connections is free.
+    Wait,
     /// Opening the connection.
     Connect,
     /// Sending the request.
@@ -168,6 +289,7 @@ pub enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Phase::Wait => "waiting for a free connection",
             Phase::Connect => "connecting",
             Phase::Send => "sending the request",
             Phase::Receive => "waiting for the answer",
@@ -175,7 +297,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// One address of a server, and why it could not be connected to.
+/// One address of a server, and why it could not be connected to: see [`Attempts`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -186,11 +308,25 @@ pub struct Attempt {
 }
 
 /// All that was tried to reach a server, in the order in which it was tried.
+///
+/// ```
+/// use sharedance_client::{Client, Error};
+///
+/// # fn main() -> Result<(), Error> {
+/// let client = Client::builder("127.0.0.1:1").build()?;
+/// if let Err(Error::Unreachable { source, .. }) = client.get("greeting") {
+///     for attempt in source.iter() {
+///         println!("{}: {}", attempt.address, attempt.error);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Attempts(pub(crate) Vec<Attempt>);
 
 impl Attempts {
-    /// One for each address.
+    /// One for each address: see [`Attempts`].
     pub fn iter(&self) -> std::slice::Iter<'_, Attempt> {
         self.0.iter()
     }

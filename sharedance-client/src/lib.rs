@@ -1,13 +1,40 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod backoff;
+mod batch;
+pub mod classic;
 mod client;
+mod command;
+mod connect;
 mod connection;
+mod entry;
 mod error;
+mod failure;
+mod guarded;
+mod idle;
+mod key;
+mod lock;
+mod operations;
+mod options;
+mod pipeline;
+mod pool;
+mod reply;
+mod ring;
+mod servers;
+mod time;
+mod ttl;
+mod wire;
 
-pub use client::{Builder, Client};
-pub use error::{Attempt, Attempts, Error, Phase};
+pub use client::Client;
+pub use entry::{Entry, Swap, Version};
+pub use error::{Attempt, Attempts, Class, Error, Phase};
+pub use lock::Lock;
+pub use options::{Builder, WhenDown};
+pub use reply::Rejection;
+pub use ring::Continuum;
 pub use sharedance_core::protocol::KeyError;
+pub use ttl::Ttl;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,8 +1,16 @@
-//! The client as its users see it, against servers on threads of this process.
+//! The client as its users see it: against real servers, and against peers that misbehave.
 
 // A helper that cannot do its work fails its test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/memcached.rs"]
+mod memcached;
+#[path = "../support/peer.rs"]
+mod peer;
+
+mod backends;
+mod batches;
 mod faults;
-mod round_trips;
-mod server;
+mod operations;
+mod outages;
+mod pooling;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::server::{Pairs, ample, serve};
-use sharedance_client::Client;
+use sharedance_client::classic::Client;
 
 fn client() -> Client {
     let pairs = Arc::new(Pairs::default());

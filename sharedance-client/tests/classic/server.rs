@@ -1,36 +1,20 @@
-//! A server for tests, on a port that the system chooses, that does to each connection what the test says.
+//! A server for tests that keeps pairs in a map, and clients with time-outs that are never reached.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
-use sharedance_client::{Builder, Client};
+use crate::peer::{AMPLE, listen};
+use sharedance_client::classic::{Builder, Client};
 use sharedance_core::protocol::{Decoded, Limits, Request, Response, classic};
 
-/// Longer than any test takes: what must not time out has this much.
-pub(crate) const AMPLE: Duration = Duration::from_secs(60);
-
-/// Short: what must time out has this much.
-pub(crate) const SHORT: Duration = Duration::from_millis(200);
-
-/// Serves each connection by `handle`, on a thread of its own, for as long as the test process lives. A failure in it
-/// only ends that connection; the client sees it.
+/// A client of a peer that serves each connection by `handle`.
 pub(crate) fn serve<H>(handle: H) -> Builder
 where
     H: Fn(TcpStream) -> std::io::Result<()> + Clone + Send + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let handle = handle.clone();
-            thread::spawn(move || handle(stream));
-        }
-    });
-    ample(Client::builder(address))
+    ample(Client::builder(listen(handle)))
 }
 
 /// With time-outs that are never reached.

@@ -1,0 +1,142 @@
+//! When a server that cannot be reached is tried again. A state machine that is told the time and the dice; it does no
+//! I/O, and both clients use it.
+//!
+//! A server that fails is left alone for a time that doubles with each failure, up to a limit, and is shortened by
+//! chance, so that many clients do not come back at once. After that time one caller tries, while the others go on being
+//! told that the server is down.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+/// So many timeouts in a row, without any answer in between, count like a failed attempt to connect.
+const STALLS_MAX: u32 = 3;
+
+/// Doubling it more often changes nothing.
+const DOUBLINGS_MAX: u32 = 20;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backoff {
+    pub(crate) first: Duration,
+    pub(crate) max: Duration,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    failures: u32,
+    stalls: u32,
+    /// Nobody tries before.
+    down_until: Option<Instant>,
+}
+
+impl Health {
+    /// Whether a caller may try now; else for how long nobody may. Who may try after a failure is alone with it for
+    /// `attempt`, the time that it takes to find out.
+    pub(crate) fn admit(&mut self, now: Instant, attempt: Duration) -> Result<(), Duration> {
+        let Some(down_until) = self.down_until else {
+            return Ok(());
+        };
+        let retry_in = down_until.saturating_duration_since(now);
+        if !retry_in.is_zero() {
+            return Err(retry_in);
+        }
+        self.down_until = Some(now + attempt);
+        Ok(())
+    }
+
+    pub(crate) fn answered(&mut self) {
+        *self = Health::default();
+    }
+
+    /// It could not be reached. `chance` is any number.
+    pub(crate) fn unreachable(&mut self, now: Instant, backoff: Backoff, chance: u64) {
+        let doublings = self.failures.min(DOUBLINGS_MAX);
+        let whole = backoff.first.saturating_mul(1 << doublings).min(backoff.max);
+        // Between a half and the whole of it.
+        let delay = whole.mul_f64(0.5 + 0.5 * (chance >> 11) as f64 / (1_u64 << 53) as f64);
+        self.failures += 1;
+        self.stalls = 0;
+        self.down_until = Some(now + delay);
+    }
+
+    /// It was reached, and did not answer in time.
+    pub(crate) fn stalled(&mut self, now: Instant, backoff: Backoff, chance: u64) {
+        self.stalls += 1;
+        if self.stalls >= STALLS_MAX || self.failures > 0 {
+            self.unreachable(now, backoff, chance);
+        }
+    }
+}
+
+/// A number that nobody can tell in advance; good enough to spread attempts in time.
+pub(crate) fn chance() -> u64 {
+    RandomState::new().hash_one(0_u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(2) };
+    const ATTEMPT: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn delays_double_up_to_the_limit_and_are_spread() {
+        let start = Instant::now();
+        for (chance, share) in [(u64::MAX, 1.0), (0, 0.5)] {
+            let mut health = Health::default();
+            for whole_ms in [100, 200, 400, 800, 1600, 2000, 2000, 2000] {
+                health.unreachable(start, BACKOFF, chance);
+                let retry_in = health.admit(start, ATTEMPT).unwrap_err();
+                let expected = Duration::from_millis(whole_ms).mul_f64(share);
+                assert!(retry_in.abs_diff(expected) < Duration::from_micros(1), "{retry_in:?}, not {expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_tries_while_the_others_are_refused() {
+        let start = Instant::now();
+        let mut health = Health::default();
+        assert_eq!(health.admit(start, ATTEMPT), Ok(()));
+        health.unreachable(start, BACKOFF, u64::MAX);
+        assert!(health.admit(start + Duration::from_millis(99), ATTEMPT).is_err());
+        let later = start + Duration::from_millis(101);
+        assert_eq!(health.admit(later, ATTEMPT), Ok(()));
+        assert_eq!(health.admit(later, ATTEMPT), Err(ATTEMPT));
+        // The one that tried has vanished without a word.
+        assert_eq!(health.admit(later + ATTEMPT, ATTEMPT), Ok(()));
+        health.answered();
+        assert_eq!(health.admit(later, ATTEMPT), Ok(()));
+        assert_eq!(health.admit(later, ATTEMPT), Ok(()));
+    }
+
+    #[test]
+    fn a_single_timeout_takes_no_server_down() {
+        let start = Instant::now();
+        let mut health = Health::default();
+        health.stalled(start, BACKOFF, 0);
+        health.stalled(start, BACKOFF, 0);
+        assert_eq!(health.admit(start, ATTEMPT), Ok(()));
+        health.answered();
+        health.stalled(start, BACKOFF, 0);
+        health.stalled(start, BACKOFF, 0);
+        assert_eq!(health.admit(start, ATTEMPT), Ok(()));
+        health.stalled(start, BACKOFF, 0);
+        assert!(health.admit(start, ATTEMPT).is_err());
+    }
+
+    #[test]
+    fn after_hours_of_failures_nothing_overflows() {
+        let start = Instant::now();
+        let mut health = Health::default();
+        for _ in 0..100_000 {
+            health.unreachable(start, BACKOFF, 7);
+        }
+        assert!(health.admit(start, ATTEMPT).unwrap_err() <= BACKOFF.max);
+    }
+
+    #[test]
+    fn chance_differs() {
+        assert_ne!((chance(), chance()), (chance(), chance()));
+    }
+}

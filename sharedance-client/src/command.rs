@@ -1,0 +1,449 @@
+//! The requests of the memcached dialect as values: how each is written, and what its answer means. No I/O.
+//!
+//! Meta commands carry a tag that the answer repeats, so that no answer is ever taken for another one's. Keys are
+//! checked before a command is made.
+
+use std::io::Write;
+use std::time::Duration;
+
+use crate::entry::{Entry, Swap, Version};
+use crate::reply::{Flags, Reply, decimal};
+
+/// A number that a request carries and its answer repeats.
+pub(crate) type Tag = u32;
+
+/// The answer is none to this request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unexpected;
+
+pub(crate) trait Command: Copy {
+    type Output;
+
+    /// Whether the answer may have any length, and nothing is changed by it.
+    const IS_READ: bool = false;
+
+    /// Whether it does no harm to do it once more after a connection has ended without an answer, whatever others have
+    /// done in between.
+    fn is_repeatable(&self) -> bool {
+        Self::IS_READ
+    }
+
+    fn key(&self) -> &[u8];
+
+    /// Whether the answer repeats the tag.
+    fn is_tagged(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>);
+
+    /// The meaning of a reply that is no rejection.
+    fn decode(&self, reply: Reply<'_>) -> Result<Self::Output, Unexpected>;
+}
+
+/// Writing to a vector does not fail.
+macro_rules! put {
+    ($out:expr, $($format:tt)*) => {
+        let _ = write!($out, $($format)*);
+    };
+}
+
+fn put_head(out: &mut Vec<u8>, code: &str, key: &[u8]) {
+    out.extend_from_slice(code.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(key);
+}
+
+/// Reads a value, and moves its deadline if it is told one.
+#[derive(Clone, Copy)]
+pub(crate) struct Get<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) exptime: Option<i64>,
+}
+
+impl Command for Get<'_> {
+    type Output = Option<Vec<u8>>;
+    const IS_READ: bool = true;
+
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        put_head(out, "mg", self.key);
+        if let Some(exptime) = self.exptime {
+            put!(out, " T{exptime}");
+        }
+        put!(out, " v O{tag}\r\n");
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<Self::Output, Unexpected> {
+        match reply {
+            Reply::Value { value, .. } => Ok(Some(value.to_vec())),
+            Reply::Missing(_) => Ok(None),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+/// Reads a value and all that is known of it.
+#[derive(Clone, Copy)]
+pub(crate) struct GetEntry<'a> {
+    pub(crate) key: &'a [u8],
+}
+
+impl Command for GetEntry<'_> {
+    type Output = Option<Entry>;
+    const IS_READ: bool = true;
+
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        put_head(out, "mg", self.key);
+        put!(out, " f c t v O{tag}\r\n");
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<Self::Output, Unexpected> {
+        match reply {
+            Reply::Value { value, flags } => entry(value, flags).map(Some).ok_or(Unexpected),
+            Reply::Missing(_) => Ok(None),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+fn entry(value: &[u8], flags: Flags<'_>) -> Option<Entry> {
+    let expires_in = match flags.token(b't')? {
+        b"-1" => None,
+        secs => Some(Duration::from_secs(decimal(secs)?)),
+    };
+    let client_flags = flags.number(b'f')?.try_into().ok()?;
+    Some(Entry { value: value.to_vec(), version: Version(flags.number(b'c')?), expires_in, client_flags })
+}
+
+/// Moves a deadline. Answers whether there was a value.
+#[derive(Clone, Copy)]
+pub(crate) struct Touch<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) exptime: i64,
+}
+
+impl Command for Touch<'_> {
+    type Output = bool;
+
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        put_head(out, "mg", self.key);
+        put!(out, " T{} O{tag}\r\n", self.exptime);
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<bool, Unexpected> {
+        match reply {
+            Reply::Done(_) => Ok(true),
+            Reply::Missing(_) => Ok(false),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+/// When a value is stored, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Set,
+    Add,
+    Replace,
+    Append,
+    Prepend,
+    IfVersion(Version),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Store<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    /// Not said with `Append` and `Prepend`: there the deadline stays.
+    pub(crate) exptime: i64,
+}
+
+impl Command for Store<'_> {
+    type Output = Swap;
+
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        out.reserve(self.key.len() + self.value.len() + 64);
+        put_head(out, "ms", self.key);
+        put!(out, " {} O{tag}", self.value.len());
+        if !matches!(self.mode, Mode::Append | Mode::Prepend) {
+            put!(out, " T{}", self.exptime);
+        }
+        match self.mode {
+            Mode::Set => {}
+            Mode::Add => out.extend_from_slice(b" ME"),
+            Mode::Replace => out.extend_from_slice(b" MR"),
+            Mode::Append => out.extend_from_slice(b" MA"),
+            Mode::Prepend => out.extend_from_slice(b" MP"),
+            Mode::IfVersion(Version(version)) => {
+                put!(out, " C{version}");
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.value);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<Swap, Unexpected> {
+        match (self.mode, reply) {
+            (_, Reply::Done(_)) => Ok(Swap::Stored),
+            (Mode::Add, Reply::NotStored(_)) | (Mode::IfVersion(_), Reply::Exists(_)) => Ok(Swap::Changed),
+            (Mode::Replace | Mode::Append | Mode::Prepend, Reply::NotStored(_))
+            | (Mode::IfVersion(_), Reply::Missing(_)) => Ok(Swap::Missing),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+/// Answers whether there was something to delete.
+#[derive(Clone, Copy)]
+pub(crate) struct Delete<'a> {
+    pub(crate) key: &'a [u8],
+}
+
+impl Command for Delete<'_> {
+    type Output = bool;
+
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        put_head(out, "md", self.key);
+        put!(out, " O{tag}\r\n");
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<bool, Unexpected> {
+        match reply {
+            Reply::Done(_) => Ok(true),
+            Reply::Missing(_) => Ok(false),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Up,
+    Down,
+}
+
+/// Counts a decimal number up or down. Answers the new number.
+#[derive(Clone, Copy)]
+pub(crate) struct Count<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) direction: Direction,
+    pub(crate) by: u64,
+}
+
+impl Command for Count<'_> {
+    type Output = Option<u64>;
+
+    fn key(&self) -> &[u8] {
+        self.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        put_head(out, "ma", self.key);
+        let mode = match self.direction {
+            Direction::Up => "I",
+            Direction::Down => "D",
+        };
+        put!(out, " M{mode} D{} v O{tag}\r\n", self.by);
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<Self::Output, Unexpected> {
+        match reply {
+            // A number that has become shorter may be followed by spaces.
+            Reply::Value { value, .. } => decimal(value.trim_ascii_end()).map(Some).ok_or(Unexpected),
+            Reply::Missing(_) => Ok(None),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+/// What is said on a connection that holds, or is to hold, a key's lock.
+#[derive(Clone, Copy)]
+pub(crate) enum Guarded<'a> {
+    Lock { key: &'a [u8], wait_ms: u64, ttl_secs: u64 },
+    Get(Get<'a>),
+    Store(Store<'a>),
+    Touch(Touch<'a>),
+    Delete(Delete<'a>),
+    Unlock { key: &'a [u8] },
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum GuardedOutput {
+    /// Whether the lock is held, or was until now; whether there was something to touch or to delete.
+    Was(bool),
+    Value(Option<Vec<u8>>),
+    Stored(Swap),
+}
+
+impl Command for Guarded<'_> {
+    type Output = GuardedOutput;
+
+    fn key(&self) -> &[u8] {
+        match self {
+            Guarded::Lock { key, .. } | Guarded::Unlock { key } => key,
+            Guarded::Get(get) => get.key,
+            Guarded::Store(store) => store.key,
+            Guarded::Touch(touch) => touch.key,
+            Guarded::Delete(delete) => delete.key,
+        }
+    }
+
+    /// A lock ends with its connection, so it can be asked for on another one; what is done under it cannot.
+    fn is_repeatable(&self) -> bool {
+        matches!(self, Guarded::Lock { .. } | Guarded::Get(_))
+    }
+
+    fn is_tagged(&self) -> bool {
+        !matches!(self, Guarded::Lock { .. } | Guarded::Unlock { .. })
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        match self {
+            Guarded::Lock { key, wait_ms, ttl_secs } => {
+                put_head(out, "lock", key);
+                put!(out, " {wait_ms} {ttl_secs}\r\n");
+            }
+            Guarded::Get(get) => get.encode(tag, out),
+            Guarded::Store(store) => store.encode(tag, out),
+            Guarded::Touch(touch) => touch.encode(tag, out),
+            Guarded::Delete(delete) => delete.encode(tag, out),
+            Guarded::Unlock { key } => {
+                put_head(out, "unlock", key);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<GuardedOutput, Unexpected> {
+        match (self, reply) {
+            (Guarded::Lock { .. }, Reply::Locked) | (Guarded::Unlock { .. }, Reply::Unlocked) => {
+                Ok(GuardedOutput::Was(true))
+            }
+            (Guarded::Lock { .. }, Reply::LockTimedOut) | (Guarded::Unlock { .. }, Reply::NotHeld) => {
+                Ok(GuardedOutput::Was(false))
+            }
+            (Guarded::Get(get), reply) => get.decode(reply).map(GuardedOutput::Value),
+            (Guarded::Store(store), reply) => store.decode(reply).map(GuardedOutput::Stored),
+            (Guarded::Touch(touch), reply) => touch.decode(reply).map(GuardedOutput::Was),
+            (Guarded::Delete(delete), reply) => delete.decode(reply).map(GuardedOutput::Was),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reply;
+    use sharedance_core::protocol::Decoded;
+
+    fn written(command: &impl Command) -> String {
+        let mut out = Vec::new();
+        command.encode(7, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn answered<C: Command>(command: &C, bytes: &[u8]) -> Result<C::Output, Unexpected> {
+        let Ok(Decoded::Complete { message, .. }) = reply::decode(bytes, 1000) else {
+            panic!("no whole answer");
+        };
+        command.decode(message)
+    }
+
+    #[test]
+    fn commands_as_they_are_written() {
+        let key = b"k";
+        let store = |mode| written(&Store { mode, key, value: b"a\r\n", exptime: 60 });
+        let count = |direction| written(&Count { key, direction, by: u64::MAX });
+        for (found, expected) in [
+            (written(&Get { key, exptime: None }), "mg k v O7\r\n"),
+            (written(&Get { key, exptime: Some(-1) }), "mg k T-1 v O7\r\n"),
+            (written(&GetEntry { key }), "mg k f c t v O7\r\n"),
+            (written(&Touch { key, exptime: 0 }), "mg k T0 O7\r\n"),
+            (store(Mode::Set), "ms k 3 O7 T60\r\na\r\n\r\n"),
+            (store(Mode::Add), "ms k 3 O7 T60 ME\r\na\r\n\r\n"),
+            (store(Mode::Replace), "ms k 3 O7 T60 MR\r\na\r\n\r\n"),
+            (store(Mode::Append), "ms k 3 O7 MA\r\na\r\n\r\n"),
+            (store(Mode::Prepend), "ms k 3 O7 MP\r\na\r\n\r\n"),
+            (store(Mode::IfVersion(Version(9))), "ms k 3 O7 T60 C9\r\na\r\n\r\n"),
+            (written(&Delete { key }), "md k O7\r\n"),
+            (count(Direction::Up), "ma k MI D18446744073709551615 v O7\r\n"),
+            (count(Direction::Down), "ma k MD D18446744073709551615 v O7\r\n"),
+            (written(&Guarded::Lock { key, wait_ms: 250, ttl_secs: 30 }), "lock k 250 30\r\n"),
+            (written(&Guarded::Get(Get { key, exptime: None })), "mg k v O7\r\n"),
+            (written(&Guarded::Unlock { key }), "unlock k\r\n"),
+        ] {
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn only_the_answers_to_a_store_are_taken_for_such() {
+        let store = |mode, bytes| answered(&Store { mode, key: b"k", value: b"", exptime: 0 }, bytes);
+        for mode in [Mode::Set, Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend, Mode::IfVersion(Version(1))] {
+            assert_eq!(store(mode, b"HD O7\r\n"), Ok(Swap::Stored));
+            assert_eq!(store(mode, b"VA 1 O7\r\nx\r\n"), Err(Unexpected));
+        }
+        assert_eq!(store(Mode::Set, b"NS\r\n"), Err(Unexpected));
+        assert_eq!(store(Mode::Add, b"NS\r\n"), Ok(Swap::Changed));
+        assert_eq!(store(Mode::Replace, b"NS\r\n"), Ok(Swap::Missing));
+        assert_eq!(store(Mode::Append, b"NF\r\n"), Err(Unexpected));
+        assert_eq!(store(Mode::IfVersion(Version(1)), b"EX\r\n"), Ok(Swap::Changed));
+        assert_eq!(store(Mode::IfVersion(Version(1)), b"NF\r\n"), Ok(Swap::Missing));
+    }
+
+    #[test]
+    fn an_entry_lacks_nothing() {
+        let get = GetEntry { key: b"k" };
+        let entry = answered(&get, b"VA 3 f4294967295 c12 t59 O7\r\nabc\r\n").unwrap().unwrap();
+        assert_eq!((&entry.value[..], entry.version, entry.client_flags), (&b"abc"[..], Version(12), u32::MAX));
+        assert_eq!(entry.expires_in, Some(Duration::from_secs(59)));
+        let forever = answered(&get, b"VA 0 f0 c1 t-1 O7\r\n\r\n").unwrap().unwrap();
+        assert_eq!(forever.expires_in, None);
+        for bytes in [&b"VA 0 f0 c1\r\n\r\n"[..], b"VA 0 f4294967296 c1 t1\r\n\r\n", b"VA 0 f0 t1\r\n\r\n", b"HD\r\n"] {
+            assert_eq!(answered(&get, bytes), Err(Unexpected));
+        }
+    }
+
+    #[test]
+    fn a_number_may_be_padded_behind() {
+        let count = Count { key: b"k", direction: Direction::Down, by: 1 };
+        assert_eq!(answered(&count, b"VA 2\r\n9 \r\n"), Ok(Some(9)));
+        assert_eq!(answered(&count, b"VA 2\r\n 9\r\n"), Err(Unexpected));
+        assert_eq!(answered(&count, b"NF\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn what_is_answered_to_locks() {
+        let lock = Guarded::Lock { key: b"k", wait_ms: 0, ttl_secs: 1 };
+        let unlock = Guarded::Unlock { key: b"k" };
+        assert_eq!(answered(&lock, b"LOCKED\r\n"), Ok(GuardedOutput::Was(true)));
+        assert_eq!(answered(&lock, b"TIMEOUT\r\n"), Ok(GuardedOutput::Was(false)));
+        assert_eq!(answered(&lock, b"UNLOCKED\r\n"), Err(Unexpected));
+        assert_eq!(answered(&unlock, b"UNLOCKED\r\n"), Ok(GuardedOutput::Was(true)));
+        assert_eq!(answered(&unlock, b"NOT_FOUND\r\n"), Ok(GuardedOutput::Was(false)));
+        assert_eq!(answered(&unlock, b"HD\r\n"), Err(Unexpected));
+    }
+}

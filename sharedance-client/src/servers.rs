@@ -1,0 +1,101 @@
+//! The servers of a client: which of them a key belongs to, and which are down. Both clients use it; it does no I/O.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::address::Address;
+use crate::backoff::{Health, chance};
+use crate::error::{Error, Phase};
+use crate::options::{Options, WhenDown};
+use crate::ring::Ring;
+use crate::time::{Deadline, now};
+
+/// One server. `P` is its pool of connections.
+pub(crate) struct Server<P> {
+    pub(crate) address: Address,
+    pub(crate) options: Options,
+    pub(crate) pool: P,
+    health: Mutex<Health>,
+    /// Whether `health` has anything to say; most of the time nobody has to lock it.
+    is_troubled: AtomicBool,
+}
+
+impl<P> Server<P> {
+    pub(crate) fn name(&self) -> String {
+        self.address.to_string()
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it may be asked now.
+    pub(crate) fn admit(&self) -> Result<(), Error> {
+        if !self.is_troubled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let admitted = self.health().admit(now(), self.options.connect_timeout);
+        admitted.map_err(|retry_in| Error::Down { server: self.name(), retry_in })
+    }
+
+    /// The time was over before a connection was to be had.
+    pub(crate) fn none_free(&self, deadline: Deadline) -> Error {
+        Error::TimedOut { server: self.name(), phase: Phase::Wait, after: deadline.elapsed() }
+    }
+
+    pub(crate) fn answered(&self) {
+        if self.is_troubled.load(Ordering::Relaxed) {
+            let mut health = self.health();
+            health.answered();
+            self.is_troubled.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Learns from what went wrong with an attempt to connect, or to be answered.
+    pub(crate) fn observe(&self, error: Error) -> Error {
+        if error.is_unreached() || error.is_timeout() {
+            let mut health = self.health();
+            match error.is_unreached() {
+                true => health.unreachable(now(), self.options.backoff, chance()),
+                false => health.stalled(now(), self.options.backoff, chance()),
+            }
+            self.is_troubled.store(true, Ordering::Relaxed);
+        }
+        error
+    }
+}
+
+pub(crate) struct Servers<P> {
+    servers: Vec<Arc<Server<P>>>,
+    ring: Ring,
+    pub(crate) options: Options,
+}
+
+impl<P> Servers<P> {
+    pub(crate) fn new(addresses: Vec<Address>, options: Options, pool: impl Fn(&Options) -> P) -> Servers<P> {
+        let ring = Ring::new(&addresses, options.continuum);
+        let server = |address| {
+            let (pool, health) = (pool(&options), Mutex::default());
+            Arc::new(Server { address, options, pool, health, is_troubled: AtomicBool::new(false) })
+        };
+        Servers { servers: addresses.into_iter().map(server).collect(), ring, options }
+    }
+
+    /// The servers that may have the key, in the order in which they are to be asked: the next one only if one could
+    /// not be reached.
+    pub(crate) fn of(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Server<P>>> {
+        let count = match self.options.when_down {
+            WhenDown::Fail => 1,
+            WhenDown::NextServer => self.servers.len(),
+        };
+        self.ring.servers_of(key).take(count).map(|index| &self.servers[index])
+    }
+}
+
+impl<P> fmt::Debug for Servers<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self.servers.iter().map(|server| server.name()).collect();
+        f.debug_struct("Servers").field("addresses", &addresses).field("options", &self.options).finish()
+    }
+}

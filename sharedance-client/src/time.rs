@@ -1,0 +1,44 @@
+//! The one file of the crate that asks for the time; besides the deadlines of single calls to the system, all else is
+//! told it.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Timeouts are brought into this range: the system takes none of zero, and sums with far ones overflow.
+const TIMEOUT_MIN: Duration = Duration::from_millis(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+pub(crate) fn unix_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+pub(crate) fn in_range(timeout: Duration) -> Duration {
+    timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX)
+}
+
+/// The end of something that must not take longer than this.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline {
+    started: Instant,
+    at: Instant,
+}
+
+impl Deadline {
+    pub(crate) fn after(timeout: Duration) -> Deadline {
+        let started = now();
+        Deadline { started, at: started + in_range(timeout) }
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        now() - self.started
+    }
+
+    /// What is left of it; nothing where it is over.
+    pub(crate) fn left(self) -> Option<Duration> {
+        let left = self.at.saturating_duration_since(now());
+        (!left.is_zero()).then_some(left)
+    }
+}

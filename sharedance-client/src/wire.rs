@@ -1,0 +1,199 @@
+//! The bytes of one connection between the codec and the socket: what is still to be sent, what has been received and
+//! not been decoded, and what is owed to whoever used the connection before. No I/O.
+
+use sharedance_core::protocol::Decoded;
+
+use crate::command::{Command, Guarded, Tag};
+use crate::reply::{self, Reply, ReplyError};
+
+/// Room for a read, and the most that is kept of a buffer between two uses, in bytes.
+const READ_LEN: usize = 16 * 1024;
+const KEPT_LEN: usize = 256 * 1024;
+
+#[derive(Default)]
+pub(crate) struct Wire {
+    output: Vec<u8>,
+    sent_len: usize,
+    /// What has been received lies at `start..end`; behind it is room.
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How much must lie there before it is worth decoding again.
+    needed: usize,
+    next_tag: Tag,
+    /// Answers to come that nobody waits for any more.
+    owed: usize,
+}
+
+impl Wire {
+    /// What is to be sent next.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.output[self.sent_len..]
+    }
+
+    pub(crate) fn sent(&mut self, len: usize) {
+        self.sent_len += len;
+        if self.sent_len == self.output.len() {
+            self.sent_len = 0;
+            self.output.clear();
+            self.output.shrink_to(KEPT_LEN);
+        }
+    }
+
+    /// Room for what is received next: never none.
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
+        self.input.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        // It grows with what has come, not with what was announced.
+        let wanted = self.needed.max(READ_LEN).min(2 * self.end.max(READ_LEN));
+        if self.input.len() < wanted.max(self.end + 1) {
+            self.input.resize(wanted.max(self.end + 1), 0);
+        }
+        &mut self.input[self.end..]
+    }
+
+    pub(crate) fn received(&mut self, len: usize) {
+        self.end += len;
+    }
+
+    /// Bytes that have been received and not been decoded.
+    pub(crate) fn pending_len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is under way but answers that are owed: another one may use the connection.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.unsent().is_empty() && self.pending_len() == 0
+    }
+
+    /// Whether the server may still have to say something.
+    pub(crate) fn is_owed(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// Puts a command behind what is to be sent, and answers its tag.
+    pub(crate) fn put(&mut self, command: &impl Command) -> Tag {
+        let tag = self.next_tag;
+        self.next_tag = tag.wrapping_add(1);
+        command.encode(tag, &mut self.output);
+        tag
+    }
+
+    /// Gives back a lock without waiting for the answer: whoever uses the connection next passes over it.
+    pub(crate) fn put_unlock(&mut self, key: &[u8]) {
+        self.put(&Guarded::Unlock { key });
+        self.owed += 1;
+    }
+
+    /// The next reply that somebody waits for, given to `take`; `None` where more must be received first.
+    pub(crate) fn take_reply<T>(
+        &mut self,
+        max_value_len: usize,
+        mut take: impl FnMut(Reply<'_>) -> T,
+    ) -> Result<Option<T>, ReplyError> {
+        loop {
+            if self.pending_len() < self.needed {
+                return Ok(None);
+            }
+            let taken = match reply::decode(&self.input[self.start..self.end], max_value_len)? {
+                Decoded::Incomplete { needed } => {
+                    self.needed = needed;
+                    return Ok(None);
+                }
+                Decoded::Complete { message, consumed } => {
+                    self.start += consumed;
+                    match (self.owed, message) {
+                        (0, message) => Some(take(message)),
+                        (_, Reply::Unlocked | Reply::NotHeld) => None,
+                        _ => return Err(ReplyError::Foreign),
+                    }
+                }
+            };
+            self.needed = 0;
+            self.settle_input();
+            match taken {
+                Some(taken) => return Ok(Some(taken)),
+                None => self.owed -= 1,
+            }
+        }
+    }
+
+    fn settle_input(&mut self) {
+        if self.start < self.end {
+            return;
+        }
+        (self.start, self.end) = (0, 0);
+        if self.input.len() > KEPT_LEN {
+            self.input = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Delete;
+
+    const MAX: usize = 10_000_000;
+
+    fn receive(wire: &mut Wire, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = wire.spare();
+            let len = spare.len().min(bytes.len());
+            spare[..len].copy_from_slice(&bytes[..len]);
+            wire.received(len);
+            bytes = &bytes[len..];
+        }
+    }
+
+    #[test]
+    fn what_was_sent_in_part_goes_on_where_it_stopped() {
+        let mut wire = Wire::default();
+        wire.put(&Delete { key: b"k" });
+        wire.put(&Delete { key: b"l" });
+        assert_eq!(wire.unsent(), b"md k O0\r\nmd l O1\r\n");
+        wire.sent(4);
+        assert_eq!(wire.unsent(), b" O0\r\nmd l O1\r\n");
+        assert!(!wire.is_idle());
+        wire.sent(14);
+        assert!(wire.unsent().is_empty() && wire.is_idle());
+    }
+
+    #[test]
+    fn an_answer_that_is_owed_is_passed_over_and_nothing_else_is() {
+        let mut wire = Wire::default();
+        wire.put_unlock(b"k");
+        wire.put_unlock(b"k");
+        receive(&mut wire, b"UNLOCKED\r\nNOT_FOUND\r\nHD O2\r\n");
+        assert_eq!(wire.take_reply(MAX, |reply| matches!(reply, Reply::Done(_))), Ok(Some(true)));
+        assert!(!wire.is_owed());
+
+        let mut wire = Wire::default();
+        wire.put_unlock(b"k");
+        receive(&mut wire, b"VA 1 O0\r\nx\r\n");
+        assert_eq!(wire.take_reply(MAX, |_| ()), Err(ReplyError::Foreign));
+    }
+
+    #[test]
+    fn a_large_announcement_reserves_nothing_by_itself() {
+        let mut wire = Wire::default();
+        receive(&mut wire, b"VA 9000000 O0\r\n");
+        assert_eq!(wire.take_reply(MAX, |_| ()), Ok(None));
+        wire.spare();
+        assert!(wire.input.len() <= 2 * READ_LEN, "{}", wire.input.len());
+    }
+
+    #[test]
+    fn a_large_value_leaves_no_large_buffer_behind() {
+        let mut wire = Wire::default();
+        let value = vec![b'v'; 3_000_000];
+        receive(&mut wire, &[b"VA 3000000 O0\r\n", &value[..], b"\r\n"].concat());
+        let len = wire.take_reply(MAX, |reply| match reply {
+            Reply::Value { value, .. } => value.len(),
+            _ => 0,
+        });
+        assert_eq!(len, Ok(Some(3_000_000)));
+        assert!(wire.is_idle() && wire.input.is_empty());
+    }
+}

@@ -1,0 +1,16 @@
+//! The servers that a test is run against, one after the other.
+
+use crate::memcached::Memcached;
+use crate::peer::AMPLE;
+use sharedance_client::{Builder, Client};
+
+/// Runs `test` with a client of each kind of server, with nothing stored in it.
+pub(crate) fn each(test: impl Fn(&Client)) {
+    let memcached = Memcached::start(&[]);
+    test(&ample(memcached.address()).build().unwrap());
+}
+
+/// With timeouts that are never reached.
+pub(crate) fn ample(address: &str) -> Builder<Client> {
+    Client::builder(address).connect_timeout(AMPLE).operation_timeout(AMPLE)
+}

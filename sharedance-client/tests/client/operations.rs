@@ -1,0 +1,232 @@
+//! What each call means, on real servers.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::backends::{ample, each};
+use crate::memcached::{Memcached, eventually};
+use sharedance_client::{Class, Error, KeyError, Rejection, Swap, Ttl};
+
+const HOUR: Ttl = Ttl::from_secs(3600);
+
+#[test]
+fn set_get_delete() {
+    each(|client| {
+        assert_eq!(client.get("key").unwrap(), None);
+        client.set("key", "first", HOUR).unwrap();
+        client.set("key", b"second\r\n\0", HOUR).unwrap();
+        assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"second\r\n\0"[..]));
+        assert!(client.delete("key").unwrap());
+        assert!(!client.delete("key").unwrap());
+        assert_eq!(client.get("key").unwrap(), None);
+    });
+}
+
+#[test]
+fn an_empty_value_is_a_value() {
+    each(|client| {
+        client.set("empty", "", HOUR).unwrap();
+        assert_eq!(client.get("empty").unwrap(), Some(Vec::new()));
+        assert_eq!(client.get_entry("empty").unwrap().unwrap().value, b"");
+    });
+}
+
+#[test]
+fn values_of_every_size_come_back_whole() {
+    each(|client| {
+        for len in [1, 16_383, 16_384, 16_385, 65_536, 1_000_000] {
+            let value: Vec<u8> = (0..len).map(|i: u32| (i % 251) as u8).collect();
+            client.set("size", &value, HOUR).unwrap();
+            assert!(client.get("size").unwrap() == Some(value), "{len} bytes");
+        }
+    });
+}
+
+#[test]
+fn keys_of_every_kind() {
+    each(|client| {
+        let longest = [b'k'; 250];
+        for key in [&b"k"[..], &longest, b"page/1.html", "schl\u{fc}ssel".as_bytes(), b"\xff\x80", b"mg", b"O1"] {
+            client.set(key, key, HOUR).unwrap();
+            assert_eq!(client.get(key).unwrap().as_deref(), Some(key));
+        }
+    });
+}
+
+#[test]
+fn conditional_writes() {
+    each(|client| {
+        assert!(!client.replace("key", "1", HOUR).unwrap());
+        assert!(!client.append("key", "1").unwrap());
+        assert!(!client.prepend("key", "1").unwrap());
+        assert!(client.add("key", "1", HOUR).unwrap());
+        assert!(!client.add("key", "2", HOUR).unwrap());
+        assert!(client.append("key", "behind").unwrap());
+        assert!(client.prepend("key", "before").unwrap());
+        assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"before1behind"[..]));
+        assert!(client.replace("key", "3", HOUR).unwrap());
+        assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"3"[..]));
+    });
+}
+
+#[test]
+fn an_append_leaves_the_deadline_where_it_is() {
+    each(|client| {
+        client.set("key", "1", Ttl::from_secs(1000)).unwrap();
+        assert!(client.append("key", "2").unwrap());
+        let expires_in = client.get_entry("key").unwrap().unwrap().expires_in.unwrap();
+        assert!(expires_in <= Duration::from_secs(1000) && expires_in > Duration::from_secs(900), "{expires_in:?}");
+    });
+}
+
+#[test]
+fn a_version_is_good_until_somebody_writes() {
+    each(|client| {
+        client.set("key", "1", HOUR).unwrap();
+        let version = client.get_entry("key").unwrap().unwrap().version;
+        assert_eq!(client.compare_and_set("key", "2", HOUR, version).unwrap(), Swap::Stored);
+        assert_eq!(client.compare_and_set("key", "3", HOUR, version).unwrap(), Swap::Changed);
+        assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"2"[..]));
+        client.delete("key").unwrap();
+        assert_eq!(client.compare_and_set("key", "4", HOUR, version).unwrap(), Swap::Missing);
+        assert_eq!(client.get("key").unwrap(), None);
+    });
+}
+
+#[test]
+fn numbers_go_up_and_down() {
+    each(|client| {
+        assert_eq!(client.incr("number", 1).unwrap(), None);
+        client.set("number", "99", HOUR).unwrap();
+        assert_eq!(client.incr("number", 2).unwrap(), Some(101));
+        assert_eq!(client.decr("number", 92).unwrap(), Some(9));
+        assert_eq!(client.decr("number", 10).unwrap(), Some(0));
+        client.set("number", u64::MAX.to_string(), HOUR).unwrap();
+        assert_eq!(client.incr("number", 3).unwrap(), Some(2));
+
+        client.set("text", "ninety-nine", HOUR).unwrap();
+        let error = client.incr("text", 1).unwrap_err();
+        assert!(matches!(error, Error::Rejected { rejection: Rejection::NotANumber, .. }), "{error}");
+        assert!(error.class() == Class::Refused && !error.is_retryable());
+        assert_eq!(client.get("text").unwrap().as_deref(), Some(&b"ninety-nine"[..]));
+    });
+}
+
+#[test]
+fn lives_of_every_length() {
+    each(|client| {
+        let expires_in = |key: &str| client.get_entry(key).unwrap().map(|entry| entry.expires_in);
+        client.set("ever", "1", Ttl::Never).unwrap();
+        assert_eq!(expires_in("ever"), Some(None));
+        client.set("zero", "1", Duration::ZERO).unwrap();
+        assert_eq!(expires_in("zero"), None);
+
+        // Beyond 30 days the dialect says it in another way.
+        for days in [30, 31, 365] {
+            let ttl = Duration::from_secs(days * 86_400);
+            client.set("long", "1", ttl).unwrap();
+            let left = expires_in("long").unwrap().unwrap();
+            assert!(left <= ttl && ttl - left < Duration::from_secs(300), "{left:?} of {ttl:?}");
+        }
+
+        client.set("short", "1", Duration::from_millis(1)).unwrap();
+        eventually("a pair expires", || client.get("short").unwrap().is_none().then_some(()));
+    });
+}
+
+#[test]
+fn touching_starts_a_life_anew() {
+    each(|client| {
+        assert!(!client.touch("key", HOUR).unwrap());
+        assert_eq!(client.get_and_touch("key", HOUR).unwrap(), None);
+        client.set("key", "1", Ttl::Never).unwrap();
+        assert!(client.touch("key", HOUR).unwrap());
+        let expires_in = client.get_entry("key").unwrap().unwrap().expires_in.unwrap();
+        assert!(expires_in <= Duration::from_secs(3600), "{expires_in:?}");
+        assert_eq!(client.get_and_touch("key", Ttl::Never).unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(client.get_entry("key").unwrap().unwrap().expires_in, None);
+        assert!(client.touch("key", Duration::ZERO).unwrap());
+        assert_eq!(client.get("key").unwrap(), None);
+    });
+}
+
+#[test]
+fn keys_that_would_be_commands_are_refused_before_anything_is_sent() {
+    each(|client| {
+        for (key, expected) in [
+            (&b""[..], KeyError::Empty),
+            (&[b'k'; 251], KeyError::TooLong { len: 251 }),
+            (b"a v\r\nflush_all\r\n", KeyError::ForbiddenByte { byte: b' ', offset: 1 }),
+            (b"a\r\nflush_all\r\n", KeyError::ForbiddenByte { byte: b'\r', offset: 1 }),
+        ] {
+            for result in [
+                client.get(key).map(drop),
+                client.get_entry(key).map(drop),
+                client.get_and_touch(key, HOUR).map(drop),
+                client.touch(key, HOUR).map(drop),
+                client.set(key, "v", HOUR),
+                client.add(key, "v", HOUR).map(drop),
+                client.incr(key, 1).map(drop),
+                client.decr(key, 1).map(drop),
+                client.delete(key).map(drop),
+                client.get_many(&[key]).map(drop),
+                client.set_many(&[(key, "v")], HOUR),
+                client.delete_many(&[key]).map(drop),
+                client.lock(key, Duration::ZERO, Duration::from_secs(1)).map(drop),
+            ] {
+                let error = result.unwrap_err();
+                assert!(matches!(error, Error::Key(found) if found == expected), "{error}");
+                assert!(error.class() == Class::NotSent && !error.is_retryable());
+            }
+        }
+    });
+}
+
+#[test]
+fn what_the_server_finds_too_large_costs_the_call_and_not_the_connection() {
+    let memcached = Memcached::start(&["-I", "1m"]);
+    let client = ample(memcached.address()).build().unwrap();
+    client.set("key", "small", HOUR).unwrap();
+    let error = client.set("other", vec![b'v'; 2_000_000], HOUR).unwrap_err();
+    assert!(matches!(error, Error::Rejected { rejection: Rejection::ValueTooLarge, .. }), "{error}");
+    assert!(error.class() == Class::Refused && !error.is_retryable());
+    assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"small"[..]));
+}
+
+#[test]
+fn what_is_too_large_here_is_refused_before_it_is_sent() {
+    let memcached = Memcached::start(&[]);
+    let narrow = ample(memcached.address()).max_value_len(10).build().unwrap();
+    for result in [narrow.set("key", "eleven long", HOUR), narrow.set_many(&[("key", "eleven long")], HOUR)] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::TooLarge { len: 11, max: 10 }), "{error}");
+        assert!(error.class() == Class::NotSent && !error.is_retryable());
+    }
+    narrow.set("key", "ten  bytes", HOUR).unwrap();
+    assert_eq!(narrow.get("key").unwrap().as_deref(), Some(&b"ten  bytes"[..]));
+}
+
+#[test]
+fn one_client_in_many_threads() {
+    each(|client| {
+        client.set("all", "0", HOUR).unwrap();
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                let client = client.clone();
+                thread::spawn(move || {
+                    let key = format!("thread-{number}");
+                    for round in 0..100_u32 {
+                        let value = format!("{number} {round}").into_bytes();
+                        client.set(&key, &value, HOUR).unwrap();
+                        assert_eq!(client.get(&key).unwrap(), Some(value));
+                        client.incr("all", 1).unwrap();
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(client.get("all").unwrap().as_deref(), Some(&b"800"[..]));
+    });
+}

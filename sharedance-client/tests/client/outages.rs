@@ -1,0 +1,130 @@
+//! Servers that are not there, and come back.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::backends::ample;
+use crate::memcached::{Memcached, eventually};
+use crate::peer::{AMPLE, SHORT, hold, listen, serve};
+use sharedance_client::{Class, Client, Error, Ttl, WhenDown};
+use socket2::{Domain, Socket, Type};
+
+/// A port that is taken by a socket that does not listen yet.
+fn absent() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    (socket, address)
+}
+
+#[test]
+fn a_server_that_is_not_there_is_left_alone_for_a_while() {
+    let (_socket, address) = absent();
+    let client = ample(&address).backoff(AMPLE, AMPLE).build().unwrap();
+    let error = client.get("key").unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert!(error.is_retryable() && error.class() == Class::NotSent);
+    for _ in 0..3 {
+        let error = client.set("key", "value", Ttl::Never).unwrap_err();
+        let Error::Down { retry_in, .. } = error else {
+            panic!("{error}");
+        };
+        assert!(retry_in <= AMPLE, "{retry_in:?}");
+        assert!(error.is_retryable() && error.class() == Class::NotSent);
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_is_found_again() {
+    let (socket, address) = absent();
+    let client = ample(&address).backoff(Duration::from_millis(1), Duration::from_millis(20)).build().unwrap();
+    for _ in 0..5 {
+        assert_eq!(client.get("key").unwrap_err().class(), Class::NotSent);
+    }
+    socket.listen(8).unwrap();
+    let back = Memcached::start(&[]);
+    let upstream = back.address().to_owned();
+    serve(socket.into(), move |stream| forward(stream, &upstream));
+    eventually("the server is found", || client.set("key", "value", Ttl::Never).ok());
+    for _ in 0..5 {
+        assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"value"[..]));
+    }
+}
+
+/// Passes on all bytes in both directions.
+fn forward(mut stream: std::net::TcpStream, upstream: &str) -> std::io::Result<()> {
+    let mut server = std::net::TcpStream::connect(upstream)?;
+    let (mut answers, mut client) = (server.try_clone()?, stream.try_clone()?);
+    std::thread::spawn(move || std::io::copy(&mut answers, &mut client));
+    std::io::copy(&mut stream, &mut server).map(drop)
+}
+
+#[test]
+fn three_timeouts_in_a_row_take_a_server_down() {
+    let client = ample(&listen(hold)).operation_timeout(SHORT / 10).backoff(AMPLE, AMPLE).build().unwrap();
+    for _ in 0..3 {
+        assert!(client.get("key").unwrap_err().is_timeout());
+    }
+    let error = client.get("key").unwrap_err();
+    assert!(matches!(error, Error::Down { .. }), "{error}");
+}
+
+/// Keys enough to reach each of two or three servers.
+fn keys() -> Vec<String> {
+    (0..100).map(|number| format!("key-{number}")).collect()
+}
+
+#[test]
+fn keys_are_spread_over_several_servers_and_found_there() {
+    let servers = [Memcached::start(&[]), Memcached::start(&[]), Memcached::start(&[])];
+    let all = servers[1..].iter().fold(ample(servers[0].address()), |all, server| all.server(server.address()));
+    let all = all.build().unwrap();
+    let keys = keys();
+    let pairs: Vec<_> = keys.iter().map(|key| (key, key)).collect();
+    all.set_many(&pairs, Ttl::Never).unwrap();
+
+    let values = all.get_many(&keys).unwrap();
+    assert!(values.iter().zip(&keys).all(|(value, key)| value.as_deref() == Some(key.as_bytes())));
+    assert_eq!(all.get(&keys[7]).unwrap().as_deref(), Some(keys[7].as_bytes()));
+    let counts: Vec<usize> = servers
+        .iter()
+        .map(|server| ample(server.address()).build().unwrap().get_many(&keys).unwrap().iter().flatten().count())
+        .collect();
+    assert_eq!(counts.iter().sum::<usize>(), keys.len());
+    assert!(counts.iter().all(|&count| count > 5), "{counts:?}");
+    assert_eq!(all.delete_many(&keys).unwrap(), vec![true; keys.len()]);
+}
+
+fn with_one_absent(when_down: WhenDown) -> (Socket, Memcached, Client) {
+    let ((socket, absent), memcached) = (absent(), Memcached::start(&[]));
+    let client = ample(memcached.address()).server(absent).when_down(when_down).backoff(AMPLE, AMPLE).build().unwrap();
+    (socket, memcached, client)
+}
+
+#[test]
+fn the_keys_of_a_server_that_is_down_fail_and_the_others_do_not() {
+    let (_socket, _memcached, client) = with_one_absent(WhenDown::Fail);
+    let stored = keys().iter().filter(|key| client.set(key, "v", Ttl::Never).is_ok()).count();
+    assert!((10..90).contains(&stored), "{stored}");
+    let error = client.get_many(&keys()).unwrap_err();
+    assert!(matches!(error, Error::Down { .. }), "{error}");
+    // Only what is asked of the other server is done.
+    assert!(client.set_many(&keys().iter().map(|key| (key, "w")).collect::<Vec<_>>(), Ttl::Never).is_err());
+    let changed = keys().iter().filter(|key| client.get(key).is_ok_and(|value| value.as_deref() == Some(b"w"))).count();
+    assert_eq!(changed, stored);
+}
+
+#[test]
+fn the_keys_of_a_server_that_is_down_move_to_the_next() {
+    let (_socket, _memcached, client) = with_one_absent(WhenDown::NextServer);
+    for key in keys() {
+        client.set(&key, &key, Ttl::Never).unwrap();
+    }
+    let values = client.get_many(&keys()).unwrap();
+    assert!(values.iter().zip(keys()).all(|(value, key)| value.as_deref() == Some(key.as_bytes())));
+
+    let ((_a, first), (_b, second)) = (absent(), absent());
+    let nobody = ample(&first).server(second).when_down(WhenDown::NextServer).build().unwrap();
+    assert_eq!(nobody.get("key").unwrap_err().class(), Class::NotSent);
+    assert_eq!(nobody.get_many(&keys()).unwrap_err().class(), Class::NotSent);
+}
