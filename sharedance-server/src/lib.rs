@@ -30,8 +30,11 @@ compile_error!("sharedanced needs Linux: epoll, SO_REUSEPORT that spreads connec
 
 mod admission;
 mod buffer;
+#[allow(dead_code, unused_imports)]
 mod commands;
 mod connection;
+#[allow(dead_code)]
+mod counters;
 pub mod daemon;
 mod deadlines;
 pub mod directory;

@@ -12,6 +12,7 @@ use std::fmt;
 use thiserror::Error;
 
 pub mod classic;
+pub mod memcached;
 
 #[doc = include_str!("../../PROTOCOL.md")]
 pub mod dialects {}
@@ -22,12 +23,20 @@ pub mod dialects {}
 pub enum Dialect {
     /// The dialect of the first Sharedance: [`classic`].
     Classic,
+    /// Memcached's text, with its meta commands: [`memcached::text`].
+    MemcachedText,
+    /// Memcached's binary frames: [`memcached::binary`].
+    MemcachedBinary,
 }
 
 impl Dialect {
     /// The dialect that starts with this byte, or `None`: then the connection is to be closed.
     pub fn detect(first_byte: u8) -> Option<Dialect> {
-        classic::starts_request(first_byte).then_some(Dialect::Classic)
+        match first_byte {
+            b'a'..=b'z' => Some(Dialect::MemcachedText),
+            memcached::binary::MAGIC => Some(Dialect::MemcachedBinary),
+            _ => classic::starts_request(first_byte).then_some(Dialect::Classic),
+        }
     }
 }
 
@@ -175,6 +184,15 @@ pub enum DecodeError {
         /// The limit in force.
         max: usize,
     },
+    /// A command line goes on beyond the limit.
+    #[error("a command line is longer than {max} bytes")]
+    LineTooLong {
+        /// The limit.
+        max: usize,
+    },
+    /// A frame of the binary dialect begins with another byte than its magic one.
+    #[error("a frame begins with 0x{0:02x}")]
+    Magic(u8),
     /// Bytes follow a request in a dialect that carries one request a connection.
     #[error("{0} bytes follow the only request of the connection")]
     TrailingBytes(usize),

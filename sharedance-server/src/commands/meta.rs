@@ -1,0 +1,152 @@
+//! Meta commands, carried out.
+
+use std::time::Duration;
+
+use sharedance_core::protocol::memcached::meta::{self, Delete, Facts, Get, Request, Set, Status};
+use sharedance_core::protocol::memcached::text::Reply;
+use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
+use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
+
+use super::Context;
+use super::pairs::{Count, Counted, Written};
+use crate::output::Output;
+
+/// Carries out `request`.
+#[inline]
+pub(super) fn execute(request: &Request<'_>, context: &Context<'_>, output: &mut Output) {
+    let failed = match request {
+        Request::Get(get) => self::get(get, context, output),
+        Request::Set(set) => self::set(set, context, output),
+        Request::Delete(delete) => self::delete(delete, context, output),
+        Request::Count(count) => self::count(count, context, output),
+        Request::Debug { key } => debug(*key, context, output),
+        Request::Noop => Err(Reply::MetaNoop),
+        _ => Err(Reply::Error),
+    };
+    if let Err(reply) = failed {
+        output.bytes().extend_from_slice(reply.as_bytes());
+    }
+}
+
+#[inline]
+fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
+    let mut buffer = KeyBuffer::default();
+    let key = get.key.bytes(&mut buffer);
+    let look = Look {
+        touch: get.touch.map(|exptime| context.ttl(exptime)),
+        create: get.create.map(|exptime| context.ttl(exptime)),
+        refresh_below: get.refresh_below.and_then(|exptime| remaining(exptime, context)),
+        note_access: !get.unnoticed,
+    };
+    let Some(seen) = context.look(key, &look)? else {
+        if !get.quiet {
+            meta::push_status(output.bytes(), Status::Missing, get.flags, get.key);
+        }
+        return Ok(());
+    };
+    meta::push_found(output.bytes(), get, &facts(&seen));
+    if get.wants_value {
+        output.push_value(seen.value);
+        output.bytes().extend_from_slice(b"\r\n");
+    }
+    Ok(())
+}
+
+/// The life that is left below which a value is to be made anew; none is below none.
+fn remaining(exptime: Exptime, context: &Context<'_>) -> Option<Duration> {
+    match context.ttl(exptime) {
+        Ttl::After(remaining) => Some(remaining),
+        _ => None,
+    }
+}
+
+fn facts(seen: &Seen) -> Facts {
+    Facts {
+        value_len: seen.value.len(),
+        client_flags: seen.value.client_flags(),
+        version: seen.value.version(),
+        ttl_secs: seen.expires_in.map(whole_secs),
+        idle_secs: seen.idle.unwrap_or_default().as_secs(),
+        was_read: seen.was_read,
+        is_yours: seen.refresh == Refresh::You,
+        is_stale: seen.is_stale,
+        is_taken: seen.refresh == Refresh::Another,
+    }
+}
+
+/// A part of a second counts as a whole one, so that a life of a second is not said to be none.
+fn whole_secs(remaining: Duration) -> u64 {
+    remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0)
+}
+
+fn set(set: &Set<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
+    let (status, version) = match context.write(&set.update, set.may_be_stale) {
+        Written::Done { .. } if set.quiet => return Ok(()),
+        Written::Done { version } => (Status::Done, version),
+        Written::NotStored => (Status::NotStored, 0),
+        Written::Exists => (Status::Exists, 0),
+        Written::NotFound => (Status::NotFound, 0),
+        Written::Failed(failure) => return Err(failure.into()),
+    };
+    meta::push_stored(output.bytes(), set, status, version);
+    Ok(())
+}
+
+fn delete(delete: &Delete<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
+    let mut buffer = KeyBuffer::default();
+    let key = delete.key.bytes(&mut buffer);
+    let outcome = match delete.invalidates {
+        true => context.invalidate(key, delete.version, delete.touch)?,
+        false => context.delete(key, delete.version)?,
+    };
+    let status = match outcome {
+        Outcome::Done { .. } if delete.quiet => return Ok(()),
+        Outcome::Done { .. } => Status::Done,
+        Outcome::Missing => Status::NotFound,
+        Outcome::Exists => Status::Exists,
+    };
+    meta::push_status(output.bytes(), status, delete.flags, delete.key);
+    Ok(())
+}
+
+fn count(count: &meta::Count<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
+    let mut buffer = KeyBuffer::default();
+    let key = count.key.bytes(&mut buffer);
+    let change = Count {
+        direction: count.direction,
+        delta: count.delta,
+        version: count.version.filter(|&version| version != 0),
+        touch: count.touch,
+        create: count.create.map(|exptime| (count.initial, exptime)),
+    };
+    let (number, version) = match context.count(key, &change) {
+        Counted::Done { .. } if count.quiet => return Ok(()),
+        Counted::Done { number, version } => (number, version),
+        Counted::Created { version } => (count.initial, version),
+        Counted::NotANumber => return Err(Reply::NotANumber),
+        Counted::Failed(failure) => return Err(failure.into()),
+        missed @ (Counted::NotFound | Counted::Exists) => {
+            let status = if missed == Counted::NotFound { Status::NotFound } else { Status::Exists };
+            meta::push_status(output.bytes(), status, count.flags, count.key);
+            return Ok(());
+        }
+    };
+    let ttl_secs = count.flags.ask_for_ttl().then(|| ttl_secs(key, context)).flatten();
+    meta::push_counted(output.bytes(), count, number, version, ttl_secs);
+    Ok(())
+}
+
+fn ttl_secs(key: &[u8], context: &Context<'_>) -> Option<u64> {
+    let seen = context.store.look(key, &Look::default()).ok().flatten()?;
+    seen.expires_in.map(whole_secs)
+}
+
+fn debug(key: Key<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
+    context.counters.meta_debugs.add(1);
+    let mut buffer = KeyBuffer::default();
+    match context.look(key.bytes(&mut buffer), &Look::default())? {
+        Some(seen) => meta::push_debug(output.bytes(), key, &facts(&seen)),
+        None => output.bytes().extend_from_slice(b"EN\r\n"),
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! What a request means to the store, and what the store's result means to the peer.
+//!
+//! The only place that knows both the protocols' words and the store's. [`Conversation`] decodes what has arrived on a
+//! connection and carries it out, request by request; answers go to the connection's [`Output`]. Each dialect of
+//! memcached has a file here that knows its answers; what they do to the store is the same, and in `pairs.rs`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sharedance_core::protocol::memcached::{self, Exptime};
+use sharedance_core::protocol::{DecodeError, Decoded, Limits};
+use sharedance_core::store::{Store, StoreError};
+
+use crate::counters::{AllCounters, Counters};
+use crate::locks::Locks;
+use crate::output::Output;
+
+mod binary;
+mod classic;
+mod meta;
+mod pairs;
+mod stats;
+mod text;
+
+pub(crate) use classic::{Body, execute};
+pub(crate) use stats::Settings;
+
+/// What carrying out a request may use.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) limits: &'a Limits,
+    /// Of this worker.
+    pub(crate) counters: &'a Counters,
+    pub(crate) service: &'a Service,
+    pub(crate) locks: &'a Locks,
+    pub(crate) worker: u32,
+    pub(crate) now: Instant,
+    /// The wall clock, as the time since 1970.
+    pub(crate) unix_time: Duration,
+}
+
+/// What all workers share of what the dialects need.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) counters: AllCounters,
+    pub(crate) flush: Flush,
+    pub(crate) settings: Settings,
+    /// When it started, as the time since 1970.
+    pub(crate) started: Duration,
+}
+
+/// When everything is to be deleted, if a peer has asked for that with a delay.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    /// In milliseconds since 1970.
+    at_unix_ms: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Default for Flush {
+    fn default() -> Flush {
+        Flush { at_unix_ms: AtomicU64::new(NEVER) }
+    }
+}
+
+impl Flush {
+    /// Deletes everything if the time has come; to be called now and then, a turn for instance.
+    ///
+    /// # Errors
+    /// The store could not do it, and will not be asked again.
+    #[inline]
+    pub(crate) fn run_if_due(&self, unix_time: Duration, store: &Store) -> Result<(), StoreError> {
+        let at = self.at_unix_ms.load(Ordering::Relaxed);
+        if at > unix_ms(unix_time) {
+            return Ok(());
+        }
+        // Of several workers one does it.
+        match self.at_unix_ms.compare_exchange(at, NEVER, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => store.clear(),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// When [`Flush::run_if_due`] will have something to do, as the time since 1970.
+    pub(crate) fn due_at(&self) -> Option<Duration> {
+        let at = self.at_unix_ms.load(Ordering::Relaxed);
+        (at != NEVER).then(|| Duration::from_millis(at))
+    }
+
+    /// Deletes everything then, or now; in place of whatever was asked for before.
+    fn order(&self, at: Exptime, context: &Context<'_>) -> Result<(), StoreError> {
+        let now = context.unix_time;
+        let at = match at {
+            Exptime::Secs(secs) => now + Duration::from_secs(secs.into()),
+            Exptime::Until(unix_secs) => Duration::from_secs(unix_secs),
+            _ => now,
+        };
+        if at > now {
+            self.at_unix_ms.store(unix_ms(at), Ordering::Relaxed);
+            return Ok(());
+        }
+        self.at_unix_ms.store(NEVER, Ordering::Relaxed);
+        context.store.clear()
+    }
+}
+
+fn unix_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(NEVER - 1).min(NEVER - 1)
+}
+
+/// What has come of the first bytes of an input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step<'a> {
+    /// So many bytes were a request, or a part of one. It was carried out, and the answer, if there is one, is in the
+    /// output.
+    Done { consumed: usize },
+    /// Nothing can be said before so many bytes are there.
+    Incomplete { needed: usize },
+    /// So many bytes ask for a lock. What follows them has to wait with it.
+    Lock { consumed: usize, key: &'a [u8], wait: Duration, ttl: Duration },
+    /// So many bytes give a lock back.
+    Unlock { consumed: usize, key: &'a [u8] },
+    /// So many bytes were the last request: once the output is sent, the connection is to be closed.
+    Last { consumed: usize },
+}
+
+/// What is said on one connection in a dialect of memcached.
+#[derive(Debug)]
+pub(crate) enum Conversation {
+    Text(memcached::text::Decoder),
+    Binary(memcached::binary::Decoder),
+}
+
+impl Conversation {
+    pub(crate) fn text() -> Conversation {
+        Conversation::Text(memcached::text::Decoder::new())
+    }
+
+    pub(crate) fn binary() -> Conversation {
+        Conversation::Binary(memcached::binary::Decoder::new())
+    }
+
+    /// Decodes and carries out the next request. `input` is what has arrived and was not consumed. One request of many
+    /// keys is carried out key by key: each takes a step.
+    ///
+    /// # Errors
+    /// The bytes are no request, and the connection is to be closed. Nothing is to be answered to them; what is in the
+    /// output may be sent.
+    #[inline]
+    pub(crate) fn step<'a>(
+        &mut self,
+        input: &'a [u8],
+        context: &Context<'_>,
+        output: &mut Output,
+    ) -> Result<Step<'a>, DecodeError> {
+        Ok(match self {
+            Conversation::Text(decoder) => match decoder.decode(input, context.limits)? {
+                Decoded::Complete { message, consumed } => text::execute(message, consumed, context, output),
+                Decoded::Incomplete { needed } => Step::Incomplete { needed },
+            },
+            Conversation::Binary(decoder) => match decoder.decode(input, context.limits)? {
+                Decoded::Complete { message, consumed } => binary::execute(message, consumed, context, output),
+                Decoded::Incomplete { needed } => Step::Incomplete { needed },
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use polling::Poller;
+    use sharedance_core::store;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A server without sockets.
+    struct Peer {
+        _directory: TempDir,
+        store: Store,
+        service: Service,
+        counters: Arc<Counters>,
+        locks: Locks,
+        limits: Limits,
+        unix_time: Duration,
+    }
+
+    impl Peer {
+        fn new() -> Peer {
+            let directory = tempfile::tempdir().unwrap();
+            let store = store::Options::new().segment_len(65_536).track_accesses(true).open(directory.path()).unwrap();
+            let service = Service {
+                counters: AllCounters::new(1),
+                flush: Flush::default(),
+                settings: Settings::default(),
+                started: Duration::from_secs(1_700_000_000),
+            };
+            let poller = Arc::new(Poller::new().unwrap());
+            Peer {
+                _directory: directory,
+                store,
+                counters: service.counters.of_worker(0),
+                service,
+                locks: Locks::new(&[poller], Instant::now()),
+                limits: Limits { max_request_len: 4096 },
+                unix_time: Duration::from_secs(1_700_000_000),
+            }
+        }
+
+        /// What is answered to all of `sent`, and how it ends.
+        fn converse(&self, mut conversation: Conversation, sent: &[u8]) -> Vec<u8> {
+            let context = Context {
+                store: &self.store,
+                limits: &self.limits,
+                counters: &self.counters,
+                service: &self.service,
+                locks: &self.locks,
+                worker: 0,
+                now: Instant::now(),
+                unix_time: self.unix_time,
+            };
+            let mut output = Output::default();
+            let mut at = 0;
+            loop {
+                match conversation.step(&sent[at..], &context, &mut output).unwrap() {
+                    Step::Done { consumed } => at += consumed,
+                    Step::Incomplete { .. } => break,
+                    Step::Last { consumed } => {
+                        at += consumed;
+                        break;
+                    }
+                    Step::Lock { .. } | Step::Unlock { .. } => panic!("there are no locks here"),
+                }
+            }
+            assert_eq!(at, sent.len(), "not all was consumed");
+            output.bytes().clone()
+        }
+
+        fn say(&self, sent: &str) -> String {
+            String::from_utf8(self.converse(Conversation::text(), sent.as_bytes())).unwrap()
+        }
+    }
+
+    #[test]
+    fn text_commands_have_their_answers() {
+        let peer = Peer::new();
+        for (sent, expected) in [
+            ("get k\r\n", "END\r\n"),
+            ("set k 5 0 3\r\nabc\r\n", "STORED\r\n"),
+            ("get k\r\n", "VALUE k 5 3\r\nabc\r\nEND\r\n"),
+            ("get k k other k\r\n", "VALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nEND\r\n"),
+            ("append k 0 0 1\r\nd\r\nget k\r\n", "STORED\r\nVALUE k 5 4\r\nabcd\r\nEND\r\n"),
+            ("add k 0 0 1\r\nd\r\n", "NOT_STORED\r\n"),
+            (
+                "set n 0 0 2\r\n10\r\ndecr n 1\r\nget n\r\nincr n 5\r\n",
+                "STORED\r\n9\r\nVALUE n 0 2\r\n9 \r\nEND\r\n14\r\n",
+            ),
+            ("delete k\r\ndelete k\r\n", "DELETED\r\nNOT_FOUND\r\n"),
+            ("set k 0 0 5000\r\n", "SERVER_ERROR object too large for cache\r\n"),
+        ] {
+            assert_eq!(peer.say(sent), expected, "{sent}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What the dialects of memcached do to a pair, and what is counted of it. How the results are said is not known here.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use sharedance_core::protocol::memcached::{Direction, Exptime, KeyBuffer, Mode, Update};
+use sharedance_core::store::{self, Attributes, Condition, Look, Outcome, Seen, StoreError, Ttl, Value};
+
+use super::Context;
+
+/// What came of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It took place.
+    Done { version: u64 },
+    /// The mode does not allow it.
+    NotStored,
+    /// The value has another version.
+    Exists,
+    /// There is no value that could have the version.
+    NotFound,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Why the store did not do what it was asked for, as far as a peer is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    TooLarge,
+    OutOfMemory,
+    Other,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        match error {
+            StoreError::ValueLen { .. } => Failure::TooLarge,
+            StoreError::Full => Failure::OutOfMemory,
+            error => {
+                log::warn!("the store failed: {}", crate::logging::Chain(&error));
+                Failure::Other
+            }
+        }
+    }
+}
+
+/// What came of a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// The number is now this one.
+    Done { number: u64, version: u64 },
+    /// There was none, and now there is the initial one.
+    Created { version: u64 },
+    /// There is none.
+    NotFound,
+    /// It has another version.
+    Exists,
+    /// It is none.
+    NotANumber,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// How a number is to be changed.
+pub(super) struct Count {
+    pub(super) direction: Direction,
+    pub(super) delta: u64,
+    /// The version that the value must have.
+    pub(super) version: Option<u64>,
+    /// How long it lives from now on.
+    pub(super) touch: Option<Exptime>,
+    /// What to store where there is none, and how long that lives.
+    pub(super) create: Option<(u64, Exptime)>,
+}
+
+impl Context<'_> {
+    pub(super) fn ttl(&self, exptime: Exptime) -> Ttl {
+        match exptime {
+            Exptime::Never => Ttl::Never,
+            Exptime::Secs(secs) => Ttl::After(Duration::from_secs(secs.into())),
+            Exptime::Until(unix_secs) => Ttl::After(Duration::from_secs(unix_secs).saturating_sub(self.unix_time)),
+            Exptime::Past => Ttl::After(Duration::ZERO),
+        }
+    }
+
+    /// The value of `key`, for the asking.
+    #[inline]
+    pub(super) fn get(&self, key: &[u8]) -> Option<Value> {
+        let value = self.store.get(key);
+        let counter = if value.is_some() { &self.counters.get_hits } else { &self.counters.get_misses };
+        counter.add(1);
+        value
+    }
+
+    /// The value of `key`, which lives for so long from now on.
+    pub(super) fn touch(&self, key: &[u8], exptime: Exptime) -> Result<Option<Value>, Failure> {
+        let look = Look { touch: Some(self.ttl(exptime)), note_access: true, ..Look::default() };
+        let seen = self.store.look(key, &look)?;
+        let counter = if seen.is_some() { &self.counters.touch_hits } else { &self.counters.touch_misses };
+        counter.add(1);
+        Ok(seen.map(|seen| seen.value))
+    }
+
+    /// The value of `key`, and what is known of it.
+    pub(super) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, Failure> {
+        let seen = self.store.look(key, look)?;
+        let counter = match (&seen, look.touch) {
+            (None, _) => &self.counters.get_misses,
+            (Some(_), Some(_)) => &self.counters.touch_hits,
+            (Some(_), None) => &self.counters.get_hits,
+        };
+        counter.add(1);
+        Ok(seen)
+    }
+
+    /// Writes a value. `may_be_stale`: a version that is too old is no reason not to.
+    #[inline]
+    pub(super) fn write(&self, update: &Update<'_>, may_be_stale: bool) -> Written {
+        self.counters.sets.add(1);
+        let mut buffer = KeyBuffer::default();
+        let key = update.key.bytes(&mut buffer);
+        let condition = match (update.mode, update.version) {
+            (Mode::Append | Mode::Prepend, _) => return self.extend(key, update),
+            (Mode::Add, _) => Condition::Absent,
+            (_, Some(version)) if may_be_stale => Condition::VersionOrStale(version),
+            (_, Some(version)) => Condition::Version(version),
+            (Mode::Replace, None) => Condition::Present,
+            (Mode::Set, None) => Condition::Always,
+        };
+        let attributes = Attributes { ttl: self.ttl(update.exptime), client_flags: update.client_flags };
+        let written = match self.store.write(key, update.value, attributes, condition) {
+            Ok(Outcome::Done { version }) => Written::Done { version },
+            Ok(_) if matches!(condition, Condition::Absent | Condition::Present) => Written::NotStored,
+            Ok(Outcome::Exists) => Written::Exists,
+            Ok(Outcome::Missing) => Written::NotFound,
+            Err(error) => Written::Failed(error.into()),
+        };
+        if let Condition::Version(_) | Condition::VersionOrStale(_) = condition {
+            match written {
+                Written::Done { .. } => self.counters.cas_hits.add(1),
+                Written::Exists => self.counters.cas_badval.add(1),
+                Written::NotFound => self.counters.cas_misses.add(1),
+                _ => {}
+            }
+        }
+        self.note_written(written, update);
+        written
+    }
+
+    /// Counts a write, and sees to it that what was to be replaced is not taken for what replaces it.
+    fn note_written(&self, written: Written, update: &Update<'_>) {
+        match written {
+            Written::Done { .. } => self.counters.stored.add(1),
+            Written::Failed(Failure::TooLarge) => self.refuse_too_large(update),
+            Written::Failed(Failure::OutOfMemory) => self.counters.out_of_memory.add(1),
+            _ => {}
+        }
+    }
+
+    /// A value that is too large is not stored, and the old one is gone where it would have been replaced in any case.
+    pub(super) fn refuse_too_large(&self, update: &Update<'_>) {
+        self.counters.too_large.add(1);
+        if update.mode == Mode::Set
+            && let Err(error) = self.store.delete(update.key.bytes(&mut KeyBuffer::default()))
+        {
+            // It is logged; the peer is told of a failure as it is.
+            let _ = Failure::from(error);
+        }
+    }
+
+    /// Appends or prepends.
+    fn extend(&self, key: &[u8], update: &Update<'_>) -> Written {
+        // A version of zero is that of no value, and stands for none.
+        let expected = update.version.filter(|&version| version != 0);
+        let outcome = match (expected, update.mode) {
+            (None, Mode::Append) => self.store.append(key, update.value).map_err(Halt::from),
+            (None, _) => self.store.prepend(key, update.value).map_err(Halt::from),
+            (Some(expected), mode) => self.store.update(key, |value| {
+                if value.version() != expected {
+                    return Err(Halt::Exists);
+                }
+                let parts: [&[u8]; 2] =
+                    if mode == Mode::Append { [value, update.value] } else { [update.value, value] };
+                Ok(parts.concat().into())
+            }),
+        };
+        let written = match outcome {
+            Ok(Outcome::Done { version }) => Written::Done { version },
+            Ok(_) => Written::NotStored,
+            Err(Halt::Exists) => Written::Exists,
+            Err(Halt::NotANumber | Halt::Store(StoreError::ValueLen { .. })) => Written::NotStored,
+            Err(Halt::Store(error)) => Written::Failed(error.into()),
+        };
+        self.note_written(written, update);
+        written
+    }
+
+    /// Deletes a pair.
+    pub(super) fn delete(&self, key: &[u8], version: Option<u64>) -> Result<Outcome, Failure> {
+        let outcome = self.store.delete_if(key, version.map_or(Condition::Always, Condition::Version))?;
+        let counter = if outcome.is_done() { &self.counters.delete_hits } else { &self.counters.delete_misses };
+        counter.add(1);
+        Ok(outcome)
+    }
+
+    /// Lets the value stay, as a stale one.
+    pub(super) fn invalidate(
+        &self,
+        key: &[u8],
+        version: Option<u64>,
+        touch: Option<Exptime>,
+    ) -> Result<Outcome, Failure> {
+        let condition = version.map_or(Condition::Present, Condition::Version);
+        let outcome = self.store.invalidate(key, condition, touch.map(|exptime| self.ttl(exptime)))?;
+        if !outcome.is_done() {
+            self.counters.delete_misses.add(1);
+        }
+        Ok(outcome)
+    }
+
+    /// Changes a number.
+    pub(super) fn count(&self, key: &[u8], count: &Count) -> Counted {
+        let counters = self.counters;
+        let (hits, misses) = match count.direction {
+            Direction::Up => (&counters.incr_hits, &counters.incr_misses),
+            Direction::Down => (&counters.decr_hits, &counters.decr_misses),
+        };
+        loop {
+            let counted = self.count_once(key, count);
+            match (counted, count.create) {
+                (Counted::NotFound, Some((initial, exptime))) => {
+                    let mut digits = Vec::new();
+                    sharedance_core::protocol::memcached::text::push_digits(&mut digits, initial);
+                    match self.store.write(key, &digits, self.ttl(exptime).into(), Condition::Absent) {
+                        Ok(Outcome::Done { version }) => {
+                            counters.stored.add(1);
+                            return Counted::Created { version };
+                        }
+                        // Somebody else was quicker: there is a number to be changed now.
+                        Ok(_) => continue,
+                        Err(error) => return Counted::Failed(error.into()),
+                    }
+                }
+                (Counted::NotFound, None) => misses.add(1),
+                (Counted::Done { .. }, _) => hits.add(1),
+                _ => {}
+            }
+            return counted;
+        }
+    }
+
+    fn count_once(&self, key: &[u8], count: &Count) -> Counted {
+        let counted = Cell::new(0);
+        let outcome = self.store.update(key, |value| {
+            if value.is_empty() {
+                return Err(Halt::NotANumber);
+            }
+            if count.version.is_some_and(|expected| expected != value.version()) {
+                return Err(Halt::Exists);
+            }
+            let number = padded_number(value).ok_or(Halt::NotANumber)?;
+            counted.set(match count.direction {
+                Direction::Up => number.wrapping_add(count.delta),
+                Direction::Down => number.saturating_sub(count.delta),
+            });
+            let mut digits = Vec::with_capacity(value.len().max(20));
+            sharedance_core::protocol::memcached::text::push_digits(&mut digits, counted.get());
+            if digits.len() < value.len() {
+                // The value keeps its length, as it does in memcached.
+                digits.resize(value.len(), b' ');
+            }
+            Ok(store::Update { value: digits, ttl: count.touch.map(|exptime| self.ttl(exptime)) })
+        });
+        match outcome {
+            Ok(Outcome::Done { version }) => Counted::Done { number: counted.get(), version },
+            Ok(_) => Counted::NotFound,
+            Err(Halt::Exists) => Counted::Exists,
+            Err(Halt::NotANumber) => Counted::NotANumber,
+            Err(Halt::Store(error)) => Counted::Failed(error.into()),
+        }
+    }
+}
+
+/// The number that a value is, with spaces behind it.
+fn padded_number(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii_end();
+    let is_padded_with_spaces = value[digits.len()..].iter().all(|&byte| byte == b' ');
+    let is_digits = is_padded_with_spaces && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| is_digits)?.parse().ok()
+}
+
+/// Why a value was not changed.
+enum Halt {
+    Exists,
+    NotANumber,
+    Store(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Halt {
+        Halt::Store(error)
+    }
+}

@@ -1,0 +1,197 @@
+//! What `stats` tells: figures that were counted, and settings that hold. Nothing that names a key or a peer.
+
+use std::time::Duration;
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use sharedance_core::protocol::memcached::binary::{self, Tag};
+use sharedance_core::protocol::memcached::text::{self, Reply};
+
+use super::Context;
+
+/// What clients are told that ask for a version. They know memcached's, and fail on a major number that is zero.
+pub(super) const VERSION: &str = concat!("1.6.0-sharedance-", env!("CARGO_PKG_VERSION"));
+
+/// The settings of the server, as far as they are told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    pub(crate) backlog: i32,
+    pub(crate) threads: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_request_len: usize,
+    /// Of all files of the store; `None` is as much as the file system has.
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) evicts: bool,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// A name, and what there is to say.
+type Stat = (&'static str, String);
+
+/// What a peer wants to know.
+enum Topic {
+    Everything,
+    Settings,
+    /// Things that this server does not have, so that there is nothing to say of them.
+    Nothing,
+    Sizes,
+    Reset,
+    /// What would tell keys.
+    Keys,
+    Unknown,
+}
+
+impl Topic {
+    fn of(about: &[u8]) -> Topic {
+        let mut words = about.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+        match words.next() {
+            None => Topic::Everything,
+            Some(b"settings") => Topic::Settings,
+            Some(b"items" | b"slabs" | b"conns") => Topic::Nothing,
+            Some(b"sizes" | b"sizes_disable") => Topic::Sizes,
+            Some(b"reset") => Topic::Reset,
+            Some(b"cachedump") => Topic::Keys,
+            Some(_) => Topic::Unknown,
+        }
+    }
+
+    fn stats(&self, context: &Context<'_>) -> Vec<Stat> {
+        match self {
+            Topic::Everything => everything(context),
+            Topic::Settings => context.service.settings.stats(),
+            Topic::Sizes => vec![("sizes_status", "disabled".into())],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Appends the answer in text.
+pub(super) fn answer(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>) {
+    let topic = Topic::of(about);
+    let reply = match topic {
+        Topic::Reset => {
+            context.service.counters.reset();
+            Reply::Reset
+        }
+        Topic::Keys => Reply::DumpNotAllowed,
+        Topic::Unknown => Reply::Error,
+        _ => Reply::End,
+    };
+    for (name, value) in topic.stats(context) {
+        text::push_stat(out, name, &value);
+    }
+    out.extend_from_slice(reply.as_bytes());
+}
+
+/// Appends the answer in frames; `None` where there is no such topic.
+pub(super) fn answer_binary(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>, tag: Tag) -> Option<()> {
+    let topic = Topic::of(about);
+    match topic {
+        Topic::Keys | Topic::Unknown => return None,
+        Topic::Reset => context.service.counters.reset(),
+        _ => {}
+    }
+    for (name, value) in topic.stats(context) {
+        binary::push_stat(out, tag, name, &value);
+    }
+    binary::push_stat(out, tag, "", "");
+    Some(())
+}
+
+fn everything(context: &Context<'_>) -> Vec<Stat> {
+    let service = context.service;
+    let settings = &service.settings;
+    let (ever, sums) = service.counters.sums();
+    let store = context.store.stats();
+    let locks = context.locks.tally(context.worker, context.now);
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
+    let cpu = |time: Option<TimeVal>| {
+        let time = time.unwrap_or(TimeVal::new(0, 0));
+        format!("{}.{:06}", time.tv_sec(), time.tv_usec())
+    };
+    let number = |number: u64| number.to_string();
+    vec![
+        ("pid", std::process::id().to_string()),
+        ("uptime", number(context.unix_time.saturating_sub(service.started).as_secs())),
+        ("time", number(context.unix_time.as_secs())),
+        ("version", VERSION.into()),
+        ("pointer_size", usize::BITS.to_string()),
+        ("rusage_user", cpu(usage.map(|usage| usage.user_time()))),
+        ("rusage_system", cpu(usage.map(|usage| usage.system_time()))),
+        ("max_connections", settings.max_connections.to_string()),
+        ("curr_connections", number(ever.connections_opened.saturating_sub(ever.connections_closed))),
+        ("total_connections", number(sums.connections_opened)),
+        ("rejected_connections", number(sums.connections_rejected)),
+        ("cmd_get", number(sums.get_hits + sums.get_misses)),
+        ("cmd_set", number(sums.sets)),
+        ("cmd_flush", number(sums.flushes)),
+        ("cmd_touch", number(sums.touch_hits + sums.touch_misses)),
+        ("cmd_meta", number(sums.meta_debugs)),
+        ("get_hits", number(sums.get_hits)),
+        ("get_misses", number(sums.get_misses)),
+        ("get_expired", number(store.expired_reads)),
+        ("delete_misses", number(sums.delete_misses)),
+        ("delete_hits", number(sums.delete_hits)),
+        ("incr_misses", number(sums.incr_misses)),
+        ("incr_hits", number(sums.incr_hits)),
+        ("decr_misses", number(sums.decr_misses)),
+        ("decr_hits", number(sums.decr_hits)),
+        ("cas_misses", number(sums.cas_misses)),
+        ("cas_hits", number(sums.cas_hits)),
+        ("cas_badval", number(sums.cas_badval)),
+        ("touch_hits", number(sums.touch_hits)),
+        ("touch_misses", number(sums.touch_misses)),
+        ("store_too_large", number(sums.too_large)),
+        ("store_no_memory", number(sums.out_of_memory)),
+        ("bytes_read", number(sums.bytes_read)),
+        ("bytes_written", number(sums.bytes_written)),
+        ("limit_maxbytes", number(settings.max_bytes.unwrap_or(0))),
+        ("threads", settings.threads.to_string()),
+        ("bytes", number(store.live_bytes)),
+        ("curr_items", number(store.pairs)),
+        ("total_items", number(sums.stored)),
+        ("expired_unfetched", number(store.expired_unread)),
+        ("evictions", number(store.evicted)),
+        ("reclaimed", number(store.expired)),
+        ("locks_held", number(locks.held)),
+        ("locks_waiting", number(locks.waiting)),
+        ("lock_waits", number(locks.waits)),
+        ("lock_timeouts", number(locks.timeouts)),
+        ("locks_expired", number(locks.expired)),
+        ("file_bytes", number(store.file_bytes)),
+        ("segments", number(store.segments)),
+        ("index_bytes", number(store.index_bytes)),
+        ("identical_sets", number(store.identical_sets)),
+        ("damaged", number(store.damaged)),
+        ("compacted_bytes", number(store.compacted_bytes)),
+    ]
+}
+
+impl Settings {
+    fn stats(&self) -> Vec<Stat> {
+        let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+        vec![
+            ("maxbytes", self.max_bytes.unwrap_or(0).to_string()),
+            ("maxconns", self.max_connections.to_string()),
+            ("tcpport", self.port.to_string()),
+            ("udpport", "0".into()),
+            ("inter", self.address.clone()),
+            ("verbosity", "0".into()),
+            ("evictions", if self.evicts { "on" } else { "off" }.into()),
+            ("num_threads", self.threads.to_string()),
+            ("detail_enabled", yes(false)),
+            ("cas_enabled", yes(true)),
+            ("tcp_backlog", self.backlog.to_string()),
+            ("binding_protocol", "auto-negotiate".into()),
+            ("auth_enabled_sasl", yes(false)),
+            ("auth_enabled_ascii", yes(false)),
+            ("item_size_max", self.max_request_len.to_string()),
+            ("maxconns_fast", yes(true)),
+            ("flush_enabled", yes(true)),
+            ("dump_enabled", yes(false)),
+            ("idle_timeout", self.idle_timeout.as_secs().to_string()),
+        ]
+    }
+}

@@ -1,0 +1,132 @@
+//! Requests of the text dialect, carried out.
+
+use sharedance_core::protocol::memcached::Key;
+use sharedance_core::protocol::memcached::text::{self, Get, Reply, Request};
+use sharedance_core::store::Outcome;
+
+use super::pairs::{Count, Counted, Failure, Written};
+use super::{Context, Step, meta, stats};
+use crate::output::Output;
+
+impl From<Failure> for Reply {
+    fn from(failure: Failure) -> Reply {
+        match failure {
+            Failure::TooLarge => Reply::TooLarge,
+            Failure::OutOfMemory => Reply::OutOfMemory,
+            Failure::Other => Reply::Failed,
+        }
+    }
+}
+
+impl From<Written> for Reply {
+    fn from(written: Written) -> Reply {
+        match written {
+            Written::Done { .. } => Reply::Stored,
+            Written::NotStored => Reply::NotStored,
+            Written::Exists => Reply::Exists,
+            Written::NotFound => Reply::NotFound,
+            Written::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+/// Carries out `request`, which took `consumed` bytes.
+#[inline]
+pub(super) fn execute<'a>(
+    request: Request<'a>,
+    consumed: usize,
+    context: &Context<'_>,
+    output: &mut Output,
+) -> Step<'a> {
+    let (reply, noreply) = match request {
+        Request::Get(get) => {
+            retrieve(&get, context, output);
+            return Step::Done { consumed };
+        }
+        Request::Update { update, noreply } => (context.write(&update, false).into(), noreply),
+        Request::Meta(request) => {
+            meta::execute(&request, context, output);
+            return Step::Done { consumed };
+        }
+        Request::Discarded => return Step::Done { consumed },
+        Request::Lock { key, wait, ttl } => return Step::Lock { consumed, key, wait, ttl },
+        Request::Unlock { key } => return Step::Unlock { consumed, key },
+        Request::Quit => return Step::Last { consumed },
+        Request::EndOfGet => (Reply::End, false),
+        Request::TooLarge { update, noreply } => {
+            context.refuse_too_large(&update);
+            (Reply::TooLarge, noreply)
+        }
+        Request::Delete { key, noreply } => (delete(key, context), noreply),
+        Request::Count { key, direction, delta, noreply } => {
+            let count = Count { direction, delta, version: None, touch: None, create: None };
+            match context.count(key.said(), &count) {
+                Counted::Done { number, .. } => {
+                    if !noreply {
+                        text::push_number(output.bytes(), number);
+                    }
+                    return Step::Done { consumed };
+                }
+                Counted::NotANumber => (Reply::NotANumber, noreply),
+                Counted::Failed(failure) => (failure.into(), noreply),
+                Counted::NotFound | Counted::Exists | Counted::Created { .. } => (Reply::NotFound, noreply),
+            }
+        }
+        Request::Touch { key, exptime, noreply } => match context.touch(key.said(), exptime) {
+            Ok(Some(_)) => (Reply::Touched, noreply),
+            Ok(None) => (Reply::NotFound, noreply),
+            Err(failure) => (failure.into(), noreply),
+        },
+        Request::FlushAll { at, noreply } => {
+            context.counters.flushes.add(1);
+            match context.service.flush.order(at, context) {
+                Ok(()) => (Reply::Ok, noreply),
+                Err(error) => (Failure::from(error).into(), noreply),
+            }
+        }
+        Request::Stats { about } => {
+            stats::answer(about, context, output.bytes());
+            return Step::Done { consumed };
+        }
+        Request::Version => {
+            let bytes = output.bytes();
+            bytes.extend_from_slice(b"VERSION ");
+            bytes.extend_from_slice(stats::VERSION.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+            return Step::Done { consumed };
+        }
+        Request::Verbosity { noreply } => (Reply::Ok, noreply),
+        Request::Refused(reply) => (reply, false),
+        _ => (Reply::Error, false),
+    };
+    if !noreply {
+        output.bytes().extend_from_slice(reply.as_bytes());
+    }
+    Step::Done { consumed }
+}
+
+#[inline]
+fn retrieve(get: &Get<'_>, context: &Context<'_>, output: &mut Output) {
+    let value = match get.touch {
+        None => context.get(get.key),
+        // Where the life of a pair cannot be changed, it is not told either.
+        Some(exptime) => context.touch(get.key, exptime).unwrap_or_default(),
+    };
+    if let Some(value) = value {
+        let version = get.with_version.then(|| value.version());
+        text::push_value(output.bytes(), get.key, value.client_flags(), value.len(), version);
+        output.push_value(value);
+        output.bytes().extend_from_slice(b"\r\n");
+    }
+    if get.is_last {
+        output.bytes().extend_from_slice(Reply::End.as_bytes());
+    }
+}
+
+fn delete(key: Key<'_>, context: &Context<'_>) -> Reply {
+    match context.delete(key.said(), None) {
+        Ok(Outcome::Done { .. }) => Reply::Deleted,
+        Ok(_) => Reply::NotFound,
+        Err(failure) => failure.into(),
+    }
+}

@@ -1,0 +1,133 @@
+//! What has been done, counted: each worker counts for itself, and who asks gets the sums.
+//!
+//! A counter has one writer, so that counting costs a load and a store; it may be read from anywhere.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A number that only grows, and has one writer.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(self.count().wrapping_add(count), Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of one worker, on cache lines of their own.
+        #[derive(Debug, Default)]
+        #[repr(align(128))]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        /// Their sums at one moment.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub(crate) struct Sums {
+            $(pub(crate) $name: u64,)*
+        }
+
+        impl Sums {
+            fn add(&mut self, counters: &Counters) {
+                $(self.$name = self.$name.wrapping_add(counters.$name.count());)*
+            }
+
+            fn since(self, start: Sums) -> Sums {
+                Sums { $($name: self.$name.wrapping_sub(start.$name),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Retrievals of a key that found a value, and that did not; touches not among them.
+    get_hits,
+    get_misses,
+    /// Writes that came whole, whatever came of them.
+    sets,
+    /// Touches, with or without a retrieval.
+    touch_hits,
+    touch_misses,
+    delete_hits,
+    delete_misses,
+    incr_hits,
+    incr_misses,
+    decr_hits,
+    decr_misses,
+    /// Writes on the condition of a version: it was that one, the pair was gone, it was another one.
+    cas_hits,
+    cas_misses,
+    cas_badval,
+    flushes,
+    /// `me`.
+    meta_debugs,
+    /// Writes refused for their size, and for want of room.
+    too_large,
+    out_of_memory,
+    /// Writes that took place.
+    stored,
+    /// Connections that came, that went, and that were refused because there were too many.
+    connections_opened,
+    connections_closed,
+    connections_rejected,
+    bytes_read,
+    bytes_written,
+}
+
+/// The counters of all workers.
+#[derive(Debug)]
+pub(crate) struct AllCounters {
+    of_worker: Vec<Arc<Counters>>,
+    /// What they were when they were last set to zero, which they are not.
+    start: Mutex<Sums>,
+}
+
+impl AllCounters {
+    pub(crate) fn new(workers: usize) -> AllCounters {
+        let of_worker = (0..workers).map(|_| Arc::default()).collect();
+        AllCounters { of_worker, start: Mutex::default() }
+    }
+
+    /// Those of one worker, which is to be the only one to write them.
+    pub(crate) fn of_worker(&self, worker: usize) -> Arc<Counters> {
+        Arc::clone(&self.of_worker[worker])
+    }
+
+    /// The sums since the start, and since they were last reset.
+    pub(crate) fn sums(&self) -> (Sums, Sums) {
+        let mut sums = Sums::default();
+        self.of_worker.iter().for_each(|counters| sums.add(counters));
+        let start = *self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        (sums, sums.since(start))
+    }
+
+    /// Lets the counting begin anew, for who asks.
+    pub(crate) fn reset(&self) {
+        let (sums, _) = self.sums();
+        *self.start.lock().unwrap_or_else(PoisonError::into_inner) = sums;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sums_are_those_of_all_workers_since_the_reset() {
+        let counters = AllCounters::new(2);
+        counters.of_worker(0).get_hits.add(3);
+        counters.of_worker(1).get_hits.add(4);
+        assert_eq!((counters.sums().0.get_hits, counters.sums().1.get_hits), (7, 7));
+        counters.reset();
+        counters.of_worker(1).get_hits.add(1);
+        assert_eq!((counters.sums().0.get_hits, counters.sums().1.get_hits), (8, 1));
+    }
+}
