@@ -149,6 +149,15 @@ impl Index {
         (0..self.shards()).map(|shard| self.read_shard(shard).table.len()).sum()
     }
 
+    /// The hashes in a shard, each once, in the order in which their records lie in the segments.
+    pub(crate) fn hashes(&self, shard: usize) -> Vec<u64> {
+        let mut entries: Vec<Entry> = self.read_shard(shard).table.iter().copied().collect();
+        entries.sort_unstable_by_key(|entry| entry.hash);
+        entries.dedup_by_key(|entry| entry.hash);
+        entries.sort_unstable_by_key(|entry| entry.place.0);
+        entries.into_iter().map(|entry| entry.hash).collect()
+    }
+
     /// Memory that the tables take, in bytes.
     pub(crate) fn memory(&self) -> usize {
         (0..self.shards())
@@ -207,6 +216,18 @@ impl Shard {
         segment.prefetch(self.packing.record_offset(entry.place));
         let record = segment.record(slot)?;
         (segment.key(&record) == key).then_some(Found { segment, slot, record })
+    }
+
+    /// Goes over all live records of this hash, expired or not.
+    pub(crate) fn for_each(&self, hash: u64, mut visit: impl FnMut(Found<'_>)) {
+        for entry in self.table.iter_hash(hash).filter(|entry| entry.hash == hash) {
+            let Location { segment, slot } = self.packing.location(entry.place);
+            if let Some(segment) = self.segments.get(segment as usize).and_then(Option::as_ref)
+                && let Some(record) = segment.record(slot)
+            {
+                visit(Found { segment, slot, record });
+            }
+        }
     }
 
     /// A record other than that in `slot` of `segment`, for the same key. Records are read only where hashes agree.

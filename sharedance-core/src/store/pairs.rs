@@ -35,6 +35,10 @@ pub(crate) struct Pinned {
 }
 
 impl Pinned {
+    pub(crate) fn key(&self) -> &[u8] {
+        self.segment.key(&self.record)
+    }
+
     pub(crate) fn value(&self) -> &[u8] {
         self.segment.value(&self.record)
     }
@@ -121,10 +125,17 @@ impl Inner {
     /// Whether the record's bytes are the ones that were written; it is dropped where they are not.
     pub(crate) fn is_sound(&self, pinned: &Pinned) -> bool {
         let is_sound = pinned.segment.verify(pinned.slot, &pinned.record);
-        if !is_sound && self.index.remove_if(&pinned.segment, pinned.slot, |_| true) {
-            self.counters.damaged.add(1);
+        if !is_sound {
+            self.drop_damaged(pinned);
         }
         is_sound
+    }
+
+    /// Drops a record whose bytes are not the ones that were written; false where it is gone already.
+    pub(crate) fn drop_damaged(&self, damaged: &Pinned) -> bool {
+        let removed = self.index.remove_if(&damaged.segment, damaged.slot, |_| true);
+        self.counters.damaged.add(usize::from(removed));
+        removed
     }
 
     /// Stores a value if `condition` holds.

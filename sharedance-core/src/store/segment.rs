@@ -372,12 +372,17 @@ impl Segment {
         if verified.load(Ordering::Relaxed) & bit != 0 {
             return true;
         }
-        let payload_crc = crc32c::crc32c(self.payload(record));
-        let sound = record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc;
-        if sound {
+        let is_intact = self.is_intact(record);
+        if is_intact {
             verified.fetch_or(bit, Ordering::Relaxed);
         }
-        sound
+        is_intact
+    }
+
+    /// Whether the record's bytes are at this moment the ones that were written.
+    pub(crate) fn is_intact(&self, record: &Record) -> bool {
+        let payload_crc = crc32c::crc32c(self.payload(record));
+        record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc
     }
 
     /// Marks the record dead, on disk as in the accounts. The caller holds its key's shard for writing, or has just

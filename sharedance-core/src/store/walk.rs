@@ -1,0 +1,216 @@
+//! Walking over the pairs of a store, without keeping anybody waiting.
+//!
+//! The walk goes shard by shard. It takes down the hashes that a shard has, under its lock for reading, and lets go;
+//! then it looks each of them up again, as any reader does. So a pair that compaction moves, or that is overwritten,
+//! while the walk is under way is still found, and found once.
+
+use std::fmt;
+use std::vec;
+
+use super::Inner;
+use super::pairs::Pinned;
+use super::value::Value;
+
+/// A pair that a walk came by: see [`Store::iter`](super::Store::iter). Like a [`Value`], it pins its bytes, which never
+/// change.
+#[derive(Clone)]
+pub struct Pair {
+    pinned: Pinned,
+}
+
+impl Pair {
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        self.pinned.key()
+    }
+
+    /// The value that it had when the walk came by.
+    pub fn value(&self) -> &[u8] {
+        self.pinned.value()
+    }
+
+    /// The value, without the key.
+    pub fn into_value(self) -> Value {
+        Value::new(self.pinned)
+    }
+}
+
+/// Prints lengths alone: keys of sessions are secrets.
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pair({} and {} bytes)", self.key().len(), self.value().len())
+    }
+}
+
+/// An iterator over the pairs of a store: see [`Store::iter`](super::Store::iter).
+pub struct Pairs<'a> {
+    inner: &'a Inner,
+    prefix: Vec<u8>,
+    next_shard: usize,
+    hashes: vec::IntoIter<u64>,
+    /// Of the hash that is being looked at: more than one only if two keys have the same.
+    found: Vec<Pinned>,
+}
+
+impl<'a> Pairs<'a> {
+    pub(super) fn new(inner: &'a Inner, prefix: &[u8]) -> Pairs<'a> {
+        let hashes = Vec::new().into_iter();
+        Pairs { inner, prefix: prefix.to_vec(), next_shard: 0, hashes, found: Vec::new() }
+    }
+
+    /// The next record of which the index knows, whatever it is worth.
+    pub(super) fn next_pinned(&mut self) -> Option<Pinned> {
+        loop {
+            if let Some(pinned) = self.found.pop() {
+                return Some(pinned);
+            }
+            match self.hashes.next() {
+                Some(hash) => self.inner.index.read(hash).for_each(hash, |found| {
+                    self.found.push(Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record });
+                }),
+                None if self.next_shard == self.inner.index.shards() => return None,
+                None => {
+                    self.hashes = self.inner.index.hashes(self.next_shard).into_iter();
+                    self.next_shard += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = Pair;
+
+    fn next(&mut self) -> Option<Pair> {
+        loop {
+            let pinned = self.next_pinned()?;
+            let is_expired = || pinned.record.word.deadline.has_passed(self.inner.timeline.now_ms());
+            if pinned.key().starts_with(&self.prefix) && !is_expired() && self.inner.is_sound(&pinned) {
+                return Some(Pair { pinned });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pairs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pairs(shard {} of {})", self.next_shard, self.inner.index.shards())
+    }
+}
+
+/// What was found by looking at every record: see [`Store::verify`](super::Store::verify).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Records whose bytes are the ones that were written.
+    pub sound: u64,
+    /// Bytes of these: keys, values and client flags.
+    pub bytes: u64,
+    /// Records that were not, and were dropped.
+    pub damaged: u64,
+}
+
+impl Inner {
+    pub(super) fn verify(&self) -> Verification {
+        let mut verification = Verification::default();
+        let mut pairs = Pairs::new(self, b"");
+        while let Some(pinned) = pairs.next_pinned() {
+            if pinned.segment.is_intact(&pinned.record) {
+                verification.sound += 1;
+                verification.bytes += pinned.segment.payload(&pinned.record).len() as u64;
+            } else if self.drop_damaged(&pinned) {
+                verification.damaged += 1;
+            }
+        }
+        verification
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::sync::thread;
+    use crate::store::{Options, Store, Ttl};
+
+    fn open() -> (tempfile::TempDir, Store, ManualClock) {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        (dir, store, hand)
+    }
+
+    #[test]
+    fn a_walk_comes_by_each_live_pair_once() {
+        let (_dir, store, hand) = open();
+        let mut expected = BTreeMap::new();
+        for i in 0..3_000u32 {
+            let key = format!("{}{i}", if i % 3 == 0 { "cart:" } else { "user:" });
+            store.set_with_ttl(key.as_bytes(), &i.to_be_bytes(), Ttl::Never).unwrap();
+            expected.insert(key.into_bytes(), i.to_be_bytes().to_vec());
+        }
+        store.set_with_ttl(b"gone", b"x", Ttl::After(Duration::from_secs(1))).unwrap();
+        store.set(b"deleted", b"x").unwrap();
+        store.delete(b"deleted").unwrap();
+        hand.advance(Duration::from_secs(1));
+        let pairs: Vec<(Vec<u8>, Vec<u8>)> =
+            store.iter().map(|pair| (pair.key().to_vec(), pair.into_value().to_vec())).collect();
+        assert_eq!(pairs.len(), expected.len(), "no pair came twice");
+        assert_eq!(BTreeMap::from_iter(pairs), expected);
+        let carts = store.iter_prefix(b"cart:").inspect(|pair| assert!(pair.key().starts_with(b"cart:")));
+        assert_eq!(carts.count(), 1_000);
+        assert_eq!(store.iter_prefix(b"cart:x").count(), 0);
+    }
+
+    #[test]
+    fn pairs_that_stay_are_found_whatever_else_goes_on() {
+        let (_dir, store, _) = open();
+        let stays = |i: u32| i.is_multiple_of(20);
+        for i in 0..2_000u32 {
+            store.set_with_ttl(&i.to_be_bytes(), &[1; 300], Ttl::Never).unwrap();
+        }
+        for _ in 0..5 {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for i in (0..2_000u32).filter(|i| !stays(*i)) {
+                        store.set_with_ttl(&i.to_be_bytes(), &[2; 310], Ttl::Never).unwrap();
+                        store.delete(&(i / 7 * 7 + 1).to_be_bytes()).ok();
+                        store.maintain(50).unwrap();
+                    }
+                });
+                let seen: Vec<u32> = store
+                    .iter()
+                    .map(|pair| u32::from_be_bytes(pair.key().try_into().unwrap()))
+                    .filter(|i| stays(*i) && i % 7 != 1)
+                    .collect();
+                let expected = (0..2_000u32).filter(|i| stays(*i) && i % 7 != 1);
+                assert_eq!(seen.len(), expected.clone().count(), "none missed, none twice");
+                assert_eq!(seen.into_iter().collect::<std::collections::BTreeSet<_>>(), expected.collect());
+            });
+        }
+        assert!(store.stats().compacted_bytes > 0);
+    }
+
+    #[test]
+    fn verifying_finds_and_drops_what_is_damaged() {
+        let (dir, store, _) = open();
+        for i in 0..100u32 {
+            store.set_with_ttl(&i.to_be_bytes(), &[1; 60], Ttl::Never).unwrap();
+        }
+        assert_eq!(store.verify(), Verification { sound: 100, bytes: 6_400, damaged: 0 });
+        let segment = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let segment = segment.filter(|path| path.extension().is_some_and(|extension| extension == "shd"));
+        let mut bytes: Vec<(std::path::PathBuf, Vec<u8>)> =
+            segment.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+        let (path, bytes) = bytes.iter_mut().find(|(_, bytes)| bytes[4096..].iter().any(|byte| *byte == 1)).unwrap();
+        let at = bytes.windows(60).position(|window| window == [1; 60]).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        std::os::unix::fs::FileExt::write_at(&file, &[9], at as u64).unwrap();
+        assert_eq!(store.verify(), Verification { sound: 99, bytes: 99 * 64, damaged: 1 });
+        assert_eq!((store.len(), store.stats().damaged), (99, 1));
+        assert_eq!(store.verify().damaged, 0);
+    }
+}
