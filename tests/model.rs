@@ -389,7 +389,9 @@ impl Pair {
     fn check_recovery(&mut self) {
         self.naive.sweep();
         let report = self.store().recovery();
-        assert_eq!((report.dropped, report.superseded), (0, 0), "{report:?}");
+        assert_eq!(report.dropped, 0, "{report:?}");
+        // A store that promises to survive power cuts keeps overwritten values until a sync; one that was killed had none.
+        assert!(report.superseded == 0 || self.durability != Durability::Os, "{report:?}");
         assert_eq!((&report.set_aside, &report.foreign), (&vec![], &vec![]));
         assert_eq!(report.pairs, self.naive.sizes()[0].0, "{report:?}");
         self.check();

@@ -6,6 +6,7 @@
 //!
 //! Survivors go to cold segments of their own: mixed with new writes they would be copied again and again.
 
+use super::carried::{Reason, Source};
 use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::format::Kind;
@@ -168,7 +169,8 @@ pub(crate) fn carry_forward(
     }
     reservation.commit(hash, sequence, current.word);
     shard.insert(hash, &segment, copy, copy_offset, Some(source));
-    segment.note_carried(copy, victim, slot, &current);
+    segment.note_source(copy, Source { segment: victim.clone(), slot, reason: Reason::Compaction });
+    victim.discount(&current);
     Ok(payload.len())
 }
 

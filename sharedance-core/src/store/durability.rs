@@ -18,13 +18,11 @@ pub enum Durability {
     /// some seconds to half a minute of writes.
     #[default]
     Os,
-    /// Also a crash of the system, but for what was written in the last so-long before it:
-    /// [`Store::start_maintenance`](super::Store::start_maintenance) syncs that often, or the caller does. A pair that
-    /// was overwritten in that time may be gone altogether: its old value is marked dead at once. At the least a
-    /// millisecond.
+    /// Also a crash of the system, but for what was written, or deleted, in the last so-long before it:
+    /// [`Store::start_maintenance`](super::Store::start_maintenance) syncs that often, or the caller does. A pair then
+    /// has the value that it had at the last sync, or a later one. At the least a millisecond.
     Interval(Duration),
-    /// Also a crash of the system at any time: each write waits for the next sync, which all waiting writers share. A
-    /// pair that was just being overwritten, and not yet acknowledged, may be gone altogether.
+    /// Also a crash of the system at any time: each write waits for the next sync, which all waiting writers share.
     Always,
 }
 
@@ -75,9 +73,10 @@ impl GroupCommit {
         self.lock().begun + 1
     }
 
-    /// Whether the sync of this number, or a later one, has ended well.
-    pub(crate) fn has_ended(&self, number: u64) -> bool {
-        !self.has_failed() && self.lock().ended >= number
+    /// The number of the last sync that has ended well; zero once one has failed.
+    pub(crate) fn ended(&self) -> u64 {
+        let ended = self.lock().ended;
+        if self.has_failed() { 0 } else { ended }
     }
 
     /// Waits for a sync that begins after this call, and runs it if nobody else does. False where one has failed, now

@@ -9,6 +9,7 @@ use super::error::{OpenError, StoreError};
 use super::format::RECORDS_OFFSET;
 use super::mapping::Mapping;
 use super::sync::Arc;
+use super::unsynced::Unsynced;
 
 const LOCK_NAME: &str = "LOCK";
 pub(crate) const META_NAME: &str = "store.meta";
@@ -48,6 +49,8 @@ impl Drop for DirectoryLock {
 pub(crate) struct Directory {
     path: PathBuf,
     pub(crate) lock: Arc<DirectoryLock>,
+    /// What was changed; none where nobody promises to sync.
+    unsynced: Option<Arc<Unsynced>>,
 }
 
 /// What a segment's file is called.
@@ -119,7 +122,7 @@ impl Directory {
         }
         // Files are made later on, when the working directory may be another.
         let absolute = std::path::absolute(path).map_err(failed("find"))?;
-        Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }) })
+        Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }), unsynced: None })
     }
 
     /// Lists the directory, and removes files that were never finished.
@@ -145,9 +148,44 @@ impl Directory {
         Ok(listing)
     }
 
+    fn segment_files(&self) -> io::Result<Vec<FileName>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                files.extend(FileName::parse(&entry.file_name().to_string_lossy()));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Begins to take note of what is changed, so that a sync need not look at everything. What is not on the disk yet is
+    /// to be synced before.
+    pub(crate) fn track_changes(&mut self) {
+        self.unsynced = Some(Arc::default());
+    }
+
+    fn note_names(&self) {
+        if let Some(unsynced) = &self.unsynced {
+            unsynced.note_names();
+        }
+    }
+
     /// Opens a file of the store for reading and writing.
     pub(crate) fn open_file(&self, name: FileName) -> io::Result<File> {
         OpenOptions::new().read(true).write(true).open(self.path.join(name.to_string()))
+    }
+
+    /// Maps the first `len` bytes of a file that was opened by this name.
+    pub(crate) fn map(&self, name: FileName, file: &File, len: usize) -> io::Result<Mapping> {
+        Mapping::of_file(file, len).map(|mapping| self.watched(mapping, name))
+    }
+
+    fn watched(&self, mapping: Mapping, name: FileName) -> Mapping {
+        match &self.unsynced {
+            Some(unsynced) => mapping.watched(unsynced.mark(name)),
+            None => mapping,
+        }
     }
 
     /// Makes a file of `len` bytes, all of them allocated, mapped and populated. `payload` is written behind the first
@@ -168,7 +206,8 @@ impl Directory {
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
         let made = make_file(&temporary, len, payload)
             .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
-        made.map_err(|error| {
+        self.note_names();
+        made.map(|mapping| self.watched(mapping, name)).map_err(|error| {
             // A failed allocation keeps what it got: give it back by unlinking, whatever the error was.
             let _ = fs::remove_file(&temporary);
             self.classify(error, len as u64 + reserve)
@@ -201,29 +240,33 @@ impl Directory {
     }
 
     pub(crate) fn remove(&self, name: FileName) -> io::Result<()> {
-        fs::remove_file(self.path.join(name.to_string()))
+        let removed = fs::remove_file(self.path.join(name.to_string()));
+        self.note_names();
+        removed
     }
 
     /// Renames a file that cannot be read, so that it is looked at by nobody but a human.
     pub(crate) fn set_aside(&self, name: FileName) -> io::Result<()> {
         let name = name.to_string();
-        fs::rename(self.path.join(&name), self.path.join(format!("{name}{BAD_SUFFIX}")))
+        let renamed = fs::rename(self.path.join(&name), self.path.join(format!("{name}{BAD_SUFFIX}")));
+        self.note_names();
+        renamed
     }
 
     /// Waits until the files of the store, and the names in the directory, are on the disk: files out of use as well,
     /// for on the disk they may still hold what was live in them.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if FileName::parse(&entry.file_name().to_string_lossy()).is_none() || !entry.file_type()?.is_file() {
-                continue;
-            }
-            match File::open(entry.path()) {
+        let (names_changed, changed) = match &self.unsynced {
+            Some(unsynced) => (unsynced.take_names(), unsynced.take_files()),
+            None => (true, self.segment_files()?),
+        };
+        for name in changed {
+            match File::open(self.path.join(name.to_string())) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 file => file?.sync_data()?,
             }
         }
-        File::open(&self.path)?.sync_all()
+        if names_changed { File::open(&self.path)?.sync_all() } else { Ok(()) }
     }
 }
 

@@ -418,8 +418,10 @@ impl Log {
         self.delete_all(blanks)
     }
 
+    /// Deletes all that can be, and tells of the first that could not.
     fn delete_all(&self, blanks: Vec<Blank>) -> Result<(), StoreError> {
-        blanks.into_iter().try_for_each(|blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len()))
+        let delete = |blank: Blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len());
+        blanks.into_iter().map(delete).fold(Ok(()), Result::and)
     }
 
     fn delete_file(&self, name: FileName, len: usize) -> Result<(), StoreError> {
@@ -460,14 +462,6 @@ impl Log {
         } else if let Some(other) = open.replace(segment.clone()) {
             other.seal(now_ms);
         }
-    }
-
-    /// Waits until every segment, and every name of one, is on the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        for segment in self.segments() {
-            segment.sync()?;
-        }
-        self.directory.sync()
     }
 }
 

@@ -150,6 +150,6 @@ mod tests {
         let store = Options::new().durability(durability).segment_len(65_536).open(dir.path()).unwrap();
         let _maintenance = store.start_maintenance().unwrap();
         let first = store.inner.group_commit.next();
-        eventually("three syncs", || store.inner.group_commit.has_ended(first + 2));
+        eventually("three syncs", || store.inner.group_commit.ended() >= first + 2);
     }
 }

@@ -25,7 +25,8 @@ use std::ops::Range;
 
 use memmap2::{MmapOptions, MmapRaw};
 
-use super::sync::MappedWord;
+use super::sync::{Arc, MappedWord};
+use super::unsynced::Mark;
 
 /// A mapped file region, readable and writable, shared with the file.
 ///
@@ -33,6 +34,8 @@ use super::sync::MappedWord;
 #[derive(Debug)]
 pub(crate) struct Mapping {
     region: Region,
+    /// For taking note of changes, where somebody wants to know.
+    mark: Option<Arc<Mark>>,
 }
 
 #[derive(Debug)]
@@ -49,14 +52,27 @@ impl Mapping {
         if file.metadata()?.len() < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its mapping"));
         }
-        Ok(Mapping { region: Region::File(MmapOptions::new().len(len).map_raw(file)?) })
+        Ok(Mapping { region: Region::File(MmapOptions::new().len(len).map_raw(file)?), mark: None })
+    }
+
+    /// The same, with the mark on which its changes are to be noted.
+    pub(crate) fn watched(self, mark: Arc<Mark>) -> Mapping {
+        Mapping { mark: Some(mark), ..self }
+    }
+
+    /// Takes note that bytes were changed just now. To be called after each change that will be acknowledged, and before
+    /// that is done.
+    pub(crate) fn note_change(&self) {
+        if let Some(mark) = &self.mark {
+            mark.note();
+        }
     }
 
     /// `len` zeroed bytes of heap memory in place of a file.
     #[cfg(test)]
     pub(crate) fn of_heap(len: usize) -> Mapping {
         assert_eq!(len % 8, 0);
-        Mapping { region: Region::Heap((0..len / 8).map(|_| MappedWord::new(0)).collect()) }
+        Mapping { region: Region::Heap((0..len / 8).map(|_| MappedWord::new(0)).collect()), mark: None }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,15 +117,6 @@ impl Mapping {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = offset;
-    }
-
-    /// Waits until the region's bytes are on the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        match &self.region {
-            Region::File(map) => map.flush(),
-            #[cfg(test)]
-            Region::Heap(_) => Ok(()),
-        }
     }
 
     /// The eight bytes at `offset`, a multiple of eight, as an atomic word in the machine's order (little-endian: a
@@ -187,7 +194,6 @@ mod tests {
             assert_eq!(unsafe { mapping.bytes(18..20) }, b"cd");
             mapping.zero(16..24);
             assert_eq!(mapping.word(16).load(Ordering::Relaxed), 0);
-            mapping.sync().unwrap();
         }
     }
 

@@ -45,6 +45,7 @@ mod maintenance;
 mod mapping;
 mod meta;
 mod options;
+mod overwriting;
 mod pairs;
 mod quarantine;
 mod reads;
@@ -54,6 +55,7 @@ mod space;
 mod stats;
 mod sync;
 mod timeline;
+mod unsynced;
 mod upkeep;
 mod value;
 mod walk;
@@ -79,6 +81,7 @@ use durability::GroupCommit;
 use index::Index;
 use log::Log;
 use meta::Meta;
+use overwriting::Overwrites;
 use pairs::Marks;
 use stats::Counters;
 use sync::atomic::{AtomicU64, Ordering};
@@ -89,7 +92,8 @@ use upkeep::Upkeep;
 /// The longest key, in bytes.
 pub const MAX_KEY_LEN: usize = format::MAX_KEY_LEN;
 
-/// A handle to an open store. Clones share it; it is closed when the last of them is dropped.
+/// A handle to an open store. Clones share it; it is closed when the last of them is dropped, and synced before where
+/// [`Durability`] promises more than to survive the process.
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -101,6 +105,7 @@ struct Inner {
     durability: Durability,
     when_full: WhenFull,
     group_commit: GroupCommit,
+    overwrites: Overwrites,
     /// When the last sync that ended well began, in store milliseconds.
     synced_at_ms: AtomicU64,
     max_value_len: usize,
@@ -478,7 +483,7 @@ impl Inner {
         let begun_ms = self.timeline.now_ms();
         let synced = self.group_commit.sync(|| {
             let sequence = self.log.peek_sequence();
-            self.log.sync()?;
+            self.log.directory.sync()?;
             let mut meta = self.lock_meta();
             meta.save(self.timeline.times(), sequence)?;
             meta.sync()
@@ -486,6 +491,7 @@ impl Inner {
         match synced.map_err(StoreError::io("sync the store"))? {
             true => {
                 self.synced_at_ms.fetch_max(begun_ms, Ordering::Relaxed);
+                self.bury_overwritten();
                 Ok(())
             }
             false => Err(StoreError::ReadOnly),
@@ -528,10 +534,14 @@ impl Inner {
     }
 }
 
-/// The time is written down; nothing else is left to do: what was acknowledged is in the files already.
+/// The time is written down; what was acknowledged is in the files already. Where more is promised than that, nobody will
+/// sync after this.
 impl Drop for Inner {
     fn drop(&mut self) {
-        let _ = self.save_clock();
+        let _ = match self.durability {
+            Durability::Os => self.save_clock(),
+            Durability::Interval(_) | Durability::Always => self.sync(),
+        };
     }
 }
 

@@ -414,8 +414,8 @@ impl Inner {
         }
         let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
         shard.insert(hash, &segment, slot, record_offset, replaced);
-        if let Some((old_segment, old_slot, old_record)) = old {
-            old_segment.mark_dead(old_slot, &old_record);
+        if let Some(old) = old {
+            self.supersede(&segment, slot, old);
         }
         Outcome::Done { version }
     }

@@ -71,7 +71,7 @@ impl Quarantine {
             let may_go = !segment.carried.has_sources()
                 && match until {
                     Until::Now => true,
-                    Until::Synced(number) => inner.group_commit.has_ended(number),
+                    Until::Synced(number) => inner.group_commit.ended() >= number,
                     Until::WrittenBack(at_ms) => at_ms <= now_ms || surplus > 0 || need == Need::Full,
                 };
             if may_go {

@@ -20,9 +20,9 @@ use super::format::{
 };
 use super::index::{Index, Location, Shard};
 use super::log::{Log, Tracking};
-use super::mapping::Mapping;
 use super::meta::{Description, Meta};
 use super::options::{Options, WhenFull};
+use super::overwriting::Overwrites;
 use super::segment::{Blank, Segment};
 use super::stats::Counters;
 use super::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -88,7 +88,7 @@ impl fmt::Display for RecoveryReport {
 
 /// Opens the store in `dir`, whatever state it was left in.
 pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
-    let directory = Directory::open(dir)?;
+    let mut directory = Directory::open(dir)?;
     let failed = |action| move |source: io::Error| OpenError::Io { action, path: dir.to_owned(), source };
     let mut identity = [0; 24];
     rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())
@@ -104,6 +104,13 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         discard(&directory, &mut listing).map_err(failed("discard the segments in"))?;
     }
     let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
+    if options.durability != Durability::Os {
+        if same_boot {
+            // Of what is in two places the older is about to be marked dead: the newer has to be on the disk.
+            directory.sync().map_err(failed("sync the segments in"))?;
+        }
+        directory.track_changes();
+    }
     let tracking = Tracking { reads: options.when_full == WhenFull::Evict, accesses: options.track_accesses };
     let scan = Scan {
         log: Log::new(directory, meta.description, options.max_bytes, tracking),
@@ -112,10 +119,6 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         same_boot,
         findings: Mutex::default(),
     };
-    if same_boot && options.durability != Durability::Os {
-        // A record that was carried forward is about to be marked dead where it was: its copy has to be on the disk.
-        scan.log.directory.sync().map_err(failed("sync the segments in"))?;
-    }
     scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
     let (log, index, mut recovery) = scan.finish(&meta);
     recovery.foreign = listing.foreign;
@@ -125,6 +128,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         durability: options.durability,
         when_full: options.when_full,
         group_commit: GroupCommit::default(),
+        overwrites: Overwrites::default(),
         synced_at_ms,
         max_value_len: options.max_value_len,
         timeline,
@@ -249,7 +253,7 @@ impl Scan {
                 && (header.kind == Kind::Big) != is_segment
         });
         match header {
-            Some(header) => self.take_segment(&file, header, &head, state),
+            Some(header) => self.take_segment(name, &file, header, &head, state),
             None => self.set_aside(name),
         }
     }
@@ -265,7 +269,7 @@ impl Scan {
         if !self.same_boot || matches!(name, FileName::Big(_)) {
             return self.log.directory.remove(name);
         }
-        let blank = Blank::recovered(name.id(), Mapping::of_file(file, len)?);
+        let blank = Blank::recovered(name.id(), self.log.directory.map(name, file, len)?);
         self.log.adopt_blank(blank);
         let mut findings = self.findings();
         findings.file_bytes += len as u64;
@@ -273,7 +277,14 @@ impl Scan {
         Ok(())
     }
 
-    fn take_segment(&self, file: &File, header: Header, head: &[u8], state: Option<State>) -> io::Result<()> {
+    fn take_segment(
+        &self,
+        name: FileName,
+        file: &File,
+        header: Header,
+        head: &[u8],
+        state: Option<State>,
+    ) -> io::Result<()> {
         let len = header.file_len as usize;
         let claimed = match header.kind {
             Kind::Big => Reserved { write_offset: (len - SLOT_LEN) as u32, slots: 1 },
@@ -285,7 +296,7 @@ impl Scan {
             _ => self.verify_slots(file, &header, reserved.map_or(0, |reserved| reserved.slots))?,
         };
         let unverified = if self.same_boot { slots.count } else { 0 };
-        let mapping = Mapping::of_file(file, len)?;
+        let mapping = self.log.directory.map(name, file, len)?;
         let segment = self.log.enter(self.now_ms, |number| {
             Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified, self.now_ms)
         });

@@ -16,7 +16,7 @@
 #![allow(unsafe_code)]
 
 use super::accesses::Accesses;
-use super::carried::Carried;
+use super::carried::{Carried, Source};
 use super::files::DirectoryLock;
 use super::format::{
     self, Deadline, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved,
@@ -60,6 +60,7 @@ impl Blank {
         self.mapping.zero(file_len - slots as usize * SLOT_LEN..file_len);
         fence(Ordering::SeqCst);
         self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
+        self.mapping.note_change();
     }
 
     /// Puts the file to use as segment `number` of the log.
@@ -67,6 +68,7 @@ impl Blank {
         self.mapping.copy_in_exclusively(0, &header.encode());
         self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
         self.mapping.word(STATE_OFFSET).store(State::Active.word(), Ordering::Release);
+        self.mapping.note_change();
         Segment::new(number, header, self.mapping, lock)
     }
 }
@@ -82,7 +84,7 @@ pub(crate) struct Segment {
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     in_flight: AtomicU32,
-    /// Whether records were carried forward out of it, and where the copies are.
+    /// Where its records were before, or those whose place they took, as long as the disk may need that.
     pub(crate) carried: Carried<Segment>,
     in_quarantine: AtomicBool,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
@@ -216,21 +218,21 @@ impl Segment {
         !self.in_quarantine.swap(true, Ordering::Relaxed)
     }
 
-    /// Takes note that the record in `copy` was carried forward from `slot` of `source`, and is counted there no more.
-    /// The caller holds its key's shard for writing.
-    pub(crate) fn note_carried(self: &Arc<Self>, copy: u32, source: &Arc<Segment>, slot: u32, record: &Record) {
-        self.carried.add_source(copy, source, slot);
-        source.carried.add_destination(self);
-        source.discount(record);
+    /// Takes note of the record that the one in `slot` depends on until it is safe. The caller holds its key's shard for
+    /// writing.
+    pub(crate) fn note_source(self: &Arc<Self>, slot: u32, source: Source<Segment>) {
+        source.segment.carried.add_destination(self);
+        self.carried.add_source(slot, source);
     }
 
-    /// Says on disk that nothing here counts any more, though readers may still hold it, and lets the segments that
-    /// records were carried forward to forget this one. In this order: while a record is live here on disk, whoever
-    /// deletes its copy has to find it.
+    /// Says on disk that nothing here counts any more, though readers may still hold it, and lets the segments whose
+    /// records have their sources here forget this one. In this order: while a record is live here on disk, whoever
+    /// deletes the one that it is the source of has to find it.
     pub(crate) fn give_up(self: &Arc<Self>) {
         self.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::SeqCst);
+        self.mapping.note_change();
         for destination in self.carried.destinations() {
-            destination.carried.forget_source(self);
+            destination.carried.forget_segment(self);
         }
     }
 
@@ -301,6 +303,7 @@ impl Segment {
     /// Ends appending. The caller holds the lock of the append point.
     pub(crate) fn seal(&self, now_ms: u64) {
         self.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
+        self.mapping.note_change();
         self.sealed_at.store(now_ms + 1, Ordering::Release);
     }
 
@@ -392,19 +395,26 @@ impl Segment {
         self.discount(record);
     }
 
-    /// Marks the record dead on disk, and before it those that it was carried forward from.
-    fn bury(&self, slot: u32, word: Word) {
-        if self.header.kind == Kind::Cold
-            && let Some((segment, slot)) = self.carried.take_source(slot)
-            && let Some(record) = segment.record(slot)
-        {
-            segment.bury(slot, record.word);
+    /// Marks the source of the record in `slot` dead on disk, if it has one.
+    pub(crate) fn bury_source(&self, slot: u32) {
+        if let Some(source) = self.carried.source(slot) {
+            if let Some(record) = source.segment.record(source.slot) {
+                source.segment.bury(source.slot, record.word);
+            }
+            self.carried.forget(slot);
         }
-        let dead = Word { state: RecordState::Dead, ..word };
-        self.slot_word(slot).store(dead.encode(), Ordering::Release);
     }
 
-    fn discount(&self, record: &Record) {
+    /// Marks the record dead on disk, and before it its source.
+    fn bury(&self, slot: u32, word: Word) {
+        self.bury_source(slot);
+        let dead = Word { state: RecordState::Dead, ..word };
+        self.slot_word(slot).store(dead.encode(), Ordering::Release);
+        self.mapping.note_change();
+    }
+
+    /// Takes the record out of the accounts.
+    pub(crate) fn discount(&self, record: &Record) {
         self.live_bytes.fetch_sub(record.layout.footprint() as u64, Ordering::Relaxed);
         self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
@@ -413,6 +423,7 @@ impl Segment {
     pub(crate) fn disown(&self, slot: u32) {
         let dead = Word { state: RecordState::Dead, flags: 0, key_len: 0, deadline: Deadline::at_ms(0) };
         self.slot_word(slot).store(dead.encode(), Ordering::Release);
+        self.mapping.note_change();
     }
 
     /// Moves the record's deadline; answers its word as it is then. The caller holds its key's shard, for reading at
@@ -436,7 +447,10 @@ impl Segment {
         loop {
             let (old, new) = (current.encode(), change(current).encode());
             match self.slot_word(slot).compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return current,
+                Ok(_) => {
+                    self.mapping.note_change();
+                    return current;
+                }
                 Err(actual) => current = Word::decode(actual).unwrap_or(current),
             }
         }
@@ -460,10 +474,6 @@ impl Segment {
     /// the expectation comes later and stays, or the walk sees the word.
     pub(crate) fn forget_expiry(&self) {
         self.next_expiry_ms.swap(u64::MAX, Ordering::AcqRel);
-    }
-
-    pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.mapping.sync()
     }
 
     /// Takes the file out of use. Nobody else holds the segment any more, so nothing of it is live or being read.
@@ -535,6 +545,7 @@ impl Reservation {
             segment.mapping.word(at + i * 8).store(part, Ordering::Relaxed);
         }
         segment.slot_word(self.slot).store(word.encode(), Ordering::Release);
+        segment.mapping.note_change();
         segment.expect_expiry(word.deadline);
         self.committed = true;
     }

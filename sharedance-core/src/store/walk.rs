@@ -205,7 +205,7 @@ mod tests {
         let segment = segment.filter(|path| path.extension().is_some_and(|extension| extension == "shd"));
         let mut bytes: Vec<(std::path::PathBuf, Vec<u8>)> =
             segment.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
-        let (path, bytes) = bytes.iter_mut().find(|(_, bytes)| bytes[4096..].iter().any(|byte| *byte == 1)).unwrap();
+        let (path, bytes) = bytes.iter_mut().find(|(_, bytes)| bytes[4096..].contains(&1)).unwrap();
         let at = bytes.windows(60).position(|window| window == [1; 60]).unwrap();
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         std::os::unix::fs::FileExt::write_at(&file, &[9], at as u64).unwrap();
