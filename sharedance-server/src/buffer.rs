@@ -65,13 +65,22 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Makes this a lease of `len` bytes of `budget`; of more than it was, since it never shrinks but as a whole.
+    /// Makes this a lease of `len` bytes of `budget`, if it is of less.
     pub(crate) fn grow_to(&mut self, len: usize, budget: &Arc<Budget>) -> Result<(), OverBudget> {
         let more = len.saturating_sub(self.len);
         budget.take(more, len)?;
         self.len += more;
         self.budget.get_or_insert_with(|| Arc::clone(budget));
         Ok(())
+    }
+
+    /// Makes this a lease of `len` bytes, if it is of more.
+    fn shrink_to(&mut self, len: usize) {
+        let less = self.len.saturating_sub(len);
+        if let Some(budget) = &self.budget {
+            budget.give_back(less);
+        }
+        self.len -= less;
     }
 }
 
@@ -87,21 +96,43 @@ impl Drop for Lease {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
+    /// So many of them are consumed.
+    consumed: usize,
     lease: Lease,
 }
 
 impl Buffer {
     /// What has arrived and is not yet consumed.
     pub(crate) fn unread(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.consumed..]
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.consumed
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
+    }
+
+    /// Forgets the first `len` unread bytes, and gives back memory that is not needed for the others.
+    pub(crate) fn consume(&mut self, len: usize) {
+        self.consumed += len;
+        if self.is_empty() {
+            self.clear();
+        } else if self.len() <= self.bytes.capacity() / 4 {
+            self.bytes = self.unread().to_vec();
+            self.consumed = 0;
+            self.lease.shrink_to(self.bytes.capacity());
+        }
+    }
+
+    /// Keeps `unread` in place of what there was, in a memory of just the size.
+    pub(crate) fn replace(&mut self, unread: &[u8], budget: &Arc<Budget>) -> Result<(), OverBudget> {
+        if self.bytes.capacity() > 0 {
+            self.clear();
+        }
+        if unread.is_empty() { Ok(()) } else { self.append(unread, unread.len(), budget) }
     }
 
     /// Keeps `arrived`. `request_len` is what the request is known to need.
@@ -111,6 +142,7 @@ impl Buffer {
         request_len: usize,
         budget: &Arc<Budget>,
     ) -> Result<(), OverBudget> {
+        self.move_to_front();
         let len = self.bytes.len() + arrived.len();
         if len > self.bytes.capacity() {
             // The first piece is usually a header, and the peer may let us wait: no spare.
@@ -125,6 +157,7 @@ impl Buffer {
     /// Room behind the unread bytes, to be filled by a read: always some, and one byte more than the request needs
     /// where it is in sight, so that a read that fills all of it tells of bytes too many.
     pub(crate) fn spare(&mut self, request_len: usize, budget: &Arc<Budget>) -> Result<&mut Vec<u8>, OverBudget> {
+        self.move_to_front();
         let len = self.bytes.len();
         if len == self.bytes.capacity() {
             let factor = if len < EAGER_LEN { 4 } else { 2 };
@@ -137,6 +170,13 @@ impl Buffer {
     /// Forgets the bytes and frees their memory.
     pub(crate) fn clear(&mut self) {
         *self = Buffer::default();
+    }
+
+    fn move_to_front(&mut self) {
+        if self.consumed > 0 {
+            self.bytes.drain(..self.consumed);
+            self.consumed = 0;
+        }
     }
 
     fn grow(&mut self, capacity: usize, budget: &Arc<Budget>) -> Result<(), OverBudget> {
@@ -187,6 +227,31 @@ mod tests {
         }
         assert!(buffer.unread().iter().enumerate().all(|(n, &byte)| byte == n as u8));
         assert!(budget.used() <= 2000);
+    }
+
+    #[test]
+    fn what_is_consumed_gives_its_memory_back() {
+        let budget = Budget::new(MIB);
+        let mut buffer = Buffer::default();
+        let bytes: Vec<u8> = (0..1000).map(|n| n as u8).collect();
+        buffer.append(&bytes, 1000, &budget).unwrap();
+        buffer.consume(300);
+        assert_eq!((buffer.unread(), budget.used()), (&bytes[300..], 1000));
+        buffer.consume(500);
+        assert_eq!((buffer.unread(), budget.used()), (&bytes[800..], 200));
+        buffer.consume(100);
+        buffer.append(b"more", 2000, &budget).unwrap();
+        assert_eq!(buffer.unread(), [&bytes[900..], b"more"].concat());
+        let used = budget.used();
+        assert!((104..=208).contains(&used), "{used}");
+        buffer.consume(104);
+        assert_eq!((buffer.len(), buffer.bytes.capacity(), budget.used()), (0, 0, 0));
+
+        buffer.append(b"what was", 8, &budget).unwrap();
+        buffer.replace(b"what is", &budget).unwrap();
+        assert_eq!((buffer.unread(), budget.used()), (&b"what is"[..], 7));
+        buffer.replace(b"", &budget).unwrap();
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

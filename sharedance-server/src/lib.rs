@@ -30,23 +30,19 @@ compile_error!("sharedanced needs Linux: epoll, SO_REUSEPORT that spreads connec
 
 mod admission;
 mod buffer;
-#[allow(dead_code, unused_imports)]
 mod commands;
 mod connection;
-#[allow(dead_code)]
 mod counters;
 pub mod daemon;
 mod deadlines;
 pub mod directory;
 mod listener;
-#[allow(dead_code)]
 mod locks;
 pub mod logging;
 mod maintenance;
 pub mod memory;
 pub mod notify;
 pub mod options;
-#[allow(dead_code)]
 mod output;
 pub mod privileges;
 mod reactor;

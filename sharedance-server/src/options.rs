@@ -26,6 +26,12 @@ const MAX_SECS: u64 = i32::MAX as u64;
 
 const DEFAULT_IN_FLIGHT_LEN: usize = 256 * 1024 * 1024;
 
+const MAX_CONNECTIONS: u64 = u32::MAX as u64;
+
+/// Enough for what is sent at once, and beside it for answers that are left over.
+const MIN_CONNECTION_LEN: u64 = 512 * 1024;
+const DEFAULT_ANSWERS_LEN: usize = 4 * 1024 * 1024;
+
 /// Without a budget of the operator's, so many of the largest requests are let in at once.
 const LARGEST_REQUESTS_IN_FLIGHT: usize = 4;
 
@@ -116,6 +122,23 @@ struct Arguments {
     /// large requests are refused [default: 256 MiB, or four of the largest requests]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(1..))]
     inflight: Option<u64>,
+
+    /// How many connections may be open at once [default: as many as there are descriptors for]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_CONNECTIONS))]
+    max_connections: Option<u64>,
+
+    /// The most that one connection may hold in memory of that which --inflight limits for all; larger requests are
+    /// refused [default: 4 MiB more than --maxreadsize]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(MIN_CONNECTION_LEN..))]
+    max_connection_memory: Option<u64>,
+
+    /// Disconnect those who ask for nothing for so long, in seconds, in the dialects where a connection has many
+    /// requests; 0 never does
+    #[arg(long, value_name = "SECONDS", default_value = "0", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(0..=MAX_SECS))]
+    idle_timeout: u64,
 }
 
 impl Options {
@@ -132,6 +155,10 @@ impl Options {
         // The ranges above fit a usize, also one of 32 bits.
         let max_request_len = arguments.maxreadsize as usize;
         let threads = arguments.threads.and_then(|n| NonZeroUsize::new(n as usize));
+        let max_connection_len = match arguments.max_connection_memory {
+            Some(len) => usize::try_from(len).unwrap_or(usize::MAX),
+            None => max_request_len.saturating_add(DEFAULT_ANSWERS_LEN),
+        };
         Ok(Options {
             server: ServerOptions {
                 host: arguments.ip,
@@ -140,7 +167,10 @@ impl Options {
                 read_len: arguments.readsize as usize,
                 max_request_len,
                 max_in_flight_len: in_flight_len(arguments.inflight, max_request_len)?,
+                max_connection_len,
+                max_connections: arguments.max_connections.and_then(|n| NonZeroUsize::new(n as usize)),
                 idle_timeout: Duration::from_secs(arguments.timeout),
+                rest_timeout: Some(Duration::from_secs(arguments.idle_timeout)).filter(|timeout| !timeout.is_zero()),
                 threads: threads.unwrap_or(defaults.threads),
             },
             directory: arguments.directory,
@@ -213,6 +243,8 @@ mod tests {
         assert_eq!((server.read_len, server.max_request_len), (4096, 32 * 1024 * 1024));
         assert_eq!(server.idle_timeout, Duration::from_secs(60));
         assert_eq!(server.max_in_flight_len, 256 * 1024 * 1024);
+        assert_eq!(server.max_connection_len, 36 * 1024 * 1024);
+        assert_eq!((server.max_connections, server.rest_timeout), (None, None));
         assert_eq!(options.expiration, Duration::from_secs(1800));
         assert_eq!(options.directory, PathBuf::from("/tmp/sharedance"));
         assert!(!options.debug && !options.daemonize);
@@ -250,6 +282,9 @@ mod tests {
             ("--port=65536", "--port"),
             ("--port=no-such-service", "--port"),
             ("--inflight=1000 --maxreadsize=1000", "--maxreadsize"),
+            ("--max-connections=0", "--max-connections"),
+            ("--max-connection-memory=1000", "--max-connection-memory"),
+            ("--idle-timeout=-1", "--idle-timeout"),
             ("--unknown", "--unknown"),
             ("stray", "stray"),
         ];

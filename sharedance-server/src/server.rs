@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{debug, error};
 use polling::Poller;
@@ -19,8 +19,11 @@ use sharedance_core::store::Store;
 use thiserror::Error;
 
 use crate::buffer::Budget;
+use crate::commands::{Flush, Service, Settings};
 use crate::connection::Rules;
+use crate::counters::AllCounters;
 use crate::listener::{self, BindError, Listener};
+use crate::locks::Locks;
 use crate::logging::Chain;
 use crate::maintenance::Maintenance;
 use crate::reactor::{Reactor, Shared, Shortage};
@@ -49,8 +52,14 @@ pub struct ServerOptions {
     pub max_request_len: usize,
     /// What requests that are not whole yet, and answers that are not sent yet, may take in all, in bytes.
     pub max_in_flight_len: usize,
-    /// A peer that sends, or takes, nothing for so long is disconnected.
+    /// What the requests and answers of one connection may take of that, in bytes.
+    pub max_connection_len: usize,
+    /// How many connections may be open; as many as there are descriptors for, without a number.
+    pub max_connections: Option<NonZeroUsize>,
+    /// A peer that sends, or takes, nothing for so long is disconnected, if a request or an answer is under way.
     pub idle_timeout: Duration,
+    /// How long a connection that may carry several requests may rest between them; for ever, without a limit.
+    pub rest_timeout: Option<Duration>,
     /// How many workers serve.
     pub threads: NonZeroUsize,
 }
@@ -64,7 +73,10 @@ impl Default for ServerOptions {
             read_len: 4096,
             max_request_len: DEFAULT_MAX_REQUEST_LEN,
             max_in_flight_len: 256 * 1024 * 1024,
+            max_connection_len: DEFAULT_MAX_REQUEST_LEN + 4 * 1024 * 1024,
+            max_connections: None,
             idle_timeout: Duration::from_secs(60),
+            rest_timeout: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
     }
@@ -130,14 +142,18 @@ impl Server {
         let local_addr = listener::local_addr(&listeners)
             .ok_or_else(|| io::Error::other("no socket"))
             .map_err(system("cannot tell the address that was bound"))?;
+        let max_waiting = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(max_waiting(&listeners));
         let shared = Shared {
             rules: Rules {
-                limits: Limits { max_request_len: options.max_request_len },
+                limits: Limits { max_request_len: options.max_request_len.min(options.max_connection_len) },
+                read_len: options.read_len.max(1),
                 idle_timeout: options.idle_timeout,
+                max_connection_len: options.max_connection_len,
                 budget: Budget::new(options.max_in_flight_len),
             },
-            read_len: options.read_len.max(1),
-            max_waiting: max_waiting(&listeners),
+            service: service(options, local_addr, max_waiting),
+            rest_timeout: options.rest_timeout,
+            max_waiting,
             waiting: AtomicUsize::new(0),
             shortage: Shortage::default(),
             stopping: AtomicBool::new(false),
@@ -175,11 +191,12 @@ impl Server {
         let pollers = pollers.map_err(system("cannot wait for readiness"))?;
         let pollers = shutdown.pollers.get_or_init(|| pollers);
 
+        let locks = Arc::new(Locks::new(pollers, Instant::now()));
         let mut workers = Vec::new();
         let mut served = Ok(());
-        for (number, (listeners, poller)) in self.listeners.into_iter().zip(pollers).enumerate() {
-            let shared = Arc::clone(&shutdown.shared);
-            let worker = Reactor::new(Arc::clone(poller), listeners, shared, store.clone());
+        for (number, (listeners, poller)) in (0..).zip(self.listeners.into_iter().zip(pollers)) {
+            let (shared, locks) = (Arc::clone(&shutdown.shared), Arc::clone(&locks));
+            let worker = Reactor::new(Arc::clone(poller), listeners, number, shared, locks, store.clone());
             match worker.and_then(|worker| spawn(number, worker, shutdown.clone())) {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
@@ -205,7 +222,7 @@ impl Server {
     }
 }
 
-fn spawn(number: usize, worker: Reactor, shutdown: Shutdown) -> io::Result<JoinHandle<io::Result<()>>> {
+fn spawn(number: u32, worker: Reactor, shutdown: Shutdown) -> io::Result<JoinHandle<io::Result<()>>> {
     thread::Builder::new().name(format!("worker {number}")).spawn(move || {
         // Also when it fails, or panics: a server that has lost a worker must not go on half alive.
         let _stop_all = StopOnDrop(shutdown);
@@ -218,6 +235,25 @@ struct StopOnDrop(Shutdown);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.begin();
+    }
+}
+
+fn service(options: &ServerOptions, local_addr: SocketAddr, max_connections: usize) -> Service {
+    Service {
+        counters: AllCounters::new(options.threads.get()),
+        flush: Flush::default(),
+        settings: Settings {
+            address: options.host.clone().unwrap_or_default(),
+            port: local_addr.port(),
+            backlog: options.backlog,
+            threads: options.threads.get(),
+            max_connections,
+            max_request_len: options.max_request_len,
+            max_bytes: None,
+            evicts: false,
+            idle_timeout: options.rest_timeout.unwrap_or_default(),
+        },
+        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
     }
 }
 

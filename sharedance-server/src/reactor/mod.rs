@@ -1,6 +1,6 @@
 //! One worker: waits for readiness, lets connections go on, accepts new ones, ends what is overdue.
 //!
-//! The clock is read once a turn. A connection that is over within the call that accepted it never enters the table or
+//! The clocks are read once a turn. A connection that is over within the call that accepted it never enters the table or
 //! the poller. Every loop has a named cap. Level mode: what a cap left undone is reported again by the poller.
 
 use std::io;
@@ -10,17 +10,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{debug, error, log_enabled, warn};
+use log::warn;
 use polling::{Event, Events, PollMode, Poller};
 use rustix::io::Errno;
 use sharedance_core::store::Store;
 use slab::Slab;
 
 use crate::admission::Admission;
-use crate::connection::{Awaits, Connection, End, Rules, Turn};
+use crate::commands::Service;
+use crate::connection::{Awaits, Connection, End, Pace, Patience, Rules};
 use crate::deadlines::Deadlines;
 use crate::listener::{Accepted, Listener, Spare, break_off};
-use crate::logging::{Chain, Throttle};
+use crate::locks::{Locks, Verdict};
+use crate::logging::Throttle;
+
+mod desk;
+mod reports;
+
+use desk::Desk;
+use reports::Reports;
 
 /// Events taken from the kernel at once. A turn with this many connections ready lasts some milliseconds.
 const EVENTS_PER_TURN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
@@ -45,8 +53,9 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) rules: Rules,
-    /// How much is read at first from a connection.
-    pub(crate) read_len: usize,
+    pub(crate) service: Service,
+    /// How long a connection may rest between its requests, where it may have several.
+    pub(crate) rest_timeout: Option<Duration>,
     /// The most connections that may be open and waiting for something. The descriptors beyond are the store's.
     pub(crate) max_waiting: usize,
     pub(crate) waiting: AtomicUsize,
@@ -68,9 +77,8 @@ pub(crate) struct Shortage {
 
 /// A worker: its sockets, its connections, its poller.
 pub(crate) struct Reactor {
+    desk: Desk,
     poller: Arc<Poller>,
-    shared: Arc<Shared>,
-    store: Store,
     /// Registered under the keys from 0.
     listeners: Vec<Listener>,
     /// The key of the first connection in the table; the others follow.
@@ -78,21 +86,27 @@ pub(crate) struct Reactor {
     connections: Slab<Connection>,
     /// Accepted in this turn and not yet served; empty between turns.
     arrivals: Vec<OwnedFd>,
+    /// Who could go on at once, with the serial.
+    unfinished: Vec<(usize, u32)>,
+    verdicts: Vec<Verdict>,
+    next_serial: u32,
+    /// Connections with something under way.
     idle: Deadlines,
+    /// Those between requests, if that has an end.
+    resting: Option<Deadlines>,
     draining: Deadlines,
-    scratch: Vec<u8>,
     spare: Spare,
-    now: Instant,
     admission: Admission,
-    oddities: Throttle,
-    failures: Throttle,
+    reports: Reports,
 }
 
 impl Reactor {
     pub(crate) fn new(
         poller: Arc<Poller>,
         listeners: Vec<Listener>,
+        number: u32,
         shared: Arc<Shared>,
+        locks: Arc<Locks>,
         store: Store,
     ) -> io::Result<Reactor> {
         for (key, listener) in listeners.iter().enumerate() {
@@ -100,19 +114,19 @@ impl Reactor {
         }
         Ok(Reactor {
             idle: Deadlines::new(shared.rules.idle_timeout),
+            resting: shared.rest_timeout.map(Deadlines::new),
             draining: Deadlines::new(DRAIN_TIMEOUT),
-            scratch: vec![0; shared.read_len],
             spare: Spare::new(),
-            now: Instant::now(),
             connections: Slab::new(),
             arrivals: Vec::with_capacity(ACCEPTS_PER_TURN),
+            unfinished: Vec::new(),
+            verdicts: Vec::new(),
+            next_serial: 0,
             admission: Admission::default(),
-            oddities: Throttle::default(),
-            failures: Throttle::default(),
+            reports: Reports::default(),
             first_key: listeners.len(),
+            desk: Desk::new(number, shared, locks, store),
             poller,
-            shared,
-            store,
             listeners,
         })
     }
@@ -130,7 +144,7 @@ impl Reactor {
                 Some(deadline) => self.poller.wait_deadline(&mut events, deadline)?,
                 None => self.poller.wait(&mut events, None)?,
             };
-            self.now = Instant::now();
+            self.desk.read_clocks();
 
             // The backlogs first, since they are short: whoever does not fit in waits for a second. An event may
             // outlive its connection within a turn: whoever got the key meanwhile finds that there is nothing to do.
@@ -138,25 +152,47 @@ impl Reactor {
             for event in events.iter().filter(|event| event.key < first_key) {
                 self.accept(event.key)?;
             }
+            let unfinished = std::mem::take(&mut self.unfinished);
             for event in events.iter().filter(|event| event.key >= first_key) {
-                self.advance(event.key - first_key)?;
+                self.advance_if(event.key - first_key, |connection| !connection.is_unfinished())?;
+            }
+            for (token, serial) in unfinished {
+                self.advance_if(token, |connection| connection.serial() == serial && connection.is_unfinished())?;
             }
             self.serve_arrivals()?;
             self.close_overdue()?;
+            self.see_to_locks()?;
             self.resume_accepting()?;
+            self.flush_if_due();
 
-            if stop_by.is_none() && self.shared.stopping.load(Ordering::SeqCst) {
+            if stop_by.is_none() && self.desk.shared.stopping.load(Ordering::SeqCst) {
                 self.stop_accepting()?;
-                stop_by = Some(self.now + STOP_GRACE);
+                stop_by = Some(self.desk.now + STOP_GRACE);
             }
-            if stop_by.is_some_and(|by| self.connections.is_empty() || by <= self.now) {
-                return self.close_where(|_| true);
+            if let Some(by) = stop_by {
+                self.close_all(by)?;
+                if self.connections.is_empty() {
+                    return Ok(());
+                }
             }
         }
     }
 
     fn next_deadline(&self, stop_by: Option<Instant>) -> Option<Instant> {
-        let deadlines = [self.idle.next(), self.draining.next(), self.admission.resumes_at(), stop_by];
+        let Desk { now, unix_time, number, locks, shared, .. } = &self.desk;
+        if !self.unfinished.is_empty() || locks.has_mail(*number) {
+            return Some(*now);
+        }
+        let flush_due = shared.service.flush.due_at();
+        let deadlines = [
+            self.idle.next(),
+            self.resting.as_ref().and_then(Deadlines::next),
+            self.draining.next(),
+            self.admission.resumes_at(),
+            locks.next_deadline(),
+            flush_due.map(|due_at| *now + due_at.saturating_sub(*unix_time)),
+            stop_by,
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -164,10 +200,10 @@ impl Reactor {
     fn accept(&mut self, index: usize) -> io::Result<()> {
         let mut exhausted = None;
         for _ in 0..ACCEPTS_PER_TURN {
-            if self.arrivals.len() >= ARRIVALS_WHEN_FULL && self.open() >= self.shared.max_waiting {
+            if self.arrivals.len() >= ARRIVALS_WHEN_FULL && self.open() >= self.desk.shared.max_waiting {
                 break;
             }
-            let shortage = &self.shared.shortage;
+            let shortage = &self.desk.shared.shortage;
             let door = shortage.has_come.load(Ordering::Relaxed).then(|| shortage.door.lock());
             match self.listeners[index].accept() {
                 Accepted::Connection(socket) => self.arrivals.push(socket),
@@ -202,26 +238,29 @@ impl Reactor {
 
     /// Connections that are open, of all workers, as far as this one knows.
     fn open(&self) -> usize {
-        self.shared.waiting.load(Ordering::Relaxed) + self.arrivals.len()
+        self.desk.shared.waiting.load(Ordering::Relaxed) + self.arrivals.len()
     }
 
     /// Serves a connection that was accepted just now, and enters it into the table only if it has to wait.
     fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
-        let mut connection = Connection::new(socket, self.now);
-        if let Err(end) = connection.advance(&mut Turn {
-            now: self.now,
-            store: &self.store,
-            rules: &self.shared.rules,
-            scratch: &mut self.scratch,
-        }) {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let (token, serial) = (self.connections.vacant_key(), self.next_serial);
+        let mut connection = Connection::new(socket, serial, self.desk.now);
+        self.desk.counters.connections_opened.add(1);
+        let is_full = self.open() >= self.desk.shared.max_waiting;
+        let mut turn = self.desk.turn(token, serial);
+        turn.is_full = is_full;
+        let result = connection.advance(&mut turn);
+        if let Some(remark) = turn.remark {
+            self.reports.say(&remark, self.desk.now);
+        }
+        if let Err(end) = result {
             self.end(connection, &end);
             return Ok(());
         }
-        if self.open() >= self.shared.max_waiting {
+        if is_full {
             return self.refuse(connection, Errno::MFILE);
         }
-        let entry = self.connections.vacant_entry();
-        let token = entry.key();
         let interest = interest(self.first_key + token, connection.awaits());
         match register(&self.poller, &connection, interest) {
             Ok(()) => {}
@@ -229,71 +268,151 @@ impl Reactor {
             Err(error) if is_shortage(&error) => return self.refuse(connection, Errno::NOMEM),
             Err(error) => return Err(error),
         }
-        entry.insert(connection);
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        self.idle.touch(token, self.now);
+        let patience = connection.patience();
+        if connection.is_unfinished() {
+            self.unfinished.push((token, serial));
+        }
+        self.connections.insert(connection);
+        self.desk.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        self.watch(token, patience);
         Ok(())
     }
 
-    /// Lets a connection that has become ready go on.
+    fn advance_if(&mut self, token: usize, condition: impl Fn(&Connection) -> bool) -> io::Result<()> {
+        if self.connections.get(token).is_some_and(condition) { self.advance(token) } else { Ok(()) }
+    }
+
+    /// Lets a connection go on.
     fn advance(&mut self, token: usize) -> io::Result<()> {
         let Some(connection) = self.connections.get_mut(token) else {
             return Ok(());
         };
-        let before = (connection.awaits(), connection.moved());
-        if let Err(end) = connection.advance(&mut Turn {
-            now: self.now,
-            store: &self.store,
-            rules: &self.shared.rules,
-            scratch: &mut self.scratch,
-        }) {
+        let state = |connection: &Connection| (connection.awaits(), connection.patience(), connection.pace());
+        let before = state(connection);
+        let mut turn = self.desk.turn(token, connection.serial());
+        let result = connection.advance(&mut turn);
+        if let Some(remark) = turn.remark {
+            self.reports.say(&remark, self.desk.now);
+        }
+        if let Err(end) = result {
             return self.close(token, &end);
         }
-        let awaits = connection.awaits();
-        if awaits != before.0 {
-            let interest = interest(self.first_key + token, awaits);
+        if connection.is_unfinished() {
+            self.unfinished.push((token, connection.serial()));
+        }
+        let after = state(connection);
+        if after.0 != before.0 {
+            let interest = interest(self.first_key + token, after.0);
             self.poller.modify_with_mode(&*connection, interest, PollMode::Level)?;
         }
-        let has_moved = before != (awaits, connection.moved());
-        match awaits {
-            Awaits::Request | Awaits::Room if has_moved => self.idle.touch(token, self.now),
-            Awaits::Quiet if awaits != before.0 => {
-                self.idle.remove(token);
-                self.draining.touch(token, self.now);
-            }
-            Awaits::Request | Awaits::Room | Awaits::Quiet => {}
-        }
+        self.rewatch(token, (before.1, before.2), (after.1, after.2));
         Ok(())
+    }
+
+    /// Sets the deadline of a connection that has none.
+    fn watch(&mut self, token: usize, patience: Patience) {
+        match patience {
+            Patience::UnderWay => self.idle.touch(token, self.desk.now),
+            Patience::Draining => self.draining.touch(token, self.desk.now),
+            Patience::Resting => {
+                if let Some(resting) = &mut self.resting {
+                    resting.touch(token, self.desk.now);
+                }
+            }
+            Patience::Waiting => {}
+        }
+    }
+
+    fn rewatch(&mut self, token: usize, before: (Patience, Pace), after: (Patience, Pace)) {
+        if before.0 != after.0 {
+            self.unwatch(token, before.0);
+            self.watch(token, after.0);
+        } else if before.1 != after.1 && after.0 != Patience::Draining {
+            self.watch(token, after.0);
+        }
+    }
+
+    fn unwatch(&mut self, token: usize, patience: Patience) {
+        match patience {
+            Patience::UnderWay => self.idle.remove(token),
+            Patience::Draining => self.draining.remove(token),
+            Patience::Resting => {
+                if let Some(resting) = &mut self.resting {
+                    resting.remove(token);
+                }
+            }
+            Patience::Waiting => {}
+        }
     }
 
     /// The one place where a connection of the table is closed.
     fn close(&mut self, token: usize, end: &End) -> io::Result<()> {
-        self.idle.remove(token);
-        self.draining.remove(token);
+        for patience in [Patience::UnderWay, Patience::Resting, Patience::Draining] {
+            self.unwatch(token, patience);
+        }
         let connection = self.connections.remove(token);
         self.poller.delete(&connection)?;
         self.end(connection, end);
-        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.desk.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         self.spare.refill();
-        self.admission.room_appeared(self.now);
+        self.admission.room_appeared(self.desk.now);
         Ok(())
     }
 
     fn end(&mut self, connection: Connection, end: &End) {
-        if end.is_without_verdict() && connection.awaits() != Awaits::Quiet {
-            break_off(OwnedFd::from(connection));
+        let is_undecided = connection.is_undecided();
+        let socket = self.part_with(connection);
+        if end.is_without_verdict() && is_undecided {
+            break_off(socket);
         } else {
-            drop(connection);
+            drop(socket);
         }
-        self.report(end);
+        self.reports.say(end, self.desk.now);
+    }
+
+    fn part_with(&mut self, connection: Connection) -> OwnedFd {
+        self.desk.counters.connections_closed.add(1);
+        connection.leave(&self.desk.locks, self.desk.number, self.desk.now)
+    }
+
+    /// Ends locks and waits for locks, and lets those go on whose wait has ended.
+    fn see_to_locks(&mut self) -> io::Result<()> {
+        let Desk { number, locks, now, .. } = &self.desk;
+        locks.expire(*number, *now);
+        // What these lead to is for the next turn, which does not wait then.
+        if !locks.has_mail(*number) {
+            return Ok(());
+        }
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        locks.receive(*number, &mut verdicts);
+        for Verdict { party, locked } in verdicts.drain(..) {
+            let token = party.token as usize;
+            // It may be gone, and with it what it was given.
+            if let Some(connection) = self.connections.get_mut(token).filter(|it| it.serial() == party.serial) {
+                connection.decide(locked);
+                self.advance(token)?;
+            }
+        }
+        self.verdicts = verdicts;
+        Ok(())
+    }
+
+    /// Deletes everything where a peer has ordered that for this time.
+    fn flush_if_due(&mut self) {
+        let Desk { shared, store, unix_time, now, .. } = &self.desk;
+        if let Err(error) = shared.service.flush.run_if_due(*unix_time, store) {
+            self.reports.say(&End::StoreFailed(error), *now);
+        }
     }
 
     fn close_overdue(&mut self) -> io::Result<()> {
         // What the cap leaves is overdue in the next turn still, which does not wait then.
         for _ in 0..CLOSES_PER_TURN {
-            if let Some(token) = self.idle.expired(self.now) {
+            if let Some(token) = self.idle.expired(self.desk.now) {
                 self.close(token, &End::TooSlow)?;
-            } else if let Some(token) = self.draining.expired(self.now) {
+            } else if let Some(token) = self.resting.as_ref().and_then(|resting| resting.expired(self.desk.now)) {
+                self.close(token, &End::Idle)?;
+            } else if let Some(token) = self.draining.expired(self.desk.now) {
                 self.close(token, &End::Answered)?;
             } else {
                 break;
@@ -302,28 +421,29 @@ impl Reactor {
         Ok(())
     }
 
-    fn close_where(&mut self, condition: impl Fn(&Connection) -> bool) -> io::Result<()> {
-        let all = self.connections.iter();
-        let tokens: Vec<usize> = all.filter(|(_, connection)| condition(connection)).map(|(token, _)| token).collect();
-        for token in tokens {
-            self.close(token, &End::Stopped)?;
-        }
-        Ok(())
+    /// Closes those who are not being answered any more, or all, once there is no time left for that.
+    fn close_all(&mut self, by: Instant) -> io::Result<()> {
+        let is_over = |connection: &Connection| by <= self.desk.now || !connection.is_being_answered();
+        let over = self.connections.iter().filter(|(_, connection)| is_over(connection));
+        let tokens: Vec<usize> = over.map(|(token, _)| token).collect();
+        tokens.into_iter().try_for_each(|token| self.close(token, &End::Stopped))
     }
 
     /// Refuses a connection that would have to wait, where too many do already.
     fn refuse(&mut self, connection: Connection, reason: Errno) -> io::Result<()> {
-        break_off(OwnedFd::from(connection));
+        self.desk.counters.connections_rejected.add(1);
+        let socket = self.part_with(connection);
+        break_off(socket);
         self.report_shortage(reason);
-        if self.admission.refused(self.now) { self.rest_from_accepting() } else { Ok(()) }
+        if self.admission.refused(self.desk.now) { self.rest_from_accepting() } else { Ok(()) }
     }
 
     fn rest_from_accepting(&mut self) -> io::Result<()> {
-        if self.admission.rest(self.now) { self.listen_for(Event::none) } else { Ok(()) }
+        if self.admission.rest(self.desk.now) { self.listen_for(Event::none) } else { Ok(()) }
     }
 
     fn resume_accepting(&mut self) -> io::Result<()> {
-        if self.admission.resume(self.now) { self.listen_for(Event::readable) } else { Ok(()) }
+        if self.admission.resume(self.desk.now) { self.listen_for(Event::readable) } else { Ok(()) }
     }
 
     fn listen_for(&self, interest: fn(usize) -> Event) -> io::Result<()> {
@@ -331,7 +451,7 @@ impl Reactor {
         listeners.try_for_each(|(key, listener)| self.poller.modify_with_mode(listener, interest(key), PollMode::Level))
     }
 
-    /// Serves those who have connected already, then closes the door, and all connections but those being answered.
+    /// Serves those who have connected already, and what is there of everybody's requests, and closes the door.
     fn stop_accepting(&mut self) -> io::Result<()> {
         (0..self.listeners.len()).try_for_each(|index| self.accept(index))?;
         self.serve_arrivals()?;
@@ -339,42 +459,15 @@ impl Reactor {
             self.poller.delete(&listener)?;
         }
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
-        for token in tokens {
-            self.advance(token)?;
-        }
-        self.close_where(|connection| connection.awaits() == Awaits::Request)
+        tokens.into_iter().try_for_each(|token| self.advance(token))
     }
 
     fn report_shortage(&self, reason: Errno) {
-        let reports = &self.shared.shortage.reports;
-        let permitted = reports.lock().unwrap_or_else(PoisonError::into_inner).permit(self.now);
+        let reports = &self.desk.shared.shortage.reports;
+        let permitted = reports.lock().unwrap_or_else(PoisonError::into_inner).permit(self.desk.now);
         if let Some(unsaid) = permitted {
-            let waiting = self.shared.waiting.load(Ordering::Relaxed);
+            let waiting = self.desk.shared.waiting.load(Ordering::Relaxed);
             warn!("refusing connections, with {waiting} open: {reason}; raise the limit on open files{unsaid}");
-        }
-    }
-
-    /// Says what a connection's end means to the operator, if anything: no key, no value, and no flood.
-    fn report(&mut self, end: &End) {
-        match end {
-            End::Answered | End::PeerClosed | End::Stopped => {}
-            End::StoreFailed(error) => {
-                if let Some(unsaid) = self.failures.permit(self.now) {
-                    error!("a request failed in the store: {}{unsaid}", Chain(error));
-                }
-            }
-            End::OverBudget => {
-                if let Some(unsaid) = self.failures.permit(self.now) {
-                    warn!("a request was {end}; --inflight sets how much may be{unsaid}");
-                }
-            }
-            End::Refused(_) | End::TooSlow | End::Failed(_) => {
-                if log_enabled!(log::Level::Debug)
-                    && let Some(unsaid) = self.oddities.permit(self.now)
-                {
-                    debug!("a connection was closed: {end}{unsaid}");
-                }
-            }
         }
     }
 }
@@ -384,6 +477,8 @@ fn interest(key: usize, awaits: Awaits) -> Event {
     match awaits {
         Awaits::Request | Awaits::Quiet => Event::readable(key),
         Awaits::Room => Event::writable(key),
+        // A lock is not the poller's business, but a peer that is gone is, which it tells unasked.
+        Awaits::Lock => Event::none(key),
     }
 }
 

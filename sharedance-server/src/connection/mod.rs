@@ -1,0 +1,515 @@
+//! One connection: a socket, what has arrived on it, and what is still to be sent.
+//!
+//! The first byte decides which dialect it speaks: [`classic`], one request and one answer, or those of memcached, a
+//! [`dialogue`]. It never blocks, never registers itself anywhere and reads no clock; it says what it waits for
+//! ([`Connection::awaits`]) and when it is over ([`End`]). A new connection owns no memory but its own.
+
+mod classic;
+mod dialogue;
+mod held;
+mod pace;
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use sharedance_core::protocol::{DecodeError, Dialect, Limits};
+use sharedance_core::store::{Store, StoreError};
+
+use crate::buffer::{Budget, OverBudget};
+use crate::commands::{Context, Conversation, Service};
+use crate::counters::Counters;
+use crate::locks::{Locks, Party};
+use crate::output::Output;
+
+use classic::Exchange;
+use dialogue::Dialogue;
+pub(crate) use pace::Pace;
+
+/// How much one connection may read, or send, before the others have their turn. The poller brings us back.
+const BYTES_PER_TURN: usize = 2 * 1024 * 1024;
+
+/// How often it may call the kernel for that: a peer that sends byte by byte does not keep the others waiting.
+const CALLS_PER_TURN: usize = 16;
+
+/// How much is read and thrown away from a peer that goes on sending behind its request, so that closing does not
+/// destroy the answer on its way (unread input turns a close into a reset).
+const DRAIN_LEN: usize = 256 * 1024;
+
+/// What a connection may use during one call.
+pub(crate) struct Turn<'a> {
+    /// The time of the turn.
+    pub(crate) now: Instant,
+    /// The same by the wall clock, as the time since 1970.
+    pub(crate) unix_time: Duration,
+    pub(crate) store: &'a Store,
+    pub(crate) rules: &'a Rules,
+    pub(crate) service: &'a Service,
+    pub(crate) counters: &'a Counters,
+    pub(crate) locks: &'a Locks,
+    /// Where to read to as long as it is unknown whether anything has to be kept; at least [`Rules::read_len`].
+    pub(crate) scratch: &'a mut [u8],
+    /// Where answers gather. Empty between calls.
+    pub(crate) output: &'a mut Output,
+    /// The connection, in the words of its worker.
+    pub(crate) party: Party,
+    /// Whether there are as many connections as there may be, and this is a new one.
+    pub(crate) is_full: bool,
+    /// What the operator should hear of, although the peer is told.
+    pub(crate) remark: Option<End>,
+}
+
+impl<'a> Turn<'a> {
+    fn context(&self) -> Context<'a> {
+        Context {
+            store: self.store,
+            limits: &self.rules.limits,
+            counters: self.counters,
+            service: self.service,
+            locks: self.locks,
+            unix_time: self.unix_time,
+            now: self.now,
+            worker: self.party.worker,
+        }
+    }
+}
+
+/// The rules that hold for all connections of a server.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    /// How much is read at first from a connection.
+    pub(crate) read_len: usize,
+    /// The longest time without a byte, in the midst of something.
+    pub(crate) idle_timeout: Duration,
+    /// The most that one connection may make the server hold.
+    pub(crate) max_connection_len: usize,
+    /// The account on which buffered requests and copied answers stand.
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Everything was said.
+    Answered,
+    /// The peer closed before its request was whole.
+    PeerClosed,
+    /// The request is none, or not allowed.
+    Refused(DecodeError),
+    /// The store could not do what was asked.
+    StoreFailed(StoreError),
+    /// The bytes of all connections together are too many, or those of this one.
+    OverBudget,
+    /// There are too many connections.
+    TooMany,
+    /// The request, or the reading of the answer, took too long.
+    TooSlow,
+    /// Nothing was asked for too long.
+    Idle,
+    /// The server stops.
+    Stopped,
+    /// The socket failed.
+    Failed(Errno),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Answered => f.write_str("answered"),
+            End::PeerClosed => f.write_str("closed by the peer within a request"),
+            End::Refused(error) => write!(f, "refused: {error}"),
+            End::StoreFailed(error) => write!(f, "the store could not serve it: {error}"),
+            End::OverBudget => f.write_str("refused: too much is in flight already"),
+            End::TooMany => f.write_str("refused: there are too many connections"),
+            End::TooSlow => f.write_str("too slow"),
+            End::Idle => f.write_str("idle"),
+            End::Stopped => f.write_str("the server stops"),
+            End::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl End {
+    /// Whether the request was not decided, and the peer must be able to tell: see [`break_off`](crate::listener::break_off).
+    pub(crate) fn is_without_verdict(&self) -> bool {
+        matches!(self, End::StoreFailed(_) | End::OverBudget | End::Stopped)
+    }
+}
+
+impl From<OverBudget> for End {
+    fn from(OverBudget: OverBudget) -> End {
+        End::OverBudget
+    }
+}
+
+impl From<Errno> for End {
+    fn from(error: Errno) -> End {
+        End::Failed(error)
+    }
+}
+
+/// What must happen before a connection can go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// Bytes of a request.
+    Request,
+    /// Room in the socket for more of an answer.
+    Room,
+    /// The end of what the peer sends behind its request.
+    Quiet,
+    /// A lock that another connection holds.
+    Lock,
+}
+
+/// How long what it awaits may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Something is under way: up to [`Rules::idle_timeout`] without a byte.
+    UnderWay,
+    /// Nothing is.
+    Resting,
+    /// The peer is to notice that all was said.
+    Draining,
+    /// Somebody else sees to it.
+    Waiting,
+}
+
+/// A connection's state. While it is idle this is all the memory it has.
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    serial: u32,
+    awaits: Awaits,
+    pace: Pace,
+    dialect: Speech,
+}
+
+enum Speech {
+    /// Nothing has arrived.
+    Unknown,
+    Classic(Exchange),
+    Memcached(Dialogue),
+    /// All was said; so many bytes came since.
+    Over(usize),
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Connection {
+    /// A connection that was accepted just now, on a socket that does not block. `serial` tells it from those that have
+    /// its place in the worker's table before and after.
+    pub(crate) fn new(socket: OwnedFd, serial: u32, now: Instant) -> Connection {
+        Connection { socket, serial, awaits: Awaits::Request, pace: Pace::new(now), dialect: Speech::Unknown }
+    }
+
+    pub(crate) fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    pub(crate) fn awaits(&self) -> Awaits {
+        self.awaits
+    }
+
+    /// What it has moved. Readiness that moves nothing is no sign of life.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        match (self.awaits, &self.dialect) {
+            (Awaits::Quiet, _) => Patience::Draining,
+            (Awaits::Lock, _) => Patience::Waiting,
+            (Awaits::Request, Speech::Memcached(dialogue)) if dialogue.rests() => Patience::Resting,
+            _ => Patience::UnderWay,
+        }
+    }
+
+    /// Whether it has stopped for the sake of the others, and could go on at once.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        matches!(&self.dialect, Speech::Memcached(dialogue) if dialogue.is_unfinished())
+    }
+
+    /// Whether answers are under way.
+    pub(crate) fn is_being_answered(&self) -> bool {
+        matches!(self.awaits, Awaits::Room | Awaits::Quiet) || self.is_unfinished()
+    }
+
+    /// Whether a peer that sees the connection end would not know what became of its request.
+    pub(crate) fn is_undecided(&self) -> bool {
+        matches!(self.patience(), Patience::UnderWay | Patience::Waiting)
+    }
+
+    /// The wait for a lock is over, as [`Locks`] said. To be followed by [`Connection::advance`].
+    pub(crate) fn decide(&mut self, locked: bool) {
+        if let Speech::Memcached(dialogue) = &mut self.dialect {
+            dialogue.decide(locked);
+        }
+    }
+
+    /// Goes on as far as the socket allows. `Err` says that the connection is over and to be dropped.
+    #[inline]
+    pub(crate) fn advance(&mut self, turn: &mut Turn<'_>) -> Result<(), End> {
+        match self.go_on(turn) {
+            Ok(awaits) => {
+                self.awaits = awaits;
+                Ok(())
+            }
+            Err(end) => {
+                turn.output.clear();
+                Err(end)
+            }
+        }
+    }
+
+    /// Gives back its locks. What remains is the socket.
+    pub(crate) fn leave(self, locks: &Locks, worker: u32, now: Instant) -> OwnedFd {
+        if let Speech::Memcached(dialogue) = self.dialect {
+            dialogue.leave(locks, worker, now);
+        }
+        self.socket
+    }
+
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Result<Awaits, End> {
+        let Connection { socket, pace, dialect, .. } = self;
+        let awaits = match dialect {
+            Speech::Memcached(dialogue) => dialogue.advance(None, socket, pace, turn)?,
+            Speech::Unknown => return self.begin(turn),
+            Speech::Classic(exchange) if self.awaits == Awaits::Room => exchange.send_rest(socket, pace, turn)?,
+            Speech::Classic(exchange) => exchange.receive(None, socket, pace, turn)?,
+            Speech::Over(_) => return self.drain(turn.scratch),
+        };
+        match awaits {
+            Awaits::Quiet => self.close_down(turn),
+            awaits => Ok(awaits),
+        }
+    }
+
+    /// Receives the first bytes, which tell the dialect.
+    fn begin(&mut self, turn: &mut Turn<'_>) -> Result<Awaits, End> {
+        let Connection { socket, pace, .. } = self;
+        let len = match recv(&*socket, &mut turn.scratch[..turn.rules.read_len], RecvFlags::empty()) {
+            Ok((0, _)) => return Err(End::PeerClosed),
+            Ok((len, _)) => len,
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                pace.check(turn)?;
+                return Ok(Awaits::Request);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let conversation = match Dialect::detect(turn.scratch[0]) {
+            Some(Dialect::MemcachedText) => Conversation::text(),
+            Some(Dialect::MemcachedBinary) => Conversation::binary(),
+            _ => {
+                let mut exchange = Exchange::default();
+                let awaits = exchange.receive(Some(len), socket, pace, turn)?;
+                self.dialect = Speech::Classic(exchange);
+                return Ok(awaits);
+            }
+        };
+        let mut dialogue = Dialogue::new(conversation);
+        let awaits = dialogue.advance(Some(len), socket, pace, turn);
+        // Also when it is over: it may hold locks.
+        self.dialect = Speech::Memcached(dialogue);
+        match awaits? {
+            Awaits::Quiet => self.close_down(turn),
+            awaits => Ok(awaits),
+        }
+    }
+
+    /// Says that nothing more will come, and waits for the peer to notice.
+    fn close_down(&mut self, turn: &mut Turn<'_>) -> Result<Awaits, End> {
+        if !has_unread_input(&self.socket) {
+            return Err(End::Answered);
+        }
+        shutdown(&self.socket, Shutdown::Write)?;
+        if let Speech::Memcached(dialogue) = std::mem::replace(&mut self.dialect, Speech::Over(0)) {
+            dialogue.leave(turn.locks, turn.party.worker, turn.now);
+        }
+        self.drain(turn.scratch)
+    }
+
+    /// Reads until the peer closes, and throws it away.
+    fn drain(&mut self, scratch: &mut [u8]) -> Result<Awaits, End> {
+        let Speech::Over(drained) = &mut self.dialect else {
+            return Err(End::Answered);
+        };
+        for _ in 0..CALLS_PER_TURN {
+            match recv(&self.socket, &mut *scratch, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(End::Answered),
+                Ok((len, _)) => *drained += len,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(Awaits::Quiet),
+                Err(error) => return Err(error.into()),
+            }
+            if *drained >= DRAIN_LEN {
+                return Err(End::Answered);
+            }
+        }
+        Ok(Awaits::Quiet)
+    }
+}
+
+/// Whether bytes wait in the socket. Not to be asked on the usual path: a short read has told already.
+fn has_unread_input(socket: &OwnedFd) -> bool {
+    matches!(recv(socket, &mut [0_u8; 1], RecvFlags::PEEK), Ok((1.., _)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::{Flush, Settings};
+    use crate::counters::AllCounters;
+    use polling::Poller;
+    use sharedance_core::protocol::{Request, classic::encode_request};
+    use socket2::{Domain, Socket, Type};
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use tempfile::TempDir;
+
+    const READ_LEN: usize = 4096;
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// A value that shares its segment with others, and more than the sockets here hold.
+    const VALUE_LEN: usize = 1_000_000;
+
+    struct Fixture {
+        store: Store,
+        rules: Rules,
+        service: Service,
+        locks: Locks,
+        scratch: Vec<u8>,
+        output: Output,
+        now: Instant,
+        _directory: TempDir,
+    }
+
+    impl Fixture {
+        fn new(budget: usize) -> Fixture {
+            let directory = tempfile::tempdir().unwrap();
+            let store = Store::open(directory.path()).unwrap();
+            store.set(b"key", &value()).unwrap();
+            let rules = Rules {
+                limits: Limits::default(),
+                read_len: READ_LEN,
+                idle_timeout: TIMEOUT,
+                max_connection_len: usize::MAX,
+                budget: Budget::new(budget),
+            };
+            Fixture {
+                store,
+                rules,
+                service: Service {
+                    counters: AllCounters::new(1),
+                    flush: Flush::default(),
+                    settings: Settings::default(),
+                    started: Duration::ZERO,
+                },
+                locks: Locks::new(&[Arc::new(Poller::new().unwrap())], Instant::now()),
+                scratch: vec![0; 2 * READ_LEN],
+                output: Output::default(),
+                now: Instant::now(),
+                _directory: directory,
+            }
+        }
+
+        fn advance(&mut self, connection: &mut Connection) -> Result<(), End> {
+            connection.advance(&mut Turn {
+                now: self.now,
+                unix_time: Duration::ZERO,
+                store: &self.store,
+                rules: &self.rules,
+                service: &self.service,
+                counters: &self.service.counters.of_worker(0),
+                locks: &self.locks,
+                scratch: &mut self.scratch,
+                output: &mut self.output,
+                party: Party { worker: 0, token: 0, serial: connection.serial() },
+                is_full: false,
+                remark: None,
+            })
+        }
+
+        /// A connection, and its peer, with little room between them.
+        fn connect(&self) -> (Connection, TcpStream) {
+            let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            listener.set_send_buffer_size(64 * 1024).unwrap();
+            listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+            listener.listen(1).unwrap();
+            let peer = TcpStream::connect(listener.local_addr().unwrap().as_socket().unwrap()).unwrap();
+            peer.set_nodelay(true).unwrap();
+            peer.set_read_timeout(Some(TIMEOUT)).unwrap();
+            let (socket, _) = listener.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            (Connection::new(socket.into(), 1, self.now), peer)
+        }
+    }
+
+    fn value() -> Vec<u8> {
+        (0..VALUE_LEN).map(|n| (n * 31 + n / 251) as u8).collect()
+    }
+
+    fn fetch() -> Vec<u8> {
+        let mut request = Vec::new();
+        encode_request(&Request::Fetch { key: b"key" }, &mut request).unwrap();
+        request
+    }
+
+    #[test]
+    fn what_a_slow_peer_has_not_taken_is_copied_and_pins_nothing() {
+        let mut fixture = Fixture::new(16 * 1024 * 1024);
+        let (mut connection, mut peer) = fixture.connect();
+        peer.write_all(&fetch()).unwrap();
+        fixture.advance(&mut connection).unwrap();
+        assert_eq!(connection.awaits(), Awaits::Room);
+        assert!(matches!(&connection.dialect, Speech::Classic(exchange) if exchange.pins_nothing()));
+
+        fixture.store.delete(b"key").unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).map(|_| received)
+        });
+        while fixture.advance(&mut connection).is_ok() {
+            std::thread::yield_now();
+        }
+        drop(connection);
+        assert!(reader.join().unwrap().unwrap() == value());
+    }
+
+    #[test]
+    fn an_answer_beyond_the_budget_ends_in_a_reset() {
+        let mut fixture = Fixture::new(1000);
+        let (mut connection, mut peer) = fixture.connect();
+        peer.write_all(&fetch()).unwrap();
+        assert!(matches!(fixture.advance(&mut connection), Err(End::OverBudget)));
+        drop(connection);
+        let end = peer.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+    }
+
+    #[test]
+    fn time_is_given_for_pauses_and_for_what_was_moved() {
+        let mut fixture = Fixture::new(16 * 1024 * 1024);
+        let (mut connection, mut peer) = fixture.connect();
+        let mut request = Vec::new();
+        encode_request(&Request::Store { key: b"key", value: &value() }, &mut request).unwrap();
+        peer.write_all(&request[..5]).unwrap();
+        fixture.now += TIMEOUT * pace::PAUSES;
+        fixture.advance(&mut connection).unwrap();
+
+        // Another second for each 16 KiB, once they are there.
+        peer.write_all(&request[5..40_000]).unwrap();
+        while connection.pace.bytes() < 40_000 {
+            fixture.advance(&mut connection).unwrap();
+        }
+        fixture.now += Duration::from_secs(2);
+        fixture.advance(&mut connection).unwrap();
+        fixture.now += Duration::from_secs(1);
+        assert!(matches!(fixture.advance(&mut connection), Err(End::TooSlow)));
+    }
+}

@@ -1,0 +1,71 @@
+//! What a worker lends to the connection whose turn it is, and the time of the turn.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sharedance_core::store::Store;
+
+use super::Shared;
+use crate::connection::Turn;
+use crate::counters::Counters;
+use crate::locks::{Locks, Party};
+use crate::output::Output;
+
+/// How much is read at once, at the least, from a connection that may have many requests.
+const SCRATCH_LEN: usize = 64 * 1024;
+
+/// Of one worker.
+pub(super) struct Desk {
+    /// Which worker it is.
+    pub(super) number: u32,
+    pub(super) shared: Arc<Shared>,
+    pub(super) store: Store,
+    pub(super) locks: Arc<Locks>,
+    pub(super) counters: Arc<Counters>,
+    scratch: Vec<u8>,
+    output: Output,
+    pub(super) now: Instant,
+    pub(super) unix_time: Duration,
+}
+
+impl Desk {
+    pub(super) fn new(number: u32, shared: Arc<Shared>, locks: Arc<Locks>, store: Store) -> Desk {
+        let mut desk = Desk {
+            number,
+            counters: shared.service.counters.of_worker(number as usize),
+            scratch: vec![0; shared.rules.read_len.max(SCRATCH_LEN)],
+            output: Output::default(),
+            now: Instant::now(),
+            unix_time: Duration::ZERO,
+            shared,
+            store,
+            locks,
+        };
+        desk.read_clocks();
+        desk
+    }
+
+    /// Once a turn.
+    pub(super) fn read_clocks(&mut self) {
+        self.now = Instant::now();
+        self.unix_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    }
+
+    /// For the connection that has this token and this serial, or will have them.
+    pub(super) fn turn(&mut self, token: usize, serial: u32) -> Turn<'_> {
+        Turn {
+            now: self.now,
+            unix_time: self.unix_time,
+            store: &self.store,
+            rules: &self.shared.rules,
+            service: &self.shared.service,
+            counters: &self.counters,
+            locks: &self.locks,
+            scratch: &mut self.scratch,
+            output: &mut self.output,
+            party: Party { worker: self.number, token: token as u32, serial },
+            is_full: false,
+            remark: None,
+        }
+    }
+}
