@@ -199,3 +199,24 @@ impl Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_cannot_be_are_refused_before_anything_is_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        for options in [
+            Options::new().segment_len(65_535),
+            Options::new().segment_len(32_768),
+            Options::new().segment_len(1 << 29),
+            Options::new().default_ttl(Duration::ZERO),
+            Options::new().max_value_len((1 << 31) + 1),
+        ] {
+            assert!(matches!(options.open(&path), Err(OpenError::Options { .. })));
+        }
+        assert!(!path.exists());
+    }
+}

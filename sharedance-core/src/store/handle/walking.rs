@@ -1,0 +1,38 @@
+//! Looking at all pairs.
+
+use super::Store;
+use crate::store::walk::{Pairs, Verification};
+
+impl Store {
+    /// Walks over all pairs, in no order. Nobody waits for it: other operations go on meanwhile.
+    ///
+    /// A pair that is there all the time that the walk takes comes exactly once, with a value that it has at some moment
+    /// of that time, however often it is overwritten; one that is stored or deleted meanwhile may come or not. It takes
+    /// sixteen bytes of memory for each pair in a sixty-fourth of the store.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set(b"user:17", b"Ada")?;
+    /// store.set(b"user:18", b"Grace")?;
+    /// let bytes: usize = store.iter().map(|pair| pair.key().len() + pair.value().len()).sum();
+    /// assert_eq!(bytes, 22);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn iter(&self) -> Pairs<'_> {
+        self.iter_prefix(b"")
+    }
+
+    /// Walks over the pairs whose keys begin with `prefix`: otherwise as [`Store::iter`]. The store keeps no order of
+    /// keys, so it looks at all of them.
+    pub fn iter_prefix(&self, prefix: &[u8]) -> Pairs<'_> {
+        Pairs::new(&self.inner, prefix)
+    }
+
+    /// Reads every record, compares it with its checksum, and drops those that are not what was written. Takes as long
+    /// as reading all the files; other operations go on meanwhile.
+    pub fn verify(&self) -> Verification {
+        self.inner.verify()
+    }
+}
