@@ -39,6 +39,9 @@ const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 26;
 /// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
 /// pages of them.
 const EMPTY_RUN: u32 = 4096;
+/// Where slots name the same bytes again and again, as no store writes them, checking ends when this many times the
+/// file's bytes were read: what is left does not verify.
+const MAX_CHECKED_PART: usize = 4;
 /// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
 const MAX_THREADS: usize = 4;
 
@@ -351,10 +354,11 @@ impl Scan {
         let mut slots = Slots::new(header.base, claimed, RECORDS_OFFSET);
         let mut uncertain = Vec::new();
         let mut empty_run = 0;
+        let mut left_to_check = len.saturating_mul(MAX_CHECKED_PART);
         let end = if header.kind == Kind::Big { 1 } else { format::max_slots(len) };
         for slot in 0..end {
             let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, slot)..][..SLOT_LEN]);
-            let verified = verify_slot(&bytes, header, slot, raw, description);
+            let verified = verify_slot(&bytes, header, slot, raw, description, &mut left_to_check);
             empty_run = if verified.is_some() { 0 } else { empty_run + 1 };
             if slot >= claimed && verified.is_none() {
                 if raw.word() != Word::EMPTY {
@@ -464,8 +468,16 @@ fn verify_header(head: &[u8; RECORDS_OFFSET]) -> Option<Header> {
     Header::verify(&bytes)
 }
 
-/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live.
-fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, description: &Description) -> Option<usize> {
+/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live. Takes
+/// the bytes that had to be read from `left_to_check`.
+fn verify_slot(
+    bytes: &[u8],
+    header: &Header,
+    slot: u32,
+    raw: RawSlot,
+    description: &Description,
+    left_to_check: &mut usize,
+) -> Option<usize> {
     let word = Word::decode(raw.word())?;
     let fields = raw.slot();
     let layout = fields.layout(word, format::slot_offset(bytes.len(), slot))?;
@@ -475,7 +487,9 @@ fn verify_slot(bytes: &[u8], header: &Header, slot: u32, raw: RawSlot, descripti
     if hash != fields.hash {
         return None;
     }
-    let payload_crc = crc32c::crc32c(&bytes[layout.payload()]);
+    let payload = layout.payload();
+    *left_to_check = left_to_check.checked_sub(payload.len())?;
+    let payload_crc = crc32c::crc32c(&bytes[payload]);
     (fields.seal(payload_crc, header.base, word) == fields.crc).then_some(layout.value_end)
 }
 
@@ -622,15 +636,15 @@ mod tests {
         let header = verify_header(&head).unwrap();
         let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, 0)..]);
         let other = Description { segment_len: len, store_id: header.store_id, hash_key: [0; 16] };
-        assert_eq!(verify_slot(&bytes, &header, 0, raw, &other), None, "its own checksum is right");
+        assert_eq!(verify_slot(&bytes, &header, 0, raw, &other, &mut usize::MAX), None, "its own checksum is right");
         let (word, mut slot) = (Word::decode(raw.word()).unwrap(), raw.slot());
         slot.hash = siphasher::sip::SipHasher13::new_with_key(&[0; 16]).hash(b"key");
         slot.crc = slot.seal(crc32c::crc32c(b"keyvalue"), header.base, word);
         let [a, b, c] = slot.words();
         let forged = RawSlot([a, b, c, raw.word()]);
-        assert_eq!(verify_slot(&bytes, &header, 0, forged, &other), Some(RECORDS_OFFSET + 8));
+        assert_eq!(verify_slot(&bytes, &header, 0, forged, &other, &mut usize::MAX), Some(RECORDS_OFFSET + 8));
         let later = Header { base: header.base + 1, ..header };
-        assert_eq!(verify_slot(&bytes, &later, 0, forged, &other), None, "of another incarnation");
+        assert_eq!(verify_slot(&bytes, &later, 0, forged, &other, &mut usize::MAX), None, "of another incarnation");
     }
 
     #[test]
