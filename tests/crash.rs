@@ -1,7 +1,7 @@
 //! What the store is after a crash: of the process, of the machine, of the disk's truthfulness, and out of room.
 //!
-//! The numbers in the names of the tests are those of the invariants at the head of `model.rs`. `CRASH_ROUNDS` sets how
-//! often a process is killed and how many images are mixed.
+//! A test that is named `invariant_…` holds the store to the invariant of that number in `invariants.rs`. `CRASH_ROUNDS`
+//! sets how often a process is killed and how many images are mixed.
 
 // A test that cannot use its own files is to fail at once.
 #![allow(clippy::unwrap_used)]

@@ -313,34 +313,6 @@ fn a_second_opener_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
-fn three_hundred_restarts_take_no_more_room_9() {
-    let (dir, hand, _) = filled(0, 0);
-    let mut room = Vec::new();
-    for life in 0..300u64 {
-        let store = open(dir.path(), 1, &hand);
-        for i in 0..4u32 {
-            let (at, ttl) = (key((life as u32 * 4 + i) % 50), Duration::from_secs(600 << i));
-            store.set_with_ttl(&at, &stamped(&at, life, 600), Ttl::After(ttl)).unwrap();
-        }
-        store.maintain(100).unwrap();
-        let left = Image::take(dir.path());
-        drop(store);
-        if life % 2 == 0 {
-            left.restore(dir.path());
-        }
-        hand.advance(Duration::from_secs(1));
-        room.push(left.segment_bytes());
-    }
-    let store = open(dir.path(), 1, &hand);
-    let stats = store.stats();
-    assert_eq!((stats.pairs, store.recovery().dropped), (50, 0));
-    let most = |lives: std::ops::Range<usize>| room[lives].iter().copied().max();
-    assert!(most(200..300) <= most(50..150), "{room:?}");
-    // One segment open for each of the four TTLs and one for survivors, one being emptied, and some that stand ready.
-    assert!(most(0..300) <= Some(2 * stats.live_bytes + 9 * SEGMENT_LEN as u64), "{room:?}: {stats:?}");
-}
-
-#[test]
 fn restarts_that_write_nothing_change_nothing() {
     let (dir, hand, _) = filled(300, 500);
     for boot in [1, 2] {

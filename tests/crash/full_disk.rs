@@ -78,7 +78,7 @@ fn is_there(store: &Store, key: u32) -> bool {
 }
 
 #[test]
-fn a_full_disk_refuses_writes_and_nothing_else_8() {
+fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
     for len in [500, 30_000] {
         let Some(disk) = SmallDisk::mount() else { return };
         let mut store = disk.open();
@@ -123,7 +123,7 @@ fn a_full_disk_refuses_writes_and_nothing_else_8() {
 }
 
 #[test]
-fn a_writer_that_finds_no_room_takes_that_of_the_expired_8() {
+fn invariant_08_a_writer_that_finds_no_room_takes_that_of_the_expired() {
     let Some(disk) = SmallDisk::mount() else { return };
     let store = disk.open();
     let ttl = Duration::from_secs(100);

@@ -163,7 +163,7 @@ fn goes_on_working(store: Store, dir: &Path, hand: &ManualClock) {
 }
 
 #[test]
-fn what_was_synced_is_there_and_nothing_is_invented_3() {
+fn invariant_03_what_was_synced_is_there_and_nothing_is_invented() {
     for seed in 0..rounds(6) {
         let mut scenario = Scenario::new(seed);
         scenario.work(1_500, 0, 1);
@@ -196,7 +196,7 @@ fn what_was_synced_is_there_and_nothing_is_invented_3() {
 
 /// Between the sync and the crash, what nobody changed is moved, its segments are emptied, and more than that.
 #[test]
-fn what_was_synced_is_there_although_it_was_moved_3() {
+fn invariant_03_what_was_synced_is_there_although_it_was_moved() {
     let mut moved = 0;
     for seed in 0..rounds(6) {
         // No sync comes by itself before the crash.
@@ -229,7 +229,7 @@ fn what_was_synced_is_there_although_it_was_moved_3() {
 
 /// A record is in two places while its copy is not safe yet: whoever deletes the one deletes the other.
 #[test]
-fn what_was_deleted_after_it_was_moved_is_not_back_6() {
+fn invariant_06_what_was_deleted_after_it_was_moved_is_not_back() {
     for durability in [Durability::Os, Durability::Interval(Duration::from_secs(1_000_000))] {
         for seed in 0..rounds(6) {
             let mut scenario = Scenario::with_durability(300 + seed, durability);
@@ -254,7 +254,7 @@ fn what_was_deleted_after_it_was_moved_is_not_back_6() {
 }
 
 #[test]
-fn whatever_was_recycled_meanwhile_nothing_comes_back_that_was_synced_away_3_14() {
+fn invariant_14_whatever_was_recycled_meanwhile_nothing_comes_back_that_was_synced_away() {
     for seed in 0..rounds(6) {
         let mut scenario = Scenario::new(100 + seed);
         scenario.work(1_500, 0, 1);

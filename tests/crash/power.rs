@@ -139,28 +139,25 @@ impl Machine {
     }
 }
 
-/// Of a pair that is being overwritten, the old value is marked dead at once; the new one may not be there yet.
-fn one_of_or_gone(states: &States, found: Option<u64>) -> bool {
-    states.contains(&found) || states.len() > 1 && found.is_none()
+fn one_of(states: &States, found: Option<u64>) -> bool {
+    states.contains(&found)
 }
 
-/// Nothing is acknowledged before it is on the disk; what is in flight takes place or does not.
+/// Nothing is acknowledged before it is on the disk. What is in flight is in `outage.rs`: a write syncs in its midst, and
+/// the states on both sides of that must not be mixed.
 #[test]
 fn invariant_03_under_always_a_power_cut_costs_nothing_that_was_acknowledged() {
     let mut moved = 0;
-    for seed in 0..rounds(4) {
+    for seed in 0..rounds(3) {
         let mut machine = Machine::new(seed, Durability::Always);
         for _ in 0..CUTS {
             (0..CALLS[1]).for_each(|_| machine.call());
             machine.let_it_sync();
-            for _ in 0..machine.chance.below(4) {
+            for _ in 0..machine.chance.below(6) {
                 machine.tidy();
                 machine.note_image();
             }
-            machine.change_a_key();
-            machine.note_image();
-            machine.cut(one_of_or_gone);
-            machine.note_synced();
+            machine.cut(one_of);
         }
         moved += machine.store.stats().compacted_bytes;
     }
@@ -170,7 +167,7 @@ fn invariant_03_under_always_a_power_cut_costs_nothing_that_was_acknowledged() {
 #[test]
 fn invariant_03_under_interval_a_power_cut_costs_the_last_interval_at_the_most() {
     let mut moved = 0;
-    for seed in 0..rounds(4) {
+    for seed in 0..rounds(3) {
         let mut machine = Machine::new(100 + seed, Durability::Interval(INTERVAL));
         for _ in 0..CUTS {
             (0..CALLS[1]).for_each(|_| machine.call());
@@ -179,17 +176,18 @@ fn invariant_03_under_interval_a_power_cut_costs_the_last_interval_at_the_most()
                 machine.call();
                 machine.note_image();
             }
-            machine.cut(one_of_or_gone);
+            machine.cut(one_of);
         }
         moved += machine.store.stats().compacted_bytes;
     }
     assert!(moved > 0, "nothing was moved");
 }
 
-/// Nothing is promised but for the process; still nobody loses what the system had written and nobody changed since.
+/// Nothing is promised but for the process; still nobody loses what the system had written and nobody changed since. Of a
+/// pair that is overwritten, the old value is marked dead at once, and the new one may not be there yet.
 #[test]
 fn invariant_03_under_os_a_power_cut_costs_only_what_was_not_written_back() {
-    for seed in 0..rounds(4) {
+    for seed in 0..rounds(3) {
         let mut machine = Machine::new(200 + seed, Durability::Os);
         for _ in 0..CUTS {
             (0..CALLS[1]).for_each(|_| machine.call());
@@ -198,7 +196,7 @@ fn invariant_03_under_os_a_power_cut_costs_only_what_was_not_written_back() {
                 machine.change_a_key();
                 machine.note_image();
             }
-            machine.cut(one_of_or_gone);
+            machine.cut(|states, found| one_of(states, found) || states.len() > 1 && found.is_none());
         }
     }
 }

@@ -142,7 +142,7 @@ fn the_second_opinion_on_the_format_agrees() {
 }
 
 #[test]
-fn a_reservation_that_was_never_committed_is_invisible_12() {
+fn invariant_12_a_reservation_that_was_never_committed_is_invisible() {
     let kept = names("kept", 30);
     for boot in BOOTS {
         for words_stored in 0..=3 {
@@ -221,7 +221,7 @@ fn what_stands_in_a_free_file_is_not_believed() {
 }
 
 #[test]
-fn a_slot_of_an_earlier_incarnation_is_never_believed_14() {
+fn invariant_14_a_slot_of_an_earlier_incarnation_is_never_believed() {
     for boot in BOOTS {
         for is_claimed in [true, false] {
             let mut scene = Scene::new();
@@ -321,7 +321,7 @@ fn copy_forward(image: &mut Image, from: &str, slot: u32, to: &str) {
 
 /// A new big file is renamed into place before its header is written, and committed after.
 #[test]
-fn a_big_value_that_was_never_committed_is_invisible_12() {
+fn invariant_12_a_big_value_that_was_never_committed_is_invisible() {
     for boot in BOOTS {
         for has_header in [false, true] {
             let mut scene = Scene::new();

@@ -10,7 +10,7 @@ use sharedance_core::store::{Options, Store, Ttl, Value};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
 
 #[test]
-fn expiry_never_takes_what_was_touched_in_time_7() {
+fn invariant_07_expiry_never_takes_what_was_touched_in_time() {
     const ROUNDS: u32 = 300;
     let (clock, hand) = Clock::manual();
     let dir = scratch::directory();
@@ -42,7 +42,7 @@ fn expiry_never_takes_what_was_touched_in_time_7() {
 
 /// Large values, so that it takes time to copy them.
 #[test]
-fn what_is_touched_or_deleted_while_it_is_carried_forward_stays_so_1() {
+fn invariant_01_what_is_touched_or_deleted_while_it_is_carried_forward_stays_so() {
     const ROUNDS: u64 = 25;
     let (clock, hand) = Clock::manual();
     let dir = scratch::directory();
@@ -94,7 +94,7 @@ struct Owned {
 
 /// One writer to a key sets ever greater versions and deletes; readers see whole values and none that was replaced.
 #[test]
-fn readers_see_whole_values_and_never_go_back_5_6() {
+fn invariant_05_readers_see_whole_values_and_never_go_back() {
     const WRITERS: usize = 2;
     const OPERATIONS: u64 = 12_000;
     let dir = scratch::directory();
@@ -194,7 +194,7 @@ fn read_versions(store: &Store, keys: &[Owned], done: &AtomicBool, seed: u64) {
 
 /// Everybody sets the same few values of the same keys, and deletes them.
 #[test]
-fn one_live_entry_a_key_whoever_sets_it_first_6() {
+fn invariant_06_one_live_entry_a_key_whoever_sets_it_first() {
     const THREADS: u64 = 3;
     let dir = scratch::directory();
     let open = || Options::new().segment_len(SEGMENT_LEN).open(dir.path()).unwrap();

@@ -15,6 +15,8 @@ struct Pair {
     value: Vec<u8>,
     /// None for ever.
     deadline_ms: Option<u64>,
+    client_flags: u32,
+    is_stale: bool,
 }
 
 impl Naive {
@@ -26,12 +28,25 @@ impl Naive {
         pair.deadline_ms.is_none_or(|deadline_ms| deadline_ms > self.now_ms)
     }
 
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.pairs.get(key).filter(|pair| self.is_live(pair)).map(|pair| &pair.value[..])
+    fn live(&self, key: &[u8]) -> Option<&Pair> {
+        self.pairs.get(key).filter(|pair| self.is_live(pair))
     }
 
-    pub(crate) fn set(&mut self, key: &[u8], value: &[u8], ttl_ms: Option<u64>) {
-        let pair = Pair { value: value.to_vec(), deadline_ms: self.deadline(ttl_ms) };
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.live(key).map(|pair| &pair.value[..])
+    }
+
+    pub(crate) fn client_flags(&self, key: &[u8]) -> Option<u32> {
+        self.live(key).map(|pair| pair.client_flags)
+    }
+
+    pub(crate) fn is_stale(&self, key: &[u8]) -> Option<bool> {
+        self.live(key).map(|pair| pair.is_stale)
+    }
+
+    pub(crate) fn set(&mut self, key: &[u8], value: &[u8], ttl_ms: Option<u64>, client_flags: u32) {
+        let (deadline_ms, is_stale) = (self.deadline(ttl_ms), false);
+        let pair = Pair { value: value.to_vec(), deadline_ms, client_flags, is_stale };
         if self.is_live(&pair) {
             self.pairs.insert(key.to_vec(), pair);
         } else {
@@ -39,10 +54,17 @@ impl Naive {
         }
     }
 
-    /// Puts another value in place of one that is there; the deadline stays.
+    /// Puts another value in place of one that is there; deadline and client flags stay.
     pub(crate) fn rewrite(&mut self, key: &[u8], value: Vec<u8>) {
         if let Some(pair) = self.pairs.get_mut(key) {
             pair.value = value;
+            pair.is_stale = false;
+        }
+    }
+
+    pub(crate) fn mark_stale(&mut self, key: &[u8]) {
+        if let Some(pair) = self.pairs.get_mut(key) {
+            pair.is_stale = true;
         }
     }
 
@@ -78,7 +100,8 @@ impl Naive {
     pub(crate) fn sizes(&self) -> [(u64, u64); 2] {
         let size = |wanted: &dyn Fn(&Pair) -> bool| {
             self.pairs.iter().filter(|(_, pair)| wanted(pair)).fold((0, 0), |(count, bytes), (key, pair)| {
-                (count + 1, bytes + ((key.len() + pair.value.len()).next_multiple_of(16) + 32) as u64)
+                let flags_len = if pair.client_flags == 0 { 0 } else { 4 };
+                (count + 1, bytes + ((flags_len + key.len() + pair.value.len()).next_multiple_of(16) + 32) as u64)
             })
         };
         [size(&|pair| self.is_live(pair)), size(&|_| true)]

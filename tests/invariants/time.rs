@@ -1,0 +1,111 @@
+//! Deadlines and the time that they stand in.
+
+use std::time::Duration;
+
+use sharedance_core::clock::{Clock, ManualClock};
+use sharedance_core::store::{Store, Ttl};
+
+use crate::scratch::{self, Chance, Image};
+use crate::{open, options, rounds};
+
+const DEFAULT_TTL: Duration = Duration::from_secs(60);
+/// Where a manual clock's wall starts.
+const WALL_SECS: u64 = 1_000_000_000;
+
+fn millis(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The wall is stepped by up to an hour, either way, whenever one likes; the machine reboots, is switched off, and
+/// forgets what boot time it was.
+#[test]
+fn invariant_10_store_time_never_goes_back_whatever_the_clocks_do() {
+    for seed in 0..rounds(30) {
+        let (dir, (_, hand), mut chance) = (scratch::directory(), Clock::manual(), Chance(seed));
+        let mut boot = 1;
+        let mut store = open(dir.path(), boot, &hand);
+        store.set_with_ttl(b"far", b"1", Ttl::After(Duration::from_secs(100_000))).unwrap();
+        let mut gone = Vec::new();
+        let step = |chance: &mut Chance, hand: &ManualClock| {
+            hand.step_wall(Duration::from_secs(WALL_SECS - 3_600 + chance.below(7_200)));
+        };
+        for turn in 0..12u8 {
+            let (name, ms) = ([b'n', turn], chance.below(5_000));
+            store.set_with_ttl(&name, b"1", Ttl::After(millis(ms + 1))).unwrap();
+            step(&mut chance, &hand);
+            hand.advance(millis(ms));
+            step(&mut chance, &hand);
+            assert!(store.contains(&name), "{turn} went before its time");
+            hand.advance(millis(1));
+            gone.push(name);
+            assert!(gone.iter().all(|name| !store.contains(name)));
+            // Within a second of the last look after the store, however it ends.
+            store.maintain(10).unwrap();
+            let killed = Image::take(dir.path());
+            drop(store);
+            if chance.percent(50) {
+                killed.restore(dir.path());
+            }
+            step(&mut chance, &hand);
+            if chance.percent(60) {
+                boot += 1;
+                if chance.percent(50) {
+                    hand.reboot();
+                }
+            }
+            store = open(dir.path(), boot, &hand);
+            assert!(gone.iter().all(|name| !store.contains(name)), "seed {seed}, turn {turn}: one is back");
+        }
+        assert!(store.contains(b"far"), "an hour or two a turn are no day");
+    }
+}
+
+#[test]
+fn invariant_10_a_wall_clock_out_by_decades_makes_nothing_immortal() {
+    for wall_secs in [0, 4_000_000_000] {
+        let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
+        drop(open(dir.path(), 1, &hand));
+        hand.reboot();
+        hand.step_wall(Duration::from_secs(wall_secs));
+        let store = open(dir.path(), 2, &hand);
+        store.set_with_ttl(b"short", b"1", Ttl::After(Duration::from_secs(10))).unwrap();
+        hand.advance(millis(9_999));
+        assert!(store.contains(b"short"));
+        hand.advance(millis(1));
+        assert!(!store.contains(b"short"));
+    }
+}
+
+fn set(store: &Store, value: &[u8]) {
+    store.set(b"same", value).unwrap();
+}
+
+#[test]
+fn invariant_13_an_identical_set_moves_only_the_deadline() {
+    for len in [0, 700, 30_000] {
+        let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
+        let store = options(1, &hand).default_ttl(DEFAULT_TTL).open(dir.path()).unwrap();
+        let value = vec![7; len];
+        set(&store, &value);
+        let version = store.get(b"same").unwrap().version();
+        let before = Image::take(dir.path());
+        hand.advance(DEFAULT_TTL - millis(1));
+        set(&store, &value);
+        let after = Image::take(dir.path());
+        assert_eq!((store.stats().identical_sets, store.get(b"same").unwrap().version()), (1, version));
+        let changed: usize = before
+            .segments()
+            .iter()
+            .map(|name| before.files[name].iter().zip(&after.files[name]).filter(|(a, b)| a != b).count())
+            .sum();
+        assert!(before.segments() == after.segments() && (1..=8).contains(&changed), "{changed} bytes of {len}");
+        hand.advance(DEFAULT_TTL - millis(1));
+        assert_eq!(store.get(b"same").unwrap(), value);
+        hand.advance(millis(1));
+        assert!(store.get(b"same").is_none());
+        // What has expired is not there to be set again: it is stored anew.
+        set(&store, &value);
+        assert_eq!(store.stats().identical_sets, 1);
+        assert_eq!(store.get(b"same").unwrap(), value);
+    }
+}
