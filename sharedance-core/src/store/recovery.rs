@@ -636,15 +636,16 @@ mod tests {
         let header = verify_header(&head).unwrap();
         let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, 0)..]);
         let other = Description { segment_len: len, store_id: header.store_id, hash_key: [0; 16] };
-        assert_eq!(verify_slot(&bytes, &header, 0, raw, &other, &mut usize::MAX), None, "its own checksum is right");
+        let verify = |header: &Header, raw| verify_slot(&bytes, header, 0, raw, &other, &mut { usize::MAX });
+        assert_eq!(verify(&header, raw), None, "its own checksum is right");
         let (word, mut slot) = (Word::decode(raw.word()).unwrap(), raw.slot());
         slot.hash = siphasher::sip::SipHasher13::new_with_key(&[0; 16]).hash(b"key");
         slot.crc = slot.seal(crc32c::crc32c(b"keyvalue"), header.base, word);
         let [a, b, c] = slot.words();
         let forged = RawSlot([a, b, c, raw.word()]);
-        assert_eq!(verify_slot(&bytes, &header, 0, forged, &other, &mut usize::MAX), Some(RECORDS_OFFSET + 8));
+        assert_eq!(verify(&header, forged), Some(RECORDS_OFFSET + 8));
         let later = Header { base: header.base + 1, ..header };
-        assert_eq!(verify_slot(&bytes, &later, 0, forged, &other, &mut usize::MAX), None, "of another incarnation");
+        assert_eq!(verify(&later, forged), None, "of another incarnation");
     }
 
     #[test]
