@@ -105,3 +105,84 @@ fn place(digest: &md5::Digest, part: u32) -> u32 {
     let start = 4 * part as usize;
     u32::from_le_bytes(std::array::from_fn(|index| digest.0[start + index]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `points.c` prints.
+    const VECTORS: &str = include_str!("../tests/ketama/vectors.txt");
+
+    fn addresses<'w>(mut words: impl Iterator<Item = &'w str>) -> Vec<Address> {
+        let mut addresses = Vec::new();
+        while let (Some(host), Some(port)) = (words.next(), words.next()) {
+            addresses.push(match port {
+                "0" => Address::Unix { path: host.into() },
+                port => Address::Tcp { host: host.to_owned(), port: port.parse().unwrap() },
+            });
+        }
+        addresses
+    }
+
+    #[test]
+    fn every_point_and_every_key_is_where_libmemcached_puts_it() {
+        let mut continua = 0;
+        let (mut ring, mut points) = (Ring { points: Vec::new(), server_count: 0 }, Vec::new());
+        for line in VECTORS.lines() {
+            let mut words = line.split(' ');
+            match words.next().unwrap() {
+                "continuum" => {
+                    assert_eq!(ring.points, std::mem::take(&mut points));
+                    let continuum = match words.next().unwrap() {
+                        "plain" => Continuum::Plain,
+                        _ => Continuum::Libketama,
+                    };
+                    ring = Ring::new(&addresses(words), continuum);
+                    continua += 1;
+                }
+                "point" => {
+                    let [place, server] = [words.next(), words.next()].map(|word| word.unwrap().parse().unwrap());
+                    points.push(Point { place, server });
+                }
+                "key" => {
+                    let (key, server) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
+                    assert_eq!(ring.servers_of(key.as_bytes()).next(), Some(server), "{key}");
+                }
+                _ => {
+                    let [count, points] = [words.next(), words.next()].map(|word| word.unwrap().parse().unwrap());
+                    assert_eq!(4 * libketama_digests(count) as usize * count, points, "{count} servers");
+                }
+            }
+        }
+        assert_eq!(ring.points, points);
+        assert_eq!(continua, 6);
+    }
+
+    #[test]
+    fn every_server_comes_once_and_those_behind_a_dead_one_are_spread() {
+        let servers = (1..=5).map(|port| Address::Tcp { host: "h".into(), port }).collect::<Vec<_>>();
+        let ring = Ring::new(&servers, Continuum::default());
+        let mut next = [0; 5];
+        for number in 0..1000 {
+            let mut order: Vec<usize> = ring.servers_of(format!("key-{number}").as_bytes()).collect();
+            if order[0] == 0 {
+                next[order[1]] += 1;
+            }
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2, 3, 4]);
+        }
+        assert!(next[0] == 0 && next[1..].iter().all(|&count| count > 10), "{next:?}");
+    }
+
+    #[test]
+    fn without_a_server_its_keys_move_and_no_others() {
+        let servers = (1..=4).map(|port| Address::Tcp { host: "h".into(), port }).collect::<Vec<_>>();
+        let (all, fewer) = (Ring::new(&servers, Continuum::Plain), Ring::new(&servers[..3], Continuum::Plain));
+        for number in 0..500 {
+            let key = format!("key-{number}");
+            let mut order = all.servers_of(key.as_bytes());
+            let expected = order.find(|&server| server != 3);
+            assert_eq!(fewer.servers_of(key.as_bytes()).next(), expected);
+        }
+    }
+}
