@@ -56,12 +56,17 @@ fn connect_tcp(address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
     }
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.connect_timeout(&address.into(), timeout)?;
-    if is_its_own_peer(&socket, address)? {
+    prepare(&socket, address)?;
+    Ok(socket)
+}
+
+/// What is to be done to a socket that has just been connected.
+pub(crate) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if is_its_own_peer(socket, address)? {
         return Err(ErrorKind::ConnectionRefused.into());
     }
     // The last segment of a large request must not wait for the acknowledgement of the one before it.
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
+    socket.set_tcp_nodelay(true)
 }
 
 /// Whether the socket is connected to itself. That happens on the server's own host when no server is there and the

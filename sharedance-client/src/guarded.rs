@@ -53,11 +53,61 @@ pub(crate) fn was(outputs: &[GuardedOutput]) -> bool {
     outputs.iter().all(|output| matches!(output, GuardedOutput::Was(true) | GuardedOutput::Stored(Swap::Stored)))
 }
 
-/// Gives a lock all of its calls: its name, the head of the examples' function (it has a `lock`), how an example waits,
-/// and what makes a function asynchronous and waits in it.
+/// Gives a client its locks: the head of the examples' functions (they have a `client`, and a `lock`), how an example
+/// waits, and what makes a function asynchronous and waits in it. `Lease` and `Pool` are the client's own.
 macro_rules! guarded {
-    ($lock:ident, $subject:literal, $wait:literal, { $($async:ident)? }, { $($await:tt)* }) => {
-        impl $lock {
+    ($client:literal, $subject:literal, $wait:literal, { $($async:ident)? }, { $($await:tt)* }) => {
+        /// The lock of one key, held until this is dropped or its TTL is over; see [`Client::lock`](super::Client::lock).
+        ///
+        /// The key's value is read and written on the connection that holds the lock. Dropping it gives the lock back
+        /// without waiting for the server to say so; [`release`](Lock::release) waits, and tells whether it was held to
+        /// the end.
+        ///
+        #[doc = example!($client, $wait,
+            "use std::time::Duration;\n\n\
+            let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));\n\
+            if let Some(mut lock) = client.lock(\"visitors\", wait, ttl)",
+            " {\n    let visitors = lock.get()", ".unwrap_or_default();\n    \
+            lock.set([&visitors[..], b\",ada\"].concat(), Ttl::Never)", ";\n} // given back here")]
+        #[must_use = "a lock that is not kept is given back at once"]
+        pub struct Lock {
+            lease: Lease,
+            key: Vec<u8>,
+            options: Options,
+            is_held: bool,
+        }
+
+        /// A lock, and the key's value where it was asked for.
+        pub(crate) type Locked = (Lock, Option<Vec<u8>>);
+
+        impl Lock {
+            pub(crate) $($async)? fn acquire(
+                servers: &Servers<Pool>,
+                key: &[u8],
+                wait: Duration,
+                ttl: Duration,
+                with_value: bool,
+            ) -> Result<Option<Locked>, Error> {
+                let options = servers.options;
+                let deadline = Deadline::after(options.operation_timeout.saturating_add(wait));
+                let commands = guarded::acquire(key, wait, ttl, with_value);
+                let mut unreached = None;
+                for server in servers.of(key) {
+                    let mut lease = match Lease::take(server, deadline)$($await)* {
+                        Ok(lease) => lease,
+                        Err(error) if error.is_unreached() => {
+                            unreached.get_or_insert(error);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    let outputs = lease.run(&commands, deadline)$($await)*?;
+                    let value = guarded::acquired(outputs, &lease.server_name())?;
+                    return Ok(value.map(|value| (Lock { lease, key: key.to_vec(), options, is_held: true }, value)));
+                }
+                Err(unreached.expect("there is a server for each key"))
+            }
+
             /// The value of the key.
             ///
             /// # Errors
@@ -156,7 +206,7 @@ macro_rules! guarded {
             }
         }
 
-        impl Drop for $lock {
+        impl Drop for Lock {
             fn drop(&mut self) {
                 if self.is_held {
                     self.lease.unlock_at_once(&self.key);
@@ -164,9 +214,9 @@ macro_rules! guarded {
             }
         }
 
-        impl fmt::Debug for $lock {
+        impl fmt::Debug for Lock {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($lock))
+                f.debug_struct("Lock")
                     .field("server", &self.lease.server_name())
                     .field("key_len", &self.key.len())
                     .finish()

@@ -3,18 +3,16 @@
 mod address;
 mod backoff;
 mod batch;
+mod blocking;
 pub mod classic;
-mod client;
 mod command;
 mod connect;
-mod connection;
 mod entry;
 mod error;
 mod failure;
 mod guarded;
 mod idle;
 mod key;
-mod lock;
 mod operations;
 mod options;
 mod pipeline;
@@ -23,13 +21,14 @@ mod reply;
 mod ring;
 mod servers;
 mod time;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod ttl;
 mod wire;
 
-pub use client::Client;
+pub use blocking::{Client, Lock};
 pub use entry::{Entry, Swap, Version};
 pub use error::{Attempt, Attempts, Class, Error, Phase};
-pub use lock::Lock;
 pub use options::{Builder, WhenDown};
 pub use reply::Rejection;
 pub use ring::Continuum;

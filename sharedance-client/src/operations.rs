@@ -1,5 +1,5 @@
 //! The calls that the blocking client and the one for tokio have in common, written once: what they mean, and which
-//! commands they are. The clients differ in their `run_all` alone.
+//! commands they are. The clients differ in how they wait.
 
 use crate::command::{Mode, Store};
 use crate::entry::Swap;
@@ -18,11 +18,11 @@ macro_rules! example {
     };
 }
 
-/// Gives a client all of the calls: its name, the head of the examples' function, how an example waits, and what makes
-/// a function asynchronous and waits in it.
+/// Gives a client all of the calls: the head of the examples' function, how an example waits, and what makes a function
+/// asynchronous and waits in it. `Client`, `Lock` and `Lease` are the client's own.
 macro_rules! operations {
-    ($client:ident, $subject:literal, $wait:literal, { $($async:ident)? }, { $($await:tt)* }) => {
-        impl $client {
+    ($subject:literal, $wait:literal, { $($async:ident)? }, { $($await:tt)* }) => {
+        impl Client {
             /// The value of `key`.
             ///
             /// # Errors
@@ -149,7 +149,7 @@ macro_rules! operations {
             }
 
             /// Stores `value` under `key` if the value there has still this version, which
-            #[doc = concat!("[`get_entry`](", stringify!($client), "::get_entry)")]
+            /// [`get_entry`](Client::get_entry)
             /// has told.
             ///
             /// # Errors
@@ -216,7 +216,7 @@ macro_rules! operations {
             }
 
             /// Stores all `pairs` of a key and a value, as
-            #[doc = concat!("[`set`](", stringify!($client), "::set)")]
+            /// [`set`](Client::set)
             /// does, in few round trips to each server. Of the same key twice the last stays.
             ///
             /// # Errors
@@ -246,6 +246,50 @@ macro_rules! operations {
                 self.run_all(deletes.collect::<Result<Vec<_>, Error>>()?)$($await)*
             }
 
+            /// Waits up to `wait` for the lock of `key`; `None` where others held it all that time. Who waits is served
+            /// in the order of arrival. The lock ends with the [`Lock`], and after `ttl` at the latest (whole seconds,
+            /// rounded up), so that nobody who hangs holds up the others for ever.
+            ///
+            /// Locks are advisory: they keep nobody from reading or writing without one.
+            ///
+            /// # Errors
+            /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.
+            ///
+            #[doc = example!($subject, $wait,
+                "use std::time::Duration;\n\n\
+                match client.lock(\"cart-3\", Duration::from_secs(5), Duration::from_secs(30))",
+                " {\n    Some(lock) => println!(\"ours until it is dropped\"),\n    \
+                None => println!(\"somebody is busy with it\"),\n}")]
+            pub $($async)? fn lock(
+                &self,
+                key: impl AsRef<[u8]>,
+                wait: Duration,
+                ttl: Duration,
+            ) -> Result<Option<Lock>, Error> {
+                let held = Lock::acquire(&self.servers, checked(key.as_ref())?, wait, ttl, false)$($await)*?;
+                Ok(held.map(|(lock, _)| lock))
+            }
+
+            /// The same as [`lock`](Client::lock) and then [`Lock::get`], in one round trip.
+            ///
+            /// # Errors
+            /// See [`Error`].
+            ///
+            #[doc = example!($subject, $wait,
+                "use std::time::Duration;\n\n\
+                let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));\n\
+                if let Some((lock, session)) = client.lock_and_get(\"session-17\", wait, ttl)",
+                " {\n    let session = [&session.unwrap_or_default()[..], b\";seen\"].concat();\n    \
+                lock.set_and_release(session, Ttl::from_secs(1800))", ";\n}")]
+            pub $($async)? fn lock_and_get(
+                &self,
+                key: impl AsRef<[u8]>,
+                wait: Duration,
+                ttl: Duration,
+            ) -> Result<Option<(Lock, Option<Vec<u8>>)>, Error> {
+                Lock::acquire(&self.servers, checked(key.as_ref())?, wait, ttl, true)$($await)*
+            }
+
             $($async)? fn store(&self, mode: Mode, key: &[u8], value: &[u8], exptime: i64) -> Result<Swap, Error> {
                 let command = store(mode, key, value, exptime, self.servers.options.max_value_len)?;
                 self.run(command)$($await)*
@@ -254,6 +298,22 @@ macro_rules! operations {
             $($async)? fn run<C: Command>(&self, command: C) -> Result<C::Output, Error> {
                 let mut outputs = self.run_all([command])$($await)*?;
                 Ok(outputs.pop().expect("one command has one answer"))
+            }
+
+            $($async)? fn run_all<C: Command>(
+                &self,
+                commands: impl IntoIterator<Item = C>,
+            ) -> Result<Vec<C::Output>, Error> {
+                let deadline = Deadline::after(self.servers.options.operation_timeout);
+                let mut batch = Batch::new(&self.servers, commands);
+                while let Some(group) = batch.next() {
+                    let outcome = match Lease::take(&group.server, deadline)$($await)* {
+                        Ok(mut lease) => lease.run(&group.commands, deadline)$($await)*,
+                        Err(error) => Err(error),
+                    };
+                    batch.answered(group, outcome);
+                }
+                batch.finish()
             }
         }
     };

@@ -1,142 +1,125 @@
-//! The connections of the blocking client to one server: some in use, some idle, no more than allowed.
+//! The connections of a client to one server: some in use, some idle, no more than allowed. Written once for both
+//! clients, which differ in how they wait.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-
-use crate::command::Command;
-use crate::connection::Connection;
-use crate::error::Error;
-use crate::failure::Failure;
-use crate::idle::Idle;
-use crate::options::Options;
-use crate::pipeline::{Outputs, Pipeline};
-use crate::servers::Server;
-use crate::time::{Deadline, now};
-
-pub(crate) struct Pool {
-    state: Mutex<State>,
-    freed: Condvar,
-}
-
-struct State {
-    idle: Idle<Connection>,
-    in_use: usize,
-}
-
-impl Pool {
-    pub(crate) fn new(options: &Options) -> Pool {
-        let state = State { idle: Idle::new(options.idle_timeout), in_use: 0 };
-        Pool { state: Mutex::new(state), freed: Condvar::new() }
-    }
-
-    /// A panic while it is held cannot have left it half changed.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for its turn to use a connection, and takes an idle one if there is any.
-    fn enter(&self, max: usize, deadline: Deadline) -> Option<Option<Connection>> {
-        let mut state = self.state();
-        while state.in_use >= max {
-            let left = deadline.left()?;
-            state = self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+/// Gives a client its pool: what makes a function asynchronous, and what waits in one. `Connection`, `Turns` and `Turn`
+/// are the client's own.
+macro_rules! pool {
+    ({ $($async:ident)? }, { $($await:tt)* }) => {
+        pub(crate) struct Pool {
+            idle: Mutex<Idle<Connection>>,
+            turns: Arc<Turns>,
         }
-        state.in_use += 1;
-        let (connection, outdated) = state.idle.take(now());
-        drop(state);
-        drop(outdated);
-        Some(connection)
-    }
 
-    fn leave(&self, connection: Option<Connection>) {
-        let mut state = self.state();
-        state.in_use -= 1;
-        let outdated = connection.map(|connection| state.idle.put(connection, now()));
-        drop(state);
-        self.freed.notify_one();
-        drop(outdated);
-    }
-}
-
-/// The right to use a connection to a server, and the connection. When it is dropped, the connection is kept for the
-/// next one if nothing is under way on it, and closed otherwise.
-pub(crate) struct Lease {
-    server: Arc<Server<Pool>>,
-    connection: Option<Connection>,
-    is_reused: bool,
-}
-
-impl Lease {
-    pub(crate) fn take(server: &Arc<Server<Pool>>, deadline: Deadline) -> Result<Lease, Error> {
-        server.admit()?;
-        let max = server.options.max_connections.get();
-        let Some(idle) = server.pool.enter(max, deadline) else {
-            return Err(server.none_free(deadline));
-        };
-        let mut lease = Lease { server: Arc::clone(server), connection: None, is_reused: false };
-        match idle.filter(Connection::is_fit) {
-            Some(connection) => {
-                lease.connection = Some(connection);
-                lease.is_reused = true;
+        impl Pool {
+            pub(crate) fn new(options: &Options) -> Pool {
+                let turns = Turns::new(options.max_connections.get());
+                Pool { idle: Mutex::new(Idle::new(options.idle_timeout)), turns: Arc::new(turns) }
             }
-            None => lease.connect(deadline)?,
+
+            /// A panic while it is held cannot have left it half changed.
+            fn idle(&self) -> MutexGuard<'_, Idle<Connection>> {
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+
+            /// An idle connection that can be used. What is too old is closed, and not while others wait for the lock.
+            fn take(&self) -> Option<Connection> {
+                let (connection, outdated) = self.idle().take(now());
+                drop(outdated);
+                connection.filter(Connection::is_fit)
+            }
+
+            fn put(&self, connection: Connection) {
+                let outdated = self.idle().put(connection, now());
+                drop(outdated);
+            }
         }
-        Ok(lease)
-    }
 
-    fn connect(&mut self, deadline: Deadline) -> Result<(), Error> {
-        let server = &self.server;
-        let Some(left) = deadline.left() else {
-            return Err(server.none_free(deadline));
-        };
-        let timeout = server.options.connect_timeout.min(left);
-        let opened = Connection::open(&server.address, timeout);
-        self.connection = Some(opened.map_err(|error| server.observe(error))?);
-        self.is_reused = false;
-        Ok(())
-    }
+        /// The right to use a connection to a server, and the connection. When it is dropped, the connection is kept for
+        /// the next one if nothing is under way on it, and closed otherwise.
+        pub(crate) struct Lease {
+            server: Arc<Server<Pool>>,
+            connection: Option<Connection>,
+            is_reused: bool,
+            _turn: Turn,
+        }
 
-    /// Runs all the commands. The answers are in their order; where the connection went out of step, the last one is
-    /// the rejection that says why, and those behind it are missing.
-    pub(crate) fn run<C: Command>(&mut self, commands: &[C], deadline: Deadline) -> Result<Outputs<C>, Error> {
-        loop {
-            let Some(mut connection) = self.connection.take() else {
-                return Err(Error::LockLost { server: self.server.name() });
-            };
-            let mut pipeline = Pipeline::new(commands, self.server.options.max_value_len);
-            match connection.run(&mut pipeline, deadline) {
-                Ok(()) => {
-                    let (outputs, is_in_step) = pipeline.finish();
-                    self.connection = is_in_step.then_some(connection);
-                    // What held a lock until here must not be repeated without it.
-                    self.is_reused = false;
-                    self.server.answered();
-                    return Ok(outputs);
+        impl Lease {
+            pub(crate) $($async)? fn take(server: &Arc<Server<Pool>>, deadline: Deadline) -> Result<Lease, Error> {
+                server.admit()?;
+                let turn = server.pool.turns.wait(deadline)$($await)*;
+                let turn = turn.ok_or_else(|| server.none_free(deadline))?;
+                let connection = server.pool.take();
+                let is_reused = connection.is_some();
+                let mut lease = Lease { server: Arc::clone(server), connection, is_reused, _turn: turn };
+                if !is_reused {
+                    lease.connect(deadline)$($await)*?;
                 }
-                Err(failure) if self.may_repeat(commands, &failure) => self.connect(deadline)?,
-                Err(failure) => return Err(self.server.observe(failure.into_error(&self.server.name()))),
+                Ok(lease)
+            }
+
+            $($async)? fn connect(&mut self, deadline: Deadline) -> Result<(), Error> {
+                let server = &self.server;
+                let left = deadline.left().ok_or_else(|| server.none_free(deadline))?;
+                let timeout = server.options.connect_timeout.min(left);
+                let opened = Connection::open(&server.address, timeout)$($await)*;
+                self.connection = Some(opened.map_err(|error| server.observe(error))?);
+                self.is_reused = false;
+                Ok(())
+            }
+
+            /// Runs all the commands. The answers are in their order; where the connection went out of step, the last
+            /// one is the rejection that says why, and those behind it are missing.
+            pub(crate) $($async)? fn run<C: Command>(
+                &mut self,
+                commands: &[C],
+                deadline: Deadline,
+            ) -> Result<Outputs<C>, Error> {
+                loop {
+                    // Whoever gives up half-way takes the connection along.
+                    let Some(mut connection) = self.connection.take() else {
+                        return Err(Error::LockLost { server: self.server.name() });
+                    };
+                    let mut pipeline = Pipeline::new(commands, self.server.options.max_value_len);
+                    let failure = match connection.run(&mut pipeline, deadline)$($await)* {
+                        Ok(()) => {
+                            let (outputs, is_in_step) = pipeline.finish();
+                            self.connection = is_in_step.then_some(connection);
+                            // What held a lock until here must not be repeated without it.
+                            self.is_reused = false;
+                            self.server.answered();
+                            return Ok(outputs);
+                        }
+                        Err(failure) => failure,
+                    };
+                    // It may mean no more than that a kept connection had ended.
+                    let is_outlived = self.is_reused && failure.is_silent_close();
+                    if !is_outlived || !commands.iter().all(C::is_repeatable) {
+                        return Err(self.server.observe(failure.into_error(&self.server.name())));
+                    }
+                    self.connect(deadline)$($await)*?;
+                }
+            }
+
+            pub(crate) fn server_name(&self) -> String {
+                self.server.name()
+            }
+
+            /// Gives a lock back without waiting for the answer.
+            pub(crate) fn unlock_at_once(&mut self, key: &[u8]) {
+                if let Some(mut connection) = self.connection.take() {
+                    self.connection = connection.unlock_at_once(key).then_some(connection);
+                }
             }
         }
-    }
 
-    /// Whether the failure means no more than that a kept connection had ended.
-    fn may_repeat<C: Command>(&self, commands: &[C], failure: &Failure) -> bool {
-        self.is_reused && failure.is_silent_close() && commands.iter().all(C::is_repeatable)
-    }
-
-    pub(crate) fn server_name(&self) -> String {
-        self.server.name()
-    }
-
-    /// Gives a lock back without waiting for the answer.
-    pub(crate) fn unlock_at_once(&mut self, key: &[u8]) {
-        if let Some(mut connection) = self.connection.take() {
-            self.connection = connection.unlock_at_once(key).then_some(connection);
+        impl Drop for Lease {
+            fn drop(&mut self) {
+                if let Some(connection) = self.connection.take() {
+                    self.server.pool.put(connection);
+                }
+            }
         }
-    }
+    };
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.server.pool.leave(self.connection.take());
-    }
-}
+pub(crate) use pool;

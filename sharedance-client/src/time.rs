@@ -32,6 +32,11 @@ impl Deadline {
         Deadline { started, at: started + in_range(timeout) }
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn at(self) -> Instant {
+        self.at
+    }
+
     pub(crate) fn elapsed(self) -> Duration {
         now() - self.started
     }

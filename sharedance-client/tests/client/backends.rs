@@ -2,12 +2,15 @@
 
 use crate::memcached::Memcached;
 use crate::peer::AMPLE;
+use crate::sharedanced::Sharedanced;
 use sharedance_client::{Builder, Client};
 
 /// Runs `test` with a client of each kind of server, with nothing stored in it.
 pub(crate) fn each(test: impl Fn(&Client)) {
     let memcached = Memcached::start(&[]);
     test(&ample(memcached.address()).build().unwrap());
+    let sharedanced = Sharedanced::start();
+    test(&ample(sharedanced.address()).build().unwrap());
 }
 
 /// With timeouts that are never reached.

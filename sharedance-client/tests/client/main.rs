@@ -7,10 +7,13 @@
 mod memcached;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/sharedanced.rs"]
+mod sharedanced;
 
 mod backends;
 mod batches;
 mod faults;
+mod locks;
 mod operations;
 mod outages;
 mod pooling;

@@ -1,0 +1,19 @@
+//! The locks of the blocking client.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::command::{Delete, Get, Guarded, GuardedOutput, Mode, Touch};
+use crate::error::Error;
+use crate::guarded::{self, guarded};
+use crate::operations::{example, exptime, store};
+use crate::options::Options;
+use crate::reply::Rejection;
+use crate::servers::Servers;
+use crate::time::Deadline;
+use crate::ttl::Ttl;
+
+use super::pool::{Lease, Pool};
+
+guarded!("fn example(client: &sharedance_client::Client)", "fn example(mut lock: sharedance_client::Lock)", "?", {}, {
+});

@@ -1,0 +1,47 @@
+//! A `sharedanced` for a test, on threads of this process and a port of its own, ended with the value.
+
+// Each test that includes this file uses the part that it needs.
+#![allow(dead_code)]
+
+use std::thread::{self, JoinHandle};
+
+use sharedance_core::store::Store;
+use sharedance_server::{Server, ServerOptions, Shutdown};
+use tempfile::TempDir;
+
+pub(crate) struct Sharedanced {
+    address: String,
+    shutdown: Shutdown,
+    running: Option<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+impl Sharedanced {
+    pub(crate) fn start() -> Sharedanced {
+        Sharedanced::start_with(ServerOptions::default())
+    }
+
+    /// Starts one with further options.
+    pub(crate) fn start_with(options: ServerOptions) -> Sharedanced {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let server = Server::bind(&ServerOptions { host: Some("127.0.0.1".into()), port: 0, ..options }).unwrap();
+        let (address, shutdown) = (server.local_addr().to_string(), server.shutdown());
+        let running = thread::spawn(move || server.run(&store).unwrap());
+        Sharedanced { address, shutdown, running: Some(running), _directory: directory }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Sharedanced {
+    fn drop(&mut self) {
+        self.shutdown.begin();
+        if let Some(running) = self.running.take() {
+            let outcome = running.join();
+            assert!(outcome.is_ok() || thread::panicking(), "the server has panicked");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Every call, on a real server.
+
+use std::time::Duration;
+
+use crate::client;
+use crate::memcached::Memcached;
+use crate::peer::AMPLE;
+use sharedance_client::tokio::Client;
+use sharedance_client::{Error, Rejection, Swap, Ttl};
+
+const HOUR: Ttl = Ttl::from_secs(3600);
+
+#[tokio::test]
+async fn every_call() {
+    let (_server, client) = client();
+    assert_eq!(client.get("key").await.unwrap(), None);
+    client.set("key", "1", HOUR).await.unwrap();
+    assert!(!client.add("key", "2", HOUR).await.unwrap());
+    assert!(client.replace("key", "2", HOUR).await.unwrap());
+    assert!(client.append("key", "3").await.unwrap());
+    assert!(client.prepend("key", "1").await.unwrap());
+    assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"123"[..]));
+    assert_eq!(client.incr("key", 7).await.unwrap(), Some(130));
+    assert_eq!(client.decr("key", 31).await.unwrap(), Some(99));
+
+    let entry = client.get_entry("key").await.unwrap().unwrap();
+    assert!(entry.expires_in.is_some_and(|left| left <= Duration::from_secs(3601)));
+    assert_eq!(client.compare_and_set("key", "5", Ttl::Never, entry.version).await.unwrap(), Swap::Stored);
+    assert_eq!(client.compare_and_set("key", "6", Ttl::Never, entry.version).await.unwrap(), Swap::Changed);
+    assert!(client.touch("key", HOUR).await.unwrap());
+    assert_eq!(client.get_and_touch("key", HOUR).await.unwrap().as_deref(), Some(&b"5"[..]));
+    assert!(client.delete("key").await.unwrap());
+    assert!(!client.delete("key").await.unwrap());
+
+    let (wait, ttl) = (Duration::ZERO, Duration::from_secs(60));
+    let mut lock = client.lock("key", wait, ttl).await.unwrap().unwrap();
+    assert!(client.lock("key", wait, ttl).await.unwrap().is_none());
+    lock.set("6", HOUR).await.unwrap();
+    assert!(lock.touch(HOUR).await.unwrap());
+    assert_eq!(lock.get().await.unwrap().as_deref(), Some(&b"6"[..]));
+    assert!(lock.delete().await.unwrap());
+    assert!(lock.set_and_release("7", HOUR).await.unwrap());
+    let (lock, value) = client.lock_and_get("key", wait, ttl).await.unwrap().unwrap();
+    assert_eq!(value.as_deref(), Some(&b"7"[..]));
+    assert!(lock.release().await.unwrap());
+    drop(client.lock("key", wait, ttl).await.unwrap());
+    assert!(client.lock("key", AMPLE, ttl).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_server_without_locks_says_so() {
+    let memcached = Memcached::start(&[]);
+    let client = crate::ample(memcached.address()).build().unwrap();
+    let lock = client.lock("key", Duration::ZERO, Duration::from_secs(1)).await;
+    assert!(matches!(lock, Err(Error::Rejected { rejection: Rejection::Unsupported, .. })));
+    assert_eq!(client.get("key").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn neither_end_waits_for_the_other_however_much_there_is() {
+    let (_server, client) = client();
+    let keys: Vec<String> = (0..500).map(|number| format!("{number:0200}")).collect();
+    let value = vec![b'v'; 40_000];
+    let pairs: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
+    client.set_many(&pairs, HOUR).await.unwrap();
+    let values = client.get_many(&keys).await.unwrap();
+    assert!(values.len() == 500 && values.iter().all(|found| found.as_deref() == Some(&value[..])));
+    assert_eq!(client.delete_many(&keys).await.unwrap(), vec![true; 500]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_client_in_many_tasks() {
+    fn assert_usable_anywhere<T: Send + Sync + Clone + 'static>(_: &T) {}
+
+    let (_server, client) = client();
+    assert_usable_anywhere(&client);
+    client.set("all", "0", HOUR).await.unwrap();
+    let tasks: Vec<_> = (0..100).map(|number| tokio::spawn(visit(client.clone(), number))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(client.get("all").await.unwrap().as_deref(), Some(&b"2000"[..]));
+}
+
+async fn visit(client: Client, number: u32) {
+    let key = format!("task-{number}");
+    for round in 0..20 {
+        let value = format!("{number} {round}").into_bytes();
+        client.set(&key, &value, HOUR).await.unwrap();
+        assert_eq!(client.get(&key).await.unwrap(), Some(value));
+        client.incr("all", 1).await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn over_a_unix_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; "mg key v O0\r\n".len()]).unwrap();
+        stream.write_all(b"VA 5 O0\r\nvalue\r\n").unwrap();
+    });
+    let client = crate::ample(&format!("unix:{}", path.display())).build().unwrap();
+    assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"value"[..]));
+}
