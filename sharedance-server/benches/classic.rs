@@ -8,20 +8,21 @@
 //! The null server handles sockets the way the real one does (level mode, accept in batches, receive at once), knows no
 //! protocol and keeps nothing.
 
+mod support;
+
 use std::collections::HashMap;
 use std::env;
-use std::error::Error;
-use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use polling::{Event, Events, PollMode, Poller};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use socket2::{Domain, SockAddr, Socket, Type};
+use support::{Outcome, Process, Spread, sharedanced};
 
 const VALUE_LEN: usize = 2048;
 const ROUNDS: usize = 15;
@@ -32,8 +33,6 @@ const KEY_STEP: usize = 1663;
 
 /// Connections open at the same time: a server under load finds several waiting.
 const WAVE: usize = 16;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -51,7 +50,7 @@ fn main() -> Outcome<()> {
 
     let mut servers = vec![Server::start("null server", &mut null_command()?)?];
     for directory in &directories {
-        servers.push(Server::start(&directory.display().to_string(), &mut real_command(directory))?);
+        servers.push(Server::start(&directory.display().to_string(), &mut sharedanced(directory))?);
     }
     let mut load = Load::new();
     for round in 0..=ROUNDS {
@@ -85,81 +84,23 @@ fn report(servers: &mut [Server]) -> Outcome<()> {
     Ok(())
 }
 
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(samples: impl Iterator<Item = f64>) -> Spread {
-        let mut samples: Vec<f64> = samples.collect();
-        samples.sort_by(f64::total_cmp);
-        Spread { least: samples[0], median: samples[samples.len() / 2], most: samples[samples.len() - 1] }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let range = format!("({:.2}–{:.2})", self.least, self.most);
-        write!(f, "{:>7.2} {range:>14}", self.median)
-    }
-}
-
-/// A server in a process of its own, ended with the value.
+/// A server, and what was measured on it.
 struct Server {
     name: String,
-    process: Child,
-    address: SocketAddr,
+    process: Process,
     stored: Vec<f64>,
     fetched: Vec<f64>,
 }
 
 impl Server {
-    /// Starts it, and learns its port from the line on its standard error that ends in it.
     fn start(name: &str, command: &mut Command) -> Outcome<Server> {
-        let mut process = command.stderr(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(process.stderr.take().ok_or("no standard error")?).lines();
-        let port = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.contains("listening on").then(|| line.rsplit(':').next()?.parse().ok())?)
-            .ok_or("the server did not start")?;
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Server {
-            name: name.to_owned(),
-            process,
-            address: (Ipv4Addr::LOCALHOST, port).into(),
-            stored: Vec::new(),
-            fetched: Vec::new(),
-        })
+        let process = Process::start(command)?;
+        Ok(Server { name: name.to_owned(), process, stored: Vec::new(), fetched: Vec::new() })
     }
 
-    /// CPU microseconds of the server for each request of `load`.
+    /// CPU microseconds for each request of `load`.
     fn cpu_of(&mut self, load: impl FnOnce(SocketAddr) -> io::Result<()>) -> io::Result<f64> {
-        let before = self.cpu_nanos()?;
-        load(self.address)?;
-        // What is left to do after the last answer was seen belongs to it.
-        std::thread::sleep(Duration::from_millis(5));
-        Ok((self.cpu_nanos()? - before) as f64 / 1000.0 / REQUESTS_PER_ROUND as f64)
-    }
-
-    /// CPU time of all threads. The first field of schedstat has nanoseconds, where stat has hundredths of a second.
-    fn cpu_nanos(&self) -> io::Result<u64> {
-        let mut sum = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
-            let nanos = schedstat.split(' ').next().and_then(|field| field.parse::<u64>().ok());
-            sum += nanos.ok_or_else(|| io::Error::other("no schedstat"))?;
-        }
-        Ok(sum)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        Ok(self.process.cpu_of(load)? / REQUESTS_PER_ROUND as f64)
     }
 }
 
@@ -167,13 +108,6 @@ fn null_command() -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.arg("null-server");
     Ok(command)
-}
-
-fn real_command(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sharedanced"));
-    command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--threads=1"]);
-    command.arg("--directory").arg(directory);
-    command
 }
 
 /// The requests, sent by one thread, a wave of connections at a time.

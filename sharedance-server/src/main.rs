@@ -54,6 +54,8 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
         .default_ttl(options.expiration)
         .max_value_len(options.server.max_request_len)
         .boot_id(boot_id)
+        // For the meta commands that ask for it.
+        .track_accesses(true)
         .open(&path)
         .map_err(|error| {
             // The store names it as it sees it, which may be as its root.
