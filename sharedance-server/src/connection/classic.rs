@@ -87,6 +87,7 @@ impl Exchange {
             return Err(End::PeerClosed);
         }
         let filled = len >= room;
+        turn.counters.bytes_read.add(len as u64);
 
         let arrived = if in_place {
             self.input.unread()
@@ -124,7 +125,9 @@ impl Exchange {
         turn: &mut Turn<'_>,
     ) -> Result<Awaits, End> {
         let bytes = classic::encode_response(&response);
-        let sent = match send_some(socket, bytes)? {
+        let sent = send_some(socket, bytes)?;
+        turn.counters.bytes_written.add(sent as u64);
+        let sent = match sent {
             sent if sent == bytes.len() => return Err(End::Answered),
             sent => sent,
         };
@@ -153,6 +156,7 @@ impl Exchange {
         let bytes = classic::encode_response(&rest.response);
         let sent = send_some(socket, &bytes[rest.sent..])?;
         rest.sent += sent;
+        turn.counters.bytes_written.add(sent as u64);
         if rest.sent < bytes.len() {
             pace.moved(sent);
             pace.check(turn)?;

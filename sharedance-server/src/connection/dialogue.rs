@@ -113,6 +113,7 @@ impl Dialogue {
         }
         if self.over.is_none() {
             if turn.is_full && arrived.is_some() && self.refuse(TOO_MANY, turn) {
+                turn.counters.connections_rejected.add(1);
                 turn.remark = Some(End::TooMany);
             } else if self.may_go_on(socket, turn)? {
                 self.converse(arrived, socket, pace, turn)?;
@@ -264,10 +265,7 @@ impl Dialogue {
         }
         let (len, room) = match arrived {
             Some(len) => (len, turn.rules.read_len),
-            None => {
-                turn.scratch[..kept].copy_from_slice(self.input.unread());
-                (recv(socket, &mut turn.scratch[kept..], RecvFlags::empty())?.0, turn.scratch.len() - kept)
-            }
+            None => (recv(socket, &mut turn.scratch[kept..], RecvFlags::empty())?.0, turn.scratch.len() - kept),
         };
         self.has_received(len, len >= room, allowance, pace, turn);
         let len = kept + len;
@@ -276,6 +274,7 @@ impl Dialogue {
             return Ok(None);
         }
         let scratch = std::mem::take(&mut turn.scratch);
+        scratch[..kept].copy_from_slice(self.input.unread());
         let (consumed, pause) = answer(&mut self.conversation, &mut self.held, &scratch[..len], allowance, turn);
         let kept = self.input.replace(&scratch[consumed..len], &turn.rules.budget);
         turn.scratch = scratch;
