@@ -165,6 +165,11 @@ impl Directory {
         self.unsynced = Some(Arc::default());
     }
 
+    /// Whether a sync would write nothing.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.unsynced.as_ref().is_some_and(|unsynced| unsynced.is_empty())
+    }
+
     fn note_names(&self) {
         if let Some(unsynced) = &self.unsynced {
             unsynced.note_names();

@@ -21,6 +21,7 @@ use siphasher::sip::SipHasher13;
 use super::error::OpenError;
 use super::files::META_NAME;
 use super::format::{FORMAT_VERSION, MAX_SEQUENCE, read_u32, read_u64};
+use super::timeline::SAVE_INTERVAL_MS;
 
 const MAGIC: [u8; 8] = *b"SHDSTORE";
 const META_LEN: usize = 4096;
@@ -99,6 +100,8 @@ pub(crate) struct Meta {
     device: u64,
     inode: u64,
     next_sequence: u64,
+    /// When it was last made sure that it is on the disk, in store milliseconds.
+    synced_at_ms: Option<u64>,
 }
 
 /// The times that are saved together.
@@ -142,6 +145,7 @@ impl Meta {
             device: metadata.dev(),
             inode: metadata.ino(),
             next_sequence: saved.map_or(1, |clock| clock.sequence + 1),
+            synced_at_ms: None,
         })
     }
 
@@ -171,8 +175,16 @@ impl Meta {
         Ok(())
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+    /// The same, on the disk: unless that was done within the last [`SAVE_INTERVAL_MS`]. What is newer than that can be
+    /// found out again: recovery goes on well behind the sequences that it knows of.
+    pub(crate) fn save_synced(&mut self, times: Times, next_record_sequence: u64) -> io::Result<()> {
+        if self.synced_at_ms.is_some_and(|at_ms| times.store_ms < at_ms + SAVE_INTERVAL_MS) {
+            return Ok(());
+        }
+        self.save(times, next_record_sequence)?;
+        self.file.sync_all()?;
+        self.synced_at_ms = Some(times.store_ms);
+        Ok(())
     }
 }
 

@@ -115,11 +115,12 @@ impl Inner {
     fn sync(&self) -> Result<(), StoreError> {
         let begun_ms = self.timeline.now_ms();
         let synced = self.group_commit.sync(|| {
+            if self.log.directory.is_synced() {
+                return Ok(());
+            }
             let sequence = self.log.peek_sequence();
             self.log.directory.sync()?;
-            let mut meta = self.lock_meta();
-            meta.save(self.timeline.times(), sequence)?;
-            meta.sync()
+            self.lock_meta().save_synced(self.timeline.times(), sequence)
         });
         match synced.map_err(StoreError::io("sync the store"))? {
             true => {

@@ -4,7 +4,7 @@
 //! whatever was acknowledged when the sync began is written by it, or was by one before.
 
 use super::files::FileName;
-use super::sync::atomic::{AtomicBool, Ordering};
+use super::sync::atomic::{AtomicBool, Ordering, fence};
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The changed files of one directory.
@@ -41,14 +41,22 @@ impl Unsynced {
 
     /// The files that were changed; takes the notes away.
     pub(crate) fn take_files(&self) -> Vec<FileName> {
-        let marks = std::mem::take(&mut *self.lock());
-        marks
-            .into_iter()
+        let mut marks = self.lock();
+        let names = marks
+            .drain(..)
             .map(|mark| {
-                mark.is_noted.swap(false, Ordering::SeqCst);
+                mark.is_noted.store(false, Ordering::Relaxed);
                 mark.name
             })
-            .collect()
+            .collect();
+        drop(marks);
+        fence(Ordering::SeqCst);
+        names
+    }
+
+    /// Whether there is anything to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.names.load(Ordering::SeqCst) && self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Mark>>> {
@@ -59,11 +67,19 @@ impl Unsynced {
 impl Mark {
     /// Takes note that the file was changed just now.
     pub(crate) fn note(self: &Arc<Self>) {
-        // The swap is a full barrier: it sees that a sync has taken the note away, or that sync sees the change.
-        if !self.is_noted.swap(true, Ordering::SeqCst)
-            && let Some(list) = self.list.upgrade()
-        {
-            list.lock().push(self.clone());
+        // Of this fence and the one of a sync that takes the note away, one is the first: either it is seen here that
+        // the note is gone, or the sync sees the change.
+        fence(Ordering::SeqCst);
+        if self.is_noted.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(list) = self.list.upgrade() {
+            let mut marks = list.lock();
+            // Noted only once it is on the list: whoever sees the note relies on the next sync to find it there.
+            if !self.is_noted.load(Ordering::Relaxed) {
+                marks.push(self.clone());
+                self.is_noted.store(true, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -71,6 +87,37 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sync::atomic::AtomicU64;
+    use crate::store::sync::thread;
+
+    #[test]
+    fn whoever_syncs_after_a_change_finds_its_file() {
+        const WRITERS: u64 = 3;
+        const CHANGES: u64 = 20_000;
+        let unsynced = Arc::new(Unsynced::default());
+        let files = [0, 1].map(|id| (unsynced.mark(FileName::Segment(id)), AtomicU64::new(0)));
+        // One sync at a time, as it is in the store.
+        let disk = Mutex::new([0; 2]);
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (unsynced, files, disk) = (&unsynced, &files, &disk);
+                scope.spawn(move || {
+                    for i in 0..CHANGES {
+                        let id = ((i + writer) % 2) as usize;
+                        let (mark, content) = &files[id];
+                        let own = content.fetch_add(1, Ordering::Relaxed) + 1;
+                        mark.note();
+                        let mut disk = disk.lock().unwrap();
+                        for name in unsynced.take_files() {
+                            let id = name.id() as usize;
+                            disk[id] = files[id].1.load(Ordering::Relaxed);
+                        }
+                        assert!(disk[id] >= own, "writer {writer}, change {i}");
+                    }
+                });
+            }
+        });
+    }
 
     #[test]
     fn a_changed_file_is_named_once_and_again_after_the_next_change() {
@@ -84,7 +131,9 @@ mod tests {
         one.note();
         assert_eq!(unsynced.take_files(), [FileName::Big(2), FileName::Segment(1)]);
         unsynced.note_names();
+        assert!(!unsynced.is_empty());
         assert_eq!((unsynced.take_names(), unsynced.take_names()), (true, false));
+        assert!(unsynced.is_empty());
         drop(unsynced);
         one.note();
     }
