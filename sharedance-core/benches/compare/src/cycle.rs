@@ -4,15 +4,16 @@
 use std::path::Path;
 
 use crate::flusher::Flusher;
+use crate::ledger::Ledger;
 use crate::pass::{Tally, pass};
 use crate::peer::{Kind, Peer, Result};
 use crate::sample::{self, Sample};
 use crate::usage::{anonymous_memory, disk_bytes, warm_memory};
-use crate::workload::{self, Key, Load, Phase, Values};
+use crate::workload::{Load, Phase, Values};
 
 /// Takes `kind` through all phases in `dir`, which exists and is empty.
 pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
-    let mut keys = workload::keys(load)?;
+    let mut ledger = Ledger::new(load)?;
     let values = Values::new(load);
     let mut tallies: Vec<Tally> = (0..load.threads).map(|_| Tally::with_capacity(load)).collect();
     let mut gauges = Gauges { kind, load, dir, sample: Sample::default(), anonymous: anonymous_memory()?, copied: 0 };
@@ -22,18 +23,18 @@ pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
             continue;
         }
         let tallies = &mut tallies[..if phase.is_shared() { load.threads } else { 1 }];
-        workload::shuffle(&mut keys, load.seed * 100 + phase as u64);
+        let operations = ledger.plan(phase);
         warm_memory((load.data_len() as f64 * phase.growth()) as usize);
         let disk_before = disk_bytes(dir)?;
         let flusher = match phase.is_flushed() && kind.has_files() {
             true => Some(Flusher::start(dir)?),
             false => None,
         };
-        let cost = pass(&*peer, phase, &keys, &values, tallies)?;
+        let cost = pass(&*peer, operations, &values, tallies)?;
         drop(flusher);
         cost.enter(phase, tallies, &mut gauges.sample);
         gauges.read(&*peer, phase, disk_before)?;
-        verify(&*peer, phase, &keys, &values).map_err(|error| format!("after {:?}: {error}", phase.title()))?;
+        verify(&*peer, &ledger, &values).map_err(|error| format!("after {:?}: {error}", phase.title()))?;
     }
     Ok(gauges.sample)
 }
@@ -46,7 +47,7 @@ struct Gauges<'a> {
     sample: Sample,
     /// Before the peer was opened.
     anonymous: u64,
-    /// Before everything was overwritten.
+    /// Before the pass that overwrites steadily.
     copied: u64,
 }
 
@@ -65,21 +66,18 @@ impl Gauges<'_> {
                     self.sample.put(sample::INDEX_PER_PAIR, bytes as f64 / load.keys as f64);
                 }
             }
-            Phase::SetIdentical => {
-                if has_files {
-                    let growth = disk_bytes(dir)?.saturating_sub(disk_before);
-                    self.sample.put(sample::IDENTICAL_GROWTH, growth as f64);
-                }
-                self.copied = copied.unwrap_or_default();
+            Phase::SetIdentical if has_files => {
+                let growth = disk_bytes(dir)?.saturating_sub(disk_before);
+                self.sample.put(sample::IDENTICAL_GROWTH, growth as f64);
             }
+            Phase::Age => self.copied = copied.unwrap_or_default(),
             Phase::Overwrite => {
                 if has_files {
                     self.sample.put(sample::DISK_TO_LIVE, disk_bytes(dir)? as f64 / load.data_len() as f64);
                 }
                 if let Some(copied) = copied {
-                    // Everything was overwritten twice: to age the files, and to be measured.
-                    let written = 2 * load.data_len();
-                    self.sample.put(sample::COPIED_PART, (copied - self.copied) as f64 / written as f64);
+                    let part = (copied - self.copied) as f64 / load.data_len() as f64;
+                    self.sample.put(sample::COPIED_PART, part);
                 }
             }
             _ => {}
@@ -89,11 +87,11 @@ impl Gauges<'_> {
 }
 
 /// Compares what is there with what should be, for a part of the keys.
-fn verify(peer: &dyn Peer, phase: Phase, keys: &[Key], values: &Values) -> Result<()> {
+fn verify(peer: &dyn Peer, ledger: &Ledger, values: &Values) -> Result<()> {
     let mut copy = Vec::new();
-    for key in workload::sample(keys) {
+    for (key, version) in ledger.sample() {
         let found = peer.get(&key.bytes, &mut copy)?.then_some(&copy[..]);
-        let expected = phase.version_after(key.index).map(|version| values.of(key.index, version));
+        let expected = version.map(|version| values.of(key.index, version));
         if found != expected {
             let len =
                 |value: Option<&[u8]>| value.map_or("no value".into(), |value| format!("one of {} bytes", value.len()));
@@ -112,16 +110,17 @@ mod tests {
 
     #[test]
     fn what_differs_from_what_was_set_is_found_out() {
-        let keys = workload::keys(&LOAD).unwrap();
+        let mut ledger = Ledger::new(&LOAD).unwrap();
         let values = Values::new(&LOAD);
         let mut tallies = [Tally::with_capacity(&LOAD), Tally::with_capacity(&LOAD)];
         let map = (peer::kind("map").unwrap().open)(Path::new("."), &LOAD).unwrap();
-        pass(&*map, Phase::SetNew, &keys, &values, &mut tallies).unwrap();
-        verify(&*map, Phase::SetNew, &keys, &values).unwrap();
-        map.set(&keys[0].bytes, b"another value").unwrap();
-        assert!(verify(&*map, Phase::SetNew, &keys, &values).is_err());
-        map.delete(&keys[0].bytes).unwrap();
-        assert!(verify(&*map, Phase::SetNew, &keys, &values).is_err());
-        assert!(pass(&*map, Phase::Get, &keys, &values, &mut tallies).is_err());
+        pass(&*map, ledger.plan(Phase::SetNew), &values, &mut tallies).unwrap();
+        verify(&*map, &ledger, &values).unwrap();
+        let (key, _) = ledger.sample().next().unwrap();
+        map.set(&key.bytes, b"another value").unwrap();
+        assert!(verify(&*map, &ledger, &values).is_err());
+        map.delete(&key.bytes).unwrap();
+        assert!(verify(&*map, &ledger, &values).is_err());
+        assert!(pass(&*map, ledger.plan(Phase::Get), &values, &mut tallies).is_err());
     }
 }

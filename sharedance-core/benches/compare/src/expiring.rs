@@ -12,7 +12,7 @@ use crate::pass::nearest_rank;
 use crate::peer::Result;
 use crate::sample::{self, Sample};
 use crate::usage::{Moment, warm_memory};
-use crate::workload::{self, Key, Load, Values};
+use crate::workload::{Key, Load, Values, shuffled};
 
 const SHORT_TTL: Duration = Duration::from_secs(60);
 const LONG_TTL: Duration = Duration::from_secs(3_600);
@@ -23,10 +23,9 @@ const TAIL: f64 = 0.999;
 pub(crate) fn run(load: &Load, dir: &Path) -> Result<Sample> {
     let (clock, hand) = Clock::manual();
     let store = Options::new().clock(clock).open(dir)?;
-    let mut keys = workload::keys(load)?;
+    let keys = shuffled(load, load.seed)?;
     let values = Values::new(load);
     warm_memory(load.data_len() * 2);
-    workload::shuffle(&mut keys, load.seed);
     let (expiring, lasting) = keys.split_at(keys.len() / 2);
     for (part, ttl) in [(expiring, SHORT_TTL), (lasting, LONG_TTL)] {
         for key in part {

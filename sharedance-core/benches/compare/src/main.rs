@@ -4,6 +4,8 @@ mod cycle;
 mod expiring;
 mod flusher;
 mod goals;
+mod ledger;
+mod machine;
 mod options;
 mod part;
 mod pass;

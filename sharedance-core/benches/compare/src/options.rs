@@ -9,8 +9,8 @@ use crate::part::Part;
 use crate::peer::KINDS;
 
 /// How many keys there are unless told otherwise: so many, or fewer where their values would exceed so many bytes.
-const DEFAULT_KEYS: usize = 200_000;
-const DEFAULT_KEYS_OF_LARGE: usize = 6_000;
+const DEFAULT_KEYS: usize = 150_000;
+const DEFAULT_KEYS_OF_LARGE: usize = 5_000;
 const LARGE: usize = 16 * 1024;
 
 /// Measures the store of sharedance-core side by side with other key/value stores.
@@ -32,7 +32,7 @@ pub(crate) struct Options {
     /// Lengths of the values, in bytes
     #[arg(short, long, value_delimiter = ',', default_values_t = [100, 2048, 65_536])]
     pub(crate) sizes: Vec<usize>,
-    /// How many keys [default: 200000, and 6000 for values of 16 KiB and more]
+    /// How many keys [default: 150000, and 5000 for values of 16 KiB and more]
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1_000..))]
     pub(crate) keys: Option<u32>,
     /// Who takes part
@@ -69,7 +69,7 @@ mod tests {
         use clap::CommandFactory;
         Options::command().debug_assert();
         let options = Options::parse_from(["compare", "--sizes", "100,65536", "--peers", "store,map"]);
-        assert_eq!((options.keys_for(100), options.keys_for(65_536)), (200_000, 6_000));
+        assert_eq!((options.keys_for(100), options.keys_for(65_536)), (150_000, 5_000));
         assert_eq!(options.peers, ["store", "map"]);
         assert!(options.part.is_none());
     }

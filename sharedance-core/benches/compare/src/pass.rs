@@ -4,10 +4,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::ledger::{Operation, Step};
 use crate::peer::{Peer, Result};
 use crate::sample::{self, Sample};
 use crate::usage::{Moment, transferred};
-use crate::workload::{Key, Load, Phase, Step, Values};
+use crate::workload::{Load, Phase, Values};
 
 /// Runs of operations are timed as a whole and one by one in turn: reading the clock for each operation would weigh on
 /// the former. A phase has about so many runs…
@@ -35,7 +36,7 @@ impl Tally {
             wall: Duration::ZERO,
             thread: Duration::ZERO,
             thread_in_all: Duration::ZERO,
-            latencies_nanos: vec![0; load.keys],
+            latencies_nanos: vec![0; load.keys * Phase::Age.operations_per_key()],
             copy: vec![0; load.value_len],
         }
     }
@@ -59,41 +60,35 @@ pub(crate) struct Cost {
     dirtied_bytes: u64,
 }
 
-/// Does to every key what the phase does; a thread for each tally, which share the keys.
-pub(crate) fn pass(
-    peer: &dyn Peer,
-    phase: Phase,
-    keys: &[Key],
-    values: &Values,
-    tallies: &mut [Tally],
-) -> Result<Cost> {
-    let share = keys.len().div_ceil(tallies.len());
+/// Does what the operations say; a thread for each tally, which share them.
+pub(crate) fn pass(peer: &dyn Peer, operations: &[Operation], values: &Values, tallies: &mut [Tally]) -> Result<Cost> {
+    let share = operations.len().div_ceil(tallies.len());
     let barrier = Barrier::new(tallies.len());
     let dirtied_before = transferred()?.dirtied;
     let start = Moment::now();
     thread::scope(|scope| {
-        let run = |(keys, tally)| {
+        let run = |(operations, tally)| {
             let barrier = &barrier;
             scope.spawn(move || {
                 barrier.wait();
-                work(peer, phase, keys, values, tally)
+                work(peer, operations, values, tally)
             })
         };
-        let threads: Vec<_> = keys.chunks(share).zip(tallies.iter_mut()).map(run).collect();
+        let threads: Vec<_> = operations.chunks(share).zip(tallies.iter_mut()).map(run).collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".into())))
     })?;
     let process = start.elapsed().process;
-    Ok(Cost { operations: keys.len(), process, dirtied_bytes: transferred()?.dirtied - dirtied_before })
+    Ok(Cost { operations: operations.len(), process, dirtied_bytes: transferred()?.dirtied - dirtied_before })
 }
 
-fn work(peer: &dyn Peer, phase: Phase, keys: &[Key], values: &Values, tally: &mut Tally) -> Result<()> {
+fn work(peer: &dyn Peer, operations: &[Operation], values: &Values, tally: &mut Tally) -> Result<()> {
     tally.clear();
     let begin = Moment::now();
-    for (i, run) in keys.chunks((keys.len() / RUNS).max(MIN_RUN_LEN)).enumerate() {
+    for (i, run) in operations.chunks((operations.len() / RUNS).max(MIN_RUN_LEN)).enumerate() {
         if i % 2 == 0 {
             let start = Moment::now();
-            for key in run {
-                apply(peer, phase, key, values, &mut tally.copy)?;
+            for operation in run {
+                apply(peer, operation, values, &mut tally.copy)?;
             }
             let elapsed = start.elapsed();
             tally.operations += run.len();
@@ -101,8 +96,8 @@ fn work(peer: &dyn Peer, phase: Phase, keys: &[Key], values: &Values, tally: &mu
             tally.thread += elapsed.thread;
         } else {
             let mut last = Instant::now();
-            for key in run {
-                apply(peer, phase, key, values, &mut tally.copy)?;
+            for operation in run {
+                apply(peer, operation, values, &mut tally.copy)?;
                 let now = Instant::now();
                 tally.latencies_nanos.push((now - last).as_nanos().min(u128::from(u32::MAX)) as u32);
                 last = now;
@@ -113,12 +108,9 @@ fn work(peer: &dyn Peer, phase: Phase, keys: &[Key], values: &Values, tally: &mu
     Ok(())
 }
 
-fn apply(peer: &dyn Peer, phase: Phase, key: &Key, values: &Values, copy: &mut Vec<u8>) -> Result<()> {
-    match phase.step(key.index) {
-        Step::Set => {
-            let version = phase.version_after(key.index).unwrap_or_default();
-            peer.set(&key.bytes, values.of(key.index, version))
-        }
+fn apply(peer: &dyn Peer, Operation { key, step }: &Operation, values: &Values, copy: &mut Vec<u8>) -> Result<()> {
+    match step {
+        Step::Set(version) => peer.set(&key.bytes, values.of(key.index, *version)),
         Step::Get => match peer.get(&key.bytes, copy)? {
             true => Ok(()),
             false => Err("a key that was set is not there".into()),

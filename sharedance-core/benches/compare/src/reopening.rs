@@ -14,13 +14,16 @@ use crate::peer::{AfterKill, Kind, Peer, Result};
 use crate::peers::store;
 use crate::sample::{self, Sample};
 use crate::usage::{Moment, disk_bytes, forget, transferred, warm_memory};
-use crate::workload::{self, Key, Load, Phase, Step, Values};
+use crate::workload::{Key, Load, Values, shuffled};
 
 /// How long the victim goes on writing after it has said that it is ready.
 const MERCY: Duration = Duration::from_millis(20);
 const READY: &str = "ready";
 
-/// What is written after that.
+/// How many keys are read from the device.
+const COLD_LOOKS: usize = 5_000;
+
+/// What is written after it is ready.
 const LATE_VERSIONS: [u32; 2] = [2, 3];
 
 /// Fills a peer in a process that is killed while it overwrites, opens it in others, and answers what that measured.
@@ -47,15 +50,13 @@ pub(crate) fn kill_and_reopen(run: &Run, ours: bool) -> Result<Sample> {
 
 /// Sets everything, overwrites half of it, says so, and goes on overwriting until it is killed.
 pub(crate) fn be_killed(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
-    let mut keys = workload::keys(load)?;
     let values = Values::new(load);
     warm_memory(load.data_len() * 2);
     let peer = (kind.open)(dir, load)?;
-    workload::shuffle(&mut keys, load.seed);
-    for key in &keys {
+    for key in shuffled(load, load.seed)? {
         peer.set(&key.bytes, values.of(key.index, 0))?;
     }
-    workload::shuffle(&mut keys, load.seed + 1);
+    let keys = shuffled(load, load.seed + 1)?;
     for key in keys.iter().filter(|key| early_version(key) == 1) {
         peer.set(&key.bytes, values.of(key.index, 1))?;
     }
@@ -68,15 +69,14 @@ pub(crate) fn be_killed(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
 
 /// The version that a key had when the victim said that it was ready.
 fn early_version(key: &Key) -> u32 {
-    u32::from(Phase::Half.step(key.index) == Step::Set)
+    key.index % 2
 }
 
 /// Opens what a killed process left, looks at everything, and is killed too.
 pub(crate) fn reopen(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
     let (peer, opening) = timed_opening(|| (kind.open)(dir, load))?;
-    let mut keys = workload::keys(load)?;
+    let keys = shuffled(load, load.seed + 2)?;
     let values = Values::new(load);
-    workload::shuffle(&mut keys, load.seed + 2);
     let mut copy = vec![0; load.value_len];
     let start = Moment::now();
     let mut found = 0;
@@ -122,13 +122,12 @@ fn lost(peer: &dyn Peer, keys: &[Key], values: &Values) -> Result<usize> {
 /// Opens what a killed process left, of which nothing is in memory any more, and looks at a part of it.
 pub(crate) fn reopen_cold(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
     let (peer, opening) = timed_opening(|| (kind.open)(dir, load))?;
-    let mut keys = workload::keys(load)?;
-    workload::shuffle(&mut keys, load.seed + 3);
+    let keys = shuffled(load, load.seed + 3)?;
     let mut copy = vec![0; load.value_len];
     let start = Instant::now();
-    let (mut looked_at, mut found) = (0, 0);
-    for key in workload::sample(&keys) {
-        looked_at += 1;
+    let looked_at = keys.len().min(COLD_LOOKS);
+    let mut found = 0;
+    for key in &keys[..looked_at] {
         found += usize::from(peer.get(&key.bytes, &mut copy)?);
     }
     let reading = start.elapsed();

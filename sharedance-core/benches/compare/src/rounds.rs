@@ -6,6 +6,7 @@ use std::process;
 use std::time::Instant;
 
 use crate::goals;
+use crate::machine::Machine;
 use crate::options::Options;
 use crate::part::{Part, Run};
 use crate::peer::{self, Kind, Result};
@@ -13,11 +14,7 @@ use crate::plot;
 use crate::reopening;
 use crate::sample::{self, CPU_MICROS, Sample, Spread};
 use crate::table;
-use crate::usage::load_average;
 use crate::workload::{Load, Phase};
-
-/// From this load average on, others use so much of the machine that it shows in the figures.
-const BUSY: f64 = 0.5;
 
 /// All measurements of one length of values.
 pub(crate) struct Size {
@@ -96,20 +93,17 @@ impl Drop for Scratch {
 /// Measures as `options` say, and prints the tables.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let parent = options.dir.clone().unwrap_or_else(std::env::temp_dir);
-    if let Some(load) = load_average().filter(|load| *load > BUSY) {
-        eprintln!(
-            "The machine is busy (load average {load}): believe the ratios more than the figures, and those a little."
-        );
-    }
+    Machine::warn_if_busy();
+    let mut machine = Machine::default();
     let mut sizes = Vec::new();
     {
         let scratch = Scratch::new(&parent)?;
         let mut progress = Progress::new(options);
         for &value_len in &options.sizes {
-            sizes.push(measure(options, &scratch, value_len, &mut progress)?);
+            sizes.push(measure(options, &scratch, value_len, &mut progress, &mut machine)?);
         }
     }
-    let mut tables = vec![table::settings(&sizes)];
+    let mut tables = vec![machine.table(&parent), table::settings(&sizes)];
     tables.extend(sizes.iter().flat_map(table::of_size));
     tables.push(goals::table(&sizes));
     println!();
@@ -124,7 +118,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, scratch: &Scratch, value_len: usize, progress: &mut Progress) -> Result<Size> {
+fn measure(
+    options: &Options,
+    scratch: &Scratch,
+    value_len: usize,
+    progress: &mut Progress,
+    machine: &mut Machine,
+) -> Result<Size> {
     let keys = options.keys_for(value_len);
     let mut columns = Vec::new();
     for name in &options.peers {
@@ -134,6 +134,7 @@ fn measure(options: &Options, scratch: &Scratch, value_len: usize, progress: &mu
         for column in columns.iter_mut().filter(|column| takes_part(column.kind, round)) {
             let load = Load { keys, value_len, threads: options.threads as usize, seed: round };
             progress.announce(&load, column.kind);
+            machine.look();
             let measured = turn(column.kind, load, scratch)?;
             progress.report(&measured);
             column.samples.push(measured);

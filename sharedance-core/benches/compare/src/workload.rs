@@ -11,9 +11,6 @@ pub(crate) const KEY_LEN: usize = 32;
 const OFFSETS: u64 = 4096;
 const OFFSET_STEP: usize = 16;
 
-/// How many of the keys are looked at in full after each phase.
-const SAMPLE: usize = 5_000;
-
 /// How much of what.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Load {
@@ -59,15 +56,15 @@ pub(crate) enum Phase {
     Delete,
 }
 
-/// What a phase does to the keys.
+/// What a phase does to keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
+pub(crate) enum Deed {
     /// The value that it has, or its first.
     Set,
     /// Another value.
     Overwrite,
     Get,
-    /// By a coin for each key, one or the other.
+    /// By a coin, one or the other.
     GetOrOverwrite,
     Delete,
 }
@@ -128,14 +125,25 @@ impl Phase {
         }
     }
 
-    fn operation(self) -> Operation {
+    pub(crate) fn deed(self) -> Deed {
         match self {
-            Phase::SetNew | Phase::SetIdentical => Operation::Set,
-            Phase::Age | Phase::Overwrite | Phase::OverwriteFlushed | Phase::OverwriteShared => Operation::Overwrite,
-            Phase::Get | Phase::GetAged | Phase::GetShared => Operation::Get,
-            Phase::Half | Phase::HalfAged | Phase::HalfFlushed | Phase::HalfShared => Operation::GetOrOverwrite,
-            Phase::Delete => Operation::Delete,
+            Phase::SetNew | Phase::SetIdentical => Deed::Set,
+            Phase::Age | Phase::Overwrite | Phase::OverwriteFlushed | Phase::OverwriteShared => Deed::Overwrite,
+            Phase::Get | Phase::GetAged | Phase::GetShared => Deed::Get,
+            Phase::Half | Phase::HalfAged | Phase::HalfFlushed | Phase::HalfShared => Deed::GetOrOverwrite,
+            Phase::Delete => Deed::Delete,
         }
+    }
+
+    /// Whether keys are drawn, some of them again and again and some never, instead of each having its turn once: a log in
+    /// which everything is overwritten once is one whose older part is dead as a whole, and costs nothing to reclaim.
+    pub(crate) fn is_drawn(self) -> bool {
+        matches!(self.deed(), Deed::Overwrite | Deed::GetOrOverwrite) && !self.is_shared()
+    }
+
+    /// How many operations there are for each key.
+    pub(crate) fn operations_per_key(self) -> usize {
+        if self == Phase::Age { 2 } else { 1 }
     }
 
     /// Whether the files are being flushed meanwhile.
@@ -148,45 +156,15 @@ impl Phase {
         matches!(self, Phase::OverwriteShared | Phase::GetShared | Phase::HalfShared)
     }
 
-    /// What is done to a key in this phase.
-    pub(crate) fn step(self, index: u32) -> Step {
-        let coin = mix(u64::from(index) ^ (self as u64) << 40) & 1 == 0;
-        match self.operation() {
-            Operation::Set | Operation::Overwrite => Step::Set,
-            Operation::GetOrOverwrite if coin => Step::Set,
-            Operation::Get | Operation::GetOrOverwrite => Step::Get,
-            Operation::Delete => Step::Delete,
-        }
-    }
-
-    /// Which of its values a key has after this phase; none after its deletion.
-    ///
-    /// Phases of several threads that are left out leave gaps in the versions, which do no harm.
-    pub(crate) fn version_after(self, index: u32) -> Option<u32> {
-        let sets_anew = |phase: &Phase| {
-            matches!(phase.operation(), Operation::Overwrite | Operation::GetOrOverwrite)
-                && phase.step(index) == Step::Set
-        };
-        let past = Phase::ALL.iter().filter(|phase| **phase <= self);
-        (self != Phase::Delete).then(|| past.filter(|phase| sets_anew(phase)).count() as u32)
-    }
-
     /// How many bytes of new memory it may take, as a part of all the data.
     pub(crate) fn growth(self) -> f64 {
-        match self.operation() {
-            Operation::Set if self == Phase::SetNew => 1.5,
-            Operation::Overwrite => 1.5,
-            Operation::GetOrOverwrite => 0.75,
-            Operation::Set | Operation::Get | Operation::Delete => 0.0,
+        match self.deed() {
+            Deed::Set if self == Phase::SetNew => 1.5,
+            Deed::Overwrite => 1.5,
+            Deed::GetOrOverwrite => 0.75,
+            Deed::Set | Deed::Get | Deed::Delete => 0.0,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    Get,
-    Set,
-    Delete,
 }
 
 /// A key, and its number.
@@ -197,7 +175,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    fn new(index: u32) -> Key {
+    pub(crate) fn new(index: u32) -> Key {
         let mut bytes = [0; KEY_LEN];
         for (half, salt) in bytes.chunks_exact_mut(16).zip([0, 1 << 63]) {
             let word = mix(u64::from(index) | salt);
@@ -209,17 +187,32 @@ impl Key {
     }
 }
 
-/// All keys. They stand in the order in which they are used, so that reading them costs little.
-pub(crate) fn keys(load: &Load) -> Result<Vec<Key>> {
-    Ok((0..u32::try_from(load.keys)?).map(Key::new).collect())
+/// All keys, each once, in an order that `seed` decides; they stand in the order in which they are used, so that reading
+/// them costs little.
+pub(crate) fn shuffled(load: &Load, seed: u64) -> Result<Vec<Key>> {
+    let mut order: Vec<u32> = (0..u32::try_from(load.keys)?).collect();
+    shuffle(&mut order, &mut Dice::new(seed));
+    Ok(order.into_iter().map(Key::new).collect())
 }
 
-/// Puts `keys` into an order that `seed` decides.
-pub(crate) fn shuffle(keys: &mut [Key], seed: u64) {
-    let mut state = mix(seed);
-    for i in (1..keys.len()).rev() {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        keys.swap(i, (mix(state) % (i as u64 + 1)) as usize);
+/// Puts `order` into another one.
+pub(crate) fn shuffle(order: &mut [u32], dice: &mut Dice) {
+    for i in (1..order.len()).rev() {
+        order.swap(i, dice.below(i + 1));
+    }
+}
+
+/// Random numbers that follow from a seed.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
+        Dice(mix(seed))
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        (mix(self.0) % limit as u64) as usize
     }
 }
 
@@ -242,11 +235,6 @@ impl Values {
     }
 }
 
-/// A part of `keys`, spread over all of them.
-pub(crate) fn sample(keys: &[Key]) -> impl Iterator<Item = &Key> {
-    keys.iter().step_by((keys.len() / SAMPLE).max(1))
-}
-
 /// A word in which every bit depends on every bit of `x` (the finalizer of splitmix64).
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -263,37 +251,12 @@ mod tests {
 
     #[test]
     fn keys_differ_and_shuffling_loses_none() {
-        let mut shuffled = keys(&LOAD).unwrap();
-        shuffle(&mut shuffled, 7);
-        assert!(shuffled.iter().enumerate().any(|(i, key)| key.index as usize != i));
-        let mut bytes: Vec<_> = shuffled.iter().map(|key| key.bytes).collect();
+        let keys = shuffled(&LOAD, 7).unwrap();
+        assert!(keys.iter().enumerate().any(|(i, key)| key.index as usize != i));
+        let mut bytes: Vec<_> = keys.iter().map(|key| key.bytes).collect();
         bytes.sort_unstable();
         bytes.dedup();
         assert_eq!(bytes.len(), LOAD.keys);
-    }
-
-    #[test]
-    fn half_and_half_is_that_and_makes_new_values() {
-        let values = Values::new(&LOAD);
-        let sets = (0..10_000).filter(|index| Phase::Half.step(*index) == Step::Set).count();
-        assert!((4_500..5_500).contains(&sets), "{sets}");
-        for index in 0..10_000 {
-            let before = Phase::Get.version_after(index).map(|version| values.of(index, version));
-            let after = Phase::Half.version_after(index).map(|version| values.of(index, version));
-            assert_eq!(before != after, Phase::Half.step(index) == Step::Set);
-        }
-        assert_eq!(Phase::Delete.version_after(0), None);
-    }
-
-    #[test]
-    fn a_phase_that_overwrites_makes_a_new_value_of_every_key() {
-        for pair in Phase::ALL.windows(2).filter(|pair| pair[1].operation() == Operation::Overwrite) {
-            let grown = (0..1_000).all(|index| {
-                let [before, after] = [pair[0], pair[1]].map(|phase| phase.version_after(index).unwrap());
-                after == before + 1
-            });
-            assert!(grown, "{:?}", pair[1]);
-        }
     }
 
     #[test]
@@ -304,9 +267,8 @@ mod tests {
     }
 
     #[test]
-    fn identical_sets_change_no_version() {
-        for index in 0..1_000 {
-            assert_eq!(Phase::Half.version_after(index), Phase::SetIdentical.version_after(index));
-        }
+    fn consecutive_values_of_a_key_differ() {
+        let values = Values::new(&LOAD);
+        assert!((0..1_000).all(|version| values.of(7, version) != values.of(7, version + 1)));
     }
 }
