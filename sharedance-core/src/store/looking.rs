@@ -25,6 +25,8 @@ pub struct Look {
     pub refresh_below: Option<Duration>,
     /// Whether this counts as a reading of the value, for those who ask for [`Seen::idle`] and [`Seen::was_read`] later.
     pub note_access: bool,
+    /// Whether the reader is not to be chosen, whatever the state of the value.
+    pub never_chosen: bool,
 }
 
 /// A value, and what is known about it.
@@ -140,7 +142,7 @@ fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> 
     let is_late = look
         .refresh_below
         .is_some_and(|below| remaining(word.deadline, now_ms).is_some_and(|remaining| remaining < below));
-    if !is_late && word.flags & FLAG_STALE == 0 {
+    if look.never_chosen || !is_late && word.flags & FLAG_STALE == 0 {
         return Refresh::Nobody;
     }
     match found.segment.mark(found.slot, &found.record, FLAG_REFRESHER) {
@@ -166,7 +168,7 @@ mod tests {
     use crate::store::{Attributes, Condition, Options, Outcome, Store};
 
     const SECOND: Duration = Duration::from_secs(1);
-    const PLAIN: Look = Look { touch: None, create: None, refresh_below: None, note_access: true };
+    const PLAIN: Look = Look { touch: None, create: None, refresh_below: None, note_access: true, never_chosen: false };
 
     fn open() -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
@@ -219,6 +221,25 @@ mod tests {
         let seen = see(&store, PLAIN).unwrap();
         assert!(seen.is_stale && seen.was_read && seen.refresh == Refresh::Another, "{seen:?}");
         assert_eq!(seen.idle, Some(20 * SECOND));
+    }
+
+    #[test]
+    fn who_declines_is_not_chosen() {
+        let (_dir, store, _hand) = open();
+        store.set(b"k", b"value").unwrap();
+        store.invalidate(b"k", Condition::Present, None).unwrap();
+        let curious = see(&store, Look { never_chosen: true, ..PLAIN }).unwrap();
+        assert!(curious.is_stale && curious.refresh == Refresh::Nobody);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::You);
+        assert_eq!(see(&store, Look { never_chosen: true, ..PLAIN }).unwrap().refresh, Refresh::Another);
+    }
+
+    #[test]
+    fn a_write_that_depends_on_a_value_does_not_count_as_reading_it() {
+        let (_dir, store, _hand) = open();
+        store.set(b"k", b"value").unwrap();
+        assert!(store.incr(b"k", 1).is_err());
+        assert!(!see(&store, PLAIN).unwrap().was_read);
     }
 
     #[test]

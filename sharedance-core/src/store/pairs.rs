@@ -104,8 +104,15 @@ enum Verdict {
 }
 
 impl Inner {
-    /// The live record of `key`, verified.
+    /// The live record of `key`, verified, for somebody who reads it.
     pub(crate) fn read(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<Pinned> {
+        let pinned = self.find(hash, key, now_ms)?;
+        pinned.note_read(now_ms);
+        Some(pinned)
+    }
+
+    /// The live record of `key`, verified.
+    fn find(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<Pinned> {
         let pinned = {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key)?;
@@ -115,11 +122,7 @@ impl Inner {
             }
             Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
         };
-        if !self.is_sound(&pinned) {
-            return None;
-        }
-        pinned.note_read(now_ms);
-        Some(pinned)
+        self.is_sound(&pinned).then_some(pinned)
     }
 
     /// Whether the record's bytes are the ones that were written; it is dropped where they are not.
@@ -208,7 +211,7 @@ impl Inner {
     pub(crate) fn rewrite<E>(&self, key: &[u8], attempt: impl Fn(&Pinned) -> Result<Outcome, E>) -> Result<Outcome, E> {
         let hash = self.hash(key);
         loop {
-            let Some(current) = self.read(hash, key, self.timeline.now_ms()) else {
+            let Some(current) = self.find(hash, key, self.timeline.now_ms()) else {
                 return Ok(Outcome::Missing);
             };
             match attempt(&current)? {

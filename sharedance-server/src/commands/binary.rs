@@ -39,8 +39,8 @@ pub(super) fn execute<'a>(
             }
         }
         Command::Update(update) => write(update, context),
-        Command::TooLarge(update) => {
-            context.refuse_too_large(&update);
+        Command::TooLarge { key, deletes } => {
+            context.refuse_too_large(key, deletes);
             Err(Status::TooLarge)
         }
         Command::Delete { key, version } => match context.delete(key, version) {

@@ -8,8 +8,11 @@ use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
 use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
 
 use super::Context;
-use super::pairs::{Count, Counted, Written};
+use super::pairs::{Count, Counted, Failure, Written};
 use crate::output::Output;
+
+/// A look that leaves no trace.
+const CURIOUS: Look = Look { touch: None, create: None, refresh_below: None, note_access: false, never_chosen: true };
 
 /// Carries out `request`.
 #[inline]
@@ -37,6 +40,7 @@ fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
         create: get.create.map(|exptime| context.ttl(exptime)),
         refresh_below: get.refresh_below.and_then(|exptime| remaining(exptime, context)),
         note_access: !get.unnoticed,
+        never_chosen: false,
     };
     let Some(seen) = context.look(key, &look)? else {
         if !get.quiet {
@@ -137,14 +141,14 @@ fn count(count: &meta::Count<'_>, context: &Context<'_>, output: &mut Output) ->
 }
 
 fn ttl_secs(key: &[u8], context: &Context<'_>) -> Option<u64> {
-    let seen = context.store.look(key, &Look::default()).ok().flatten()?;
+    let seen = context.store.look(key, &CURIOUS).ok().flatten()?;
     seen.expires_in.map(whole_secs)
 }
 
 fn debug(key: Key<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     context.counters.meta_debugs.add(1);
     let mut buffer = KeyBuffer::default();
-    match context.look(key.bytes(&mut buffer), &Look::default())? {
+    match context.store.look(key.bytes(&mut buffer), &CURIOUS).map_err(Failure::from)? {
         Some(seen) => meta::push_debug(output.bytes(), key, &facts(&seen)),
         None => output.bytes().extend_from_slice(b"EN\r\n"),
     }

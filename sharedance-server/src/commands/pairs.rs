@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use sharedance_core::protocol::memcached::{Direction, Exptime, KeyBuffer, Mode, Update};
+use sharedance_core::protocol::memcached::{Direction, Exptime, Key, KeyBuffer, Mode, Update};
 use sharedance_core::store::{self, Attributes, Condition, Look, Outcome, Seen, StoreError, Ttl, Value};
 
 use super::Context;
@@ -94,7 +94,7 @@ impl Context<'_> {
 
     /// The value of `key`, which lives for so long from now on.
     pub(super) fn touch(&self, key: &[u8], exptime: Exptime) -> Result<Option<Value>, Failure> {
-        let look = Look { touch: Some(self.ttl(exptime)), note_access: true, ..Look::default() };
+        let look = Look { touch: Some(self.ttl(exptime)), note_access: true, never_chosen: true, ..Look::default() };
         let seen = self.store.look(key, &look)?;
         let counter = if seen.is_some() { &self.counters.touch_hits } else { &self.counters.touch_misses };
         counter.add(1);
@@ -151,18 +151,18 @@ impl Context<'_> {
     fn note_written(&self, written: Written, update: &Update<'_>) {
         match written {
             Written::Done { .. } => self.counters.stored.add(1),
-            Written::Failed(Failure::TooLarge) => self.refuse_too_large(update),
+            Written::Failed(Failure::TooLarge) => {
+                self.refuse_too_large(update.key, update.mode == Mode::Set && update.version.is_none());
+            }
             Written::Failed(Failure::OutOfMemory) => self.counters.out_of_memory.add(1),
             _ => {}
         }
     }
 
-    /// A value that is too large is not stored, and the old one is gone where it would have been replaced in any case.
-    pub(super) fn refuse_too_large(&self, update: &Update<'_>) {
+    /// A value that is too large is not stored.
+    pub(super) fn refuse_too_large(&self, key: Key<'_>, deletes: bool) {
         self.counters.too_large.add(1);
-        if update.mode == Mode::Set
-            && let Err(error) = self.store.delete(update.key.bytes(&mut KeyBuffer::default()))
-        {
+        if deletes && let Err(error) = self.store.delete(key.bytes(&mut KeyBuffer::default())) {
             // It is logged; the peer is told of a failure as it is.
             let _ = Failure::from(error);
         }

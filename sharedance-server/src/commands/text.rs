@@ -53,8 +53,8 @@ pub(super) fn execute<'a>(
         Request::Unlock { key } => return Step::Unlock { consumed, key },
         Request::Quit => return Step::Last { consumed },
         Request::EndOfGet => (Reply::End, false),
-        Request::TooLarge { update, noreply } => {
-            context.refuse_too_large(&update);
+        Request::TooLarge { key, deletes, noreply } => {
+            context.refuse_too_large(key, deletes);
             (Reply::TooLarge, noreply)
         }
         Request::Delete { key, noreply } => (delete(key, context), noreply),

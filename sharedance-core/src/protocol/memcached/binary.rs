@@ -62,9 +62,13 @@ pub enum Command<'a> {
     },
     /// A write.
     Update(Update<'a>),
-    /// A write of more than the limit, without its value: [`Status::TooLarge`]. That of [`Mode::Set`] takes the old
-    /// value with it.
-    TooLarge(Update<'a>),
+    /// A write of more than the limit: to be answered by [`Status::TooLarge`].
+    TooLarge {
+        /// The key.
+        key: Key<'a>,
+        /// Whether the value in place is to be deleted: it must not be taken for what was to replace it.
+        deletes: bool,
+    },
     /// A deletion.
     Delete {
         /// The key.
@@ -115,7 +119,7 @@ impl fmt::Debug for Command<'_> {
             Command::Discarded => f.write_str("Discarded"),
             Command::Get { key, touch, .. } => write!(f, "Get {{ key: {} bytes, touch: {touch:?} }}", key.len()),
             Command::Update(update) => update.fmt(f),
-            Command::TooLarge(update) => write!(f, "TooLarge({update:?})"),
+            Command::TooLarge { key, .. } => write!(f, "TooLarge({key:?})"),
             Command::Delete { key, .. } => write!(f, "Delete {{ key: {} bytes }}", key.len()),
             Command::Count { key, direction, .. } => write!(f, "Count {{ key: {} bytes, {direction:?} }}", key.len()),
             Command::FlushAll { at } => write!(f, "FlushAll {{ at: {at:?} }}"),
@@ -420,7 +424,7 @@ impl Decoder {
         if let Command::Update(update) = command
             && is_too_large
         {
-            command = Command::TooLarge(update);
+            command = Command::TooLarge { key: update.key, deletes: update.mode == Mode::Set };
             self.discarding = whole_len - needed as u64;
         }
         Decoded::Complete { message: Request { command, tag: frame.tag, quiet }, consumed: needed }

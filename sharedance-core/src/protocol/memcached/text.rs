@@ -42,8 +42,11 @@ pub enum Request<'a> {
     },
     /// A write of more than the limit: to be answered by [`Reply::TooLarge`]. The data block will be discarded.
     TooLarge {
-        /// What is not written. The value is missing; that of [`Mode::Set`] takes the old value with it.
-        update: Update<'a>,
+        /// The key.
+        key: Key<'a>,
+        /// Whether the value in place is to be deleted: it would have been replaced in any case, and must not be taken
+        /// for what was to replace it.
+        deletes: bool,
         /// Whether nothing is to be answered.
         noreply: bool,
     },
@@ -524,11 +527,12 @@ impl<'a> Announced<'a> {
 
     fn too_large(self) -> Request<'a> {
         match self {
-            Announced::Update { update, noreply } => Request::TooLarge { update, noreply },
-            // The meta command takes the old value with it whatever its mode is, and is never silent about it.
-            Announced::Meta(set) => {
-                Request::TooLarge { update: Update { mode: Mode::Set, ..set.update }, noreply: false }
+            Announced::Update { update, noreply } => {
+                let deletes = update.mode == Mode::Set && update.version.is_none();
+                Request::TooLarge { key: update.key, deletes, noreply }
             }
+            // Whatever its mode is, and never silently.
+            Announced::Meta(set) => Request::TooLarge { key: set.update.key, deletes: true, noreply: false },
         }
     }
 

@@ -1,0 +1,233 @@
+//! Meta commands, decoded.
+
+use super::{Count, Delete, Flags, Get, MAX_OPAQUE_LEN, Request, Set};
+use crate::protocol::memcached::numbers::{signed, unsigned, unsigned_32};
+use crate::protocol::memcached::text::{self, Announced, Line, MAX_BLOCK_LEN, Reply};
+use crate::protocol::memcached::tokens::Tokens;
+use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update};
+
+/// The most words of a line: the command, the key, the length of a data block, the flags.
+const MAX_WORDS: usize = 19;
+
+/// Decodes the words behind a meta command.
+pub(in crate::protocol::memcached) fn decode<'a>(command: &[u8], mut tokens: Tokens<'a>) -> Line<'a> {
+    if command == b"mn" {
+        return Line::Whole(text::Request::Meta(Request::Noop));
+    }
+    let Some(key) = tokens.next() else {
+        return refused(if command == b"me" { Reply::BadFormat } else { Reply::Error });
+    };
+    if key.len() > MAX_KEY_LEN {
+        return refused(Reply::BadFormat);
+    }
+    let request = match command {
+        b"ms" => return decode_set(key, tokens),
+        b"mg" => parse(key, tokens, 2, Reply::FlagsAreTooLong).and_then(Parsed::get).map(Request::Get),
+        b"md" => {
+            parse(key, tokens, 2, Reply::FlagsTooLong).map_err(vague).and_then(Parsed::delete).map(Request::Delete)
+        }
+        b"ma" => parse(key, tokens, 2, Reply::FlagsTooLong).map_err(vague).and_then(Parsed::count).map(Request::Count),
+        _ => decode_debug(key, tokens),
+    };
+    request.map_or_else(refused, |request| Line::Whole(text::Request::Meta(request)))
+}
+
+fn refused<'a>(reply: Reply) -> Line<'a> {
+    Line::Whole(text::Request::Refused(reply))
+}
+
+/// What `md` and `ma` say of flags that cannot be.
+fn vague(reply: Reply) -> Reply {
+    match reply {
+        Reply::FlagsTooLong => reply,
+        _ => Reply::InvalidOrDuplicateFlag,
+    }
+}
+
+fn decode_debug<'a>(key: &'a [u8], mut tokens: Tokens<'a>) -> Result<Request<'a>, Reply> {
+    let key = match tokens.next() {
+        Some(b"b") => Key::base64(key).ok_or(Reply::BadFormat)?,
+        _ => Key::plain(key),
+    };
+    Ok(Request::Debug { key })
+}
+
+fn decode_set<'a>(key: &'a [u8], mut tokens: Tokens<'a>) -> Line<'a> {
+    let Some(block_len) = tokens.next().and_then(unsigned).filter(|&len| len <= MAX_BLOCK_LEN) else {
+        return refused(Reply::BadFormat);
+    };
+    match parse(key, tokens, 3, Reply::FlagsTooLong).and_then(Parsed::set) {
+        Ok(set) => Line::WithBlock { block_len, announced: Announced::Meta(set) },
+        Err(reply) => Line::Refused { reply: Some(reply), block_len },
+    }
+}
+
+/// What flags say of a command that has them.
+struct Parsed<'a> {
+    key: Key<'a>,
+    flags: Flags<'a>,
+    wants_value: bool,
+    quiet: bool,
+    unnoticed: bool,
+    invalidates: bool,
+    touch: Option<Exptime>,
+    create: Option<Exptime>,
+    refresh_below: Option<Exptime>,
+    client_flags: u32,
+    version: Option<u64>,
+    mode: Option<u8>,
+    delta: u64,
+    initial: u64,
+    is_opaque_too_long: bool,
+}
+
+/// Decodes flags. Of several mistakes the last one is answered, but for those that end the decoding.
+fn parse<'a>(key: &'a [u8], tokens: Tokens<'a>, words_before: usize, too_many: Reply) -> Result<Parsed<'a>, Reply> {
+    let most = MAX_WORDS - words_before;
+    // A word takes two bytes at the least, so most lines need not be counted.
+    if tokens.rest().len() >= 2 * most && tokens.clone().count() > most {
+        return Err(too_many);
+    }
+    let mut parsed = Parsed::new(key, &tokens);
+    let mut seen = 0_u128;
+    let mut mistake = None;
+    for token in tokens {
+        let (&letter, argument) = token.split_first().unwrap_or((&0, &[]));
+        let bit = if letter < 127 { 1_u128 << letter } else { 0 };
+        if bit == 0 || seen & bit != 0 {
+            return Err(Reply::DuplicateFlag);
+        }
+        seen |= bit;
+        match parsed.take(letter, argument) {
+            Ok(()) => {}
+            Err(Reply::InvalidFlag) => return Err(Reply::InvalidFlag),
+            // Client flags that are none leave what was to be said.
+            Err(_) if letter == b'F' => mistake = mistake.or(Some(Reply::BadFormat)),
+            Err(reply) => mistake = Some(reply),
+        }
+    }
+    mistake.map_or(Ok(parsed), Err)
+}
+
+impl<'a> Parsed<'a> {
+    fn new(key: &'a [u8], tokens: &Tokens<'a>) -> Parsed<'a> {
+        Parsed {
+            key: Key::plain(key),
+            flags: Flags { words: tokens.rest() },
+            wants_value: false,
+            quiet: false,
+            unnoticed: false,
+            invalidates: false,
+            touch: None,
+            create: None,
+            refresh_below: None,
+            client_flags: 0,
+            version: None,
+            mode: None,
+            delta: 1,
+            initial: 0,
+            is_opaque_too_long: false,
+        }
+    }
+
+    /// Takes in what one flag says.
+    fn take(&mut self, letter: u8, argument: &[u8]) -> Result<(), Reply> {
+        let exptime = || signed(argument).map(Exptime::new).ok_or(Reply::BadToken);
+        match letter {
+            // Of meaning for the answer alone, or for somebody between the peer and the server.
+            b'k' | b's' | b't' | b'c' | b'f' | b'l' | b'h' | b'P' | b'L' => {}
+            b'O' => self.is_opaque_too_long = argument.len() >= MAX_OPAQUE_LEN,
+            b'v' => self.wants_value = true,
+            b'u' => self.unnoticed = true,
+            b'q' => self.quiet = true,
+            b'I' => self.invalidates = true,
+            b'b' => self.key = Key::base64(self.key.said()).ok_or(Reply::BadBase64)?,
+            b'T' => self.touch = Some(exptime()?),
+            b'N' => self.create = Some(exptime()?),
+            b'R' => self.refresh_below = Some(exptime()?),
+            b'F' => self.client_flags = unsigned_32(argument).ok_or(Reply::BadFormat)?,
+            b'C' => self.version = Some(unsigned(argument).ok_or(Reply::BadToken)?),
+            b'J' => self.initial = unsigned(argument).ok_or(Reply::BadInitial)?,
+            b'D' => self.delta = unsigned(argument).ok_or(Reply::BadMetaDelta)?,
+            b'M' => match argument {
+                [mode] => self.mode = Some(*mode),
+                _ => return Err(Reply::BadModeLen),
+            },
+            _ => return Err(Reply::InvalidFlag),
+        }
+        Ok(())
+    }
+
+    /// What is left to be refused once all else is right.
+    fn check_opaque(&self) -> Result<(), Reply> {
+        if self.is_opaque_too_long { Err(Reply::OpaqueTooLong) } else { Ok(()) }
+    }
+
+    fn get(self) -> Result<Get<'a>, Reply> {
+        self.check_opaque()?;
+        Ok(Get {
+            key: self.key,
+            flags: self.flags,
+            wants_value: self.wants_value,
+            quiet: self.quiet,
+            unnoticed: self.unnoticed,
+            touch: self.touch,
+            create: self.create,
+            refresh_below: self.refresh_below,
+        })
+    }
+
+    fn set(self) -> Result<Set<'a>, Reply> {
+        let mode = match self.mode {
+            None | Some(b'S') => Mode::Set,
+            Some(b'E') => Mode::Add,
+            Some(b'A') => Mode::Append,
+            Some(b'P') => Mode::Prepend,
+            Some(b'R') => Mode::Replace,
+            Some(_) => return Err(Reply::BadSetMode),
+        };
+        self.check_opaque()?;
+        let update = Update {
+            key: self.key,
+            value: &[],
+            mode,
+            client_flags: self.client_flags,
+            exptime: self.touch.unwrap_or(Exptime::Never),
+            version: self.version,
+        };
+        Ok(Set { update, flags: self.flags, quiet: self.quiet, may_be_stale: self.invalidates })
+    }
+
+    fn delete(self) -> Result<Delete<'a>, Reply> {
+        self.check_opaque()?;
+        Ok(Delete {
+            key: self.key,
+            flags: self.flags,
+            quiet: self.quiet,
+            version: self.version,
+            invalidates: self.invalidates,
+            touch: self.touch,
+        })
+    }
+
+    fn count(self) -> Result<Count<'a>, Reply> {
+        let direction = match self.mode {
+            None | Some(b'I' | b'+') => Direction::Up,
+            Some(b'D' | b'-') => Direction::Down,
+            Some(_) => return Err(Reply::BadArithmeticMode),
+        };
+        self.check_opaque()?;
+        Ok(Count {
+            key: self.key,
+            flags: self.flags,
+            wants_value: self.wants_value,
+            quiet: self.quiet,
+            version: self.version,
+            direction,
+            delta: self.delta,
+            create: self.create,
+            initial: self.initial,
+            touch: self.touch,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! The meta commands of the text dialect: `mg`, `ms`, `md`, `ma`, `mn`, `me`.
+//!
+//! A command has a key and flags, each a letter with something behind it or nothing. What the flags ask for is decoded;
+//! which of them the answer repeats, and in which order, is found in them again when it is encoded. What is refused is
+//! refused as a whole: it changes nothing.
+
+use std::fmt;
+
+use super::tokens::Tokens;
+use super::{Direction, Exptime, Key, Update};
+
+mod answers;
+mod decode;
+
+pub use answers::{Facts, Status, push_counted, push_debug, push_found, push_status, push_stored};
+pub(super) use decode::decode;
+
+/// The longest opaque, the letter before it included, in bytes.
+pub const MAX_OPAQUE_LEN: usize = 32;
+
+/// The flags of a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Flags<'a> {
+    words: &'a [u8],
+}
+
+impl<'a> Flags<'a> {
+    fn iter(self) -> impl Iterator<Item = (u8, &'a [u8])> {
+        Tokens::new(self.words).filter_map(|token| token.split_first().map(|(&letter, _)| (letter, token)))
+    }
+}
+
+impl Flags<'_> {
+    /// Whether the answer tells how long the pair still lives: `t`.
+    pub fn ask_for_ttl(self) -> bool {
+        self.iter().any(|(letter, _)| letter == b't')
+    }
+}
+
+impl fmt::Debug for Flags<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flags({} bytes)", self.words.len())
+    }
+}
+
+/// A meta command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// `mg`.
+    Get(Get<'a>),
+    /// `ms`.
+    Set(Set<'a>),
+    /// `md`.
+    Delete(Delete<'a>),
+    /// `ma`.
+    Count(Count<'a>),
+    /// `me`.
+    Debug {
+        /// The key.
+        key: Key<'a>,
+    },
+    /// `mn`: to be answered by [`Reply::MetaNoop`].
+    Noop,
+}
+
+/// `mg`: to be answered by [`push_found`] or by [`push_status`] with [`Status::Missing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Get<'a> {
+    /// The key.
+    pub key: Key<'a>,
+    /// For the answer.
+    pub flags: Flags<'a>,
+    /// Whether the value is asked for: `v`.
+    pub wants_value: bool,
+    /// Whether a miss is not answered: `q`.
+    pub quiet: bool,
+    /// Whether this shall not count as an access: `u`.
+    pub unnoticed: bool,
+    /// How long the pair lives from now on: `T`.
+    pub touch: Option<Exptime>,
+    /// How long an empty value lives that is stored where there is none: `N`.
+    pub create: Option<Exptime>,
+    /// The value is due to be computed anew when it lives for less: `R`.
+    pub refresh_below: Option<Exptime>,
+}
+
+/// `ms`: to be answered by [`push_stored`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Set<'a> {
+    /// What to write.
+    pub update: Update<'a>,
+    /// For the answer.
+    pub flags: Flags<'a>,
+    /// Whether success is not answered: `q`.
+    pub quiet: bool,
+    /// Whether a version that is too old stores a value that is stale: `I`.
+    pub may_be_stale: bool,
+}
+
+/// `md`: to be answered by [`push_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delete<'a> {
+    /// The key.
+    pub key: Key<'a>,
+    /// For the answer.
+    pub flags: Flags<'a>,
+    /// Whether success is not answered: `q`.
+    pub quiet: bool,
+    /// The version that the value must have: `C`.
+    pub version: Option<u64>,
+    /// Whether the value stays, and is stale: `I`.
+    pub invalidates: bool,
+    /// How long it lives then: `T`.
+    pub touch: Option<Exptime>,
+}
+
+/// `ma`: to be answered by [`push_counted`] or by [`push_status`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count<'a> {
+    /// The key.
+    pub key: Key<'a>,
+    /// For the answer.
+    pub flags: Flags<'a>,
+    /// Whether the number is asked for: `v`.
+    pub wants_value: bool,
+    /// Whether success is not answered: `q`.
+    pub quiet: bool,
+    /// The version that the value must have, unless it is zero: `C`.
+    pub version: Option<u64>,
+    /// Which way: `M`.
+    pub direction: Direction,
+    /// How far: `D`.
+    pub delta: u64,
+    /// How long the initial value lives that is stored where there is none: `N`.
+    pub create: Option<Exptime>,
+    /// That value: `J`.
+    pub initial: u64,
+    /// How long the pair lives from now on: `T`.
+    pub touch: Option<Exptime>,
+}
+
+impl<'a> Set<'a> {
+    pub(super) fn with_value(self, value: &'a [u8]) -> Set<'a> {
+        Set { update: Update { value, ..self.update }, ..self }
+    }
+}
