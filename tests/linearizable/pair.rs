@@ -54,7 +54,7 @@ impl Op {
             Op::LookOrCreate => {
                 store.look(key, &Look { create: Some(Ttl::Never), ..Look::default() }).map(Answer::seen)
             }
-            Op::Write(value, condition) => store.write(key, value, Ttl::Never.into(), *condition).map(Answer::Outcome),
+            Op::Write(value, condition) => store.write(key, value, Ttl::Never, *condition).map(Answer::Outcome),
             Op::Append(tail) => store.append(key, tail).map(Answer::Outcome),
             Op::Prepend(head) => store.prepend(key, head).map(Answer::Outcome),
             Op::Incr(delta) => store.incr(key, *delta).map(Answer::Counted),

@@ -14,6 +14,12 @@ pub enum Ttl {
     Never,
 }
 
+impl From<Duration> for Ttl {
+    fn from(duration: Duration) -> Ttl {
+        Ttl::After(duration)
+    }
+}
+
 /// What is kept beside a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -23,9 +29,9 @@ pub struct Attributes {
     pub client_flags: u32,
 }
 
-impl From<Ttl> for Attributes {
-    fn from(ttl: Ttl) -> Attributes {
-        Attributes { ttl, ..Attributes::default() }
+impl<T: Into<Ttl>> From<T> for Attributes {
+    fn from(ttl: T) -> Attributes {
+        Attributes { ttl: ttl.into(), ..Attributes::default() }
     }
 }
 

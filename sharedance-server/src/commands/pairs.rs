@@ -231,7 +231,7 @@ impl Context<'_> {
                 (Counted::NotFound, Some((initial, exptime))) => {
                     let mut digits = Vec::new();
                     sharedance_core::protocol::memcached::text::push_digits(&mut digits, initial);
-                    match self.store.write(key, &digits, self.ttl(exptime).into(), Condition::Absent) {
+                    match self.store.write(key, &digits, self.ttl(exptime), Condition::Absent) {
                         Ok(Outcome::Done { version }) => {
                             counters.stored.add(1);
                             return Counted::Created { version };

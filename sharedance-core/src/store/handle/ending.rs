@@ -11,7 +11,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn touch(&self, key: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+    pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
         self.get_and_touch(key, ttl).map(|value| value.is_some())
     }
 
@@ -19,8 +19,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn get_and_touch(&self, key: &[u8], ttl: Ttl) -> Result<Option<Value>, StoreError> {
-        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl).map(Value::new)))
+    pub fn get_and_touch(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        ttl: impl Into<Ttl>,
+    ) -> Result<Option<Value>, StoreError> {
+        let key = key.as_ref();
+        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into()).map(Value::new)))
     }
 
     /// Marks the value of `key` as stale if `condition` holds, and lets it live for `ttl` from now on if one is given.
@@ -30,8 +35,13 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn invalidate(&self, key: &[u8], condition: Condition, ttl: Option<Ttl>) -> Result<Outcome, StoreError> {
-        self.inner.change(|inner| inner.invalidate(key, condition, ttl))
+    pub fn invalidate(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        condition: Condition,
+        ttl: Option<Ttl>,
+    ) -> Result<Outcome, StoreError> {
+        self.inner.change(|inner| inner.invalidate(key.as_ref(), condition, ttl))
     }
 
     /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
@@ -39,7 +49,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn delete(&self, key: &[u8]) -> Result<bool, StoreError> {
+    pub fn delete(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<bool, StoreError> {
         self.delete_if(key, Condition::Always).map(Outcome::is_done)
     }
 
@@ -47,7 +57,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn delete_if(&self, key: &[u8], condition: Condition) -> Result<Outcome, StoreError> {
+    pub fn delete_if(&self, key: &(impl AsRef<[u8]> + ?Sized), condition: Condition) -> Result<Outcome, StoreError> {
+        let key = key.as_ref();
         self.inner.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
     }
 

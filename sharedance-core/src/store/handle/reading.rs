@@ -7,7 +7,8 @@ use crate::store::value::Value;
 
 impl Store {
     /// The value of `key`, unless there is none or it has expired. It is not copied: see [`Value`].
-    pub fn get(&self, key: &[u8]) -> Option<Value> {
+    pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Value> {
+        let key = key.as_ref();
         let hash = self.inner.hash(key);
         self.inner.read(hash, key, self.inner.timeline.now_ms()).map(Value::new)
     }
@@ -15,11 +16,11 @@ impl Store {
     /// The values of several keys, in their order. They are looked up one after the other: together they are no
     /// snapshot.
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Value>> {
-        keys.into_iter().map(|key| self.get(key.as_ref())).collect()
+        keys.into_iter().map(|key| self.get(&key)).collect()
     }
 
     /// Whether `key` has a value that has not expired.
-    pub fn contains(&self, key: &[u8]) -> bool {
+    pub fn contains(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         self.get(key).is_some()
     }
 
@@ -46,7 +47,8 @@ impl Store {
     /// # Errors
     /// Where [`Look::create`] writes, as for [`Store::set`]; where it or [`Look::touch`] is asked for,
     /// [`StoreError::ReadOnly`] after a failed sync.
-    pub fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, StoreError> {
+    pub fn look(&self, key: &(impl AsRef<[u8]> + ?Sized), look: &Look) -> Result<Option<Seen>, StoreError> {
+        let key = key.as_ref();
         match look.touch.is_some() || look.create.is_some() {
             true => self.inner.change(|inner| inner.look(key, look)),
             false => self.inner.look(key, look),

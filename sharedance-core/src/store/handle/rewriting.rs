@@ -12,7 +12,12 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn append(&self, key: &[u8], tail: &[u8]) -> Result<Outcome, StoreError> {
+    pub fn append(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        tail: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<Outcome, StoreError> {
+        let (key, tail) = (key.as_ref(), tail.as_ref());
         self.inner.change(|inner| {
             inner.rewrite(key, |current| {
                 inner.write_after(key, current, &[current.value(), tail], None, Marks::default())
@@ -24,7 +29,12 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn prepend(&self, key: &[u8], head: &[u8]) -> Result<Outcome, StoreError> {
+    pub fn prepend(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        head: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<Outcome, StoreError> {
+        let (key, head) = (key.as_ref(), head.as_ref());
         self.inner.change(|inner| {
             inner.rewrite(key, |current| {
                 inner.write_after(key, current, &[head, current.value()], None, Marks::default())
@@ -50,9 +60,10 @@ impl Store {
     /// Those of `change`; otherwise as for [`Store::set`].
     pub fn update<E: From<StoreError>>(
         &self,
-        key: &[u8],
+        key: &(impl AsRef<[u8]> + ?Sized),
         change: impl Fn(&Value) -> Result<Update, E>,
     ) -> Result<Outcome, E> {
+        let key = key.as_ref();
         self.inner.change(|inner| {
             inner.rewrite(key, |current| {
                 let update = change(&Value::new(current.clone()))?;
@@ -66,8 +77,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotANumber`] where the value is none; otherwise as for [`Store::set`].
-    pub fn incr(&self, key: &[u8], delta: u64) -> Result<Option<u64>, StoreError> {
-        self.inner.change(|inner| inner.count(key, |number| number.wrapping_add(delta)))
+    pub fn incr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
+        self.inner.change(|inner| inner.count(key.as_ref(), |number| number.wrapping_add(delta)))
     }
 
     /// Takes `delta` from the number in decimal digits that is the value of `key`, stopping at zero: otherwise as
@@ -75,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::incr`].
-    pub fn decr(&self, key: &[u8], delta: u64) -> Result<Option<u64>, StoreError> {
-        self.inner.change(|inner| inner.count(key, |number| number.saturating_sub(delta)))
+    pub fn decr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
+        self.inner.change(|inner| inner.count(key.as_ref(), |number| number.saturating_sub(delta)))
     }
 }

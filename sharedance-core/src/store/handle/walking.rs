@@ -26,8 +26,8 @@ impl Store {
 
     /// Walks over the pairs whose keys begin with `prefix`: otherwise as [`Store::iter`]. The store keeps no order of
     /// keys, so it looks at all of them.
-    pub fn iter_prefix(&self, prefix: &[u8]) -> Pairs<'_> {
-        Pairs::new(&self.inner, prefix)
+    pub fn iter_prefix(&self, prefix: &(impl AsRef<[u8]> + ?Sized)) -> Pairs<'_> {
+        Pairs::new(&self.inner, prefix.as_ref())
     }
 
     /// Reads every record, compares it with its checksum, and drops those that are not what was written. Takes as long

@@ -13,7 +13,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::KeyLen`] and [`StoreError::ValueLen`] for what can never be stored, [`StoreError::Full`] where
     /// there is no room now. The old value stays in all these cases.
-    pub fn set(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    pub fn set(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
+    ) -> Result<(), StoreError> {
         self.set_with_ttl(key, value, Ttl::Default)
     }
 
@@ -21,7 +25,12 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn set_with_ttl(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<(), StoreError> {
+    pub fn set_with_ttl(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
+        ttl: impl Into<Ttl>,
+    ) -> Result<(), StoreError> {
         self.write(key, value, ttl.into(), Condition::Always).map(drop)
     }
 
@@ -45,19 +54,24 @@ impl Store {
     /// As for [`Store::set`].
     pub fn write(
         &self,
-        key: &[u8],
-        value: &[u8],
-        attributes: Attributes,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
+        attributes: impl Into<Attributes>,
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
-        self.inner.change(|inner| inner.write(key, value, attributes, condition))
+        self.inner.change(|inner| inner.write(key.as_ref(), value.as_ref(), attributes.into(), condition))
     }
 
     /// Stores `value` if `key` has none; answers whether it was stored.
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn add(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+    pub fn add(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
+        ttl: impl Into<Ttl>,
+    ) -> Result<bool, StoreError> {
         self.write(key, value, ttl.into(), Condition::Absent).map(Outcome::is_done)
     }
 
@@ -65,7 +79,12 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn replace(&self, key: &[u8], value: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
+    pub fn replace(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
+        ttl: impl Into<Ttl>,
+    ) -> Result<bool, StoreError> {
         self.write(key, value, ttl.into(), Condition::Present).map(Outcome::is_done)
     }
 
@@ -73,7 +92,13 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn compare_and_set(&self, key: &[u8], value: &[u8], ttl: Ttl, version: u64) -> Result<Outcome, StoreError> {
+    pub fn compare_and_set(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
+        ttl: impl Into<Ttl>,
+        version: u64,
+    ) -> Result<Outcome, StoreError> {
         self.write(key, value, ttl.into(), Condition::Version(version))
     }
 }
