@@ -2,6 +2,8 @@
 //! there.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::flusher::Flusher;
 use crate::ledger::Ledger;
@@ -10,6 +12,11 @@ use crate::peer::{Kind, Peer, Result};
 use crate::sample::{self, Sample};
 use crate::usage::{anonymous_memory, disk_bytes, warm_memory};
 use crate::workload::{Load, Phase, Values};
+
+/// Files that have not changed for so long are at rest; they are waited for so long at the most.
+const REST: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(6);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Takes `kind` through all phases in `dir`, which exists and is empty.
 pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
@@ -73,7 +80,9 @@ impl Gauges<'_> {
             Phase::Age => self.copied = copied.unwrap_or_default(),
             Phase::Overwrite => {
                 if has_files {
-                    self.sample.put(sample::DISK_TO_LIVE, disk_bytes(dir)? as f64 / load.data_len() as f64);
+                    let to_live = |bytes: u64| bytes as f64 / load.data_len() as f64;
+                    self.sample.put(sample::DISK_TO_LIVE, to_live(disk_bytes(dir)?));
+                    self.sample.put(sample::DISK_TO_LIVE_AT_REST, to_live(disk_bytes_at_rest(dir)?));
                 }
                 if let Some(copied) = copied {
                     let part = (copied - self.copied) as f64 / load.data_len() as f64;
@@ -84,6 +93,21 @@ impl Gauges<'_> {
         }
         Ok(())
     }
+}
+
+/// Bytes that the files take once that has not changed for a while, or it has taken too long.
+fn disk_bytes_at_rest(dir: &Path) -> Result<u64> {
+    let started = Instant::now();
+    let mut bytes = disk_bytes(dir)?;
+    let mut since = started;
+    while since.elapsed() < REST && started.elapsed() < LONGEST_WAIT {
+        thread::sleep(LOOK_INTERVAL);
+        let now = disk_bytes(dir)?;
+        if now != bytes {
+            (bytes, since) = (now, Instant::now());
+        }
+    }
+    Ok(bytes)
 }
 
 /// Compares what is there with what should be, for a part of the keys.

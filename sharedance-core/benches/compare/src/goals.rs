@@ -123,7 +123,7 @@ impl<'a> Verdicts<'a> {
         let record = size.data_len() as f64 / size.keys as f64;
         let room = 2.0 + 3.0 * SEGMENT_LEN / size.data_len() as f64;
         let text = format!("≤ 2 × live + 3 segments = {} × live", number(room));
-        self.gauge("G10", "files, steadily overwritten", &text, sample::DISK_TO_LIVE, 1.0, AtMost(room));
+        self.gauge("G10", "files, after steady overwriting", &text, sample::DISK_TO_LIVE_AT_REST, 1.0, AtMost(room));
         let text = "≤ 0.35 of what is written";
         self.gauge("G10", "copied meanwhile", text, sample::COPIED_PART, 1.0, AtMost(0.35));
         for (phase, limit) in [(Phase::SetNew, 1.05), (Phase::OverwriteFlushed, 1.35)] {

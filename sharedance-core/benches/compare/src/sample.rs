@@ -22,6 +22,7 @@ pub(crate) const ANONYMOUS_PER_PAIR: &str = "anonymous-bytes-per-pair";
 pub(crate) const ANONYMOUS_BYTES: &str = "anonymous-bytes";
 pub(crate) const INDEX_PER_PAIR: &str = "index-bytes-per-pair";
 pub(crate) const DISK_TO_LIVE: &str = "disk-to-live";
+pub(crate) const DISK_TO_LIVE_AT_REST: &str = "disk-to-live-at-rest";
 pub(crate) const COPIED_PART: &str = "copied-part";
 pub(crate) const IDENTICAL_GROWTH: &str = "identical-growth-bytes";
 pub(crate) const REOPEN_CPU_MILLIS: &str = "reopen-cpu-ms";

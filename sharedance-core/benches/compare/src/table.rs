@@ -112,7 +112,8 @@ fn gauges(size: &Size) -> Table {
     let measures = [
         ("anonymous memory, B a pair", sample::ANONYMOUS_PER_PAIR.to_owned()),
         ("index, B a pair", sample::INDEX_PER_PAIR.to_owned()),
-        ("disk ÷ live, steadily overwritten", sample::DISK_TO_LIVE.to_owned()),
+        ("disk ÷ live, being overwritten", sample::DISK_TO_LIVE.to_owned()),
+        ("disk ÷ live, at rest thereafter", sample::DISK_TO_LIVE_AT_REST.to_owned()),
         ("dirtied B a set", dirtied(Phase::SetNew)),
         ("dirtied B an overwrite, flushing", dirtied(Phase::OverwriteFlushed)),
         ("reopen, CPU ms", sample::REOPEN_CPU_MILLIS.to_owned()),
