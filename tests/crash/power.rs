@@ -108,6 +108,7 @@ impl Machine {
                 self.store.maintain(10).unwrap();
             }
             Durability::Always => self.change_a_key(),
+            other => unreachable!("{other:?} is not tried"),
         }
         self.note_synced();
     }

@@ -243,6 +243,7 @@ impl Pair {
                 };
                 vec![(self.clone(), is_newer)]
             }
+            other => unreachable!("{other:?} is not drawn"),
         }
     }
 

@@ -318,5 +318,6 @@ fn ttl_ms(ttl: Ttl) -> Option<u64> {
         Ttl::Default => Some(DEFAULT_TTL_MS),
         Ttl::After(ttl) => Some(ttl.as_millis() as u64),
         Ttl::Never => None,
+        other => unreachable!("{other:?} is not drawn"),
     }
 }

@@ -13,6 +13,7 @@ use super::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What an acknowledged write survives, a delete included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Durability {
     /// Any death of the process. A crash of the system, or a power cut, costs what the system had not yet written back:
     /// some seconds to half a minute of writes.
@@ -29,6 +30,7 @@ pub enum Durability {
 /// What to do with a store that was last in use before the machine was restarted without a warning, or that was copied
 /// from elsewhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UncleanBoot {
     /// Keep what verifies. Unless the store syncs, a pair that was deleted in the last moments may be back.
     #[default]

@@ -93,15 +93,15 @@ pub enum StoreError {
         max: usize,
     },
     /// The value of the key is no number in decimal digits below 2⁶⁴, so that nothing can be added to it.
-    #[error("the value is not a number")]
+    #[error("the value is no number in decimal digits below 2^64")]
     NotANumber,
-    /// There is no room on the file system. What is stored stays, and can be read, touched and deleted; writing works
-    /// again once there is room.
-    #[error("no room for another segment")]
+    /// There is no room, on the file system or within [`max_bytes`](super::Options::max_bytes), and none could be made.
+    /// What is stored stays, and can be read, touched and deleted; writing works again once there is room.
+    #[error("there is no room for it, on the file system or within max_bytes")]
     Full,
     /// A sync has failed, so that nobody knows what is on the disk: what is stored can be read, and nothing be written
     /// or deleted any more. Opening the store anew, once the disk is well, ends this.
-    #[error("the store is read-only since it could not be synced")]
+    #[error("the store is read-only since a sync failed: open it anew once the disk is well")]
     ReadOnly,
     /// The system refused.
     #[error("cannot {action}")]

@@ -125,6 +125,10 @@ impl Directory {
         Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }), unsynced: None })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Lists the directory, and removes files that were never finished.
     pub(crate) fn list(&self) -> io::Result<Listing> {
         let mut listing = Listing::default();

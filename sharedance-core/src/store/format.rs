@@ -22,6 +22,7 @@
 //! ```
 
 use std::ops::Range;
+use std::time::Duration;
 
 /// Where records begin: one page, so that no record shares a page with the header.
 pub(crate) const RECORDS_OFFSET: usize = 4096;
@@ -295,6 +296,11 @@ impl Deadline {
 
     pub(crate) fn has_passed(self, now_ms: u64) -> bool {
         self != Self::NEVER && self.0 <= now_ms
+    }
+
+    /// How long it is until then; `None` for ever.
+    pub(crate) fn remaining(self, now_ms: u64) -> Option<Duration> {
+        (self != Self::NEVER).then(|| Duration::from_millis(self.0.saturating_sub(now_ms)))
     }
 }
 

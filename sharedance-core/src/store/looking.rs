@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::accesses::{self, Access};
 use super::error::StoreError;
-use super::format::{Deadline, FLAG_REFRESHER, FLAG_STALE, Word};
+use super::format::{FLAG_REFRESHER, FLAG_STALE, Word};
 use super::index::Found;
 use super::pairs::Pinned;
 use super::value::Value;
@@ -87,7 +87,7 @@ impl Inner {
         }
         Seen {
             is_new: true,
-            expires_in: remaining(pinned.record.word.deadline, now_ms),
+            expires_in: pinned.record.word.deadline.remaining(now_ms),
             idle: pinned.segment.accesses.is_some().then_some(Duration::ZERO),
             was_read: false,
             is_stale: false,
@@ -124,7 +124,7 @@ impl Inner {
         let word = pinned.record.word;
         Some(Seen {
             is_new: false,
-            expires_in: remaining(word.deadline, now_ms),
+            expires_in: word.deadline.remaining(now_ms),
             idle: last.map(|last| idle(last, now_ms)),
             was_read: last.is_some_and(|last| last.was_read),
             is_stale: word.flags & FLAG_STALE != 0,
@@ -141,7 +141,7 @@ fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> 
     }
     let is_late = look
         .refresh_below
-        .is_some_and(|below| remaining(word.deadline, now_ms).is_some_and(|remaining| remaining < below));
+        .is_some_and(|below| word.deadline.remaining(now_ms).is_some_and(|remaining| remaining < below));
     if look.never_chosen || !is_late && word.flags & FLAG_STALE == 0 {
         return Refresh::Nobody;
     }
@@ -149,10 +149,6 @@ fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> 
         true => Refresh::You,
         false => Refresh::Another,
     }
-}
-
-fn remaining(deadline: Deadline, now_ms: u64) -> Option<Duration> {
-    (deadline != Deadline::NEVER).then(|| Duration::from_millis(deadline.ms().saturating_sub(now_ms)))
 }
 
 fn idle(last: Access, now_ms: u64) -> Duration {

@@ -53,6 +53,7 @@ pub struct Options {
 /// What happens to a write when there is no room for it, and none can be made by dropping what has expired or been
 /// overwritten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhenFull {
     /// It is refused with [`StoreError::Full`](super::StoreError::Full); everything stored stays. For sessions: a login
     /// that fails is better than another one that is lost.

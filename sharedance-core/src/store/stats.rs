@@ -1,5 +1,7 @@
 //! Plain numbers about a store.
 
+use std::fmt;
+
 use super::sync::atomic::{AtomicU64, Ordering};
 
 /// What a store holds and has done since it was opened.
@@ -33,6 +35,24 @@ pub struct Stats {
     pub evicted: u64,
     /// Counter: writes refused because there was no room.
     pub refused_full: u64,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stats { pairs, live_bytes, segments, file_bytes, .. } = self;
+        write!(f, "{pairs} pairs of {live_bytes} bytes in {segments} segments, {file_bytes} bytes of files")?;
+        for (count, what) in [
+            (self.expired, "expired"),
+            (self.evicted, "evicted"),
+            (self.refused_full, "refused for want of room"),
+            (self.damaged, "damaged and dropped"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The counters behind [`Stats`].

@@ -5,6 +5,8 @@
 //! while the walk is under way is still found, and found once.
 
 use std::fmt;
+use std::iter::FusedIterator;
+use std::time::Duration;
 use std::vec;
 
 use super::Inner;
@@ -16,6 +18,7 @@ use super::value::Value;
 #[derive(Clone)]
 pub struct Pair {
     pinned: Pinned,
+    expires_in: Option<Duration>,
 }
 
 impl Pair {
@@ -29,7 +32,12 @@ impl Pair {
         self.pinned.value()
     }
 
-    /// The value, without the key.
+    /// How long it had still to live when the walk came by; `None` for ever.
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.expires_in
+    }
+
+    /// The value, without the key, with what is kept beside it.
     pub fn into_value(self) -> Value {
         Value::new(self.pinned)
     }
@@ -84,13 +92,18 @@ impl Iterator for Pairs<'_> {
     fn next(&mut self) -> Option<Pair> {
         loop {
             let pinned = self.next_pinned()?;
-            let is_expired = || pinned.record.word.deadline.has_passed(self.inner.timeline.now_ms());
-            if pinned.key().starts_with(&self.prefix) && !is_expired() && self.inner.is_sound(&pinned) {
-                return Some(Pair { pinned });
+            if !pinned.key().starts_with(&self.prefix) {
+                continue;
+            }
+            let (deadline, now_ms) = (pinned.record.word.deadline, self.inner.timeline.now_ms());
+            if !deadline.has_passed(now_ms) && self.inner.is_sound(&pinned) {
+                return Some(Pair { pinned, expires_in: deadline.remaining(now_ms) });
             }
         }
     }
 }
+
+impl FusedIterator for Pairs<'_> {}
 
 impl fmt::Debug for Pairs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,6 +121,16 @@ pub struct Verification {
     pub bytes: u64,
     /// Records that were not, and were dropped.
     pub damaged: u64,
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} records of {} bytes are sound", self.sound, self.bytes)?;
+        if self.damaged > 0 {
+            write!(f, ", {} were damaged and dropped", self.damaged)?;
+        }
+        Ok(())
+    }
 }
 
 impl Inner {
@@ -129,7 +152,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
 
     use super::*;
     use crate::clock::{Clock, ManualClock};
@@ -163,6 +185,11 @@ mod tests {
         let carts = store.iter_prefix(b"cart:").inspect(|pair| assert!(pair.key().starts_with(b"cart:")));
         assert_eq!(carts.count(), 1_000);
         assert_eq!(store.iter_prefix(b"cart:x").count(), 0);
+        assert!(store.iter().all(|pair| pair.expires_in().is_none()));
+        store.set_with_ttl(b"cart:x", b"", Duration::from_secs(9)).unwrap();
+        hand.advance(Duration::from_secs(2));
+        let left: Vec<_> = store.iter_prefix(b"cart:x").map(|pair| pair.expires_in()).collect();
+        assert_eq!(left, [Some(Duration::from_secs(7))]);
     }
 
     #[test]
@@ -209,7 +236,9 @@ mod tests {
         let at = bytes.windows(60).position(|window| window == [1; 60]).unwrap();
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         std::os::unix::fs::FileExt::write_at(&file, &[9], at as u64).unwrap();
-        assert_eq!(store.verify(), Verification { sound: 99, bytes: 99 * 64, damaged: 1 });
+        let verification = store.verify();
+        assert_eq!(verification, Verification { sound: 99, bytes: 99 * 64, damaged: 1 });
+        assert_eq!(verification.to_string(), "99 records of 6336 bytes are sound, 1 were damaged and dropped");
         assert_eq!((store.len(), store.stats().damaged), (99, 1));
         assert_eq!(store.verify().damaged, 0);
     }

@@ -1,9 +1,11 @@
 //! What a write is told, and what comes of it.
 
+use std::fmt;
 use std::time::Duration;
 
 /// How long a pair lives, from the moment it is set or touched.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ttl {
     /// As long as the store was told: [`Options::default_ttl`](super::Options::default_ttl).
     #[default]
@@ -36,7 +38,7 @@ impl<T: Into<Ttl>> From<T> for Attributes {
 }
 
 /// What an [update](super::Store::update) makes of a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// The new value.
     pub value: Vec<u8>,
@@ -50,8 +52,16 @@ impl From<Vec<u8>> for Update {
     }
 }
 
+/// Prints the length of the value alone: it may hold a secret.
+impl fmt::Debug for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Update({} bytes, {:?})", self.value.len(), self.ttl)
+    }
+}
+
 /// What must hold for a write, or a delete, to take place. What has expired is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// Nothing.
     Always,
@@ -104,5 +114,16 @@ impl Condition {
     /// each write to have a new one.
     pub(crate) fn allows_identical(self) -> bool {
         matches!(self, Condition::Always | Condition::Present)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_prints_none_of_its_bytes() {
+        let update = Update { value: b"secret".to_vec(), ttl: Some(Ttl::Never) };
+        assert_eq!(format!("{update:?}"), "Update(6 bytes, Some(Never))");
     }
 }

@@ -1,6 +1,7 @@
 //! The handle to a store: opening it, and what it tells of itself. The operations are in the files below, by topic; what
 //! they do to the store is not here, but in [`Inner`].
 
+use std::fmt;
 use std::path::Path;
 
 use super::Inner;
@@ -19,7 +20,7 @@ mod writing;
 
 /// A handle to an open store. Clones share it; it is closed when the last of them is dropped, and synced before where
 /// [`Durability`](super::Durability) promises more than to survive the process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     pub(super) inner: Arc<Inner>,
 }
@@ -36,6 +37,11 @@ impl Store {
     pub(super) fn with_options(options: Options, dir: &Path) -> Result<Store, OpenError> {
         let inner = recovery::open(options, dir)?;
         Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// The directory that the store is in, as an absolute path.
+    pub fn path(&self) -> &Path {
+        self.inner.log.directory.path()
     }
 
     /// What was found when the store was opened.
@@ -75,10 +81,29 @@ impl Store {
     }
 }
 
+/// Prints where the store is and how much it holds, and nothing of what.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({}, {} pairs)", self.path().display(), self.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::Value;
+
+    #[test]
+    fn a_store_tells_where_it_is_and_how_much_it_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
+        store.set("secret key", "secret value").unwrap();
+        assert_eq!(format!("{store:?}"), format!("Store({}, 1 pairs)", dir.path().display()));
+        let text = store.stats().to_string();
+        assert!(text.starts_with("1 pairs of ") && text.ends_with(" bytes of files"), "{text}");
+        assert_eq!(Stats { expired: 2, damaged: 1, ..Stats::default() }.to_string().matches(", ").count(), 3);
+        assert_eq!((&store).into_iter().map(|pair| pair.key().to_vec()).collect::<Vec<_>>(), [b"secret key"]);
+    }
 
     #[test]
     fn a_store_can_be_handed_from_thread_to_thread() {

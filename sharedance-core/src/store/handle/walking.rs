@@ -1,7 +1,16 @@
 //! Looking at all pairs.
 
 use super::Store;
-use crate::store::walk::{Pairs, Verification};
+use crate::store::walk::{Pair, Pairs, Verification};
+
+impl<'a> IntoIterator for &'a Store {
+    type Item = Pair;
+    type IntoIter = Pairs<'a>;
+
+    fn into_iter(self) -> Pairs<'a> {
+        self.iter()
+    }
+}
 
 impl Store {
     /// Walks over all pairs, in no order. Nobody waits for it: other operations go on meanwhile.
