@@ -220,6 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stale_value_that_was_to_live_for_no_time_lives_as_long_as_the_one_before() {
+        let (_dir, store, hand) = open();
+        let no_time = Attributes::from(Ttl::After(Duration::ZERO));
+        store.set_with_ttl(b"k", b"one", Ttl::After(100 * SECOND)).unwrap();
+        let first = store.get(b"k").unwrap().version();
+        store.set_with_ttl(b"k", b"two", Ttl::After(100 * SECOND)).unwrap();
+        assert!(store.write(b"k", b"late", no_time, Condition::VersionOrStale(first)).unwrap().is_done());
+        hand.advance(99 * SECOND);
+        let seen = see(&store, PLAIN).unwrap();
+        assert!(seen.is_stale && seen.value == b"late");
+        let current = seen.value.version();
+        assert!(store.write(b"k", b"x", no_time, Condition::VersionOrStale(current)).unwrap().is_done());
+        assert!(see(&store, PLAIN).is_none(), "of the right version, it is gone");
+    }
+
+    #[test]
     fn who_declines_is_not_chosen() {
         let (_dir, store, _hand) = open();
         store.set(b"k", b"value").unwrap();

@@ -166,7 +166,16 @@ impl Inner {
         let lifetime = self.lifetime(attributes.ttl, now_ms);
         let hash = self.hash(key);
         if lifetime.deadline.has_passed(now_ms) {
-            return Ok(self.write_for_no_time(hash, key, condition, now_ms));
+            match condition {
+                // What is written as stale lives as long as the value in its place would have.
+                Condition::VersionOrStale(version) => {
+                    match self.write_for_no_time(hash, key, Condition::Version(version), now_ms) {
+                        Outcome::Exists => {}
+                        outcome => return Ok(outcome),
+                    }
+                }
+                _ => return Ok(self.write_for_no_time(hash, key, condition, now_ms)),
+            }
         }
         let draft = Draft { client_flags: attributes.client_flags, marks, key, value: &[value] };
         if let Some(current) = self.peek(hash, key, value.len(), condition) {

@@ -122,7 +122,8 @@ impl Context<'_> {
         let condition = match (update.mode, update.version) {
             (Mode::Append | Mode::Prepend, _) => return self.extend(key, update),
             (Mode::Add, _) => Condition::Absent,
-            (_, Some(version)) if may_be_stale => Condition::VersionOrStale(version),
+            // A version of zero is that of no value, and older than none.
+            (_, Some(version @ 1..)) if may_be_stale => Condition::VersionOrStale(version),
             (_, Some(version)) => Condition::Version(version),
             (Mode::Replace, None) => Condition::Present,
             (Mode::Set, None) => Condition::Always,
