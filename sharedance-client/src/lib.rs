@@ -20,6 +20,8 @@ mod pool;
 mod reply;
 mod ring;
 mod servers;
+#[cfg(feature = "tower-sessions")]
+pub mod sessions;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;

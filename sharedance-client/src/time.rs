@@ -11,8 +11,12 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+pub(crate) fn system_now() -> SystemTime {
+    SystemTime::now()
+}
+
 pub(crate) fn unix_secs() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    system_now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 pub(crate) fn in_range(timeout: Duration) -> Duration {

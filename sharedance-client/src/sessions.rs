@@ -1,0 +1,171 @@
+//! A store for `tower-sessions`, the session middleware of axum and other programs built on tower.
+//!
+//! A session is one pair: its key is a prefix and the session's id, its value JSON, its life what the middleware asks
+//! for, so that the server drops it by itself. Creating never overwrites another session; saving never brings back one
+//! that was deleted meanwhile: a logout wins over the requests that are under way.
+//!
+//! What the middleware does not offer a store is a lock: of two requests of one session that change it at the same time,
+//! the one that ends last is kept. [`Client::lock`](crate::tokio::Client::lock) is there for what must not be lost.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use tower_sessions_core::SessionStore;
+use tower_sessions_core::session::{Id, Record};
+use tower_sessions_core::session_store::{Error, Result};
+
+use crate::time::system_now;
+use crate::tokio::Client;
+
+/// So that no cookie names a pair of another kind, nor one of PHP's.
+const DEFAULT_PREFIX: &str = "tower-";
+
+/// Ids are 128 random bits: a second collision means that something is wrong with the randomness.
+const CREATE_ATTEMPTS: usize = 4;
+
+/// Keeps the sessions of `tower-sessions` on a server. Cheap to clone.
+///
+/// ```
+/// use sharedance_client::sessions::Sessions;
+/// use sharedance_client::tokio::Client;
+/// use tower_sessions::SessionManagerLayer;
+///
+/// # fn main() -> std::result::Result<(), sharedance_client::Error> {
+/// let client = Client::builder("sessions.example.org").build()?;
+/// let layer = SessionManagerLayer::new(Sessions::new(client));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sessions {
+    client: Client,
+    prefix: String,
+}
+
+impl Sessions {
+    /// Keeps sessions where this client stores, under keys that begin with `tower-`.
+    ///
+    /// ```
+    /// # use sharedance_client::{sessions::Sessions, tokio::Client};
+    /// # fn main() -> Result<(), sharedance_client::Error> {
+    /// let sessions = Sessions::new(Client::builder("localhost").build()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(client: Client) -> Sessions {
+        Sessions { client, prefix: DEFAULT_PREFIX.to_owned() }
+    }
+
+    /// Another beginning of the keys, for programs that share a server and not their sessions. Up to 228 bytes, none of
+    /// them a space or a control byte.
+    ///
+    /// ```
+    /// # use sharedance_client::{sessions::Sessions, tokio::Client};
+    /// # fn main() -> Result<(), sharedance_client::Error> {
+    /// let sessions = Sessions::new(Client::builder("localhost").build()?).prefix("shop-");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Sessions {
+        self.prefix = prefix.into();
+        self
+    }
+
+    fn key(&self, id: &Id) -> String {
+        format!("{}{id}", self.prefix)
+    }
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, record: &mut Record) -> Result<()> {
+        for _ in 0..CREATE_ATTEMPTS {
+            let (value, ttl) = (encode(record)?, ttl(record));
+            if self.client.add(self.key(&record.id), value, ttl).await.map_err(backend)? {
+                return Ok(());
+            }
+            record.id = Id::default();
+        }
+        Err(Error::Backend("every new id of a session is taken: is the system's randomness broken?".into()))
+    }
+
+    /// Does nothing for a session that has been deleted or has expired meanwhile.
+    async fn save(&self, record: &Record) -> Result<()> {
+        let (value, ttl) = (encode(record)?, ttl(record));
+        self.client.replace(self.key(&record.id), value, ttl).await.map(drop).map_err(backend)
+    }
+
+    async fn load(&self, id: &Id) -> Result<Option<Record>> {
+        match self.client.get(self.key(id)).await.map_err(backend)? {
+            Some(value) => decode(*id, &value).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn delete(&self, id: &Id) -> Result<()> {
+        self.client.delete(self.key(id)).await.map(drop).map_err(backend)
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").field("client", &self.client).field("prefix", &self.prefix).finish()
+    }
+}
+
+fn backend(error: crate::Error) -> Error {
+    Error::Backend(error.to_string())
+}
+
+fn ttl(record: &Record) -> Duration {
+    let left = record.expiry_date - OffsetDateTime::from(system_now());
+    // What lies in the past lives for no time at all.
+    left.try_into().unwrap_or(Duration::ZERO)
+}
+
+/// The end in Unix time, seconds and nanoseconds, and the data. Not the id: it is a credential, and in the key.
+fn encode(record: &Record) -> Result<Vec<u8>> {
+    let end = record.expiry_date;
+    let parts = (end.unix_timestamp(), end.nanosecond(), &record.data);
+    serde_json::to_vec(&parts).map_err(|_| Error::Encode("a session has something in it that is no JSON".into()))
+}
+
+/// What is wrong with the bytes is not said: they are somebody's.
+fn decode(id: Id, value: &[u8]) -> Result<Record> {
+    let undecodable = || Error::Decode(format!("the {} bytes of a session are not of this program", value.len()));
+    let (secs, nanos, data) = serde_json::from_slice(value).map_err(|_| undecodable())?;
+    let end = OffsetDateTime::from_unix_timestamp(secs).and_then(|end| end.replace_nanosecond(nanos));
+    Ok(Record { id, data, expiry_date: end.map_err(|_| undecodable())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_comes_back_as_it_was() {
+        let data = [("user".to_owned(), "ada".into()), ("cart".to_owned(), vec![1, 2].into())].into();
+        let end = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_123_456_789).unwrap();
+        let record = Record { id: Id(-17), data, expiry_date: end };
+        assert_eq!(decode(record.id, &encode(&record).unwrap()).unwrap(), record);
+    }
+
+    #[test]
+    fn what_is_no_session_is_refused_without_showing_it() {
+        for value in
+            [&b"secret"[..], b"", b"[1,2]", b"[1,\"secret\",{}]", b"[99999999999999999,0,{}]", b"[1,4294967295,{}]"]
+        {
+            let error = decode(Id(1), value).unwrap_err();
+            assert!(matches!(error, Error::Decode(_)) && !error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_ended_in_the_past_lives_for_no_time() {
+        let record = Record { id: Id(1), data: Default::default(), expiry_date: OffsetDateTime::UNIX_EPOCH };
+        assert_eq!(ttl(&record), Duration::ZERO);
+    }
+}

@@ -1,0 +1,103 @@
+//! What the middleware may count on.
+
+use crate::peer::AMPLE;
+use crate::sharedanced::Sharedanced;
+use sharedance_client::sessions::Sessions;
+use sharedance_client::tokio::Client;
+use tower_sessions::SessionStore;
+use tower_sessions::cookie::time::{Duration, OffsetDateTime};
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::Error;
+
+fn sessions() -> (Sharedanced, Client, Sessions) {
+    let server = Sharedanced::start();
+    let client = Client::builder(server.address()).operation_timeout(AMPLE).build().unwrap();
+    let sessions = Sessions::new(client.clone());
+    (server, client, sessions)
+}
+
+fn record(id: i128, user: &str) -> Record {
+    let expiry_date = OffsetDateTime::now_utc() + Duration::minutes(30);
+    Record { id: Id(id), data: [("user".to_owned(), user.into())].into(), expiry_date }
+}
+
+#[tokio::test]
+async fn created_saved_loaded_deleted() {
+    let (_server, client, sessions) = sessions();
+    let mut session = record(1, "ada");
+    assert_eq!(sessions.load(&session.id).await.unwrap(), None);
+    sessions.create(&mut session).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap().as_ref(), Some(&session));
+
+    session.data.insert("cart".to_owned(), 3.into());
+    sessions.save(&session).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap().as_ref(), Some(&session));
+    let entry = client.get_entry(format!("tower-{}", session.id)).await.unwrap().unwrap();
+    assert!(entry.expires_in.unwrap().abs_diff(std::time::Duration::from_secs(1800)) < AMPLE);
+
+    sessions.delete(&session.id).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap(), None);
+    sessions.delete(&session.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_is_given_to_nobody_else() {
+    let (_server, _client, sessions) = sessions();
+    let (mut first, mut second) = (record(7, "ada"), record(7, "eve"));
+    sessions.create(&mut first).await.unwrap();
+    sessions.create(&mut second).await.unwrap();
+    assert_eq!(first.id, Id(7));
+    assert_ne!(second.id, Id(7));
+    assert_eq!(sessions.load(&first.id).await.unwrap(), Some(first));
+    assert_eq!(sessions.load(&second.id).await.unwrap(), Some(second));
+}
+
+#[tokio::test]
+async fn a_session_that_was_deleted_is_not_brought_back_by_a_late_save() {
+    let (_server, _client, sessions) = sessions();
+    let mut session = record(1, "ada");
+    sessions.create(&mut session).await.unwrap();
+    sessions.delete(&session.id).await.unwrap();
+    sessions.save(&session).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_gone() {
+    let (_server, _client, sessions) = sessions();
+    let mut session = record(1, "ada");
+    session.expiry_date = OffsetDateTime::now_utc() - Duration::seconds(1);
+    sessions.create(&mut session).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap(), None);
+
+    let mut session = record(2, "ada");
+    sessions.create(&mut session).await.unwrap();
+    session.expiry_date = OffsetDateTime::now_utc() - Duration::seconds(1);
+    sessions.save(&session).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn programs_with_other_prefixes_do_not_share_sessions() {
+    let (_server, _client, sessions) = sessions();
+    let shop = sessions.clone().prefix("shop-");
+    let mut session = record(1, "ada");
+    sessions.create(&mut session).await.unwrap();
+    assert_eq!(shop.load(&session.id).await.unwrap(), None);
+    shop.create(&mut session).await.unwrap();
+    sessions.delete(&session.id).await.unwrap();
+    assert_eq!(shop.load(&session.id).await.unwrap(), Some(session));
+}
+
+#[tokio::test]
+async fn failures_are_told_and_show_no_id() {
+    let (server, client, sessions) = sessions();
+    let session = record(1, "ada");
+    client.set(format!("tower-{}", session.id), "no session", Duration::MINUTE.unsigned_abs()).await.unwrap();
+    let error = sessions.load(&session.id).await.unwrap_err();
+    assert!(matches!(error, Error::Decode(_)), "{error}");
+    drop(server);
+    let error = sessions.load(&session.id).await.unwrap_err();
+    assert!(matches!(error, Error::Backend(_)), "{error}");
+    assert!(!format!("{error} {error:?} {sessions:?}").contains(&session.id.to_string()));
+}
