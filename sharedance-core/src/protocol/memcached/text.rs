@@ -1,7 +1,7 @@
 //! The text dialect: command lines, and data blocks of an announced length behind some of them.
 //!
 //! [`Decoder::decode`] answers one [`Request`] after the other; a server says its answers with [`Reply`],
-//! [`push_value`] and [`push_number`]. Meta commands are part of the dialect, and in [`meta`](super::meta).
+//! [`push_value`] and [`push_number`]. Meta commands are part of the dialect, and in [`meta`].
 //!
 //! Verdicts depend on the bytes alone. A line is looked at as a whole, up to [`MAX_LINE_LEN`]. What is longer can only be
 //! a retrieval: it is decoded word by word, so that neither its keys nor its answers need to be held at the same time.

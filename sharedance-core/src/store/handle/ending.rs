@@ -6,8 +6,23 @@ use crate::store::value::Value;
 use crate::store::writing::{Condition, Outcome, Ttl};
 
 impl Store {
-    /// Lets `key` live for `ttl` from now on; answers whether it has a value that has not expired. Costs no room, and
-    /// leaves the version as it is.
+    /// Lets `key` live for `ttl` from now on, be that longer or shorter; answers whether it has a value that has not
+    /// expired. Costs no room, and leaves the version as it is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set_with_ttl("session:17", "user=ada", Duration::from_secs(60))?;
+    /// hand.advance(Duration::from_secs(50));
+    /// assert!(store.touch("session:17", Duration::from_secs(60))?);
+    /// hand.advance(Duration::from_secs(50));
+    /// assert!(store.contains("session:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
@@ -15,7 +30,26 @@ impl Store {
         self.get_and_touch(key, ttl).map(|value| value.is_some())
     }
 
-    /// The value of `key`, which lives for `ttl` from now on.
+    /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// let half_an_hour = Duration::from_secs(30 * 60);
+    /// store.set_with_ttl("session:17", "user=ada", half_an_hour)?;
+    /// for _ in 0..10 {
+    ///     hand.advance(half_an_hour / 2);
+    ///     let session = store.get_and_touch("session:17", half_an_hour)?;
+    ///     assert!(session.is_some_and(|session| session == "user=ada"));
+    /// }
+    /// hand.advance(half_an_hour);
+    /// assert!(store.get_and_touch("session:17", half_an_hour)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
@@ -33,6 +67,25 @@ impl Store {
     /// whoever was told so before. It gets a new [version](Value::version), so that whoever made a value from the one
     /// before does not take the mark away with a [`Store::compare_and_set`].
     ///
+    /// ```
+    /// # use sharedance_core::store::{Condition, Look, Refresh, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("front page", "<html>old news")?;
+    /// store.invalidate("front page", Condition::Present, None)?;
+    ///
+    /// let first = store.look("front page", &Look::default())?.expect("it is there");
+    /// assert!(first.is_stale && first.refresh == Refresh::You);
+    /// // The others make do with what there is, until the first is done.
+    /// let second = store.look("front page", &Look::default())?.expect("it is there");
+    /// assert!(second.value == "<html>old news" && second.refresh == Refresh::Another);
+    /// store.set("front page", "<html>new")?;
+    /// assert!(!store.look("front page", &Look::default())?.expect("it is there").is_stale);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`Refresh::You`]: crate::store::Refresh::You
+    ///
     /// # Errors
     /// As for [`Store::set`].
     pub fn invalidate(
@@ -47,6 +100,16 @@ impl Store {
     /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
     /// back, whatever happens to the process.
     ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("session:17", "user=ada")?;
+    /// assert!(store.delete("session:17")?);
+    /// assert!(!store.delete("session:17")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn delete(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<bool, StoreError> {
@@ -54,6 +117,19 @@ impl Store {
     }
 
     /// Deletes `key` if `condition` holds. [`Outcome::Missing`] where there was nothing to delete.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Condition, Outcome, Store, Value};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// // A code is good for once, whoever comes first.
+    /// store.set("code:1234", "ada")?;
+    /// let redeem = |code: &Value| store.delete_if("code:1234", Condition::Version(code.version()));
+    /// let code = store.get("code:1234").unwrap();
+    /// assert!(redeem(&code)?.is_done());
+    /// assert_eq!(redeem(&code)?, Outcome::Missing);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
@@ -63,6 +139,17 @@ impl Store {
     }
 
     /// Deletes every pair that was stored before the call. Pairs that other threads store meanwhile may stay.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// store.set("user:18", "Grace")?;
+    /// store.clear()?;
+    /// assert!(store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.

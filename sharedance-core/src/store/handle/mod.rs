@@ -1,5 +1,5 @@
-//! The handle to a store: opening it, and what it tells of itself. The operations are in the files below, by topic; what
-//! they do to the store is not here, but in [`Inner`].
+//! The handle to a store: opening it, and what it tells of itself. The operations are in the files below, by topic;
+//! what they do to the store is not here, but in [`Inner`].
 
 use std::fmt;
 use std::path::Path;
@@ -18,15 +18,47 @@ mod upkeep;
 mod walking;
 mod writing;
 
-/// A handle to an open store. Clones share it; it is closed when the last of them is dropped, and synced before where
-/// [`Durability`](super::Durability) promises more than to survive the process.
+/// A handle to an open store. Clones share it, and any thread may use any of them. It is closed when the last of them
+/// is dropped, and synced before where [`Durability`](super::Durability) promises more than to survive the process; who
+/// wants to know whether that went well calls [`Store::sync`] before.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let workers: Vec<_> = (0..4u8)
+///     .map(|worker| {
+///         let store = store.clone();
+///         std::thread::spawn(move || store.set(&[worker], "was here"))
+///     })
+///     .collect();
+/// for worker in workers {
+///     worker.join().expect("it does not panic")?;
+/// }
+/// assert_eq!(store.len(), 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Store {
     pub(super) inner: Arc<Inner>,
 }
 
 impl Store {
-    /// Opens the store in `dir` with the default [`Options`], creating both where they are missing.
+    /// Opens the store in `dir` with the default [`Options`], creating both where they are missing. A directory has one
+    /// store at a time, whichever process opens it.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{OpenError, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse { .. })));
+    ///
+    /// drop(store);
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.get("user:17").unwrap(), "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`OpenError`], of which [`OpenError::InUse`] means that another store has the directory open.
@@ -40,16 +72,47 @@ impl Store {
     }
 
     /// The directory that the store is in, as an absolute path.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// assert_eq!(store.path(), dir.path());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> &Path {
         self.inner.log.directory.path()
     }
 
-    /// What was found when the store was opened.
+    /// What was found when the store was opened: worth a line in the log.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.set("user:17", "Ada")?;
+    /// # drop(store);
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.recovery().to_string(), "1 pairs in 1 segments");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recovery(&self) -> &RecoveryReport {
         &self.inner.recovery
     }
 
-    /// What the store holds and has done.
+    /// What the store holds, and has done since it was opened. It looks at each segment, and at no pair: cheap enough
+    /// for once a second.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// store.set("user:17", "Ada")?;
+    /// let stats = store.stats();
+    /// assert_eq!((stats.pairs, stats.identical_sets), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         let inner = &*self.inner;
         let segments = inner.log.segments();
@@ -71,11 +134,36 @@ impl Store {
     }
 
     /// How many pairs there are, those included that have expired since [`Store::maintain`] last looked.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set_with_ttl("code", "1234", Duration::from_secs(1))?;
+    /// hand.advance(Duration::from_secs(10));
+    /// assert_eq!((store.get("code"), store.len()), (None, 1));
+    /// store.maintain(1_000)?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.inner.index.len()
     }
 
     /// Whether [`Store::len`] is zero.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// assert!(store.is_empty());
+    /// store.set("user:17", "Ada")?;
+    /// assert!(!store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -7,6 +7,22 @@ use crate::store::value::Value;
 
 impl Store {
     /// The value of `key`, unless there is none or it has expired. It is not copied: see [`Value`].
+    ///
+    /// This never fails. A value whose bytes turn out not to be those that were written (the disk, or another program,
+    /// has changed them) is dropped and counted in [`Stats::damaged`](crate::store::Stats::damaged): there is none,
+    /// then.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let name = store.get("user:17").unwrap();
+    /// assert_eq!(name, "Ada");
+    /// assert_eq!(String::from_utf8_lossy(&name), "Ada");
+    /// assert!(store.get("user:18").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Value> {
         let key = key.as_ref();
         let hash = self.inner.hash(key);
@@ -15,11 +31,31 @@ impl Store {
 
     /// The values of several keys, in their order. They are looked up one after the other: together they are no
     /// snapshot.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let names = store.get_many(["user:17", "user:18"]);
+    /// assert_eq!(names[0].as_deref(), Some(&b"Ada"[..]));
+    /// assert!(names[1].is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Value>> {
         keys.into_iter().map(|key| self.get(&key)).collect()
     }
 
-    /// Whether `key` has a value that has not expired.
+    /// Whether `key` has a value that has not expired. That is found out by reading it, and counts as that.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// assert!(store.contains("user:17") && !store.contains("user:18"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn contains(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         self.get(key).is_some()
     }
@@ -32,15 +68,16 @@ impl Store {
     /// # use sharedance_core::store::{Look, Refresh, Store, Ttl};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// let minute = Ttl::After(Duration::from_secs(60));
+    /// let minute = Ttl::from(Duration::from_secs(60));
     /// let look = Look { create: Some(minute), refresh_below: Some(Duration::from_secs(5)), ..Look::default() };
-    /// let seen = store.look(b"front page", &look)?.expect("it was created");
+    /// // The first who looks is chosen to make the page.
+    /// let seen = store.look("front page", &look)?.expect("it was created");
     /// assert!(seen.is_new && seen.refresh == Refresh::You);
-    /// // Whoever looks before the page is there waits, or does without.
-    /// let seen = store.look(b"front page", &look)?.expect("it is there");
+    /// // Whoever looks before it is there waits, or does without.
+    /// let seen = store.look("front page", &look)?.expect("it is there");
     /// assert!(seen.value.is_empty() && seen.refresh == Refresh::Another);
-    /// store.set_with_ttl(b"front page", b"<html>", minute)?;
-    /// assert_eq!(store.look(b"front page", &look)?.expect("it is there").refresh, Refresh::Nobody);
+    /// store.set_with_ttl("front page", "<html>", minute)?;
+    /// assert_eq!(store.look("front page", &look)?.expect("it is there").refresh, Refresh::Nobody);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

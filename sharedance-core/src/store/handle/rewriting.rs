@@ -8,7 +8,18 @@ use crate::store::writing::{Outcome, Update};
 
 impl Store {
     /// Puts `tail` behind the value of `key`, whose deadline and client flags stay. [`Outcome::Missing`] where there is
-    /// no value.
+    /// no value. It is a write of the whole new value.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Outcome, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// assert_eq!(store.append("seen:17", " tea")?, Outcome::Missing);
+    /// store.set("seen:17", "milk")?;
+    /// assert!(store.append("seen:17", " tea")?.is_done());
+    /// assert_eq!(store.get("seen:17").unwrap(), "milk tea");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Store::set`].
@@ -27,6 +38,16 @@ impl Store {
 
     /// Puts `head` in front of the value of `key`: otherwise as [`Store::append`].
     ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("path", "/bin")?;
+    /// store.prepend("path", "/usr/local/bin:")?;
+    /// assert_eq!(store.get("path").unwrap(), "/usr/local/bin:/bin");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Store::set`].
     pub fn prepend(
@@ -42,17 +63,21 @@ impl Store {
         })
     }
 
-    /// Replaces the value of `key` by what `change` makes of it, as one step: no other write comes in between. The client
-    /// flags stay, and the deadline unless the [`Update`] has another. `change` may be called more than once; the last call counts, and an error of its ends the
-    /// update. [`Outcome::Missing`] where there is no value.
+    /// Replaces the value of `key` by what `change` makes of it, as one step: no other write comes in between. The
+    /// client flags stay, and the deadline unless the [`Update`] has another. [`Outcome::Missing`] where there is no
+    /// value.
+    ///
+    /// `change` runs without any lock, and again if another write was faster: the last call counts. An error of its
+    /// ends the update, and the value stays.
     ///
     /// ```
-    /// # use sharedance_core::store::{Store, StoreError};
+    /// # use sharedance_core::store::{Store, StoreError, Update, Value};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// store.set(b"name", b"ada")?;
-    /// store.update(b"name", |name| Ok::<_, StoreError>(name.to_ascii_uppercase().into()))?;
-    /// assert_eq!(store.get(b"name").expect("it is there"), b"ADA");
+    /// store.set("scores", "3,4")?;
+    /// let add_score = |scores: &Value| -> Result<Update, StoreError> { Ok([scores, &b",5"[..]].concat().into()) };
+    /// assert!(store.update("scores", add_score)?.is_done());
+    /// assert_eq!(store.get("scores").unwrap(), "3,4,5");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -73,7 +98,25 @@ impl Store {
     }
 
     /// Adds `delta` to the number in decimal digits that is the value of `key`, wrapping at 2⁶⁴; answers the sum, or
-    /// `None` where there is no value.
+    /// `None` where there is no value. Its deadline stays.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{Store, StoreError};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// // Three attempts a minute for each address.
+    /// let is_allowed = |address: &str| -> Result<bool, StoreError> {
+    ///     let key = format!("attempts:{address}");
+    ///     store.add(&key, "0", Duration::from_secs(60))?;
+    ///     Ok(store.incr(&key, 1)?.is_none_or(|attempts| attempts <= 3))
+    /// };
+    /// for _ in 0..3 {
+    ///     assert!(is_allowed("192.0.2.1")?);
+    /// }
+    /// assert!(!is_allowed("192.0.2.1")? && is_allowed("192.0.2.2")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::NotANumber`] where the value is none; otherwise as for [`Store::set`].
@@ -83,6 +126,17 @@ impl Store {
 
     /// Takes `delta` from the number in decimal digits that is the value of `key`, stopping at zero: otherwise as
     /// [`Store::incr`].
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("tickets", "2")?;
+    /// assert_eq!(store.decr("tickets", 1)?, Some(1));
+    /// assert_eq!(store.decr("tickets", 5)?, Some(0));
+    /// assert_eq!(store.decr("prizes", 1)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Store::incr`].

@@ -7,19 +7,58 @@ use crate::store::error::StoreError;
 use crate::store::upkeep::{self, Progress};
 
 impl Store {
-    /// Does a piece of the work that keeps the store small: removes expired pairs, recycles segments with nothing live
-    /// in them, saves the store's clock. `budget` bounds the records looked at; no lock that a request needs is held
-    /// for longer than one of them takes. Ten calls a second are plenty, and the next one is due at once while
-    /// [`Progress::pending`].
+    /// Does a piece of the work that keeps the store small: removes expired pairs, copies what lives out of segments
+    /// that hold little else, recycles those with nothing live in them, evicts if it may and must, saves the store's
+    /// clock, and syncs where [`Durability::Interval`](crate::store::Durability::Interval) says that it is time.
+    ///
+    /// `budget` bounds the records looked at; no lock that a request needs is held for longer than one of them takes.
+    /// Ten calls a second are plenty, and the next one is due at once while [`Progress::pending`].
+    /// [`Store::start_maintenance`] starts a thread that does it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// for code in 0..1_000u32 {
+    ///     store.set_with_ttl(&code.to_be_bytes(), "x", Duration::from_secs(1))?;
+    /// }
+    /// hand.advance(Duration::from_secs(10));
+    /// let mut expired = 0;
+    /// loop {
+    ///     let progress = store.maintain(100)?;
+    ///     expired += progress.expired;
+    ///     if !progress.pending {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!((expired, store.len()), (1_000, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`StoreError::Io`] where a file can be neither written nor deleted. The next call tries again.
+    /// [`StoreError::Io`] where a file can be neither written nor deleted: the next call tries again.
+    /// [`StoreError::ReadOnly`] after a failed sync.
     pub fn maintain(&self, budget: usize) -> Result<Progress, StoreError> {
         upkeep::maintain(&self.inner, budget)
     }
 
     /// Keeps empty segments ready, so that writers do not wait for files to be created: waits up to `wait` for one to
-    /// be taken, and makes another. To be called in a loop by a thread of ordinary priority.
+    /// be taken, and makes another. To be called in a loop by a thread of ordinary priority, as
+    /// [`Store::start_maintenance`] does.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.prepare(Duration::ZERO)?;
+    /// // There is a file now, for the first pair to go to.
+    /// assert!(store.stats().file_bytes > 0 && store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::Io`] where none can be made, after waiting for `wait`.
@@ -28,7 +67,20 @@ impl Store {
     }
 
     /// Waits until everything stored, and everything deleted, before this call is on the disk. Callers in several
-    /// threads share the work.
+    /// threads share the work, and a store in which nothing has changed since the last sync has none.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// for order in 0..100u32 {
+    ///     store.set(&order.to_be_bytes(), "paid")?;
+    /// }
+    /// // From here on a power cut costs none of them.
+    /// store.sync()?;
+    /// assert_eq!(store.len(), 100);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::Io`] where the disk did not take it; the store is read-only from then on. [`StoreError::ReadOnly`]

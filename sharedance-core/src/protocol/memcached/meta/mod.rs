@@ -60,7 +60,7 @@ pub enum Request<'a> {
         /// The key.
         key: Key<'a>,
     },
-    /// `mn`: to be answered by [`Reply::MetaNoop`].
+    /// `mn`: to be answered by [`Reply::MetaNoop`](super::text::Reply::MetaNoop).
     Noop,
 }
 
