@@ -40,7 +40,7 @@ impl Accesses {
     /// Takes note that the record in `slot` is being used.
     pub(crate) fn note(&self, slot: u32, access: Access) {
         if let Some(chunk) = self.chunks.get(slot as usize / CHUNK_SLOTS) {
-            let chunk = chunk.get_or_init(|| Box::new([const { AtomicU32::new(0) }; CHUNK_SLOTS]));
+            let chunk = chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
             let second = access.at_secs.min(SECOND_BITS - 1) + 1;
             let noted = if access.was_read { second | WAS_READ } else { second };
             chunk[slot as usize % CHUNK_SLOTS].store(noted, Ordering::Relaxed);

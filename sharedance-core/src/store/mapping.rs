@@ -17,16 +17,17 @@
 //!   memory; recovery therefore reads with `pread`, and a server sends with `write`, both of which answer an error.
 //! - **Not promised:** anything on a network file system, and protection from others who write to the files.
 
-#![allow(unsafe_code)]
-
 use std::fs::File;
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut};
 
-use memmap2::{MmapOptions, MmapRaw};
-
-use super::sync::{Arc, MappedWord};
+use super::sync::Arc;
 use super::unsynced::Mark;
+
+#[cfg_attr(loom, path = "mapping/loom.rs")]
+mod region;
+
+use region::Region;
 
 /// A mapped file region, readable and writable, shared with the file.
 ///
@@ -38,21 +39,13 @@ pub(crate) struct Mapping {
     mark: Option<Arc<Mark>>,
 }
 
-#[derive(Debug)]
-enum Region {
-    File(MmapRaw),
-    /// Heap memory that stands in for a file, for tools that cannot follow a shared mapping.
-    #[cfg(test)]
-    Heap(Box<[MappedWord]>),
-}
-
 impl Mapping {
     /// Maps the first `len` bytes of `file`, which must be open for reading and writing and at least that long.
     pub(crate) fn of_file(file: &File, len: usize) -> io::Result<Mapping> {
         if file.metadata()?.len() < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its mapping"));
         }
-        Ok(Mapping { region: Region::File(MmapOptions::new().len(len).map_raw(file)?), mark: None })
+        Ok(Mapping { region: Region::of_file(file, len)?, mark: None })
     }
 
     /// The same, with the mark on which its changes are to be noted.
@@ -69,106 +62,28 @@ impl Mapping {
     }
 
     /// `len` zeroed bytes of heap memory in place of a file.
-    #[cfg(test)]
+    #[cfg(any(test, loom))]
     pub(crate) fn of_heap(len: usize) -> Mapping {
-        assert_eq!(len % 8, 0);
-        Mapping { region: Region::Heap((0..len / 8).map(|_| MappedWord::new(0)).collect()), mark: None }
+        Mapping { region: Region::of_heap(len), mark: None }
     }
+}
 
-    pub(crate) fn len(&self) -> usize {
-        match &self.region {
-            Region::File(map) => map.len(),
-            #[cfg(test)]
-            Region::Heap(words) => words.len() * 8,
-        }
+impl Deref for Mapping {
+    type Target = Region;
+
+    fn deref(&self) -> &Region {
+        &self.region
     }
+}
 
-    fn start(&self) -> *mut u8 {
-        match &self.region {
-            Region::File(map) => map.as_mut_ptr(),
-            #[cfg(test)]
-            Region::Heap(words) => words.as_ptr() as *mut u8,
-        }
-    }
-
-    /// Asks the kernel to make every page present and writable now rather than at its first store, and to say so
-    /// where it cannot. Kernels that do not know the request (before Linux 5.14) leave it to the first store.
-    pub(crate) fn populate(&self) -> io::Result<()> {
-        match &self.region {
-            #[cfg(target_os = "linux")]
-            Region::File(map) => match map.advise(memmap2::Advice::PopulateWrite) {
-                Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
-                _ => Ok(()),
-            },
-            #[cfg(not(target_os = "linux"))]
-            Region::File(_) => Ok(()),
-            #[cfg(test)]
-            Region::Heap(_) => Ok(()),
-        }
-    }
-
-    /// Hints to the processor that the bytes at `offset` are about to be read.
-    pub(crate) fn prefetch(&self, offset: usize) {
-        #[cfg(target_arch = "x86_64")]
-        if offset < self.len() {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: the address is within the mapping; a prefetch reads nothing that the program could see.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start().add(offset).cast()) }
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = offset;
-    }
-
-    /// The eight bytes at `offset`, a multiple of eight, as an atomic word in the machine's order (little-endian: a
-    /// big-endian host is refused at open).
-    ///
-    /// # Panics
-    /// Where the offset is out of bounds or not aligned: a mistake of this crate, never of a file's content.
-    pub(crate) fn word(&self, offset: usize) -> &MappedWord {
-        assert!(offset.is_multiple_of(8) && offset <= self.len() - 8);
-        // SAFETY: in bounds and aligned (checked above; a mapping starts on a page, the heap's words on a word). The
-        // memory lives as long as `self`. Words in the header and in the slot array are never accessed but through
-        // this function, or exclusively (`&mut self`), so no non-atomic access races with them.
-        unsafe { MappedWord::from_ptr(self.start().add(offset).cast()) }
-    }
-
-    /// Copies `bytes` to `offset`.
-    ///
-    /// # Safety
-    /// Nothing else may read or write the range during the call, and no slice made by [`Mapping::bytes`] may cover it.
-    pub(crate) unsafe fn copy_in(&self, offset: usize, bytes: &[u8]) {
-        assert!(offset <= self.len() && bytes.len() <= self.len() - offset);
-        // SAFETY: in bounds by the check above; exclusive by the caller's promise; `bytes` cannot overlap a range that
-        // no slice covers.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start().add(offset), bytes.len()) }
-    }
-
-    /// The bytes of `range`.
-    ///
-    /// # Safety
-    /// Nothing may write to the range for as long as the slice lives.
-    pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
-        assert!(range.start <= range.end && range.end <= self.len());
-        // SAFETY: in bounds by the check above; initialised, being a file's (or zeroed) memory; unchanging by the
-        // caller's promise; alive as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.start().add(range.start), range.len()) }
-    }
-
-    /// Overwrites `range` with zeros. Exclusive access shows that no slice covers it.
-    pub(crate) fn zero(&mut self, range: Range<usize>) {
-        assert!(range.start <= range.end && range.end <= self.len());
-        // SAFETY: in bounds by the check above, exclusive by `&mut self`.
-        unsafe { std::ptr::write_bytes(self.start().add(range.start), 0, range.len()) }
-    }
-
-    /// Copies `bytes` to `offset` where access is exclusive.
-    pub(crate) fn copy_in_exclusively(&mut self, offset: usize, bytes: &[u8]) {
-        // SAFETY: `&mut self`: nothing else reads or writes, and no slice is alive.
-        unsafe { self.copy_in(offset, bytes) }
+impl DerefMut for Mapping {
+    fn deref_mut(&mut self) -> &mut Region {
+        &mut self.region
     }
 }
 
 #[cfg(test)]
+#[allow(unsafe_code)]
 mod tests {
     use super::*;
     use crate::store::sync::atomic::Ordering;

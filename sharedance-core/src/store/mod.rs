@@ -61,6 +61,10 @@ mod value;
 mod walk;
 mod writing;
 
+#[cfg(any(loom, shuttle))]
+#[path = "../../../tests/races/src/engine/mod.rs"]
+pub(crate) mod races;
+
 #[doc = include_str!("../../FORMAT.md")]
 pub mod on_disk {}
 

@@ -24,7 +24,7 @@ impl Reads {
     /// but a sign of life.
     pub(crate) fn note(&self, slot: u32) {
         if let Some(chunk) = self.chunks.get(slot as usize / CHUNK_SLOTS) {
-            let chunk = chunk.get_or_init(|| Box::new([const { AtomicU8::new(0) }; CHUNK_SLOTS]));
+            let chunk = chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU8::new(0))));
             let reads = &chunk[slot as usize % CHUNK_SLOTS];
             let count = reads.load(Ordering::Relaxed);
             if count < MAX_READS {

@@ -1,10 +1,44 @@
 //! Where the engine takes its locks, atomics, shared ownership and threads from: the standard library's, all of them, and
-//! from nowhere else, so that a tool that checks races can put its own in their place.
+//! from nowhere else, so that a tool that looks for races can put its own in their place.
+//!
+//! | `--cfg` | what stands in | who sets it |
+//! | --- | --- | --- |
+//! | `shuttle` | `shuttle.rs`: every access is a point at which the threads' order is decided | `tests/races` |
+//! | `loom` | `loom.rs`: atomics that may answer whatever the memory model allows, for segments alone | `tests/races` |
+//! | `visible_locks` | `visible.rs`: locks of instrumented code, for a ThreadSanitizer that does not see into the precompiled standard library | `tests/races/run` |
 
-pub(crate) use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic,
-};
-pub(crate) use std::thread;
+#[cfg(not(any(loom, shuttle, visible_locks)))]
+mod standard {
+    pub(crate) use std::sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic,
+    };
+    pub(crate) use std::thread;
 
-/// A word of a mapped file that several threads share.
-pub(crate) type MappedWord = atomic::AtomicU64;
+    /// A word of a mapped file that several threads share.
+    pub(crate) type MappedWord = atomic::AtomicU64;
+
+    /// Called before bytes of a mapping are touched that other threads may look at.
+    pub(crate) fn before_access() {}
+}
+
+#[cfg(any(loom, visible_locks))]
+mod counted;
+#[cfg(any(loom, shuttle))]
+mod impatient;
+#[cfg(loom)]
+mod loom;
+#[cfg(shuttle)]
+mod shuttle;
+#[cfg(visible_locks)]
+mod visible;
+
+pub(crate) use std::sync::PoisonError;
+
+#[cfg(loom)]
+pub(crate) use self::loom::*;
+#[cfg(shuttle)]
+pub(crate) use self::shuttle::*;
+#[cfg(visible_locks)]
+pub(crate) use self::visible::*;
+#[cfg(not(any(loom, shuttle, visible_locks)))]
+pub(crate) use standard::*;
