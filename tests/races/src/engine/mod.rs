@@ -1,0 +1,54 @@
+//! What the checkers are set on, and how.
+
+#[cfg(shuttle)]
+mod deadlines;
+#[cfg(loom)]
+mod orderings;
+#[cfg(shuttle)]
+mod pairs;
+#[cfg(shuttle)]
+mod room;
+#[cfg(shuttle)]
+mod syncs;
+#[cfg(shuttle)]
+mod world;
+
+#[cfg(shuttle)]
+pub(crate) const DEFAULT_ROUNDS: usize = 10_000;
+
+/// By name. Each begins anew in every order, and panics in one that must not be.
+#[cfg(shuttle)]
+pub(crate) const SCENARIOS: &[(&str, fn())] = &[
+    ("operations", pairs::operations),
+    ("compaction", pairs::compaction),
+    ("eviction", pairs::eviction),
+    ("deadlines", deadlines::touches_against_the_sweep),
+    ("room", room::writers_of_a_full_store),
+    ("syncs", syncs::writers_that_share_syncs),
+];
+
+/// Runs `scenario` in `rounds` orders: half of them drawn evenly at each step; half with priorities that change a few
+/// times (Burckhardt and others, 2010), which finds what needs a thread to be kept waiting for long.
+#[cfg(shuttle)]
+pub(crate) fn explore(name: &str, scenario: fn(), rounds: usize) {
+    use std::hash::{BuildHasher, RandomState};
+
+    use shuttle::scheduler::{PctScheduler, RandomScheduler};
+    use shuttle::{Config, FailurePersistence, Runner};
+
+    const CHANGES_OF_PRIORITY: usize = 4;
+    const STACK_LEN: usize = 256 * 1024;
+
+    let mut config = Config::new();
+    config.stack_size = STACK_LEN;
+    config.silence_warnings = true;
+    config.failure_persistence = FailurePersistence::None;
+    let seed_of = |text: String| text.parse().ok();
+    let seed = std::env::var("RACES_SEED").ok().and_then(seed_of).unwrap_or_else(|| RandomState::new().hash_one(name));
+    println!("{name}: RACES_SEED={seed}");
+    Runner::new(RandomScheduler::new_from_seed(seed, rounds.div_ceil(2)), config.clone()).run(scenario);
+    Runner::new(PctScheduler::new_from_seed(seed, CHANGES_OF_PRIORITY, rounds / 2), config).run(scenario);
+}
+
+#[cfg(loom)]
+pub(crate) use orderings::{DEFAULT_ROUNDS, SCENARIOS, explore};

@@ -1,0 +1,240 @@
+//! What a segment's atomics promise each other, under every result that the memory model allows their loads: the very
+//! functions that the store calls, on the model of a mapping.
+
+use loom::sync::Mutex;
+use loom::thread;
+
+use crate::store::carried::{Reason, Source};
+use crate::store::files::{Directory, FileName};
+use crate::store::format::{
+    Deadline, FLAG_CLIENT_FLAGS, Header, Kind, RECORDS_OFFSET, RecordState, SLOT_LEN, Word, footprint, slot_offset,
+};
+use crate::store::mapping::Mapping;
+use crate::store::segment::{Blank, Record, Reservation, Segment};
+use crate::store::sync::Arc;
+use crate::store::sync::atomic::{AtomicU64, Ordering};
+use crate::store::unsynced::Unsynced;
+
+/// Of interruptions of threads that could have gone on.
+pub(crate) const DEFAULT_ROUNDS: usize = 3;
+
+pub(crate) const SCENARIOS: &[(&str, fn())] = &[
+    ("commit", a_record_is_whole_or_not_there),
+    ("incarnation", a_slot_of_an_earlier_incarnation_is_never_believed),
+    ("spent", a_segment_that_is_being_written_to_is_not_spent),
+    ("recycling", what_is_pinned_is_not_recycled),
+    ("expiry", a_walk_does_not_lose_sight_of_a_deadline),
+    ("touch", a_deadline_and_a_mark_at_once_both_stay),
+    ("carried", a_source_dies_before_its_copy),
+    ("unsynced", a_change_is_written_by_one_of_two_syncs),
+];
+
+/// Tries every order with so many interruptions at the most of threads that could have gone on.
+pub(crate) fn explore(name: &str, scenario: fn(), interruptions: usize) {
+    const MAX_STEPS: usize = 100_000;
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(interruptions);
+    builder.max_branches = MAX_STEPS;
+    let orders = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = orders.clone();
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        scenario();
+    });
+    println!("{name}: {} orders", orders.load(Ordering::Relaxed));
+}
+
+const HASH: u64 = 7;
+const KEY: &[u8] = b"key";
+const VALUE: &[u8] = b"a value";
+const LEN: usize = RECORDS_OFFSET + 2 * (16 + SLOT_LEN);
+
+fn header(kind: Kind) -> Header {
+    Header { store_id: 1, base: 1, segment_id: 0, kind, ttl_class: 0, file_len: LEN as u64 }
+}
+
+fn activate(blank: Blank, kind: Kind) -> Arc<Segment> {
+    let dir = tempfile::tempdir().unwrap();
+    Arc::new(blank.activate(0, header(kind), Directory::open(dir.path()).unwrap().lock))
+}
+
+fn segment(kind: Kind) -> Arc<Segment> {
+    assert_eq!(footprint(KEY.len() + VALUE.len()), 16 + SLOT_LEN);
+    activate(Blank::new(0, Mapping::of_heap(LEN)), kind)
+}
+
+fn reserve(segment: &Arc<Segment>) -> Reservation {
+    segment.reserve(KEY.len() + VALUE.len()).unwrap()
+}
+
+fn write(mut reservation: Reservation, deadline_ms: u64) {
+    reservation.fill(&[KEY, VALUE]);
+    reservation.commit(HASH, 2, Word::live(KEY.len(), Deadline::at_ms(deadline_ms)));
+}
+
+fn assert_whole(segment: &Segment, record: &Record) {
+    assert_eq!((segment.key(record), segment.value(record)), (KEY, VALUE));
+    assert_eq!((record.slot.hash, segment.sequence(record)), (HASH, 2));
+    let crc = crc32c::crc32c(segment.payload(record));
+    assert_eq!(record.slot.seal(crc, segment.header.base, record.word), record.slot.crc);
+}
+
+fn a_record_is_whole_or_not_there() {
+    let segment = segment(Kind::Hot);
+    let writer = thread::spawn({
+        let segment = segment.clone();
+        move || write(reserve(&segment), 100)
+    });
+    if let Some(record) = segment.record(0) {
+        assert_whole(&segment, &record);
+    }
+    writer.join().unwrap();
+    assert_whole(&segment, &segment.record(0).unwrap());
+}
+
+fn a_slot_of_an_earlier_incarnation_is_never_believed() {
+    let mapping = Mapping::of_heap(LEN);
+    let earlier = Word::live(KEY.len(), Deadline::NEVER);
+    mapping.word(slot_offset(LEN, 0) + 24).store(earlier.encode(), Ordering::Relaxed);
+    let segment = activate(Blank::new(0, mapping), Kind::Hot);
+    let writer = thread::spawn({
+        let segment = segment.clone();
+        move || reserve(&segment)
+    });
+    (0..segment.reserved().slots).for_each(|slot| assert_eq!(segment.raw_slot(slot).word(), Word::EMPTY));
+    drop(writer.join().unwrap());
+}
+
+fn a_segment_that_is_being_written_to_is_not_spent() {
+    let segment = segment(Kind::Hot);
+    let open = Arc::new(Mutex::new(Some(segment.clone())));
+    let writer = thread::spawn({
+        let open = open.clone();
+        move || {
+            let reservation = open.lock().unwrap().as_ref().map(reserve);
+            reservation.into_iter().for_each(|reservation| write(reservation, 100));
+        }
+    });
+    let full = open.lock().unwrap().take();
+    full.iter().for_each(|full| full.seal(1));
+    let was_spent = segment.is_spent();
+    writer.join().unwrap();
+    assert!(!(was_spent && segment.record(0).is_some()), "a record was committed in a spent segment");
+    assert_eq!(segment.is_spent(), segment.record(0).is_none());
+}
+
+fn what_is_pinned_is_not_recycled() {
+    let old = segment(Kind::Hot);
+    write(reserve(&old), 100);
+    // As a shard of the index holds it.
+    let named = Arc::new(Mutex::new(Some(old.clone())));
+    let reader = thread::spawn({
+        let named = named.clone();
+        move || {
+            let found = {
+                let named = named.lock().unwrap();
+                named.as_ref().map(|segment| (segment.clone(), segment.record(0).unwrap()))
+            };
+            found.iter().for_each(|(segment, record)| assert_whole(segment, record));
+        }
+    });
+    {
+        let mut named = named.lock().unwrap();
+        old.mark_dead(0, &old.record(0).unwrap());
+        *named = None;
+    }
+    old.seal(1);
+    assert!(old.is_spent());
+    if let Ok(old) = Arc::try_unwrap(old) {
+        let new = activate(old.into_blank(), Kind::Hot);
+        assert_eq!(new.raw_slot(0).word(), Word::EMPTY);
+        write(reserve(&new), 200);
+        assert_whole(&new, &new.record(0).unwrap());
+    }
+    reader.join().unwrap();
+}
+
+fn a_walk_does_not_lose_sight_of_a_deadline() {
+    let segment = segment(Kind::Hot);
+    write(reserve(&segment), 100);
+    let touching = thread::spawn({
+        let segment = segment.clone();
+        move || segment.touch(0, &segment.record(0).unwrap(), Deadline::at_ms(50))
+    });
+    let writing = thread::spawn({
+        let segment = segment.clone();
+        move || write(reserve(&segment), 70)
+    });
+    segment.forget_expiry();
+    for slot in 0..segment.reserved().slots {
+        segment.record(slot).iter().for_each(|record| segment.expect_expiry(record.word.deadline));
+    }
+    touching.join().unwrap();
+    writing.join().unwrap();
+    assert_eq!(segment.next_expiry_ms(), 50);
+    let first = segment.record(0).unwrap();
+    segment.touch(0, &first, Deadline::at_ms(200));
+}
+
+fn a_deadline_and_a_mark_at_once_both_stay() {
+    let segment = segment(Kind::Hot);
+    write(reserve(&segment), 100);
+    let touching = thread::spawn({
+        let segment = segment.clone();
+        move || segment.touch(0, &segment.record(0).unwrap(), Deadline::at_ms(50))
+    });
+    let was_first = segment.mark(0, &segment.record(0).unwrap(), FLAG_CLIENT_FLAGS);
+    touching.join().unwrap();
+    let word = segment.record(0).unwrap().word;
+    assert!(was_first && word.flags & FLAG_CLIENT_FLAGS != 0 && word.deadline == Deadline::at_ms(50));
+}
+
+fn a_source_dies_before_its_copy() {
+    let (source, cold) = (segment(Kind::Hot), segment(Kind::Cold));
+    write(reserve(&source), 100);
+    write(reserve(&cold), 100);
+    cold.note_source(0, Source { segment: source.clone(), slot: 0, reason: Reason::Compaction });
+    let deleting = thread::spawn({
+        let cold = cold.clone();
+        move || cold.mark_dead(0, &cold.record(0).unwrap())
+    });
+    let copy = Word::decode(cold.raw_slot(0).word()).unwrap();
+    if copy.state == RecordState::Dead {
+        assert!(source.record(0).is_none(), "a restart would bring it back");
+    }
+    deleting.join().unwrap();
+    assert!(source.record(0).is_none() && cold.record(0).is_none());
+}
+
+/// Two change a file at once, and a sync begins meanwhile. What a change was before is written by it, or by the next.
+fn a_change_is_written_by_one_of_two_syncs() {
+    let unsynced = Arc::new(Unsynced::default());
+    let file = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+    let mark = unsynced.mark(FileName::Segment(0));
+    // What a sync writes that begins now, by who changed it.
+    let sync = |unsynced: &Unsynced, file: &[AtomicU64; 2]| match &unsynced.take_files()[..] {
+        [] => [0, 0],
+        [_] => [0, 1].map(|by| file[by].load(Ordering::Relaxed)),
+        more => panic!("{} marks of one file", more.len()),
+    };
+    let change = |by: usize| {
+        let (file, mark) = (file.clone(), mark.clone());
+        move || {
+            file[by].store(1, Ordering::Relaxed);
+            mark.note();
+        }
+    };
+    let other = thread::spawn(change(0));
+    let syncing = thread::spawn({
+        let (unsynced, file) = (unsynced.clone(), file.clone());
+        move || sync(&unsynced, &file)
+    });
+    change(1)();
+    // Acknowledged now: a sync that begins covers it, whatever becomes of the other.
+    let own = sync(&unsynced, &file);
+    let first = syncing.join().unwrap();
+    assert!(own[1] + first[1] > 0, "a change is in neither sync: {first:?}, {own:?}");
+    other.join().unwrap();
+    let last = sync(&unsynced, &file);
+    assert!(own[0] + first[0] + last[0] > 0, "a change is in no sync: {first:?}, {own:?}, {last:?}");
+}

@@ -1,0 +1,196 @@
+//! A store, what was done to it, and what its files are when it is killed.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use shuttle::rand::Rng;
+use tempfile::TempDir;
+
+use crate::checker::{Event, check};
+use crate::clock::{Clock, ManualClock};
+use crate::pair::{Answer, Op, Pair};
+use crate::scratch::{self, Chance, Image, SEGMENT_LEN};
+use crate::store::compaction::{Compaction, Need};
+use crate::store::sync::before_access;
+use crate::store::{BootId, Options, Store};
+
+/// A store that scenarios work on.
+pub(crate) struct World {
+    dir: TempDir,
+    options: Options,
+    pub(crate) hand: ManualClock,
+    pub(crate) store: Store,
+    keys: usize,
+    /// Whether pairs may go by themselves.
+    may_vanish: bool,
+    stamps: AtomicU64,
+    noted: Mutex<Vec<(usize, Event)>>,
+}
+
+/// The files as a process that was killed left them, and when that was.
+pub(crate) struct Killed {
+    image: Image,
+    at: u64,
+}
+
+/// Chance that the checker repeats where it repeats an order.
+pub(crate) fn chance() -> Chance {
+    Chance(shuttle::rand::thread_rng().gen_range(0..u64::MAX))
+}
+
+pub(crate) fn key(i: usize) -> [u8; 2] {
+    [b'k', i as u8]
+}
+
+impl World {
+    pub(crate) fn new(keys: usize, options: Options, may_vanish: bool) -> World {
+        let dir = scratch::directory();
+        let (clock, hand) = Clock::manual();
+        let options = options.segment_len(SEGMENT_LEN).clock(clock).boot_id(Some(BootId::from_bytes([1; 16])));
+        let store = options.clone().open(dir.path()).unwrap();
+        let noted = Mutex::default();
+        World { dir, options, hand, store, keys, may_vanish, stamps: AtomicU64::new(1), noted }
+    }
+
+    fn stamp(&self) -> u64 {
+        self.stamps.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Does `op` and takes note of what it answered.
+    pub(crate) fn run(&self, i: usize, op: Op) -> Option<Answer> {
+        let called = self.stamp();
+        let answer = op.run(&self.store, &key(i))?;
+        let returned = self.stamp();
+        let event = Event { op: op.clone(), answer: answer.clone(), called, returned };
+        let mut noted = self.noted.lock().unwrap();
+        match op {
+            Op::Clear => noted.extend((0..self.keys).map(|i| (i, event.clone()))),
+            _ => noted.push((i, event)),
+        }
+        Some(answer)
+    }
+
+    /// Holds the value of a key for some time, in which its bytes must not change.
+    pub(crate) fn hold(&self, i: usize, steps: u64) {
+        if let Some(value) = self.store.get(&key(i)) {
+            let copy = value.to_vec();
+            for _ in 0..steps {
+                before_access();
+                assert!(value == copy[..], "the bytes of a held value changed");
+            }
+        }
+    }
+
+    /// Empties one segment, or part of it, whether or not room is needed.
+    pub(crate) fn compact(&self, budget: usize) {
+        let inner = &self.store.inner;
+        let now_ms = inner.timeline.now_ms();
+        Compaction::default().run(&inner.log, &inner.index, now_ms, Need::Full, budget).unwrap();
+    }
+
+    /// What a process that is killed after `steps` steps leaves.
+    pub(crate) fn kill_after(&self, steps: u64) -> Killed {
+        (0..steps).for_each(|_| before_access());
+        Killed { image: Image::take(self.dir.path()), at: self.stamp() }
+    }
+
+    /// Looks whether all that was noted, and what is there now, could have come about one after the other; then whether
+    /// it is there after reopening, and after having been killed.
+    pub(crate) fn examine(mut self, killed: Option<Killed>) {
+        self.read_all();
+        self.check_accounts();
+        self.reopen(None);
+        self.read_all();
+        self.check_accounts();
+        self.check_history(&self.noted.lock().unwrap());
+        if let Some(Killed { image, at }) = killed {
+            self.reopen(Some(image));
+            let before = std::mem::take(&mut *self.noted.lock().unwrap());
+            self.read_all();
+            self.check_accounts();
+            self.check_killed(before, at);
+        }
+        self.check_that_room_comes_back();
+    }
+
+    fn read_all(&self) {
+        (0..self.keys).for_each(|i| drop(self.run(i, Op::Get)));
+    }
+
+    fn reopen(&mut self, image: Option<Image>) {
+        // A handle to nothing in its place, so that the old one is closed before the files change.
+        let elsewhere = scratch::directory();
+        drop(std::mem::replace(&mut self.store, self.options.clone().open(elsewhere.path()).unwrap()));
+        if let Some(image) = image {
+            image.restore(self.dir.path());
+        }
+        self.store = self.options.clone().open(self.dir.path()).unwrap();
+        let report = self.store.recovery();
+        assert!(report.same_boot && report.dropped == 0, "{report}");
+        assert!(report.set_aside.is_empty() && report.foreign.is_empty(), "{report}");
+    }
+
+    fn check_history(&self, noted: &[(usize, Event)]) {
+        for i in 0..self.keys {
+            let events = noted.iter().filter(|(key, _)| *key == i).map(|(_, event)| event.clone());
+            if let Err(why) = check(events.collect(), Pair::default(), self.may_vanish) {
+                panic!("key {i}: {why}");
+            }
+        }
+    }
+
+    /// What had returned when the process was killed counts; what had been called, and not returned, may count.
+    fn check_killed(&self, before: Vec<(usize, Event)>, at: u64) {
+        let found = self.noted.lock().unwrap();
+        for i in 0..self.keys {
+            let events = || before.iter().filter(|(key, _)| *key == i).map(|(_, event)| event.clone());
+            let returned: Vec<_> = events().filter(|event| event.returned < at).collect();
+            let called: Vec<_> = events().filter(|event| event.called < at && at < event.returned).collect();
+            let explains = |counted: usize| {
+                let in_flight = (0..called.len()).filter(|bit| counted >> bit & 1 == 1);
+                let in_flight = in_flight.map(|bit| Event { returned: at, ..called[bit].clone() });
+                let after = found.iter().filter(|(key, _)| *key == i).map(|(_, event)| event.clone());
+                let history = returned.iter().cloned().chain(in_flight).chain(after).collect();
+                check(history, Pair::default(), self.may_vanish)
+            };
+            let mut tried = (0..1 << called.len()).map(explains);
+            if let Err(why) = tried.find(Result::is_ok).unwrap_or_else(|| explains(0)) {
+                panic!("key {i}, killed at {at}: {why}; in flight: {called:?}");
+            }
+        }
+    }
+
+    /// Live bytes are those of the records that the index names; entries and records are one to one; the room that is
+    /// accounted for is that of the files.
+    fn check_accounts(&self) {
+        let inner = &self.store.inner;
+        let mut named = 0;
+        for segment in inner.log.segments() {
+            let mut live_bytes = 0;
+            for slot in 0..segment.reserved().slots {
+                if let Some(record) = segment.record(slot)
+                    && inner.index.read(record.slot.hash).names(record.slot.hash, &segment, slot)
+                {
+                    live_bytes += record.layout.footprint() as u64;
+                    named += 1;
+                }
+            }
+            assert_eq!(segment.live_bytes(), live_bytes, "live bytes of segment {}", segment.number);
+        }
+        assert_eq!(self.store.len(), named, "entries of the index, and live records");
+        assert_eq!(inner.log.space.used(), Image::take(self.dir.path()).segment_bytes(), "room");
+    }
+
+    /// Nothing is left of what is gone: no record, no writing that is thought to be under way, no pin.
+    fn check_that_room_comes_back(&self) {
+        self.store.clear().unwrap();
+        for _ in 0..4 {
+            self.hand.advance(Duration::from_secs(60));
+            while self.store.maintain(10_000).unwrap().pending {}
+        }
+        // One that was just put to use when the process was killed stays open for the next write.
+        let left = self.store.inner.log.segments_where(|segment| segment.reserved().slots > 0);
+        assert!(self.store.is_empty() && left.is_empty(), "{left:?}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The engine's own sources, compiled with the locks, atomics and threads of a checker in place of the standard ones:
+//! `--features shuttle` or `--features loom`. The scenarios are in `engine/`, a module of the store's, since much of what
+//! they look at is private to it.
+//!
+//! `sharedance-races [ROUNDS] [SCENARIO]` runs all of them, or the one that is named. A round is one order of all that the
+//! threads do; loom tries every order in which threads are interrupted no more than ROUNDS times.
+
+#![cfg_attr(loom, feature(arbitrary_self_types))]
+
+// What the tests of the store share says `sharedance_core`.
+extern crate self as sharedance_core;
+
+#[path = "../../linearizable/checker.rs"]
+#[cfg(shuttle)]
+mod checker;
+#[path = "../../../sharedance-core/src/clock.rs"]
+pub mod clock;
+#[path = "../../linearizable/pair.rs"]
+#[cfg(shuttle)]
+#[allow(dead_code)]
+mod pair;
+#[path = "../../support/scratch.rs"]
+#[cfg(shuttle)]
+mod scratch;
+#[path = "../../../sharedance-core/src/store/mod.rs"]
+pub mod store;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let rounds = match args.next().map(|rounds| rounds.parse()) {
+        None => store::races::DEFAULT_ROUNDS,
+        Some(Ok(rounds)) => rounds,
+        Some(Err(_)) => {
+            eprintln!("usage: sharedance-races [ROUNDS] [SCENARIO]");
+            return ExitCode::from(2);
+        }
+    };
+    let named = args.next();
+    let mut passed = 0;
+    for (name, scenario) in store::races::SCENARIOS {
+        if named.as_ref().is_none_or(|named| named == name) {
+            let begun = std::time::Instant::now();
+            store::races::explore(name, *scenario, rounds);
+            println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
+            passed += 1;
+        }
+    }
+    println!("{passed} passed, 0 failed");
+    if passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
