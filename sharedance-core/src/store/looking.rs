@@ -196,6 +196,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_gets_a_value_reads_it_and_whoever_touches_it_does_not() {
+        let (_dir, store, _) = open();
+        store.set(b"k", b"value").unwrap();
+        assert!(store.touch(b"k", Ttl::Never).unwrap());
+        assert!(!see(&store, Look { note_access: false, ..PLAIN }).unwrap().was_read);
+        assert_eq!(store.get_and_touch(b"k", Ttl::Never).unwrap().unwrap(), "value");
+        assert!(see(&store, Look { note_access: false, ..PLAIN }).unwrap().was_read);
+    }
+
+    #[test]
     fn what_is_known_of_a_value_moves_with_it() {
         let (_dir, store, hand) = open();
         for i in 0..1_000u32 {

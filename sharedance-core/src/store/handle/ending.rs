@@ -27,7 +27,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
-        self.get_and_touch(key, ttl).map(|value| value.is_some())
+        let key = key.as_ref();
+        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into()).is_some()))
     }
 
     /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
@@ -59,7 +60,10 @@ impl Store {
         ttl: impl Into<Ttl>,
     ) -> Result<Option<Value>, StoreError> {
         let key = key.as_ref();
-        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into()).map(Value::new)))
+        self.inner.change(|inner| {
+            let touched = inner.touch(inner.hash(key), key, ttl.into());
+            Ok(touched.inspect(|pinned| pinned.note_read(inner.timeline.now_ms())).map(Value::new))
+        })
     }
 
     /// Marks the value of `key` as stale if `condition` holds, and lets it live for `ttl` from now on if one is given.
