@@ -50,6 +50,7 @@ mod pairs;
 mod quarantine;
 mod reads;
 mod recovery;
+mod refreshing;
 mod segment;
 mod space;
 mod stats;
