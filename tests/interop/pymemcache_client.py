@@ -1,0 +1,82 @@
+"""pymemcache, which speaks text: what its users do, against a server on 127.0.0.1 at the port that is the argument."""
+
+import sys
+import threading
+
+from pymemcache.client.base import Client, PooledClient
+from pymemcache.exceptions import MemcacheClientError, MemcacheServerError
+
+address = ("127.0.0.1", int(sys.argv[1]))
+client = Client(address, default_noreply=False, timeout=30)
+
+# Values and flags.
+assert client.set("key", b"value") is True
+assert client.get("key") == b"value"
+assert client.get("missing") is None and client.get("missing", "default") == "default"
+assert client.set("empty", b"") and client.get("empty") == b""
+every_byte = bytes(range(256)) * 4096
+assert client.set("every byte".replace(" ", "-"), every_byte, flags=0xFFFFFFFF)
+assert client.get("every-byte") == every_byte
+
+# Conditions.
+assert client.add("key", b"x") is False and client.add("added", b"x") is True
+assert client.replace("missing", b"x") is False and client.replace("key", b"one") is True
+assert client.append("key", b"!") and client.prepend("key", b"?") and client.get("key") == b"?one!"
+value, version = client.gets("key")
+assert value == b"?one!"
+assert client.cas("key", b"two", version) is True
+assert client.cas("key", b"three", version) is False
+assert client.cas("missing", b"three", version) is None
+
+# Numbers.
+client.set("number", b"41")
+assert client.incr("number", 1) == 42 and client.decr("number", 100) == 0
+assert client.incr("missing", 1) is None
+try:
+    client.incr("key", 1)
+    raise AssertionError("no number was counted")
+except MemcacheClientError:
+    pass
+
+# Lives.
+assert client.touch("key", 1000) is True and client.touch("missing", 1000) is False
+if hasattr(client, "gat"):
+    assert client.gat("key", 1000) == b"two"
+assert client.set("gone", b"x", expire=-1) and client.get("gone") is None
+
+# Many at once, and without answers.
+many = {"many-%d" % n: b"value %d" % n for n in range(1000)}
+assert client.set_many(many) == []
+assert client.get_many(list(many) + ["missing"]) == many
+assert len(client.gets_many(list(many))) == 1000
+assert client.delete_many(list(many), noreply=True) is True
+assert client.get_many(list(many)) == {}
+client.set("quiet", b"x", noreply=True)
+assert client.get("quiet") == b"x"
+assert client.delete("quiet") is True and client.delete("quiet") is False
+
+# Too large: refused, and the connection lives.
+try:
+    client.set("key", b"x" * (40 << 20))
+    raise AssertionError("a value of 40 MiB was stored")
+except MemcacheServerError:
+    pass
+assert client.get("key") is None, "the value that was to be replaced is gone"
+
+# Statistics.
+stats = client.stats()
+assert stats[b"pid"] and stats[b"curr_items"] > 0 and stats[b"cmd_set"] > 0 and stats[b"cas_badval"] > 0
+assert client.stats("settings")[b"item_size_max"] > 1 << 20
+assert client.version().startswith(b"1.6.")
+
+# Several threads over a pool count what nobody loses.
+pool = PooledClient(address, max_pool_size=8, timeout=30, default_noreply=False)
+pool.set("sum", b"0")
+threads = [threading.Thread(target=lambda: [pool.incr("sum", 1) for _ in range(200)]) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert pool.get("sum") == b"1600", pool.get("sum")
+
+assert client.flush_all() and client.get("sum") is None
+client.quit()
+print("everything is as it is with memcached")
