@@ -1,0 +1,81 @@
+//! What a process of this machine has cost, by /proc.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// CPU time of all threads of a process, in nanoseconds. A thread that has ended meanwhile is left out.
+pub(super) fn used_ns(pid: u32) -> Option<u64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let used = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split_ascii_whitespace().next()?.parse::<u64>().ok()
+    };
+    Some(threads.flatten().filter_map(|thread| used(thread.path())).sum())
+}
+
+/// The process that listens there, if that is on this machine and may be seen.
+pub(super) fn listener(server: SocketAddr) -> Option<u32> {
+    if !is_local(server.ip()) {
+        return None;
+    }
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let sockets: Vec<String> = tables
+        .iter()
+        .flat_map(|table| table.lines().skip(1))
+        .filter_map(|line| listening_inode(line, server.port()))
+        .map(|inode| format!("socket:[{inode}]"))
+        .collect();
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| holds_any(*pid, &sockets))
+}
+
+fn is_local(address: IpAddr) -> bool {
+    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// The inode of the socket that a line of /proc/net/tcp is about, if it listens on this port.
+fn listening_inode(line: &str, port: u16) -> Option<&str> {
+    const LISTENS: &str = "0A";
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+    let found = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
+    let inode = fields.nth(5)?;
+    (found == port && state == LISTENS).then_some(inode)
+}
+
+fn holds_any(pid: u32, sockets: &[String]) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors.flatten().any(|descriptor| {
+        let target = fs::read_link(descriptor.path()).unwrap_or_default();
+        target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_listens_is_found_and_costs_something() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(listener(socket.local_addr().unwrap()), Some(std::process::id()));
+        let before = used_ns(std::process::id()).unwrap();
+        let mut spun = 0_u64;
+        while used_ns(std::process::id()).unwrap() < before + 1_000_000 {
+            spun = std::hint::black_box(spun + 1);
+        }
+        assert_eq!(used_ns(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_connection_is_no_listener() {
+        let line =
+            "0: 0100007F:0412 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1 0000 100 0 0 10 0";
+        assert_eq!(listening_inode(line, 1042), Some("4711"));
+        assert_eq!(listening_inode(line, 1043), None);
+        assert_eq!(listening_inode(&line.replace(" 0A ", " 01 "), 1042), None);
+    }
+}

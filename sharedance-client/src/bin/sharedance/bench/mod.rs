@@ -1,0 +1,148 @@
+//! `sharedance bench`: fills a server, warms it up, measures it, and reports.
+
+mod chance;
+mod clock;
+mod connection;
+mod cpu;
+mod pacing;
+mod report;
+mod scanner;
+mod tally;
+mod worker;
+mod workload;
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
+
+use crate::options::Bench;
+
+use clock::Clock;
+use report::Measured;
+use tally::Tally;
+use worker::{MEASURING, STOPPING, Shared, WARMING_UP, Worker};
+
+/// Why there is nothing to report. It is shown, and that is all.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const DEFAULT_PORT: u16 = 1042;
+
+/// How often it is looked whether the run is over.
+const TICK: Duration = Duration::from_millis(1);
+const PROGRESS_NS: u64 = 1_000_000_000;
+
+/// Measures the server, and answers what is to be printed.
+pub(crate) fn run(options: &Bench) -> Result<String, Failure> {
+    options.check()?;
+    let shared = Shared {
+        clock: Clock::start(),
+        server: resolve(&options.server)?,
+        phase: AtomicU8::new(WARMING_UP),
+        answered: AtomicU64::new(0),
+    };
+    let failed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (ready, is_ready) = mpsc::channel();
+        let (shared, failed) = (&shared, &failed);
+        let workers: Vec<_> = (0..options.threads)
+            .map(|thread| {
+                let ready = ready.clone();
+                scope.spawn(move || {
+                    let outcome = work(shared, options, thread, ready);
+                    failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+                    outcome
+                })
+            })
+            .collect();
+        drop(ready);
+        note(options, "filling the server");
+        let all_ready = is_ready.iter().all(|is_ready| is_ready);
+        let measured = all_ready.then(|| measure(shared, options, failed));
+        shared.phase.store(STOPPING, Ordering::Relaxed);
+
+        let mut tally = Tally::new()?;
+        for worker in workers {
+            let outcome = worker.join().map_err(|_| "a thread of the load generator has panicked")?;
+            tally.add(&outcome?)?;
+        }
+        let (elapsed_ns, server, client_ns) = measured.ok_or("the load has not begun")?;
+        Ok(Measured { tally, elapsed_ns, server, client_ns }.render(options))
+    })
+}
+
+fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> Result<Tally, Failure> {
+    let filled = Worker::open(shared, options, thread).and_then(|mut worker| {
+        if !options.no_fill {
+            worker.fill(thread)?;
+        }
+        Ok(worker)
+    });
+    // Nobody may wait for it any more.
+    let _ = ready.send(filled.is_ok());
+    drop(ready);
+    filled?.run()
+}
+
+/// The time that was measured, what the server has cost meanwhile and which it was, and what this process has.
+fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Option<(u32, u64)>, Option<u64>) {
+    let clock = shared.clock;
+    note(options, "warming up");
+    let warm_ns = clock.now_ns() + options.warm_up.as_nanos() as u64;
+    while clock.now_ns() < warm_ns && !failed.load(Ordering::Relaxed) {
+        thread::sleep(TICK);
+    }
+
+    let pid = options.pid.or_else(|| cpu::listener(shared.server));
+    let used = || (pid.and_then(cpu::used_ns), cpu::used_ns(process::id()));
+    let (server_before, client_before) = used();
+    shared.phase.store(MEASURING, Ordering::Relaxed);
+    let start_ns = clock.now_ns();
+    let end_ns = start_ns + options.duration.as_nanos() as u64;
+    let mut progress = (start_ns, 0);
+    loop {
+        thread::sleep(TICK);
+        let (now_ns, answered) = (clock.now_ns(), shared.answered.load(Ordering::Relaxed));
+        let is_over = match options.requests {
+            Some(requests) => answered >= requests,
+            None => now_ns >= end_ns,
+        };
+        if is_over || failed.load(Ordering::Relaxed) {
+            break;
+        }
+        if now_ns - progress.0 >= PROGRESS_NS {
+            let rate = (answered - progress.1) as f64 * 1e9 / (now_ns - progress.0) as f64;
+            note(options, &format!("{:.0} s: {rate:.0} requests a second", (now_ns - start_ns) as f64 / 1e9));
+            progress = (now_ns, answered);
+        }
+    }
+    let elapsed_ns = clock.now_ns() - start_ns;
+    shared.phase.store(STOPPING, Ordering::Relaxed);
+    let (server_after, client_after) = used();
+    let server =
+        pid.zip(server_after.zip(server_before)).map(|(pid, (after, before))| (pid, after.saturating_sub(before)));
+    let client_ns = client_after.zip(client_before).map(|(after, before)| after.saturating_sub(before));
+    (elapsed_ns, server, client_ns)
+}
+
+fn resolve(server: &str) -> Result<SocketAddr, Failure> {
+    let named = |error: io::Error| format!("cannot resolve {server}: {error}");
+    let mut addresses = match server.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            let port = port.parse().map_err(|_| format!("{port} is no port"))?;
+            (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(named)?
+        }
+        _ => (server, DEFAULT_PORT).to_socket_addrs().map_err(named)?,
+    };
+    Ok(addresses.next().ok_or_else(|| format!("{server} has no address"))?)
+}
+
+/// Shows how far it has come, to whoever looks on.
+fn note(options: &Bench, text: &str) {
+    if !options.quiet {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}

@@ -1,0 +1,45 @@
+//! What has been measured: counts, and a histogram of latencies.
+
+use hdrhistogram::Histogram;
+
+use super::Failure;
+use super::scanner::Answer;
+
+/// Latencies up to an hour, to a thousandth of themselves.
+const HIGHEST_NS: u64 = 3_600_000_000_000;
+const DIGITS: u8 = 3;
+
+#[derive(Debug, Clone)]
+pub(super) struct Tally {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) stored: u64,
+    pub(super) latency_ns: Histogram<u64>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Result<Tally, Failure> {
+        let latency_ns = Histogram::new_with_max(HIGHEST_NS, DIGITS)?;
+        Ok(Tally { hits: 0, misses: 0, stored: 0, latency_ns })
+    }
+
+    pub(super) fn count(&mut self, answer: Answer, latency_ns: u64) {
+        match answer {
+            Answer::Hit => self.hits += 1,
+            Answer::Miss => self.misses += 1,
+            Answer::Stored => self.stored += 1,
+        }
+        self.latency_ns.saturating_record(latency_ns.max(1));
+    }
+
+    pub(super) fn add(&mut self, other: &Tally) -> Result<(), Failure> {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.stored += other.stored;
+        Ok(self.latency_ns.add(&other.latency_ns)?)
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.hits + self.misses + self.stored
+    }
+}

@@ -1,0 +1,196 @@
+//! The command line, validated.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Talks to sharedanced, and measures it.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Puts load on a server, and tells its throughput, its latency and its CPU time.
+    ///
+    /// It overwrites the keys bench-0000000000 and so on of the server that it is pointed at.
+    Bench(Bench),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dialect {
+    /// One request a connection: store and fetch.
+    Classic,
+    /// memcached's `get` and `set`.
+    Text,
+    /// memcached's `mg` and `ms`, as the client crate uses them.
+    Meta,
+    /// GET and SET of Redis, to compare with.
+    Redis,
+}
+
+impl Dialect {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Dialect::Classic => "classic",
+            Dialect::Text => "text",
+            Dialect::Meta => "meta",
+            Dialect::Redis => "redis",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Bench {
+    /// The server, as host:port
+    #[arg(default_value = "localhost:1042")]
+    pub(crate) server: String,
+
+    /// What is spoken
+    #[arg(long, value_enum, default_value = "meta")]
+    pub(crate) dialect: Dialect,
+
+    /// Connections that are open at the same time
+    #[arg(long, short, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) connections: u32,
+
+    /// Requests sent together on a connection; the next ones follow when all are answered
+    #[arg(long, short, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) depth: u32,
+
+    /// Threads that put on the load; the connections are shared out among them
+    #[arg(long, short, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) threads: u32,
+
+    /// How many of a hundred requests are reads; the others write
+    #[arg(long, short, value_name = "PERCENT", default_value = "50", value_parser = clap::value_parser!(u64).range(0..=100))]
+    pub(crate) gets: u64,
+
+    /// The length of values in bytes: one, or an equal chance for each of a range, as 100-4000
+    #[arg(long, short, value_name = "BYTES", default_value = "2048", value_parser = value_lens)]
+    pub(crate) value_len: RangeInclusive<usize>,
+
+    /// How many keys there are
+    #[arg(long, short, default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=9_999_999_999))]
+    pub(crate) keys: u64,
+
+    /// Some keys are asked for more often than others, by Zipf's law with this exponent; without it all are alike
+    #[arg(long, value_name = "EXPONENT", num_args = 0..=1, default_missing_value = "0.99", value_parser = exponent)]
+    pub(crate) zipf: Option<f64>,
+
+    /// Seconds that pairs live
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
+    pub(crate) ttl: u32,
+
+    /// Requests a second in all, at even intervals, whether earlier ones are answered or not. Their latency counts from
+    /// when they were due. Without it, each follows on the answer to the one before
+    #[arg(long, short, value_name = "PER_SECOND", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Seconds to measure
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) duration: Duration,
+
+    /// Requests to measure, instead of a duration
+    #[arg(long, value_name = "COUNT", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
+
+    /// Seconds under load before it is measured
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) warm_up: Duration,
+
+    /// Do not store each key once before the load begins
+    #[arg(long)]
+    pub(crate) no_fill: bool,
+
+    /// The server's process; without it, the one that listens on the port of this machine, if it can be told
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+
+    /// Another seed gives another order of requests
+    #[arg(long, default_value = "1")]
+    pub(crate) seed: u64,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show no progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+impl Bench {
+    /// What clap cannot see in one option alone.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        if self.dialect == Dialect::Classic && self.depth > 1 {
+            return Err("the classic dialect has one request a connection: --depth must be 1");
+        }
+        if self.threads > self.connections {
+            return Err("there are more --threads than --connections");
+        }
+        Ok(())
+    }
+}
+
+fn value_lens(text: &str) -> Result<RangeInclusive<usize>, String> {
+    const MAX: usize = 64 * 1024 * 1024;
+    // The first eight bytes tell one write from the next.
+    const MIN: usize = 8;
+    let len = |text: &str| match text.trim().parse() {
+        Ok(len @ MIN..=MAX) => Ok(len),
+        _ => Err(format!("not a length from {MIN} to {MAX}")),
+    };
+    match text.split_once('-') {
+        None => len(text).map(|len| len..=len),
+        Some((from, to)) => match (len(from)?, len(to)?) {
+            (from, to) if from <= to => Ok(from..=to),
+            _ => Err("the range is empty".into()),
+        },
+    }
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(exponent) if (0.1..=5.0).contains(&exponent) => Ok(exponent),
+        _ => Err("not a number from 0.1 to 5".into()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.1..=1e8).contains(&rate) => Ok(rate),
+        _ => Err("not a number from 0.1 to 100000000".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(secs) if (0.0..=86_400.0).contains(&secs) => Ok(Duration::from_secs_f64(secs)),
+        _ => Err("not a number of seconds from 0 to 86400".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn lengths_of_values() {
+        assert_eq!(value_lens("2048"), Ok(2048..=2048));
+        assert_eq!(value_lens("100-4000"), Ok(100..=4000));
+        for text in ["", "7", "x", "100-", "4000-100", "100000000", "-5"] {
+            assert!(value_lens(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `sharedance bench` as a command: what it says of real servers, and what it refuses.
+
+// A helper that cannot do its work fails its test.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/memcached.rs"]
+mod memcached;
+#[path = "../support/peer.rs"]
+mod peer;
+#[path = "../support/sharedanced.rs"]
+mod sharedanced;
+
+use std::io::Write;
+use std::process::{Command, Output};
+use std::time::Instant;
+
+use memcached::Memcached;
+use peer::{hold, listen};
+use sharedanced::Sharedanced;
+
+fn bench(server: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharedance"));
+    command.args(["bench", server, "--warm-up=0.01", "--keys=100", "--quiet"]).args(arguments);
+    command.output().unwrap()
+}
+
+/// The report of a run that goes well.
+#[track_caller]
+fn json(server: &str, arguments: &[&str]) -> serde_json::Value {
+    let output = bench(server, &[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn count(report: &serde_json::Value, name: &str) -> u64 {
+    report[name].as_u64().unwrap()
+}
+
+#[test]
+fn every_dialect_of_a_sharedanced() {
+    let server = Sharedanced::start();
+    for (dialect, depth) in [("classic", "1"), ("text", "1"), ("text", "7"), ("meta", "1"), ("meta", "16")] {
+        let arguments = ["--dialect", dialect, "--depth", depth, "--requests=2000", "-c3", "-t2", "--value-len=8-3000"];
+        let report = json(server.address(), &arguments);
+        let requests = count(&report, "requests");
+        assert!(requests >= 2000, "{report}");
+        assert_eq!(count(&report, "hits") + count(&report, "stored"), requests, "{report}");
+        assert!(count(&report, "hits") > 0 && count(&report, "stored") > 0 && count(&report, "misses") == 0);
+        let latency = |name: &str| report["latency_us"][name].as_f64().unwrap();
+        assert!(0.0 < latency("p50") && latency("p50") <= latency("p99") && latency("p99") <= latency("max"));
+        // This process is the server.
+        assert!(report["server_cpu_us"].as_f64().unwrap() > 0.0 && report["client_cpu_us"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn memcached_too() {
+    let server = Memcached::start(&[]);
+    for dialect in ["text", "meta"] {
+        let report = json(server.address(), &["--dialect", dialect, "--requests=1000", "--zipf", "--gets=90"]);
+        assert!(count(&report, "hits") > count(&report, "stored"), "{report}");
+    }
+}
+
+#[test]
+fn what_was_not_stored_before_is_missed() {
+    let server = Sharedanced::start();
+    let report = json(server.address(), &["--no-fill", "--gets=100", "--requests=500"]);
+    assert_eq!(count(&report, "misses"), count(&report, "requests"));
+}
+
+#[test]
+fn a_rate_is_kept_and_no_more() {
+    let server = Sharedanced::start();
+    let started = Instant::now();
+    let report = json(server.address(), &["--rate=2000", "--duration=0.5", "-c5", "-t2"]);
+    let due = (2000.0 * started.elapsed().as_secs_f64()) as u64;
+    assert!((1..=due).contains(&count(&report, "requests")), "{due}: {report}");
+}
+
+#[test]
+fn latency_counts_from_when_a_request_was_due() {
+    // The server sleeps over every answer: requests queue up behind one another.
+    let server = listen(|stream| {
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stream.try_clone()?));
+        while lines.next().transpose()?.is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            (&stream).write_all(b"EN\r\n")?;
+        }
+        Ok(())
+    });
+    let arguments = ["--no-fill", "--gets=100", "-c1", "--duration=0.6"];
+    let eager = json(&server, &arguments);
+    let due = json(&server, &[&arguments[..], &["--rate=1000"]].concat());
+    let median = |report: &serde_json::Value| report["latency_us"]["p50"].as_f64().unwrap();
+    assert!(median(&eager) >= 10_000.0);
+    // Ten are due while one is answered: half-way, the queue is a quarter of a second long at the least.
+    assert!(median(&due) >= 200_000.0, "{due}");
+}
+
+#[test]
+fn text_for_people() {
+    let server = Sharedanced::start();
+    let output = bench(server.address(), &["--requests=200", "--value-len=100-200"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    for part in
+        ["meta on 127.0.0.1", "values of 100 to 200 bytes", "a second", " hits, 0 misses, ", "p99.9", "server CPU"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_is_said() {
+    let refused = |server: &str, arguments: &[&str], part: &str| {
+        let output = bench(server, arguments);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty());
+        assert!(message.contains(part), "{message}");
+    };
+    refused("127.0.0.1:1", &[], "refused");
+    refused("no..name:1", &[], "cannot resolve");
+    refused("127.0.0.1:1", &["--dialect=classic", "--depth=2"], "--depth must be 1");
+    refused("127.0.0.1:1", &["-c1", "-t2"], "--threads");
+    let foreign = listen(|mut stream| {
+        stream.write_all(b"SSH-2.0-OpenSSH\r\n")?;
+        hold(stream)
+    });
+    refused(&foreign, &[], "the server said: SSH-2.0-OpenSSH");
+    let closing = listen(drop_it);
+    refused(&closing, &["-t2"], "");
+}
+
+fn drop_it(stream: std::net::TcpStream) -> std::io::Result<()> {
+    drop(stream);
+    Ok(())
+}
