@@ -102,6 +102,11 @@ impl<S> Carried<S> {
         self.with_sources(|sources| sources.retain(|_, source| !Arc::ptr_eq(&source.segment, segment)));
     }
 
+    /// Forgets all sources: nobody will ask any more, and segments with sources in each other would stay for ever.
+    pub(crate) fn forget_all(&self) {
+        drop(self.with_sources(std::mem::take));
+    }
+
     pub(crate) fn destinations(&self) -> Vec<Arc<S>> {
         self.lock_destinations().iter().filter_map(Weak::upgrade).collect()
     }

@@ -181,5 +181,6 @@ impl Drop for Inner {
             Durability::Os => self.save_clock(),
             Durability::Interval(_) | Durability::Always => self.sync(),
         };
+        self.log.segments().iter().for_each(|segment| segment.carried.forget_all());
     }
 }

@@ -147,6 +147,22 @@ mod tests {
         assert_eq!(on_disk(&store, &values), [0, 0, 1]);
     }
 
+    /// Two segments have the sources of each other's records.
+    #[test]
+    fn a_store_that_could_not_be_synced_does_not_keep_its_directory_locked() {
+        let (dir, store, hand) = open(INTERVAL);
+        let [short, long] = [1, 1_000].map(|secs| Ttl::After(Duration::from_secs(secs)));
+        for (value, ttls) in [(b"old", [short, long]), (b"new", [long, short])] {
+            store.set_with_ttl(b"a", value, ttls[0]).unwrap();
+            store.set_with_ttl(b"b", value, ttls[1]).unwrap();
+            store.inner.group_commit.sync(|| Ok(())).unwrap();
+        }
+        store.inner.group_commit.fail();
+        drop(store);
+        let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
+        assert_eq!(options.open(dir.path()).unwrap().len(), 2);
+    }
+
     #[test]
     fn without_a_promise_the_old_value_goes_at_once() {
         let (_dir, store, _) = open(Durability::Os);
