@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -19,7 +19,13 @@ pub(crate) const SEGMENT_LEN: usize = 65_536;
 
 /// An empty directory, in memory where the machine has such a place.
 pub(crate) fn directory() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+    tempfile::tempdir_in(parent()).unwrap()
+}
+
+/// Where such directories are made.
+pub(crate) fn parent() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if tempfile::tempfile_in(memory).is_ok() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 const STAMP_LEN: usize = 16;
