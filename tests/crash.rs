@@ -16,12 +16,16 @@ mod images;
 mod kill;
 #[path = "support/layout.rs"]
 mod layout;
+#[path = "crash/outage.rs"]
+mod outage;
 #[path = "crash/power.rs"]
 mod power;
 #[path = "support/scratch.rs"]
 mod scratch;
 #[path = "crash/steps.rs"]
 mod steps;
+#[path = "crash/writer.rs"]
+mod writer;
 
 use std::path::Path;
 
