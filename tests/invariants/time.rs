@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{Store, Ttl};
+use sharedance_core::store::{Durability, Store, Ttl};
 
 use crate::scratch::{self, Chance, Image};
 use crate::{open, options, rounds};
@@ -73,6 +73,22 @@ fn invariant_10_a_wall_clock_out_by_decades_makes_nothing_immortal() {
         assert!(store.contains(b"short"));
         hand.advance(millis(1));
         assert!(!store.contains(b"short"));
+    }
+}
+
+/// Stepped after the store last had reason to write down what time it was, and closed before it had another.
+#[test]
+fn invariant_10_the_time_is_written_down_when_a_store_is_closed() {
+    for durability in [Durability::Os, Durability::Interval(Duration::from_secs(1)), Durability::Always] {
+        let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
+        let store = options(1, &hand).default_ttl(DEFAULT_TTL).durability(durability).open(dir.path()).unwrap();
+        set(&store, b"before");
+        hand.step_wall(Duration::from_secs(WALL_SECS - 3_600));
+        set(&store, b"after");
+        drop(store);
+        hand.reboot();
+        hand.step_wall(Duration::from_secs(WALL_SECS - 3_600) + 2 * DEFAULT_TTL);
+        assert!(open(dir.path(), 2, &hand).is_empty(), "{durability:?}: off for longer than the pair lived");
     }
 }
 

@@ -177,10 +177,11 @@ impl Inner {
 /// sync after this.
 impl Drop for Inner {
     fn drop(&mut self) {
-        let _ = match self.durability {
-            Durability::Os => self.save_clock(),
-            Durability::Interval(_) | Durability::Always => self.sync(),
-        };
+        if self.durability != Durability::Os {
+            let _ = self.sync();
+        }
+        // A sync with nothing to write does not.
+        let _ = self.save_clock();
         self.log.segments().iter().for_each(|segment| segment.carried.forget_all());
     }
 }
