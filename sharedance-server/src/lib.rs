@@ -48,6 +48,7 @@ pub mod privileges;
 mod reactor;
 mod server;
 pub mod signals;
+pub mod storage;
 pub mod title;
 
 pub use listener::BindError;

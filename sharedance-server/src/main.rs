@@ -7,7 +7,7 @@ use std::sync::Arc;
 use log::{error, info};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sharedance_core::store::{self, BootId};
+use sharedance_core::store::BootId;
 use sharedance_server::daemon::{self, Side};
 use sharedance_server::directory::Directory;
 use sharedance_server::logging::{Chain, Logging};
@@ -35,7 +35,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     // All that needs the system's files comes before the root directory changes.
     let server = Server::bind(&options.server)?;
     let privileges = Privileges::resolve(options.user.as_deref(), options.group.as_deref())?;
-    let directory = Directory::prepare(&options.directory, privileges.uid(), privileges.gid())?;
+    let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let boot_id = BootId::read();
     let notify = Arc::new(Notify::connect()?);
 
@@ -50,17 +50,10 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     title::set(TITLE);
     let path = privileges.give_up(&directory)?;
 
-    let store = store::Options::new()
-        .default_ttl(options.expiration)
-        .max_value_len(options.server.max_request_len)
-        .boot_id(boot_id)
-        // For the meta commands that ask for it.
-        .track_accesses(true)
-        .open(&path)
-        .map_err(|error| {
-            // The store names it as it sees it, which may be as its root.
-            format!("cannot open the store in {}: {}", directory.path().display(), Chain(&error))
-        })?;
+    let store = options.storage.open(&path, options.server.max_request_len, boot_id).map_err(|error| {
+        // The store names it as it sees it, which may be as its root.
+        format!("cannot open the store in {}: {}", directory.path().display(), Chain(&error))
+    })?;
     info!("{}: {}", directory.path().display(), store.recovery());
     let shutdown = server.shutdown();
     let manager = Arc::clone(&notify);

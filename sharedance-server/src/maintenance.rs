@@ -1,5 +1,6 @@
-//! The store's upkeep, on two threads of its own: `[CLEANUP]`, at low priority, removes what has expired and reclaims
-//! its space; `[PREPARE]` keeps segments ready, and must not wait for its turn behind the requests that need them.
+//! The store's upkeep, on threads of its own: `[CLEANUP]`, at low priority, removes what has expired and reclaims its
+//! space; `[PREPARE]` keeps segments ready, and must not wait for its turn behind the requests that need them; `[SYNC]`,
+//! where that was promised, brings to the disk what was stored.
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, error};
 use rustix::process::setpriority_process;
-use sharedance_core::store::Store;
+use sharedance_core::store::{Durability, Store};
 
 use crate::logging::{Chain, Throttle};
 
@@ -38,6 +39,9 @@ impl Maintenance {
         let mut maintenance = Maintenance { stopping: Arc::default(), threads: Vec::new() };
         maintenance.spawn("[PREPARE]", store, prepare)?;
         maintenance.spawn("[CLEANUP]", store, clean_up)?;
+        if matches!(store.durability(), Durability::Interval(_)) {
+            maintenance.spawn("[SYNC]", store, sync)?;
+        }
         Ok(maintenance)
     }
 
@@ -83,6 +87,21 @@ fn clean_up(store: &Store, stopping: &AtomicBool) {
             }
         }
         thread::park_timeout(INTERVAL);
+    }
+}
+
+/// Begins a sync twice an interval: what is promised counts from the beginning of the last sync that has ended.
+fn sync(store: &Store, stopping: &AtomicBool) {
+    let Durability::Interval(interval) = store.durability() else {
+        return;
+    };
+    while !stopping.load(Ordering::Acquire) {
+        if let Err(error) = store.sync() {
+            // Once is enough: from here on it says of each request that it is read-only.
+            error!("pairs are not safe from a power cut any more: {}", Chain(&error));
+            return;
+        }
+        thread::park_timeout(interval / 2);
     }
 }
 

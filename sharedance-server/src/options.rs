@@ -6,16 +6,20 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, value_parser};
+use sharedance_core::store::Durability;
 
 use crate::buffer::Budget;
 use crate::server::ServerOptions;
+use crate::storage::{StorageArguments, StorageOptions};
 
 const MAX_THREADS: u64 = 1024;
+
+/// Where each store waits for the disk, so many can do so together.
+const WAITING_THREADS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 const MAX_READ_LEN: u64 = 64 * 1024 * 1024;
 
 /// The store holds no longer values.
@@ -41,10 +45,8 @@ const LARGEST_REQUESTS_IN_FLIGHT: usize = 4;
 pub struct Options {
     /// How to serve.
     pub server: ServerOptions,
-    /// Where the pairs are kept.
-    pub directory: PathBuf,
-    /// How long a pair lives after it was stored.
-    pub expiration: Duration,
+    /// How to keep the pairs.
+    pub storage: StorageOptions,
     /// Whether to log details.
     pub debug: bool,
     /// Whether to go into the background.
@@ -72,10 +74,6 @@ struct Arguments {
           value_parser = value_parser!(i32).range(1..))]
     backlog: i32,
 
-    /// The directory where the pairs are kept; made if it is missing
-    #[arg(short, long, default_value = "/tmp/sharedance")]
-    directory: PathBuf,
-
     /// Size of the read buffer, in bytes
     #[arg(short, long, value_name = "BYTES", default_value = "4096", allow_negative_numbers = true,
           value_parser = value_parser!(u64).range(1..=MAX_READ_LEN))]
@@ -85,11 +83,6 @@ struct Arguments {
     #[arg(short = 'R', long, value_name = "BYTES", default_value = "33554432", allow_negative_numbers = true,
           value_parser = value_parser!(u64).range(10..=MAX_REQUEST_LEN))]
     maxreadsize: u64,
-
-    /// How long a pair lives after it was last stored, in seconds
-    #[arg(short, long, value_name = "SECONDS", default_value = "1800", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(1..=MAX_SECS))]
-    expiration: u64,
 
     /// Disconnect after so long without data, in seconds. A request, and the reading of an answer, may take three times
     /// as long in all, and a second more for every 16 KiB
@@ -113,7 +106,7 @@ struct Arguments {
     #[arg(short, long, value_name = "GROUP")]
     gid: Option<String>,
 
-    /// How many threads serve [default: one for each core]
+    /// How many threads serve [default: one for each core; with --durability=always 32, whose stores wait together]
     #[arg(long, value_name = "N", allow_negative_numbers = true,
           value_parser = value_parser!(u64).range(1..=MAX_THREADS))]
     threads: Option<u64>,
@@ -139,6 +132,9 @@ struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "0", allow_negative_numbers = true,
           value_parser = value_parser!(u64).range(0..=MAX_SECS))]
     idle_timeout: u64,
+
+    #[command(flatten)]
+    storage: StorageArguments,
 }
 
 impl Options {
@@ -154,7 +150,12 @@ impl Options {
         let defaults = ServerOptions::default();
         // The ranges above fit a usize, also one of 32 bits.
         let max_request_len = arguments.maxreadsize as usize;
+        let storage = StorageOptions::from(arguments.storage);
         let threads = arguments.threads.and_then(|n| NonZeroUsize::new(n as usize));
+        let default_threads = match storage.durability {
+            Durability::Always => WAITING_THREADS,
+            _ => defaults.threads,
+        };
         let max_connection_len = match arguments.max_connection_memory {
             Some(len) => usize::try_from(len).unwrap_or(usize::MAX),
             None => max_request_len.saturating_add(DEFAULT_ANSWERS_LEN),
@@ -171,10 +172,9 @@ impl Options {
                 max_connections: arguments.max_connections.and_then(|n| NonZeroUsize::new(n as usize)),
                 idle_timeout: Duration::from_secs(arguments.timeout),
                 rest_timeout: Some(Duration::from_secs(arguments.idle_timeout)).filter(|timeout| !timeout.is_zero()),
-                threads: threads.unwrap_or(defaults.threads),
+                threads: threads.unwrap_or(default_threads),
             },
-            directory: arguments.directory,
-            expiration: Duration::from_secs(arguments.expiration),
+            storage,
             debug: arguments.debug,
             daemonize: arguments.daemonize,
             user: arguments.uid,
@@ -223,6 +223,10 @@ fn port_of_service(name: &str, services: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use sharedance_core::store::{UncleanBoot, WhenFull};
+
     use super::*;
 
     fn parse(arguments: &str) -> Result<Options, String> {
@@ -245,8 +249,10 @@ mod tests {
         assert_eq!(server.max_in_flight_len, 256 * 1024 * 1024);
         assert_eq!(server.max_connection_len, 36 * 1024 * 1024);
         assert_eq!((server.max_connections, server.rest_timeout), (None, None));
-        assert_eq!(options.expiration, Duration::from_secs(1800));
-        assert_eq!(options.directory, PathBuf::from("/tmp/sharedance"));
+        assert_eq!(options.storage.expiration, Duration::from_secs(1800));
+        assert_eq!(options.storage.directory, Path::new("/tmp/sharedance"));
+        assert_eq!((options.storage.durability, options.storage.unclean_boot), (Durability::Os, UncleanBoot::Salvage));
+        assert_eq!((options.storage.max_bytes, options.storage.when_full), (None, WhenFull::Refuse));
         assert!(!options.debug && !options.daemonize);
         assert_eq!((options.user, options.group), (None, None));
     }
@@ -261,7 +267,7 @@ mod tests {
         assert_eq!(long.server.host.as_deref(), Some("localhost"));
         assert_eq!((long.server.port, long.server.backlog), (7, 9));
         assert_eq!((long.server.read_len, long.server.max_request_len), (11, 12));
-        assert_eq!(long.expiration, Duration::from_secs(13));
+        assert_eq!(long.storage.expiration, Duration::from_secs(13));
         assert_eq!(long.server.idle_timeout, Duration::from_secs(14));
         assert!(long.debug && long.daemonize);
         assert_eq!((long.user.as_deref(), long.group.as_deref()), (Some("web"), Some("15")));
@@ -285,6 +291,11 @@ mod tests {
             ("--max-connections=0", "--max-connections"),
             ("--max-connection-memory=1000", "--max-connection-memory"),
             ("--idle-timeout=-1", "--idle-timeout"),
+            ("--max-bytes=1000", "--max-bytes"),
+            ("--when-full=maybe", "--when-full"),
+            ("--durability=never", "--durability"),
+            ("--sync-interval=0", "--sync-interval"),
+            ("--after-crash=cry", "--after-crash"),
             ("--unknown", "--unknown"),
             ("stray", "stray"),
         ];
@@ -300,6 +311,20 @@ mod tests {
         let options = parse("--maxreadsize=1000000000").unwrap();
         assert_eq!(options.server.max_in_flight_len, 4_000_000_000);
         assert_eq!(parse("--inflight=50000000").unwrap().server.max_in_flight_len, 50_000_000);
+    }
+
+    #[test]
+    fn what_survives_and_what_goes_is_the_operators_choice() {
+        let storage = |arguments| parse(arguments).unwrap().storage;
+        let evicting = storage("--max-bytes=100000000 --when-full=evict");
+        assert_eq!((evicting.max_bytes, evicting.when_full), (Some(100_000_000), WhenFull::Evict));
+        assert_eq!(storage("--durability=interval").durability, Durability::Interval(Duration::from_secs(1)));
+        let often = storage("--durability=interval --sync-interval=200").durability;
+        assert_eq!(often, Durability::Interval(Duration::from_millis(200)));
+        assert_eq!(storage("--after-crash=discard").unclean_boot, UncleanBoot::Discard);
+        let always = parse("--durability=always").unwrap();
+        assert_eq!((always.storage.durability, always.server.threads), (Durability::Always, WAITING_THREADS));
+        assert_eq!(parse("--durability=always --threads=3").unwrap().server.threads.get(), 3);
     }
 
     #[test]

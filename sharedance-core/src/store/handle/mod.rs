@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::Inner;
+use super::durability::Durability;
 use super::error::OpenError;
 use super::options::Options;
 use super::recovery::{self, RecoveryReport};
@@ -82,6 +83,19 @@ impl Store {
     /// ```
     pub fn path(&self) -> &Path {
         self.inner.log.directory.path()
+    }
+
+    /// What an acknowledged write survives, as was chosen when the store was opened.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Durability, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.durability(), Durability::Os);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durability(&self) -> Durability {
+        self.inner.durability
     }
 
     /// What was found when the store was opened: worth a line in the log.

@@ -1,0 +1,137 @@
+//! What the operator chooses about the keeping of the pairs, and the opening of the store accordingly.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum, value_parser};
+use sharedance_core::store::{self, BootId, Durability, OpenError, Store, UncleanBoot, WhenFull};
+
+/// Times have 31 bits of seconds: 68 years.
+const MAX_SECS: u64 = i32::MAX as u64;
+
+/// Eight segments of the store's.
+const MIN_BYTES: u64 = 8 * 8 * 1024 * 1024;
+
+const MAX_SYNC_INTERVAL_MS: u64 = 3_600_000;
+
+/// How the pairs are kept.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StorageOptions {
+    /// Where.
+    pub directory: PathBuf,
+    /// How long a pair lives after it was stored.
+    pub expiration: Duration,
+    /// How much room the files may take, in bytes; `None` is as much as there is.
+    pub max_bytes: Option<u64>,
+    /// What happens when there is no more room.
+    pub when_full: WhenFull,
+    /// Which crashes a pair survives.
+    pub durability: Durability,
+    /// What to do after a crash of the system.
+    pub unclean_boot: UncleanBoot,
+}
+
+impl StorageOptions {
+    /// Opens the store at `path`, which is how the directory is seen from here. Its values are `max_value_len` bytes long
+    /// at the most.
+    ///
+    /// # Errors
+    /// As for [`store::Options::open`].
+    pub fn open(&self, path: &Path, max_value_len: usize, boot_id: Option<BootId>) -> Result<Store, OpenError> {
+        let options = store::Options::new()
+            .default_ttl(self.expiration)
+            .max_value_len(max_value_len)
+            .boot_id(boot_id)
+            .when_full(self.when_full)
+            .durability(self.durability)
+            .unclean_boot(self.unclean_boot)
+            // For the meta commands that ask for it.
+            .track_accesses(true);
+        match self.max_bytes {
+            Some(bytes) => options.max_bytes(bytes),
+            None => options,
+        }
+        .open(path)
+    }
+}
+
+/// The same, as it stands on the command line.
+#[derive(Debug, Args)]
+pub(crate) struct StorageArguments {
+    /// The directory where the pairs are kept; made if it is missing
+    #[arg(short, long, default_value = "/tmp/sharedance")]
+    directory: PathBuf,
+
+    /// How long a pair lives after it was last stored, in seconds
+    #[arg(short, long, value_name = "SECONDS", default_value = "1800", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_SECS))]
+    expiration: u64,
+
+    /// How much room the files in the directory may take, in bytes, at the least 64 MiB; up to twice as much as all
+    /// pairs have is normal [default: as much as there is]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(MIN_BYTES..))]
+    max_bytes: Option<u64>,
+
+    /// What happens to new pairs when there is no more room, within --max-bytes or on the disk: they are refused, or
+    /// old ones that are not being read make room
+    #[arg(long, value_enum, default_value_t = Full::Refuse)]
+    when_full: Full,
+
+    /// What pairs survive besides any death of the server: `os`, nothing for sure; `interval`, a power cut, but for
+    /// what was stored in the last --sync-interval; `always`, a power cut at any time: each store waits for the disk
+    #[arg(long, value_enum, default_value_t = Survives::Os)]
+    durability: Survives,
+
+    /// For --durability=interval, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value = "1000", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_SYNC_INTERVAL_MS))]
+    sync_interval: u64,
+
+    /// What to do after a power cut or a crash of the system: keep the pairs that are whole, or start empty, where a
+    /// logout must stick
+    #[arg(long, value_enum, default_value_t = AfterCrash::Salvage)]
+    after_crash: AfterCrash,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Full {
+    Refuse,
+    Evict,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Survives {
+    Os,
+    Interval,
+    Always,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AfterCrash {
+    Salvage,
+    Discard,
+}
+
+impl From<StorageArguments> for StorageOptions {
+    fn from(arguments: StorageArguments) -> StorageOptions {
+        StorageOptions {
+            directory: arguments.directory,
+            expiration: Duration::from_secs(arguments.expiration),
+            max_bytes: arguments.max_bytes,
+            when_full: match arguments.when_full {
+                Full::Refuse => WhenFull::Refuse,
+                Full::Evict => WhenFull::Evict,
+            },
+            durability: match arguments.durability {
+                Survives::Os => Durability::Os,
+                Survives::Interval => Durability::Interval(Duration::from_millis(arguments.sync_interval)),
+                Survives::Always => Durability::Always,
+            },
+            unclean_boot: match arguments.after_crash {
+                AfterCrash::Salvage => UncleanBoot::Salvage,
+                AfterCrash::Discard => UncleanBoot::Discard,
+            },
+        }
+    }
+}
