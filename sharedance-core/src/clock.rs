@@ -11,6 +11,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 
 /// A source of boot time and wall time. Cheap to clone; clones show the same time.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::clock::Clock;
+/// # use sharedance_core::store::Options;
+/// # let dir = tempfile::tempdir()?;
+/// let (clock, hand) = Clock::manual();
+/// let store = Options::new().clock(clock).open(dir.path())?;
+/// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
+/// // A clock that somebody sets neither ends a pair's life nor prolongs it.
+/// hand.step_wall(Duration::from_secs(2_000_000_000));
+/// assert!(store.contains("code"));
+/// hand.advance(Duration::from_secs(300));
+/// assert!(!store.contains("code"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
     source: Source,
@@ -29,7 +45,23 @@ struct ManualTime {
     wall_ms: AtomicU64,
 }
 
-/// Turns the [`Clock`] that [`Clock::manual`] made with it.
+/// Turns the [`Clock`] that [`Clock::manual`] made with it. Time that it lets pass while a store is closed counts for
+/// that, too.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::clock::Clock;
+/// # use sharedance_core::store::Options;
+/// # let dir = tempfile::tempdir()?;
+/// let (clock, hand) = Clock::manual();
+/// let store = Options::new().clock(clock).open(dir.path())?;
+/// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
+/// drop(store);
+/// hand.advance(Duration::from_secs(300));
+/// let store = Options::new().clock(hand.clock()).open(dir.path())?;
+/// assert!(!store.contains("code"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ManualClock {
     time: Arc<ManualTime>,
@@ -37,11 +69,34 @@ pub struct ManualClock {
 
 impl Clock {
     /// The system's clocks.
+    ///
+    /// ```
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().clock(Clock::system()).open(dir.path())?;
+    /// # assert!(store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn system() -> Clock {
         Clock { source: Source::System }
     }
 
     /// A clock that stands still until its [`ManualClock`] turns it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let (clock, hand) = Clock::manual();
+    /// let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set_with_ttl("code", "1234", Duration::from_millis(1))?;
+    /// assert!(store.contains("code"));
+    /// hand.advance(Duration::from_millis(1));
+    /// assert!(!store.contains("code"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn manual() -> (Clock, ManualClock) {
         let start_ms = Duration::from_secs(1_000_000_000).as_millis() as u64;
         let time = Arc::new(ManualTime { boot_ms: AtomicU64::new(1), wall_ms: AtomicU64::new(start_ms) });
@@ -81,11 +136,38 @@ impl Clock {
 
 impl ManualClock {
     /// The clock that this hand turns.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let (_, hand) = Clock::manual();
+    /// let store = Options::new().clock(hand.clock()).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// hand.advance(Duration::from_secs(30 * 60));
+    /// assert!(!store.contains("user:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clock(&self) -> Clock {
         Clock { source: Source::Manual(self.time.clone()) }
     }
 
     /// Lets time pass: both clocks move on by `by`, of which whole milliseconds count.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let (clock, hand) = Clock::manual();
+    /// let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set_with_ttl("code", "1234", Duration::from_millis(2))?;
+    /// hand.advance(Duration::from_micros(1_999));
+    /// hand.advance(Duration::from_micros(999));
+    /// assert!(store.contains("code"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance(&self, by: Duration) {
         let by_ms = by.as_millis() as u64;
         self.time.boot_ms.fetch_add(by_ms, Ordering::AcqRel);
@@ -93,11 +175,44 @@ impl ManualClock {
     }
 
     /// Steps the wall clock to `since_epoch` after the Unix epoch, as an operator or a time server does.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let (clock, hand) = Clock::manual();
+    /// let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// hand.step_wall(Duration::ZERO);
+    /// assert!(store.contains("user:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn step_wall(&self, since_epoch: Duration) {
         self.time.wall_ms.store(since_epoch.as_millis() as u64, Ordering::Release);
     }
 
-    /// Starts boot time anew, as a reboot does; wall time is left as it is.
+    /// Starts boot time anew, as a reboot does; wall time is left as it is. How long the machine was off, the wall
+    /// clock says: [`ManualClock::advance`] it as well.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{BootId, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let (clock, hand) = Clock::manual();
+    /// let boot = |number| Options::new().clock(hand.clock()).boot_id(Some(BootId::from_bytes([number; 16])));
+    /// let store = boot(1).open(dir.path())?;
+    /// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
+    /// store.set_with_ttl("session", "user=ada", Duration::from_secs(900))?;
+    /// drop(store);
+    /// hand.advance(Duration::from_secs(600));
+    /// hand.reboot();
+    /// let store = boot(2).open(dir.path())?;
+    /// assert!(!store.contains("code") && store.contains("session"));
+    /// # drop(clock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reboot(&self) {
         self.time.boot_ms.store(1, Ordering::Release);
     }

@@ -44,6 +44,25 @@ pub(super) fn starts_request(first_byte: u8) -> bool {
 /// key, or the value. For every shorter input the answer is that very same one, so a slow upload is looked at a
 /// handful of times, however many pieces it comes in.
 ///
+/// ```
+/// # use sharedance_core::protocol::{Decoded, Limits, Request};
+/// # use sharedance_core::protocol::classic::decode_request;
+/// let wire = b"S\0\0\0\x03\0\0\0\x05keyvalue";
+/// let looks = (0..wire.len()).map(|len| decode_request(&wire[..len], &Limits::default()));
+/// let mut needed: Vec<usize> = looks
+///     .map(|look| match look {
+///         Ok(Decoded::Incomplete { needed }) => needed,
+///         other => panic!("{other:?}"),
+///     })
+///     .collect();
+/// needed.dedup();
+/// assert_eq!(needed, [1, 5, 9, 12, 17]);
+///
+/// let message = Request::Store { key: b"key", value: b"value" };
+/// assert_eq!(decode_request(wire, &Limits::default())?, Decoded::Complete { message, consumed: 17 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// As soon as the part that decides it is there:
 /// [`UnknownCommand`](DecodeError::UnknownCommand) with the first byte; [`Key`](DecodeError::Key) with the key's
@@ -96,6 +115,14 @@ pub fn decode_request<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<Re
 /// What a response is on the wire, after which the connection is to be closed: possibly nothing at all.
 ///
 /// Bytes of a value are not copied; whoever holds the response can send them from where they lie.
+///
+/// ```
+/// # use sharedance_core::protocol::Response;
+/// # use sharedance_core::protocol::classic::encode_response;
+/// assert_eq!(encode_response(&Response::<&[u8]>::Stored), b"OK\n");
+/// assert_eq!(encode_response(&Response::Value(b"user=ada")), b"user=ada");
+/// assert_eq!(encode_response(&Response::<&[u8]>::NotFound), b"");
+/// ```
 pub fn encode_response<V: AsRef<[u8]>>(response: &Response<V>) -> &[u8] {
     match response {
         Response::Stored | Response::Deleted => OK,
@@ -105,6 +132,13 @@ pub fn encode_response<V: AsRef<[u8]>>(response: &Response<V>) -> &[u8] {
 }
 
 /// Why a request cannot be put on the wire.
+///
+/// ```
+/// # use sharedance_core::protocol::{KeyError, Request};
+/// # use sharedance_core::protocol::classic::{EncodeError, encode_header};
+/// let refused = encode_header(&Request::Fetch { key: b"" }).unwrap_err();
+/// assert_eq!(refused, EncodeError::Key(KeyError::Empty));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -120,6 +154,14 @@ pub enum EncodeError {
 }
 
 /// The bytes that precede the key of a request.
+///
+/// ```
+/// # use sharedance_core::protocol::Request;
+/// # use sharedance_core::protocol::classic::{STORE_HEADER_LEN, encode_header};
+/// let header = encode_header(&Request::Store { key: b"key", value: b"value" })?;
+/// assert_eq!(header.as_bytes().len(), STORE_HEADER_LEN);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     bytes: [u8; STORE_HEADER_LEN],
@@ -128,12 +170,31 @@ pub struct Header {
 
 impl Header {
     /// The bytes to send, before the key and then the value.
+    ///
+    /// ```
+    /// # use sharedance_core::protocol::Request;
+    /// # use sharedance_core::protocol::classic::encode_header;
+    /// let header = encode_header(&Request::Fetch { key: b"key" })?;
+    /// assert_eq!(header.as_bytes(), b"F\0\0\0\x03");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
 /// Appends a whole request to `out`. In case of an error `out` is left as it was.
+///
+/// ```
+/// # use sharedance_core::protocol::Request;
+/// # use sharedance_core::protocol::classic::encode_request;
+/// let mut out = Vec::new();
+/// encode_request(&Request::Delete { key: b"key" }, &mut out)?;
+/// assert_eq!(out, b"D\0\0\0\x03key");
+/// assert!(encode_request(&Request::Delete { key: b"a/b" }, &mut out).is_err());
+/// assert_eq!(out.len(), 8);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// The key is one that a server would refuse, or the value's length does not fit.
@@ -151,6 +212,20 @@ pub fn encode_request(request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), En
 }
 
 /// The header alone, for a request whose key and value are sent from where they lie.
+///
+/// ```
+/// # use std::io::Write;
+/// # use sharedance_core::protocol::Request;
+/// # use sharedance_core::protocol::classic::encode_header;
+/// let (key, value) = (&b"page"[..], vec![b'x'; 1 << 20]);
+/// let header = encode_header(&Request::Store { key, value: &value })?;
+/// # let mut socket = Vec::new();
+/// for part in [header.as_bytes(), key, &value] {
+///     socket.write_all(part)?;
+/// }
+/// # assert_eq!(socket.len(), 9 + 4 + (1 << 20));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// The key is one that a server would refuse, or the value's length does not fit.
@@ -176,6 +251,14 @@ pub fn encode_header(request: &Request<'_>) -> Result<Header, EncodeError> {
 }
 
 /// Why what a server sent is no answer to the request.
+///
+/// ```
+/// # use sharedance_core::protocol::Request;
+/// # use sharedance_core::protocol::classic::{ResponseError, decode_response};
+/// let request = Request::Delete { key: b"key" };
+/// assert_eq!(decode_response(&request, b"HTTP/1.1 400", false), Err(ResponseError::Unexpected));
+/// assert_eq!(decode_response(&request, b"OK", true), Err(ResponseError::Cut { len: 2 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ResponseError {
@@ -197,6 +280,17 @@ pub enum ResponseError {
 /// nothing else: nothing in this dialect tells a value from the first part of a longer one, nor an empty value from a
 /// missing one, which both are [`Response::NotFound`]. An end without any byte means [`Response::Failed`] for a store
 /// and [`Response::NotFound`] for a delete.
+///
+/// ```
+/// # use sharedance_core::protocol::{Decoded, Request, Response};
+/// # use sharedance_core::protocol::classic::decode_response;
+/// let request = Request::Fetch { key: b"session-17" };
+/// let decoded = decode_response(&request, b"user=ada", false)?;
+/// assert_eq!(decoded, Decoded::Incomplete { needed: 9 });
+/// let decoded = decode_response(&request, b"user=ada", true)?;
+/// assert_eq!(decoded, Decoded::Complete { message: Response::Value(&b"user=ada"[..]), consumed: 8 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// What has arrived can never become an acknowledgement.
@@ -229,6 +323,13 @@ pub fn decode_response<'a>(
 }
 
 /// Whether a key may be used: 1 to [`MAX_KEY_LEN`] bytes of printable ASCII, the space included, `.` and `/` not.
+///
+/// ```
+/// # use sharedance_core::protocol::KeyError;
+/// # use sharedance_core::protocol::classic::check_key;
+/// assert!(check_key(b"session 17").is_ok());
+/// assert_eq!(check_key(&[b'k'; 251]), Err(KeyError::TooLong { len: 251 }));
+/// ```
 ///
 /// # Errors
 /// The first rule that the key breaks: its length, then its first forbidden byte.

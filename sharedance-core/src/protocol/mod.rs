@@ -18,6 +18,13 @@ pub mod memcached;
 pub mod dialects {}
 
 /// A language that is spoken on the port. The first byte of a connection decides which, for the connection's life.
+///
+/// ```
+/// # use sharedance_core::protocol::Dialect;
+/// let speaks = |input: &[u8]| Dialect::detect(input[0]);
+/// assert_eq!(speaks(b"F\0\0\0\x03key"), Some(Dialect::Classic));
+/// assert_eq!(speaks(b"get key\r\n"), Some(Dialect::MemcachedText));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
@@ -31,6 +38,12 @@ pub enum Dialect {
 
 impl Dialect {
     /// The dialect that starts with this byte, or `None`: then the connection is to be closed.
+    ///
+    /// ```
+    /// # use sharedance_core::protocol::Dialect;
+    /// assert_eq!(Dialect::detect(b'S'), Some(Dialect::Classic));
+    /// assert_eq!(Dialect::detect(b'\n'), None);
+    /// ```
     pub fn detect(first_byte: u8) -> Option<Dialect> {
         match first_byte {
             b'a'..=b'z' => Some(Dialect::MemcachedText),
@@ -49,6 +62,12 @@ pub const DEFAULT_MAX_REQUEST_LEN: usize = 32 * 1024 * 1024;
 /// What a peer asked for, free of the dialect in which it was said.
 ///
 /// Keys and values borrow from the input. `Debug` prints lengths only: a web session's key is a credential.
+///
+/// ```
+/// # use sharedance_core::protocol::Request;
+/// let request = Request::Store { key: b"session-17", value: b"user=ada" };
+/// assert_eq!(format!("{request:?}"), "Store { key: 10 bytes, value: 8 bytes }");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
@@ -73,6 +92,11 @@ pub enum Request<'a> {
 
 impl<'a> Request<'a> {
     /// The key that the request is about.
+    ///
+    /// ```
+    /// # use sharedance_core::protocol::Request;
+    /// assert_eq!(Request::Delete { key: b"session-17" }.key(), b"session-17");
+    /// ```
     pub fn key(&self) -> &'a [u8] {
         match *self {
             Request::Store { key, .. } | Request::Fetch { key } | Request::Delete { key } => key,
@@ -92,9 +116,17 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// What to tell the peer, free of the dialect in which it will be said.
+/// What to tell the peer, free of the dialect in which it will be said. A value may be whatever shows bytes: what a
+/// store answers, so that it is sent from where it lies.
 ///
 /// `Debug` leaves the value out.
+///
+/// ```
+/// # use sharedance_core::protocol::{Response, classic};
+/// let response = Response::Value("user=ada".to_owned());
+/// assert_eq!(classic::encode_response(&response), b"user=ada");
+/// assert_eq!(format!("{response:?}"), "Value(..)");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Response<V> {
@@ -112,6 +144,13 @@ pub enum Response<V> {
 
 impl<V> Response<V> {
     /// The same response with another kind of value in it, if it carries one.
+    ///
+    /// ```
+    /// # use sharedance_core::protocol::Response;
+    /// let borrowed: Response<&[u8]> = Response::Value(b"user=ada");
+    /// let owned: Response<Vec<u8>> = borrowed.map(<[u8]>::to_vec);
+    /// assert_eq!(owned, Response::Value(b"user=ada".to_vec()));
+    /// ```
     pub fn map<W>(self, f: impl FnOnce(V) -> W) -> Response<W> {
         match self {
             Response::Stored => Response::Stored,
@@ -135,7 +174,22 @@ impl<V> fmt::Debug for Response<V> {
     }
 }
 
-/// The result of decoding: a whole message, or the length of input at which to try again.
+/// The result of decoding: a whole message, or the length of input at which to try again. There will be no other.
+///
+/// ```
+/// # use sharedance_core::protocol::{Decoded, Limits, Request, classic};
+/// let mut input = b"F\0\0".to_vec();
+/// let needed = match classic::decode_request(&input, &Limits::default())? {
+///     Decoded::Complete { .. } => panic!("it is not there yet"),
+///     Decoded::Incomplete { needed } => needed,
+/// };
+/// // Nobody need look again before the whole header is there.
+/// assert_eq!(needed, classic::SHORT_HEADER_LEN);
+/// input.extend_from_slice(b"\0\x03key");
+/// let decoded = classic::decode_request(&input, &Limits::default())?;
+/// assert_eq!(decoded, Decoded::Complete { message: Request::Fetch { key: b"key" }, consumed: 8 });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded<T> {
     /// A whole message.
@@ -154,6 +208,15 @@ pub enum Decoded<T> {
 }
 
 /// Hard maximums that a decoder enforces before anything is reserved for a request.
+///
+/// ```
+/// # use sharedance_core::protocol::{DecodeError, Limits, classic};
+/// let limits = Limits { max_request_len: 1_000 };
+/// // A header that announces 16 MiB is refused as soon as it is there.
+/// let header = b"S\0\0\0\x03\x01\0\0\0";
+/// let refused = classic::decode_request(header, &limits);
+/// assert!(matches!(refused, Err(DecodeError::TooLarge { max: 1_000, .. })));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest request in bytes, header, key and value together.
@@ -167,6 +230,13 @@ impl Default for Limits {
 }
 
 /// Why bytes can never become a request. A connection that sent them is beyond repair.
+///
+/// ```
+/// # use sharedance_core::protocol::{DecodeError, Limits, classic};
+/// let refused = classic::decode_request(b"GET / HTTP/1.1", &Limits::default()).unwrap_err();
+/// assert_eq!(refused, DecodeError::UnknownCommand(b'G'));
+/// assert_eq!(refused.to_string(), "unknown command byte 0x47");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -199,6 +269,12 @@ pub enum DecodeError {
 }
 
 /// Why a key is refused.
+///
+/// ```
+/// # use sharedance_core::protocol::{KeyError, classic};
+/// let refused = classic::check_key(b"../etc/passwd").unwrap_err();
+/// assert_eq!(refused, KeyError::ForbiddenByte { byte: b'.', offset: 0 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {

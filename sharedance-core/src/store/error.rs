@@ -6,6 +6,21 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a store could not be opened. Nothing in the directory was changed, but that it may have been created.
+///
+/// ```
+/// # use sharedance_core::store::{OpenError, Store};
+/// # let dir = tempfile::tempdir()?;
+/// let first = Store::open(dir.path())?;
+/// let store = match Store::open(dir.path()) {
+///     Ok(store) => store,
+///     // Another one has it: ask that one, or come again later.
+///     Err(OpenError::InUse { .. }) => first,
+///     // An operator has to look into it: the message says what was tried, and what to do.
+///     Err(error) => return Err(error.into()),
+/// };
+/// # assert!(store.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -71,7 +86,26 @@ pub enum OpenError {
     },
 }
 
-/// Why an operation was not done. The store goes on as if it had not been asked for.
+/// Why an operation was not done. The store goes on as if it had not been asked for, but for a sync that fails: see
+/// [`StoreError::ReadOnly`].
+///
+/// ```
+/// # use sharedance_core::store::{Options, StoreError};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Options::new().segment_len(65_536).max_bytes(8 * 65_536).open(dir.path())?;
+/// # let page = vec![b'x'; 1 << 20];
+/// match store.set("page", &page) {
+///     Ok(()) => {}
+///     // The caller's mistake: another key, or a smaller value, would do.
+///     Err(StoreError::KeyLen { .. } | StoreError::ValueLen { .. }) => panic!("pages are not that long"),
+///     // The page is served, and not kept.
+///     Err(StoreError::Full) => assert!(!store.contains("page")),
+///     // Read-only, or refused by the system: somebody has to know.
+///     Err(error) => return Err(error.into()),
+/// }
+/// # assert_eq!(store.stats().refused_full, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {

@@ -16,6 +16,23 @@ const BUDGET: usize = 4_096;
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// The threads that [`Store::start_maintenance`] started. Dropping this ends them, and waits until they have ended.
+/// Keep it beside the store, for as long as that is in use.
+///
+/// ```
+/// # use sharedance_core::store::{Maintenance, Store};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// struct Cache {
+///     // Dropped in this order: the threads end, then the store is closed.
+///     maintenance: Maintenance,
+///     store: Store,
+/// }
+/// let cache = Cache { maintenance: store.start_maintenance()?, store };
+/// cache.store.set("user:17", "Ada")?;
+/// drop(cache);
+/// assert!(Store::open(dir.path())?.contains("user:17"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the threads end when this is dropped"]
 pub struct Maintenance {
@@ -52,12 +69,15 @@ impl Store {
     /// are told when there is no room, or the store has become read-only.
     ///
     /// ```
-    /// # use sharedance_core::store::Store;
+    /// # use sharedance_core::store::{OpenError, Store};
     /// # let dir = tempfile::tempdir()?;
-    /// let store = Store::open(dir.path())?;
+    /// # let store = Store::open(dir.path())?;
     /// let maintenance = store.start_maintenance()?;
-    /// // … use the store …
+    /// store.set("user:17", "Ada")?;
+    /// drop(store);
+    /// assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse { .. })));
     /// drop(maintenance);
+    /// assert!(Store::open(dir.path())?.contains("user:17"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

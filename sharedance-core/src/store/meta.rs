@@ -34,6 +34,19 @@ const _: () = assert!(DESCRIPTION_OFFSETS[1] + DESCRIPTION_LEN <= CLOCK_OFFSETS[
 const _: () = assert!(CLOCK_OFFSETS[1] + CLOCK_LEN <= META_LEN);
 
 /// Identifies one boot of the kernel: what was written since is coherent in the page cache, whatever process died.
+///
+/// ```
+/// # use sharedance_core::store::{BootId, Options};
+/// # let dir = tempfile::tempdir()?;
+/// let (one, next) = (BootId::from_bytes([1; 16]), BootId::from_bytes([2; 16]));
+/// let open = |boot_id| Options::new().boot_id(Some(boot_id)).open(dir.path());
+/// open(one)?.set("user:17", "Ada")?;
+/// assert!(open(one)?.recovery().same_boot);
+/// // After a restart every record is verified.
+/// let store = open(next)?;
+/// assert!(!store.recovery().same_boot && store.contains("user:17"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootId([u8; 16]);
 
@@ -42,6 +55,11 @@ impl BootId {
     ///
     /// A program that changes its root directory reads it before, and hands it to
     /// [`Options::boot_id`](super::Options::boot_id).
+    ///
+    /// ```
+    /// # use sharedance_core::store::BootId;
+    /// assert_eq!(BootId::read(), BootId::read());
+    /// ```
     pub fn read() -> Option<BootId> {
         let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
@@ -49,6 +67,11 @@ impl BootId {
     }
 
     /// An id of the caller's choice, for tests that reboot without rebooting.
+    ///
+    /// ```
+    /// # use sharedance_core::store::BootId;
+    /// assert_ne!(BootId::from_bytes([1; 16]), BootId::from_bytes([2; 16]));
+    /// ```
     pub fn from_bytes(bytes: [u8; 16]) -> BootId {
         BootId(bytes)
     }

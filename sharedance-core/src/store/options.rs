@@ -25,17 +25,24 @@ const MIN_SEGMENTS: usize = 8;
 /// Value lengths have 32 bits on disk; half of that keeps all sums within them.
 const MAX_VALUE_LEN: usize = 1 << 31;
 
-/// How a store is opened.
+/// How a store is opened: what it promises, how much room it takes, how long its pairs live. Each method sets one
+/// option; what is not set is as it says.
 ///
 /// ```
-/// use std::time::Duration;
-/// use sharedance_core::store::Options;
-///
+/// # use std::time::Duration;
+/// # use sharedance_core::store::{Durability, Options};
 /// # let dir = tempfile::tempdir()?;
-/// let store = Options::new().default_ttl(Duration::from_secs(3600)).open(dir.path())?;
-/// store.set(b"user:17", b"Ada")?;
+/// let store = Options::new()
+///     .default_ttl(Duration::from_secs(3600))
+///     .max_bytes(1 << 30)
+///     .durability(Durability::Interval(Duration::from_secs(1)))
+///     .open(dir.path())?;
+/// store.set("user:17", "Ada")?;
+/// # assert!(store.contains("user:17"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Only [`Options::segment_len`] is chosen for a store's whole life: all others may differ from opening to opening.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) default_ttl: Duration,
@@ -51,7 +58,22 @@ pub struct Options {
 }
 
 /// What happens to a write when there is no room for it, and none can be made by dropping what has expired or been
-/// overwritten.
+/// overwritten: see [`Options::max_bytes`].
+///
+/// ```
+/// # use sharedance_core::store::{Options, WhenFull};
+/// # let dir = tempfile::tempdir()?;
+/// let small = Options::new().segment_len(65_536).max_bytes(1 << 20);
+/// let sessions = small.clone().open(dir.path().join("sessions"))?;
+/// let cache = small.when_full(WhenFull::Evict).open(dir.path().join("cache"))?;
+/// for i in 0..2_000u32 {
+///     let _ = sessions.set(&i.to_be_bytes(), &[1; 1_000]);
+///     cache.set(&i.to_be_bytes(), &[1; 1_000])?;
+/// }
+/// assert!(sessions.contains(&0u32.to_be_bytes()) && sessions.stats().refused_full > 0);
+/// assert!(!cache.contains(&0u32.to_be_bytes()) && cache.contains(&1_999u32.to_be_bytes()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenFull {
@@ -76,7 +98,15 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults.
+    /// The defaults: half an hour to live, as much room as there is, safe from the death of the process.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().open(dir.path())?;
+    /// # assert!(store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Options {
         Options {
             default_ttl: DEFAULT_TTL,
@@ -94,25 +124,77 @@ impl Options {
 
     /// How long a pair lives that is set without a TTL of its own: 30 minutes unless told otherwise, at the least a
     /// millisecond.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let options = Options::new().clock(clock);
+    /// let store = options.default_ttl(Duration::from_secs(60)).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// hand.advance(Duration::from_secs(60));
+    /// assert!(!store.contains("user:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn default_ttl(mut self, ttl: Duration) -> Options {
         self.default_ttl = ttl;
         self
     }
 
-    /// Bytes of each segment file: a power of two from 64 KiB to 256 MiB, 8 MiB unless told otherwise. A value above a
-    /// quarter of it gets a file of its own. Chosen when a store is created; another length is refused later.
+    /// Bytes of each segment file: a power of two from 64 KiB to 256 MiB, 8 MiB unless told otherwise. Chosen when a
+    /// store is created; another length is refused later.
+    ///
+    /// A store takes room in segments, a few even if it holds little, and moves pairs in segments: shorter ones make it
+    /// smaller, longer ones cost less for each pair. A value above a quarter of a segment gets a file of its own.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{OpenError, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().segment_len(65_536).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// assert_eq!(store.stats().file_bytes % 65_536, 0);
+    ///
+    /// drop(store);
+    /// let refused = Options::new().open(dir.path());
+    /// assert!(matches!(refused, Err(OpenError::SegmentLen { found: 65_536, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn segment_len(mut self, bytes: usize) -> Options {
         self.segment_len = bytes;
         self
     }
 
-    /// The longest value that is accepted, in bytes: 64 MiB unless told otherwise, 2 GiB at the most.
+    /// The longest value that is accepted, in bytes: 64 MiB unless told otherwise, 2 GiB at the most. Longer ones that
+    /// are in the store already stay.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Options, StoreError};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().max_value_len(1_000).open(dir.path())?;
+    /// assert!(matches!(store.set("page", &[b'x'; 1_001]), Err(StoreError::ValueLen { max: 1_000, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_value_len(mut self, bytes: usize) -> Options {
         self.max_value_len = bytes;
         self
     }
 
     /// The clock to live by, for tests: the system's unless told otherwise.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let (clock, hand) = Clock::manual();
+    /// let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// hand.advance(Duration::from_secs(30 * 60));
+    /// assert!(!store.contains("user:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clock(mut self, clock: Clock) -> Options {
         self.clock = clock;
         self
@@ -120,14 +202,39 @@ impl Options {
 
     /// The boot that this is. Unless told, the store reads it when it is opened; a program that changes its root
     /// directory before reads it itself. Without one, every record is verified at each opening.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{BootId, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let boot_id = BootId::read();
+    /// // … chroot …
+    /// let store = Options::new().boot_id(boot_id).open(dir.path())?;
+    /// # drop(store);
+    /// # let store = Options::new().boot_id(boot_id).open(dir.path())?;
+    /// assert_eq!(store.recovery().same_boot, boot_id.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn boot_id(mut self, boot_id: Option<BootId>) -> Options {
         self.boot_id = BootIdSource::Given(boot_id);
         self
     }
 
-    /// How much room the store's files may take, in bytes: as much as there is, unless told otherwise; at the least eight
-    /// segments. A store that is opened with less than it has takes no new segment before it has shrunk. Overwritten
-    /// records take room until compaction comes by: count with twice the bytes of all pairs.
+    /// How much room the store's files may take, in bytes: as much as there is, unless told otherwise; at the least
+    /// eight segments. What happens at that limit, [`Options::when_full`] says; a file system without room is treated
+    /// alike.
+    ///
+    /// A store that is opened with less than it has takes no new segment before it has shrunk. Overwritten records take
+    /// room until compaction comes by: count with twice the bytes of all pairs.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Options, StoreError};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().segment_len(65_536).max_bytes(1 << 20).open(dir.path())?;
+    /// let refused = (0..2_000u32).find_map(|i| store.set(&i.to_be_bytes(), &[1; 1_000]).err());
+    /// assert!(matches!(refused, Some(StoreError::Full)));
+    /// assert!(store.stats().file_bytes <= 1 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_bytes(mut self, bytes: u64) -> Options {
         self.max_bytes = Some(bytes);
         self
@@ -135,24 +242,76 @@ impl Options {
 
     /// What to do when there is no more room, within [`Options::max_bytes`] or on the file system:
     /// [`WhenFull::Refuse`] unless told otherwise.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Options, WhenFull};
+    /// # let dir = tempfile::tempdir()?;
+    /// let options = Options::new().segment_len(65_536).max_bytes(1 << 20).when_full(WhenFull::Evict);
+    /// let store = options.open(dir.path())?;
+    /// for i in 0..2_000u32 {
+    ///     store.set(&i.to_be_bytes(), &[1; 1_000])?;
+    /// }
+    /// assert!(store.stats().evicted > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn when_full(mut self, when_full: WhenFull) -> Options {
         self.when_full = when_full;
         self
     }
 
-    /// Notes when each pair is read, for [`Store::look`] to tell: in memory only, four bytes a pair. Not unless told.
+    /// Notes when each pair is read, for [`Store::look`] to tell: in memory only, four bytes a pair, and forgotten when
+    /// the store is closed. Not unless told.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Look, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let options = Options::new().clock(clock);
+    /// let store = options.track_accesses(true).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// store.get("user:17");
+    /// hand.advance(Duration::from_secs(7));
+    /// let seen = store.look("user:17", &Look::default())?.expect("it is there");
+    /// assert!(seen.was_read && seen.idle == Some(Duration::from_secs(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn track_accesses(mut self, track: bool) -> Options {
         self.track_accesses = track;
         self
     }
 
     /// What an acknowledged write survives: [`Durability::Os`] unless told otherwise.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Durability, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().durability(Durability::Always).open(dir.path())?;
+    /// store.set("order:1", "paid")?; // From here on not even a power cut takes it.
+    /// # drop(store);
+    /// # assert!(Options::new().open(dir.path())?.contains("order:1"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn durability(mut self, durability: Durability) -> Options {
         self.durability = durability;
         self
     }
 
     /// What to do with what another boot of the machine left: [`UncleanBoot::Salvage`] unless told otherwise.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Options, UncleanBoot};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().unclean_boot(UncleanBoot::Discard).open(dir.path())?;
+    /// store.set("session:17", "user=ada")?;
+    /// drop(store);
+    /// // The process was restarted, the machine was not.
+    /// # let options = || Options::new().unclean_boot(UncleanBoot::Discard);
+    /// let store = options().open(dir.path())?;
+    /// assert_eq!(store.contains("session:17"), store.recovery().same_boot);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unclean_boot(mut self, unclean_boot: UncleanBoot) -> Options {
         self.unclean_boot = unclean_boot;
         self
@@ -160,8 +319,20 @@ impl Options {
 
     /// Opens the store in `dir`, which is created where it is missing, mode 0700.
     ///
-    /// Pairs that an earlier life of the store left are there again, unless they have expired:
-    /// [`Store::recovery`] tells how many, and what was dropped.
+    /// Pairs that an earlier life of the store left are there again, unless they have expired: [`Store::recovery`]
+    /// tells how many, and what was dropped. That nothing of a directory is believed which does not verify also means
+    /// that a damaged one opens: with what is whole in it.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// drop(store);
+    /// let store = Options::new().open(dir.path())?;
+    /// assert_eq!(store.recovery().pairs, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`OpenError`], of which [`OpenError::InUse`] means that another store has the directory open.

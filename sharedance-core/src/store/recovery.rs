@@ -45,7 +45,22 @@ const MAX_CHECKED_PART: usize = 4;
 /// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
 const MAX_THREADS: usize = 4;
 
-/// What was found when a store was opened.
+/// What was found when a store was opened: see [`Store::recovery`](super::Store::recovery). It prints as a line for the
+/// log.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.set("user:17", "Ada")?;
+/// # drop(store);
+/// # std::fs::write(dir.path().join("notes.txt"), "not the store's")?;
+/// let store = Store::open(dir.path())?;
+/// let report = store.recovery();
+/// assert_eq!((report.pairs, report.dropped), (1, 0));
+/// assert_eq!(report.foreign, ["notes.txt"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
@@ -468,8 +483,8 @@ fn verify_header(head: &[u8; RECORDS_OFFSET]) -> Option<Header> {
     Header::verify(&bytes)
 }
 
-/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live. Takes
-/// the bytes that had to be read from `left_to_check`.
+/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live.
+/// Takes the bytes that had to be read from `left_to_check`.
 fn verify_slot(
     bytes: &[u8],
     header: &Header,

@@ -4,7 +4,20 @@ use std::fmt;
 
 use super::sync::atomic::{AtomicU64, Ordering};
 
-/// What a store holds and has done since it was opened.
+/// What a store holds and has done since it was opened. Gauges go both ways, counters only grow. It prints as a line
+/// for the log.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.set("user:17", "Ada")?;
+/// store.set("user:17", "Grace")?;
+/// let stats = store.stats();
+/// assert_eq!((stats.pairs, stats.segments), (1, 1));
+/// assert_eq!(stats.to_string(), "1 pairs of 48 bytes in 1 segments, 8388608 bytes of files");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -11,7 +11,23 @@ use super::quarantine::Quarantine;
 use super::sync::PoisonError;
 use super::timeline::SAVE_INTERVAL_MS;
 
-/// What one piece of maintenance did, and whether more is due.
+/// What one piece of [maintenance](super::Store::maintain) did, and whether more is due.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::clock::Clock;
+/// # use sharedance_core::store::Options;
+/// # let dir = tempfile::tempdir()?;
+/// # let (clock, hand) = Clock::manual();
+/// # let store = Options::new().clock(clock).open(dir.path())?;
+/// for code in 0..10u32 {
+///     store.set_with_ttl(&code.to_be_bytes(), "x", Duration::from_secs(1))?;
+/// }
+/// hand.advance(Duration::from_secs(10));
+/// let progress = store.maintain(4)?;
+/// assert_eq!((progress.examined, progress.expired, progress.pending), (4, 4, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -40,8 +56,8 @@ pub(crate) struct Upkeep {
 /// Segments that there should be room for where old pairs may be evicted: for new writes, for what is carried forward,
 /// and one more.
 const HEADROOM_SEGMENTS: u64 = 3;
-/// How long nobody tries again to make room after it came to nothing, in milliseconds: writers that are refused must not
-/// spend the machine on trying.
+/// How long nobody tries again to make room after it came to nothing, in milliseconds: writers that are refused must
+/// not spend the machine on trying.
 const RECLAIM_INTERVAL_MS: u64 = 100;
 /// How much compaction a writer does that found no room, in steps: about two segments' worth of copying.
 const RECLAIM_STEPS: usize = 16_384;

@@ -6,11 +6,25 @@ use std::ops::Deref;
 use super::format::Kind;
 use super::pairs::Pinned;
 
-/// The bytes of a value, straight from the mapping: nothing is copied.
+/// The bytes of a value, straight from the mapping: nothing is copied. It derefs to `[u8]`.
 ///
 /// The bytes never change, whatever becomes of the pair. The guard pins the segment that they lie in: its file cannot
 /// be recycled before the guard is dropped, so hold it for as long as the bytes are used and no longer. It may outlive
-/// the [`Store`](super::Store), whose directory stays locked meanwhile.
+/// the [`Store`](super::Store), whose directory stays locked meanwhile. Its clones pin the same bytes.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.set("user:17", "Ada")?;
+/// let before = store.get("user:17").unwrap();
+/// store.set("user:17", "Grace")?;
+/// assert_eq!((before.len(), &before[..]), (3, &b"Ada"[..]));
+/// // To keep it for long, copy it.
+/// let kept: Vec<u8> = before.to_vec();
+/// assert_eq!(before, kept);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Value {
     pinned: Pinned,
@@ -24,18 +38,54 @@ impl Value {
     /// Tells this value of the key from all others that it had, or will have: it grows with each write, and stays when
     /// the deadline is moved. See [`Condition::Version`](super::Condition::Version).
     ///
+    /// ```
+    /// # use sharedance_core::store::{Store, Ttl};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let version = store.get("user:17").unwrap().version();
+    /// store.touch("user:17", Ttl::Never)?;
+    /// assert_eq!(store.get("user:17").unwrap().version(), version);
+    /// store.set("user:17", "Grace")?;
+    /// assert!(store.get("user:17").unwrap().version() > version);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// A value that has been there while some thousand million other writes took place may change its version once,
     /// without a write.
     pub fn version(&self) -> u64 {
         self.pinned.version()
     }
 
-    /// The number that was stored with it; zero where there was none.
+    /// The number that was stored with it, [`Attributes::client_flags`](super::Attributes::client_flags); zero where
+    /// there was none.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Attributes, Condition, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// const COMPRESSED: u32 = 1;
+    /// let attributes = Attributes { client_flags: COMPRESSED, ..Attributes::default() };
+    /// store.write("page", "…", attributes, Condition::Always)?;
+    /// assert_eq!(store.get("page").unwrap().client_flags(), COMPRESSED);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn client_flags(&self) -> u32 {
         self.pinned.client_flags()
     }
 
     /// Whether the value has a file to itself, as big ones do: holding it then keeps nothing else from being recycled.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("name", "Ada")?;
+    /// store.set("portrait", &vec![0; 3 << 20])?;
+    /// assert!(!store.get("name").unwrap().is_alone());
+    /// assert!(store.get("portrait").unwrap().is_alone());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_alone(&self) -> bool {
         self.pinned.segment.header.kind == Kind::Big
     }

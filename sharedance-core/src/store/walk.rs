@@ -13,8 +13,23 @@ use super::Inner;
 use super::pairs::Pinned;
 use super::value::Value;
 
-/// A pair that a walk came by: see [`Store::iter`](super::Store::iter). Like a [`Value`], it pins its bytes, which never
-/// change.
+/// A pair that a walk came by: see [`Store::iter`](super::Store::iter). Like a [`Value`], it pins its bytes, which
+/// never change.
+///
+/// ```
+/// # use sharedance_core::store::{Store, Ttl};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # let copy = Store::open(dir.path().join("copy"))?;
+/// store.set("user:17", "Ada")?;
+/// store.set_with_ttl("motto", "per aspera", Ttl::Never)?;
+/// // A copy of a store, in which each pair lives for as long as it still has to.
+/// for pair in &store {
+///     copy.set_with_ttl(pair.key(), pair.value(), pair.expires_in().map_or(Ttl::Never, Ttl::After))?;
+/// }
+/// assert_eq!(copy.get("motto").unwrap(), "per aspera");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Pair {
     pinned: Pinned,
@@ -23,21 +38,65 @@ pub struct Pair {
 
 impl Pair {
     /// The key.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// assert!(store.iter().all(|pair| pair.key() == b"user:17"));
+    /// # assert_eq!(store.iter().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> &[u8] {
         self.pinned.key()
     }
 
     /// The value that it had when the walk came by.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let pair = store.iter().next().unwrap();
+    /// store.set("user:17", "Grace")?;
+    /// assert_eq!(pair.value(), b"Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn value(&self) -> &[u8] {
         self.pinned.value()
     }
 
     /// How long it had still to live when the walk came by; `None` for ever.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{Pair, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
+    /// let soon = |pair: &Pair| pair.expires_in().is_some_and(|left| left <= Duration::from_secs(300));
+    /// assert!(store.iter().all(|pair| soon(&pair)));
+    /// # assert_eq!(store.iter().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn expires_in(&self) -> Option<Duration> {
         self.expires_in
     }
 
     /// The value, without the key, with what is kept beside it.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let version = store.get("user:17").unwrap().version();
+    /// let value = store.iter().next().unwrap().into_value();
+    /// assert_eq!((value.version(), value.client_flags()), (version, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_value(self) -> Value {
         Value::new(self.pinned)
     }
@@ -50,7 +109,19 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// An iterator over the pairs of a store: see [`Store::iter`](super::Store::iter).
+/// An iterator over the pairs of a store: see [`Store::iter`](super::Store::iter), and what it guarantees there.
+/// Nothing is locked while it is held.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.set("user:17", "Ada")?;
+/// let mut pairs = store.iter();
+/// assert_eq!(pairs.next().unwrap().key(), b"user:17");
+/// assert!(store.delete("user:17")? && pairs.next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Pairs<'a> {
     inner: &'a Inner,
     prefix: Vec<u8>,
@@ -112,6 +183,15 @@ impl fmt::Debug for Pairs<'_> {
 }
 
 /// What was found by looking at every record: see [`Store::verify`](super::Store::verify).
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.set("user:17", "Ada")?;
+/// assert_eq!(store.verify().to_string(), "1 records of 10 bytes are sound");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {

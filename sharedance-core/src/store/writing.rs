@@ -3,7 +3,22 @@
 use std::fmt;
 use std::time::Duration;
 
-/// How long a pair lives, from the moment it is set or touched.
+/// How long a pair lives, from the moment it is set or touched. A [`Duration`] does wherever one is asked for.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::clock::Clock;
+/// # use sharedance_core::store::{Options, Ttl};
+/// # let dir = tempfile::tempdir()?;
+/// # let (clock, hand) = Clock::manual();
+/// # let store = Options::new().clock(clock).open(dir.path())?;
+/// store.set_with_ttl("session", "user=ada", Ttl::Default)?;
+/// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
+/// store.set_with_ttl("motto", "per aspera", Ttl::Never)?;
+/// hand.advance(Duration::from_secs(300));
+/// assert_eq!(store.get_many(["session", "code", "motto"]).iter().flatten().count(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ttl {
@@ -22,7 +37,20 @@ impl From<Duration> for Ttl {
     }
 }
 
-/// What is kept beside a value.
+/// What is kept beside a value. Name what you want, and leave the rest to `..Attributes::default()`: more may be added.
+/// A [`Ttl`], or a [`Duration`], does for those who want nothing else.
+///
+/// ```
+/// # use sharedance_core::store::{Attributes, Condition, Store, Ttl};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let attributes = Attributes { client_flags: 7, ..Attributes::default() };
+/// store.write("user:17", "Ada", attributes, Condition::Always)?;
+/// assert_eq!(store.get("user:17").unwrap().client_flags(), 7);
+/// store.write("user:17", "Ada", Ttl::Never, Condition::Always)?;
+/// assert_eq!(store.get("user:17").unwrap().client_flags(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// How long it lives.
@@ -37,7 +65,22 @@ impl<T: Into<Ttl>> From<T> for Attributes {
     }
 }
 
-/// What an [update](super::Store::update) makes of a value.
+/// What an [update](super::Store::update) makes of a value. The bytes alone do where the deadline is to stay.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::store::{Store, StoreError, Ttl, Update, Value};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.set_with_ttl("user:17", "ada", Duration::from_secs(300))?;
+/// let capitalise = |name: &Value| -> Result<Update, StoreError> {
+///     Ok(Update { value: name.to_ascii_uppercase(), ttl: Some(Ttl::Never) })
+/// };
+/// store.update("user:17", capitalise)?;
+/// assert_eq!(store.get("user:17").unwrap(), "ADA");
+/// # assert!(store.iter().all(|pair| pair.expires_in().is_none()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// The new value.
@@ -60,6 +103,20 @@ impl fmt::Debug for Update {
 }
 
 /// What must hold for a write, or a delete, to take place. What has expired is not there.
+///
+/// ```
+/// # use sharedance_core::store::{Condition, Outcome, Store, Ttl};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let set_if = |condition| store.write("user:17", "Ada", Ttl::Default, condition);
+/// assert_eq!(set_if(Condition::Present)?, Outcome::Missing);
+/// assert!(set_if(Condition::Absent)?.is_done());
+/// assert_eq!(set_if(Condition::Absent)?, Outcome::Exists);
+/// let version = store.get("user:17").unwrap().version();
+/// assert_eq!(set_if(Condition::Version(version + 1))?, Outcome::Exists);
+/// assert!(set_if(Condition::Version(version))?.is_done());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Condition {
@@ -71,13 +128,24 @@ pub enum Condition {
     Present,
     /// The key has the value of this [version](super::Value::version).
     Version(u64),
-    /// The key has the value of this version, or a newer one. In the place of a newer one the value is written as stale,
-    /// and lives no longer than that would have: it was made from something that has changed meanwhile, and will do
-    /// until a better one comes.
+    /// The key has the value of this version, or a newer one. In the place of a newer one the value is written as
+    /// stale, and lives no longer than that would have: it was made from something that has changed meanwhile, and will
+    /// do until a better one comes.
     VersionOrStale(u64),
 }
 
-/// What came of a write, or a delete, under a [`Condition`].
+/// What came of a write, or a delete, under a [`Condition`]. There will be no other answer.
+///
+/// ```
+/// # use sharedance_core::store::{Condition, Outcome, Store, Ttl};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// match store.write("user:17", "Ada", Ttl::Default, Condition::Absent)? {
+///     Outcome::Done { version } => assert_eq!(store.get("user:17").unwrap().version(), version),
+///     Outcome::Exists | Outcome::Missing => panic!("nobody else has written it"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It took place. The version is that of the value that was written, or deleted.
@@ -93,6 +161,16 @@ pub enum Outcome {
 
 impl Outcome {
     /// Whether it took place.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// assert!(!store.append("log", "started ")?.is_done());
+    /// store.set("log", "")?;
+    /// assert!(store.append("log", "started ")?.is_done());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_done(self) -> bool {
         matches!(self, Outcome::Done { .. })
     }
