@@ -33,7 +33,8 @@ const NUMBER_WIDTH: i32 = 40;
 const HEAD_HEIGHT: i32 = 58;
 const ROW_HEIGHT: i32 = 20;
 const FOOT_HEIGHT: i32 = 22;
-const FONT_SIZE: f64 = 12.0;
+/// In units of which the backend takes 1.24 to a pixel.
+const FONT_SIZE: f64 = 11.0 * 1.24;
 const DOT_RADIUS: u32 = 4;
 
 const TEXT: BackendColor = BackendColor { alpha: 1.0, rgb: (0x80, 0x86, 0x8e) };
