@@ -15,12 +15,14 @@ mod ops;
 mod pair;
 #[path = "support/scratch.rs"]
 mod scratch;
+#[path = "model/strategies.rs"]
+mod strategies;
 #[path = "model/threads.rs"]
 mod threads;
 
-use ops::{durabilities, ops};
 use pair::Pair;
 use proptest::prelude::*;
+use strategies::{durabilities, ops};
 
 fn cases(cases: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
