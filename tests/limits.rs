@@ -44,8 +44,9 @@ use tempfile::TempDir;
 type Trial = fn(&mut Report);
 
 /// In the order of the table.
-const TRIALS: [(&str, Trial); 17] = [
+const TRIALS: [(&str, Trial); 18] = [
     ("idle_connections", connections::idle),
+    ("resting_connections", connections::resting),
     ("opening_at_once", connections::opening_at_once),
     ("churn", connections::churn),
     ("stalled_readers", stalls::readers),

@@ -26,11 +26,25 @@ const REMAINDER_LEN: usize = 4 * 1000 * 1000;
 /// that it has one, until it sends something. Clients that say nothing need a server that never gets there.
 pub(crate) const LARGE_BACKLOG: &str = "--backlog=4096";
 
+/// Connections that say nothing.
 pub(crate) fn idle(report: &mut Report) {
+    keep_idle(report, "15 000 idle connections", |_| {});
+}
+
+/// Connections of the memcached dialect that rest between requests.
+pub(crate) fn resting(report: &mut Report) {
+    keep_idle(report, "15 000 connections between requests", |stream| {
+        stream.write_all(b"set idle 0 0 2\r\nno\r\nget idle\r\n").unwrap();
+        let mut answer = [0; b"STORED\r\nVALUE idle 0 2\r\nno\r\nEND\r\n".len()];
+        stream.read_exact(&mut answer).unwrap();
+    });
+}
+
+fn keep_idle(report: &mut Report, what: &str, greet: impl Fn(&mut TcpStream)) {
     const CONNECTIONS: usize = 15_000;
     const GOAL_LEN: usize = 512;
     if descriptor_limit() < CONNECTIONS + OTHER_DESCRIPTORS {
-        return report.skip("15 000 idle connections", "the limit on open files is too low");
+        return report.skip(what, "the limit on open files is too low");
     }
     let subject = Subject::start(&[LARGE_BACKLOG]);
     let (address, process) = (subject.address(), subject.process());
@@ -38,10 +52,12 @@ pub(crate) fn idle(report: &mut Report) {
     let calm = Latency::of_fetches(address, b"others");
     let (descriptors, memory) = (subject.server.descriptors(), process.anonymous_len());
 
-    let idle: Vec<TcpStream> = (0..CONNECTIONS).map(|n| peer::connect_from((n % 200) as u8 + 1, address)).collect();
+    let mut idle: Vec<TcpStream> =
+        (0..CONNECTIONS).map(|n| peer::connect_from((n % 200) as u8 + 1, address)).collect();
+    idle.iter_mut().for_each(greet);
     wait_until("all connections are accepted", || subject.server.descriptors() >= descriptors + CONNECTIONS);
     let each = process.anonymous_len().saturating_sub(memory) / CONNECTIONS;
-    report.note("15 000 idle connections: memory each", bytes(each), "≤ 512 B", each <= GOAL_LEN);
+    report.note(&format!("{what}: memory each"), bytes(each), "≤ 512 B", each <= GOAL_LEN);
     assert!(each <= GOAL_LEN, "{each} bytes for each idle connection");
 
     let share = process.cpu_share(Duration::from_secs(1));
