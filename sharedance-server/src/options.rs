@@ -84,8 +84,8 @@ struct Arguments {
           value_parser = value_parser!(u64).range(10..=MAX_REQUEST_LEN))]
     maxreadsize: u64,
 
-    /// Disconnect after so long without data, in seconds. A request, and the reading of an answer, may take three times
-    /// as long in all, and a second more for every 16 KiB
+    /// Disconnect after so long without data, in seconds, in the midst of a request or of an answer; each may take three
+    /// times as long in all, and a second more for every 16 KiB
     #[arg(short, long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
           value_parser = value_parser!(u64).range(1..=MAX_SECS))]
     timeout: u64,

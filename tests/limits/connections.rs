@@ -52,8 +52,7 @@ fn keep_idle(report: &mut Report, what: &str, greet: impl Fn(&mut TcpStream)) {
     let calm = Latency::of_fetches(address, b"others");
     let (descriptors, memory) = (subject.server.descriptors(), process.anonymous_len());
 
-    let mut idle: Vec<TcpStream> =
-        (0..CONNECTIONS).map(|n| peer::connect_from((n % 200) as u8 + 1, address)).collect();
+    let mut idle: Vec<TcpStream> = (0..CONNECTIONS).map(|n| peer::connect_from((n % 200) as u8 + 1, address)).collect();
     idle.iter_mut().for_each(greet);
     wait_until("all connections are accepted", || subject.server.descriptors() >= descriptors + CONNECTIONS);
     let each = process.anonymous_len().saturating_sub(memory) / CONNECTIONS;
