@@ -7,7 +7,7 @@
 //! Run it twice: the second time everything is there already. Kill it half-way (`kill -9`): what it had stored is kept.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,25 +20,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args_os().nth(1).ok_or("usage: embed DIRECTORY")?;
     let store = Options::new().default_ttl(Duration::from_secs(60)).open(&directory)?;
     eprintln!("opened: {}", store.recovery());
+    let maintenance = store.start_maintenance()?;
 
     let started = Instant::now();
     let computed = AtomicUsize::new(0);
-    let finished = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| keep_tidy(&store, &finished));
         let (store, computed) = (&store, &computed);
         let spawn = |worker| scope.spawn(move || work(worker, store, computed));
         let workers: Vec<_> = (0..THREADS).map(spawn).collect();
         let results =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a worker panicked".into())));
-        let outcome = results.collect::<Result<Vec<()>, _>>();
-        finished.store(true, Ordering::Release);
-        outcome.map_err(|error| error.to_string())
+        results.collect::<Result<Vec<()>, _>>().map_err(|error| error.to_string())
     })?;
+    drop(maintenance);
 
     let computed = computed.into_inner();
     eprintln!("{computed} computed, {} found, in {:?}", THREADS * NUMBERS - computed as u64, started.elapsed());
-    eprintln!("now: {:?}", store.stats());
+    eprintln!("now: {}", store.stats());
     Ok(())
 }
 
@@ -47,25 +45,12 @@ fn work(worker: u64, store: &Store, computed: &AtomicUsize) -> Result<(), Box<dy
     for step in 0..NUMBERS {
         let number = (step * (worker + 1)) % NUMBERS;
         let key = format!("collatz:{number}");
-        if store.get(key.as_bytes()).is_none() {
-            let steps = collatz_steps(number + 1).to_string();
-            store.set(key.as_bytes(), steps.as_bytes())?;
+        if !store.contains(&key) {
+            store.set(&key, &collatz_steps(number + 1).to_string())?;
             computed.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(())
-}
-
-/// What an embedding program does on the side: a bounded piece of upkeep, ten times a second.
-fn keep_tidy(store: &Store, finished: &AtomicBool) {
-    while !finished.load(Ordering::Acquire) {
-        match store.maintain(4096) {
-            Ok(progress) if progress.pending => continue,
-            Ok(_) => {}
-            Err(error) => eprintln!("maintenance: {error}"),
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn collatz_steps(mut number: u64) -> u64 {

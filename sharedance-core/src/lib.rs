@@ -7,7 +7,29 @@
 //! | `clock` | `store` | the clock it runs on, which a test may turn by hand |
 //! | `protocol` | `protocol` | the codecs, without any I/O |
 //!
-//! The two halves know nothing of each other.
+//! The two halves know nothing of each other: a program that serves one by the other says what a request means.
+//!
+#![cfg_attr(all(feature = "store", feature = "protocol"), doc = "```")]
+#![cfg_attr(not(all(feature = "store", feature = "protocol")), doc = "```ignore")]
+//! use sharedance_core::protocol::{Decoded, Limits, Request, Response, classic};
+//! use sharedance_core::store::Store;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let store = Store::open(dir)?;
+//! store.set("key", "value")?;
+//!
+//! let received = b"F\0\0\0\x03key";
+//! let Decoded::Complete { message, .. } = classic::decode_request(received, &Limits::default())? else {
+//!     panic!("it is all there");
+//! };
+//! let response = match message {
+//!     Request::Fetch { key } => store.get(key).map_or(Response::NotFound, Response::Value),
+//!     _ => Response::Failed,
+//! };
+//! assert_eq!(classic::encode_response(&response), b"value");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #[cfg(all(doctest, feature = "store"))]
 #[doc = include_str!("../README.md")]

@@ -1,30 +1,107 @@
 //! An embedded, file-backed, expiring key/value store.
 //!
-//! Values of 100 bytes to tens of megabytes live in memory-mapped segment files; an index in memory says where. What
-//! was acknowledged survives the death of the process at any instant (`kill -9` included), and what has expired is
-//! never served. [`on_disk`] describes the files.
+//! For what deserves better than to be forgotten with the process, and less than a database: web sessions, caches,
+//! codes, counters. Each pair lives for as long as it was told, and is then gone. Values may be mapped and sent from
+//! where they lie; what was acknowledged survives the death of the process at any instant, `kill -9` included.
 //!
 //! ```
 //! use std::time::Duration;
-//! use sharedance_core::store::{Store, Ttl};
+//! use sharedance_core::store::Store;
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = Store::open(dir)?;
-//! store.set(b"greeting", b"hello")?;
-//! store.set_with_ttl(b"code", b"1234", Ttl::After(Duration::from_secs(300)))?;
+//! let maintenance = store.start_maintenance()?;
 //!
-//! let value = store.get(b"greeting").expect("it was just stored");
-//! assert_eq!(&value[..], b"hello");
-//! assert!(store.delete(b"greeting")?);
-//! assert!(store.get(b"greeting").is_none());
+//! store.set("greeting", "hello")?;
+//! store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
+//! assert_eq!(store.get("greeting").unwrap(), "hello");
+//! assert!(store.delete("greeting")?);
+//! assert!(store.get("greeting").is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A [`Store`] is a cheap handle: clone it, share it between threads. Nothing runs in the background by itself: start the
-//! threads that keep the store tidy with [`Store::start_maintenance`], or call [`Store::maintain`] now and then (so that
-//! expired pairs give back their memory and their room), and [`Store::prepare`] in a loop of its own (so that writers
-//! never wait for a file to be created). Without either the store is right all the same, only larger and less even.
+//! # How it works
+//!
+//! Records are appended to *segments*: files of one length (8 MiB, unless [told otherwise](Options::segment_len)) that
+//! are mapped into memory. An *index* in memory says for each key which segment its record is in, and where. To
+//! overwrite or to delete is to mark the old record dead; a segment in which nothing lives any more is used again, or
+//! its file deleted. At the end of each segment stands a *slot* of 32 bytes for each of its records: opening reads
+//! these, and not the pairs. [`on_disk`] describes the files to the last byte.
+//!
+//! # What things cost
+//!
+//! | | |
+//! | --- | --- |
+//! | [`get`](Store::get) | a lookup in memory. Nothing is copied, the system is not asked; the first reading of a value after the store was opened compares it with its checksum |
+//! | [`set`](Store::set) | one copy of key and value into the mapping. The system is not asked either, while there is a segment ready ([`Store::prepare`]) |
+//! | `set` of the value that is there | a comparison, and a new deadline |
+//! | [`touch`](Store::touch), [`delete`](Store::delete) | eight bytes in the mapping |
+//! | [`append`](Store::append), [`incr`](Store::incr), [`update`](Store::update) | a `get` and a `set` |
+//! | a value above a quarter of a segment | a file of its own: to be created, and in the end deleted |
+//! | a pair, in memory | some 20 to 40 bytes of the index; the mapping is the system's page cache |
+//! | a pair, on disk | key, value and 32 bytes, rounded up to sixteen; with what compaction has still to take away up to twice that |
+//! | [`len`](Store::len) | nothing; [`iter`](Store::iter) and [`iter_prefix`](Store::iter_prefix) look at all pairs, [`verify`](Store::verify) reads all bytes |
+//!
+//! # What survives what
+//!
+//! | | [`Os`](Durability::Os), the default | [`Interval`](Durability::Interval) | [`Always`](Durability::Always) |
+//! | --- | --- | --- | --- |
+//! | the process is killed | everything | everything | everything |
+//! | the power is cut | what the system had written back: all but some seconds to half a minute | all but the last so-long | everything |
+//! | a write waits for | nothing | nothing | a sync, which all writers of the moment share |
+//!
+//! With the latter two a power cut leaves each key with the value that it had at the last sync or a later one, and
+//! closing the store syncs it. With `Os`, [`Store::sync`] puts on the disk what there is at that moment; what is
+//! written over it is at risk again. A sync that fails makes the store [read-only](StoreError::ReadOnly): the system
+//! has forgotten what it could not write, and trying again would succeed without having written it.
+//!
+//! After a restart of the machine every record is compared with its checksum when the store is opened. What does not
+//! verify is dropped and counted, never served, and never a reason not to open: [`Store::recovery`] tells what was
+//! found.
+//!
+//! # Expiry
+//!
+//! A pair is never served from the millisecond on at which it expires, whether anybody has cleaned up or not. Its
+//! memory and its room come back by [maintenance](Store::maintain), within seconds. Reading a pair does not prolong its
+//! life; setting and [touching](Store::touch) it does. Pairs of about the same [`Ttl`] share segments, so that these
+//! empty by themselves.
+//!
+//! Time is the store's own: it goes on while the machine is up, or sleeps, and while it is off by what the wall clock
+//! says. Setting the clock neither ends a pair's life nor prolongs it. In a test it is [turned by
+//! hand](crate::clock::Clock::manual).
+//!
+//! # Room
+//!
+//! Maintenance keeps the files below twice the bytes of the live pairs plus some segments, by copying what lives out of
+//! segments that hold little else. With [`Options::max_bytes`], or where the file system is full, a write that finds no
+//! room does that at once; if it does not help, the write is [refused](StoreError::Full), or [old pairs make
+//! room](WhenFull::Evict). Reading, deleting and touching need none, and go on. A store with a single pair takes a few
+//! segments: for many small stores choose short ones.
+//!
+//! # Threads
+//!
+//! A [`Store`] is a cheap handle: clone it into every thread. All that happens to one key happens in one order, which
+//! all threads see, and [versions](Value::version) follow. Readers do not wait for each other, and no lock is
+//! held over a copy, a comparison or a file operation.
+//!
+//! Nothing runs in the background by itself. Start the threads that keep the store tidy with
+//! [`Store::start_maintenance`]; or call [`Store::maintain`] now and then (so that what has expired gives back its
+//! memory and its room), and [`Store::prepare`] in a loop of its own (so that writers never wait for a file to be
+//! created). Without either the store is right all the same, only larger and less even.
+//!
+//! # What is not promised
+//!
+//! - Several keys at once: there are no transactions, and no snapshot. [`Store::update`] changes one key as one step.
+//! - An order of keys.
+//! - Two processes on one directory: the second is [refused](OpenError::InUse). `sharedanced` serves one store to many.
+//! - Anything if another program writes to the files or truncates them, or if they are on a network file system.
+//! - That a disk which cannot read back a page is an error: the page is memory, and touching it then is the signal
+//!   SIGBUS.
+//! - Secrecy: keys and values stand in the files as they are, for whoever may read them (the files are mode 0600).
+//!   They are printed nowhere: `Debug` shows lengths.
+//! - Other systems than Unix ones of 64 bits, little-endian. On btrfs, a full disk is an error and not a signal only in
+//!   a directory without copy-on-write (`chattr +C`).
 
 use std::time::Duration;
 
@@ -173,8 +250,8 @@ impl Inner {
     }
 }
 
-/// The time is written down; what was acknowledged is in the files already. Where more is promised than that, nobody will
-/// sync after this.
+/// The time is written down; what was acknowledged is in the files already. Where more is promised than that, nobody
+/// will sync after this.
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.durability != Durability::Os {
