@@ -1,28 +1,36 @@
 //! A command line around the client crate.
 //!
 //! ```text
-//! cargo run -p sharedance-client --example client -- localhost:1042 store KEY VALUE
-//! cargo run -p sharedance-client --example client -- localhost:1042 store KEY < FILE
-//! cargo run -p sharedance-client --example client -- localhost:1042 fetch KEY > FILE
+//! cargo run -p sharedance-client --example client -- localhost:1042 set KEY VALUE
+//! cargo run -p sharedance-client --example client -- localhost:1042 set KEY < FILE
+//! cargo run -p sharedance-client --example client -- localhost:1042 get KEY > FILE
 //! cargo run -p sharedance-client --example client -- localhost:1042 delete KEY
+//! cargo run -p sharedance-client --example client -- localhost:1042 lock KEY COMMAND [ARGUMENT...]
 //! ```
 //!
-//! Exit status: 0 done, 1 there is no such pair, 2 it went wrong and stderr says why.
+//! Pairs live for half an hour. `lock` runs the command while it holds the key's lock, for which it waits up to a minute.
+//! Several servers are separated by commas.
+//!
+//! Exit status: 0 done, 1 there is no such pair or the lock was not to be had, 2 it went wrong and stderr says why.
 
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use sharedance_client::classic::Client;
+use sharedance_client::{Client, Ttl};
 
-const USAGE: &str = "usage: client HOST:PORT store KEY [VALUE] | fetch KEY | delete KEY\n\
+const USAGE: &str = "usage: client HOST:PORT[,...] set KEY [VALUE] | get KEY | delete KEY | lock KEY COMMAND...\n\
                      A value that is not given is read from the standard input.";
 
+const TTL: Ttl = Ttl::from_secs(30 * 60);
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_TTL: Duration = Duration::from_secs(10 * 60);
+
 fn main() -> ExitCode {
-    let arguments: Vec<Vec<u8>> = env::args_os().skip(1).map(OsString::into_encoded_bytes).collect();
-    let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -33,25 +41,42 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the pair was there, or is now.
-fn run(arguments: &[&[u8]]) -> Result<bool, Box<dyn Error>> {
-    let [server, rest @ ..] = arguments else {
+/// Whether the pair was there, or is now, or the lock was held.
+fn run(arguments: &[OsString]) -> Result<bool, Box<dyn Error>> {
+    let bytes: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_encoded_bytes()).collect();
+    let [servers, rest @ ..] = &bytes[..] else {
         return Err(USAGE.into());
     };
-    let client = Client::builder(String::from_utf8_lossy(server)).build()?;
+    let client = connect(&String::from_utf8_lossy(servers))?;
     match *rest {
-        [b"store", key, value] => client.store(key, value)?,
-        [b"store", key] => {
+        [b"set", key, value] => client.set(key, value, TTL)?,
+        [b"set", key] => {
             let mut value = Vec::new();
             io::stdin().read_to_end(&mut value)?;
-            client.store(key, &value)?;
+            client.set(key, &value, TTL)?;
         }
-        [b"fetch", key] => match client.fetch(key)? {
+        [b"get", key] => match client.get(key)? {
             Some(value) => io::stdout().write_all(&value)?,
             None => return Ok(false),
         },
         [b"delete", key] => return Ok(client.delete(key)?),
+        [b"lock", key, _, ..] => {
+            let Some(lock) = client.lock(key, LOCK_WAIT, LOCK_TTL)? else {
+                return Ok(false);
+            };
+            let status = Command::new(&arguments[3]).args(&arguments[4..]).status()?;
+            if !lock.release()? {
+                return Err("the command took longer than the lock was held".into());
+            }
+            return if status.success() { Ok(true) } else { Err(format!("the command ended with {status}").into()) };
+        }
         _ => return Err(USAGE.into()),
     }
     Ok(true)
+}
+
+fn connect(servers: &str) -> Result<Client, sharedance_client::Error> {
+    let mut servers = servers.split(',');
+    let first = Client::builder(servers.next().unwrap_or_default());
+    servers.fold(first, |builder, server| builder.server(server)).build()
 }

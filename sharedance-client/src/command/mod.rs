@@ -3,11 +3,15 @@
 //! Meta commands carry a tag that the answer repeats, so that no answer is ever taken for another one's. Keys are
 //! checked before a command is made.
 
+mod guarded;
+
 use std::io::Write;
 use std::time::Duration;
 
 use crate::entry::{Entry, Swap, Version};
 use crate::reply::{Flags, Reply, decimal};
+
+pub(crate) use guarded::{Guarded, GuardedOutput};
 
 /// A number that a request carries and its answer repeats.
 pub(crate) type Tag = u32;
@@ -48,7 +52,9 @@ macro_rules! put {
     };
 }
 
-fn put_head(out: &mut Vec<u8>, code: &str, key: &[u8]) {
+pub(crate) use put;
+
+pub(crate) fn put_head(out: &mut Vec<u8>, code: &str, key: &[u8]) {
     out.extend_from_slice(code.as_bytes());
     out.push(b' ');
     out.extend_from_slice(key);
@@ -278,94 +284,19 @@ impl Command for Count<'_> {
     }
 }
 
-/// What is said on a connection that holds, or is to hold, a key's lock.
-#[derive(Clone, Copy)]
-pub(crate) enum Guarded<'a> {
-    Lock { key: &'a [u8], wait_ms: u64, ttl_secs: u64 },
-    Get(Get<'a>),
-    Store(Store<'a>),
-    Touch(Touch<'a>),
-    Delete(Delete<'a>),
-    Unlock { key: &'a [u8] },
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum GuardedOutput {
-    /// Whether the lock is held, or was until now; whether there was something to touch or to delete.
-    Was(bool),
-    Value(Option<Vec<u8>>),
-    Stored(Swap),
-}
-
-impl Command for Guarded<'_> {
-    type Output = GuardedOutput;
-
-    fn key(&self) -> &[u8] {
-        match self {
-            Guarded::Lock { key, .. } | Guarded::Unlock { key } => key,
-            Guarded::Get(get) => get.key,
-            Guarded::Store(store) => store.key,
-            Guarded::Touch(touch) => touch.key,
-            Guarded::Delete(delete) => delete.key,
-        }
-    }
-
-    /// A lock ends with its connection, so it can be asked for on another one; what is done under it cannot.
-    fn is_repeatable(&self) -> bool {
-        matches!(self, Guarded::Lock { .. } | Guarded::Get(_))
-    }
-
-    fn is_tagged(&self) -> bool {
-        !matches!(self, Guarded::Lock { .. } | Guarded::Unlock { .. })
-    }
-
-    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
-        match self {
-            Guarded::Lock { key, wait_ms, ttl_secs } => {
-                put_head(out, "lock", key);
-                put!(out, " {wait_ms} {ttl_secs}\r\n");
-            }
-            Guarded::Get(get) => get.encode(tag, out),
-            Guarded::Store(store) => store.encode(tag, out),
-            Guarded::Touch(touch) => touch.encode(tag, out),
-            Guarded::Delete(delete) => delete.encode(tag, out),
-            Guarded::Unlock { key } => {
-                put_head(out, "unlock", key);
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-    }
-
-    fn decode(&self, reply: Reply<'_>) -> Result<GuardedOutput, Unexpected> {
-        match (self, reply) {
-            (Guarded::Lock { .. }, Reply::Locked) | (Guarded::Unlock { .. }, Reply::Unlocked) => {
-                Ok(GuardedOutput::Was(true))
-            }
-            (Guarded::Lock { .. }, Reply::LockTimedOut) | (Guarded::Unlock { .. }, Reply::NotHeld) => {
-                Ok(GuardedOutput::Was(false))
-            }
-            (Guarded::Get(get), reply) => get.decode(reply).map(GuardedOutput::Value),
-            (Guarded::Store(store), reply) => store.decode(reply).map(GuardedOutput::Stored),
-            (Guarded::Touch(touch), reply) => touch.decode(reply).map(GuardedOutput::Was),
-            (Guarded::Delete(delete), reply) => delete.decode(reply).map(GuardedOutput::Was),
-            _ => Err(Unexpected),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::reply;
     use sharedance_core::protocol::Decoded;
 
-    fn written(command: &impl Command) -> String {
+    pub(crate) fn written(command: &impl Command) -> String {
         let mut out = Vec::new();
         command.encode(7, &mut out);
         String::from_utf8(out).unwrap()
     }
 
-    fn answered<C: Command>(command: &C, bytes: &[u8]) -> Result<C::Output, Unexpected> {
+    pub(crate) fn answered<C: Command>(command: &C, bytes: &[u8]) -> Result<C::Output, Unexpected> {
         let Ok(Decoded::Complete { message, .. }) = reply::decode(bytes, 1000) else {
             panic!("no whole answer");
         };
@@ -391,9 +322,6 @@ mod tests {
             (written(&Delete { key }), "md k O7\r\n"),
             (count(Direction::Up), "ma k MI D18446744073709551615 v O7\r\n"),
             (count(Direction::Down), "ma k MD D18446744073709551615 v O7\r\n"),
-            (written(&Guarded::Lock { key, wait_ms: 250, ttl_secs: 30 }), "lock k 250 30\r\n"),
-            (written(&Guarded::Get(Get { key, exptime: None })), "mg k v O7\r\n"),
-            (written(&Guarded::Unlock { key }), "unlock k\r\n"),
         ] {
             assert_eq!(found, expected);
         }
@@ -433,17 +361,5 @@ mod tests {
         assert_eq!(answered(&count, b"VA 2\r\n9 \r\n"), Ok(Some(9)));
         assert_eq!(answered(&count, b"VA 2\r\n 9\r\n"), Err(Unexpected));
         assert_eq!(answered(&count, b"NF\r\n"), Ok(None));
-    }
-
-    #[test]
-    fn what_is_answered_to_locks() {
-        let lock = Guarded::Lock { key: b"k", wait_ms: 0, ttl_secs: 1 };
-        let unlock = Guarded::Unlock { key: b"k" };
-        assert_eq!(answered(&lock, b"LOCKED\r\n"), Ok(GuardedOutput::Was(true)));
-        assert_eq!(answered(&lock, b"TIMEOUT\r\n"), Ok(GuardedOutput::Was(false)));
-        assert_eq!(answered(&lock, b"UNLOCKED\r\n"), Err(Unexpected));
-        assert_eq!(answered(&unlock, b"UNLOCKED\r\n"), Ok(GuardedOutput::Was(true)));
-        assert_eq!(answered(&unlock, b"NOT_FOUND\r\n"), Ok(GuardedOutput::Was(false)));
-        assert_eq!(answered(&unlock, b"HD\r\n"), Err(Unexpected));
     }
 }
