@@ -33,7 +33,11 @@ const READ_LEN: usize = 4096;
 const HUGE_EXCHANGE_LEN: usize = 8 * 1024 * 1024;
 
 fn all_vectors() -> Vec<Vector> {
-    vectors::load(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/classic"))
+    vectors_of("classic")
+}
+
+fn vectors_of(dialect: &str) -> Vec<Vector> {
+    vectors::load(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors").join(dialect))
 }
 
 fn is_short(vector: &Vector) -> bool {
@@ -151,6 +155,27 @@ fn all_at_once_on_several_workers() {
         }
     });
     servers.end();
+}
+
+/// The crate of the server cuts them at every place, without sockets.
+#[test]
+fn the_dialects_of_memcached() {
+    const CUTS: usize = 8;
+    let vectors = vectors_of("memcached");
+    for read_len in ["4096", "7"] {
+        let servers = Servers::start(&vectors, &["--threads=1", "--readsize", read_len]);
+        for vector in &vectors {
+            let server = servers.for_vector(vector);
+            for exchange in &vector.exchanges {
+                check(exchange, &[], server);
+                let cuts = exchange.cuts();
+                for cut in cuts.iter().step_by(cuts.len().div_ceil(CUTS).max(1)) {
+                    check(exchange, &[*cut], server);
+                }
+            }
+        }
+        servers.end();
+    }
 }
 
 /// Runs one exchange, in pieces that end at `cuts`, and checks the outcome.

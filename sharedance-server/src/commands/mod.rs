@@ -20,6 +20,8 @@ mod classic;
 mod meta;
 mod pairs;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use classic::{Body, execute};
@@ -165,104 +167,5 @@ impl Conversation {
                 Decoded::Incomplete { needed } => Step::Incomplete { needed },
             },
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use polling::Poller;
-    use sharedance_core::store;
-    use tempfile::TempDir;
-
-    use super::*;
-
-    /// A server without sockets.
-    struct Peer {
-        _directory: TempDir,
-        store: Store,
-        service: Service,
-        counters: Arc<Counters>,
-        locks: Locks,
-        limits: Limits,
-        unix_time: Duration,
-    }
-
-    impl Peer {
-        fn new() -> Peer {
-            let directory = tempfile::tempdir().unwrap();
-            let store = store::Options::new().segment_len(65_536).track_accesses(true).open(directory.path()).unwrap();
-            let service = Service {
-                counters: AllCounters::new(1),
-                flush: Flush::default(),
-                settings: Settings::default(),
-                started: Duration::from_secs(1_700_000_000),
-            };
-            let poller = Arc::new(Poller::new().unwrap());
-            Peer {
-                _directory: directory,
-                store,
-                counters: service.counters.of_worker(0),
-                service,
-                locks: Locks::new(&[poller], Instant::now()),
-                limits: Limits { max_request_len: 4096 },
-                unix_time: Duration::from_secs(1_700_000_000),
-            }
-        }
-
-        /// What is answered to all of `sent`, and how it ends.
-        fn converse(&self, mut conversation: Conversation, sent: &[u8]) -> Vec<u8> {
-            let context = Context {
-                store: &self.store,
-                limits: &self.limits,
-                counters: &self.counters,
-                service: &self.service,
-                locks: &self.locks,
-                worker: 0,
-                now: Instant::now(),
-                unix_time: self.unix_time,
-            };
-            let mut output = Output::default();
-            let mut at = 0;
-            loop {
-                match conversation.step(&sent[at..], &context, &mut output).unwrap() {
-                    Step::Done { consumed } => at += consumed,
-                    Step::Incomplete { .. } => break,
-                    Step::Last { consumed } => {
-                        at += consumed;
-                        break;
-                    }
-                    Step::Lock { .. } | Step::Unlock { .. } => panic!("there are no locks here"),
-                }
-            }
-            assert_eq!(at, sent.len(), "not all was consumed");
-            output.bytes().clone()
-        }
-
-        fn say(&self, sent: &str) -> String {
-            String::from_utf8(self.converse(Conversation::text(), sent.as_bytes())).unwrap()
-        }
-    }
-
-    #[test]
-    fn text_commands_have_their_answers() {
-        let peer = Peer::new();
-        for (sent, expected) in [
-            ("get k\r\n", "END\r\n"),
-            ("set k 5 0 3\r\nabc\r\n", "STORED\r\n"),
-            ("get k\r\n", "VALUE k 5 3\r\nabc\r\nEND\r\n"),
-            ("get k k other k\r\n", "VALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nVALUE k 5 3\r\nabc\r\nEND\r\n"),
-            ("append k 0 0 1\r\nd\r\nget k\r\n", "STORED\r\nVALUE k 5 4\r\nabcd\r\nEND\r\n"),
-            ("add k 0 0 1\r\nd\r\n", "NOT_STORED\r\n"),
-            (
-                "set n 0 0 2\r\n10\r\ndecr n 1\r\nget n\r\nincr n 5\r\n",
-                "STORED\r\n9\r\nVALUE n 0 2\r\n9 \r\nEND\r\n14\r\n",
-            ),
-            ("delete k\r\ndelete k\r\n", "DELETED\r\nNOT_FOUND\r\n"),
-            ("set k 0 0 5000\r\n", "SERVER_ERROR object too large for cache\r\n"),
-        ] {
-            assert_eq!(peer.say(sent), expected, "{sent}");
-        }
     }
 }

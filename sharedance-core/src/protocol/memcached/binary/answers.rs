@@ -1,0 +1,137 @@
+//! Frames that a server sends.
+
+use super::{HEADER_LEN, RESPONSE_MAGIC, Tag};
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Done.
+    Done,
+    /// There is no such pair.
+    NotFound,
+    /// There is one already, or one of another version.
+    Exists,
+    /// The value is larger than the limit.
+    TooLarge,
+    /// The frame's lengths are not those of its command.
+    Invalid,
+    /// There is nothing to append to.
+    NotStored,
+    /// The value is no number.
+    NotANumber,
+    /// There is no such command.
+    UnknownCommand,
+    /// There is no room for the value.
+    OutOfMemory,
+    /// The server could not do it.
+    Failed,
+}
+
+impl Status {
+    fn code(self) -> u16 {
+        match self {
+            Status::Done => 0x00,
+            Status::NotFound => 0x01,
+            Status::Exists => 0x02,
+            Status::TooLarge => 0x03,
+            Status::Invalid => 0x04,
+            Status::NotStored => 0x05,
+            Status::NotANumber => 0x06,
+            Status::UnknownCommand => 0x81,
+            Status::OutOfMemory => 0x82,
+            Status::Failed => 0x84,
+        }
+    }
+
+    /// What stands in the body of an answer with this status.
+    fn text(self) -> &'static [u8] {
+        match self {
+            Status::Done => b"",
+            Status::NotFound => b"Not found",
+            Status::Exists => b"Data exists for key.",
+            Status::TooLarge => b"Too large.",
+            Status::Invalid => b"Invalid arguments",
+            Status::NotStored => b"Not stored.",
+            Status::NotANumber => b"Non-numeric server-side value for incr or decr",
+            Status::UnknownCommand => b"Unknown command",
+            Status::OutOfMemory => b"Out of memory",
+            Status::Failed => b"Internal error",
+        }
+    }
+}
+
+/// The lengths and the version that an answer announces.
+#[derive(Default)]
+struct Head {
+    extras_len: u8,
+    key_len: u16,
+    value_len: usize,
+    version: u64,
+}
+
+fn push_head(out: &mut Vec<u8>, tag: Tag, status: Status, head: &Head) {
+    let body_len = usize::from(head.extras_len) + usize::from(head.key_len) + head.value_len;
+    let mut bytes = [0; HEADER_LEN];
+    bytes[0] = RESPONSE_MAGIC;
+    bytes[1] = tag.opcode;
+    bytes[2..4].copy_from_slice(&head.key_len.to_be_bytes());
+    bytes[4] = head.extras_len;
+    bytes[6..8].copy_from_slice(&status.code().to_be_bytes());
+    // A value came in a frame once, or is shorter than one: its length fits.
+    bytes[8..12].copy_from_slice(&(body_len as u32).to_be_bytes());
+    bytes[12..16].copy_from_slice(&tag.opaque);
+    bytes[16..24].copy_from_slice(&head.version.to_be_bytes());
+    out.extend_from_slice(&bytes);
+}
+
+/// Appends an answer without a body; `version` is that of the value written, or zero.
+pub fn push_done(out: &mut Vec<u8>, tag: Tag, version: u64) {
+    push_head(out, tag, Status::Done, &Head { version, ..Head::default() });
+}
+
+/// Appends an answer that tells what went wrong.
+pub fn push_error(out: &mut Vec<u8>, tag: Tag, status: Status) {
+    push_text_of(out, tag, status, status.text());
+}
+
+/// Appends an answer that is a text.
+pub fn push_text(out: &mut Vec<u8>, tag: Tag, text: &str) {
+    push_text_of(out, tag, Status::Done, text.as_bytes());
+}
+
+fn push_text_of(out: &mut Vec<u8>, tag: Tag, status: Status, text: &[u8]) {
+    push_head(out, tag, status, &Head { value_len: text.len(), ..Head::default() });
+    out.extend_from_slice(text);
+}
+
+/// Appends what precedes a value that was found; `key` is empty unless the answer repeats it, and `value_len` zero
+/// unless the answer has the value.
+pub fn push_found(out: &mut Vec<u8>, tag: Tag, client_flags: u32, key: &[u8], value_len: usize, version: u64) {
+    push_head(out, tag, Status::Done, &Head { extras_len: 4, key_len: key.len() as u16, value_len, version });
+    out.extend_from_slice(&client_flags.to_be_bytes());
+    out.extend_from_slice(key);
+}
+
+/// Appends the answer to a retrieval that found nothing; `key` is empty unless the answer repeats it.
+pub fn push_missing(out: &mut Vec<u8>, tag: Tag, key: &[u8]) {
+    if key.is_empty() {
+        return push_error(out, tag, Status::NotFound);
+    }
+    push_head(out, tag, Status::NotFound, &Head { key_len: key.len() as u16, ..Head::default() });
+    out.extend_from_slice(key);
+}
+
+/// Appends the answer to a count.
+pub fn push_number(out: &mut Vec<u8>, tag: Tag, number: u64, version: u64) {
+    push_head(out, tag, Status::Done, &Head { value_len: 8, version, ..Head::default() });
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+/// Appends one statistic; one without name and value ends them.
+pub fn push_stat(out: &mut Vec<u8>, tag: Tag, name: &str, value: &str) {
+    let head = Head { key_len: name.len() as u16, value_len: value.len(), ..Head::default() };
+    push_head(out, tag, Status::Done, &head);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(value.as_bytes());
+}

@@ -1,0 +1,238 @@
+//! Command lines, each looked at as a whole.
+
+use std::time::Duration;
+
+use super::{Get, Reply, Request};
+use crate::protocol::memcached::numbers::{signed, unsigned, unsigned_32};
+use crate::protocol::memcached::tokens::Tokens;
+use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update, meta};
+
+/// The longest data block that a line can announce: what fits into 31 bits with its end.
+pub(in crate::protocol::memcached) const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 2;
+
+/// More words than any command has, but for retrievals: what stands behind them is not looked at.
+const MAX_WORDS: usize = 8;
+
+/// What holds for all keys of a retrieval.
+#[derive(Debug, Default, Clone, Copy)]
+pub(in crate::protocol::memcached) struct Retrieval {
+    pub(super) with_version: bool,
+    pub(super) touch: Option<Exptime>,
+}
+
+impl Retrieval {
+    pub(super) fn get(self, key: &[u8], is_last: bool) -> Request<'_> {
+        Request::Get(Get { key, with_version: self.with_version, touch: self.touch, is_last })
+    }
+}
+
+/// What a line turned out to be.
+pub(in crate::protocol::memcached) enum Line<'a> {
+    /// A request, all of it.
+    Whole(Request<'a>),
+    /// The first key of several, which ends there in the input.
+    FirstKey { retrieval: Retrieval, key: &'a [u8], key_end: usize },
+    /// A request that a data block of this length belongs to.
+    WithBlock { block_len: u64, announced: Announced<'a> },
+    /// A request that is refused, or nothing, and a data block of this length that belongs to it.
+    Refused { reply: Option<Reply>, block_len: u64 },
+}
+
+/// What a data block is for.
+#[derive(Clone, Copy)]
+pub(in crate::protocol::memcached) enum Announced<'a> {
+    Update { update: Update<'a>, noreply: bool },
+    Meta(meta::Set<'a>),
+}
+
+impl<'a> Announced<'a> {
+    pub(super) fn with_value(self, value: &'a [u8]) -> Request<'a> {
+        match self {
+            Announced::Update { update, noreply } => Request::Update { update: Update { value, ..update }, noreply },
+            Announced::Meta(set) => Request::Meta(meta::Request::Set(set.with_value(value))),
+        }
+    }
+
+    pub(super) fn too_large(self) -> Request<'a> {
+        match self {
+            Announced::Update { update, noreply } => {
+                let deletes = update.mode == Mode::Set && update.version.is_none();
+                Request::TooLarge { key: update.key, deletes, noreply }
+            }
+            // Whatever its mode is, and never silently.
+            Announced::Meta(set) => Request::TooLarge { key: set.update.key, deletes: true, noreply: false },
+        }
+    }
+
+    pub(super) fn refused(self, reply: Reply) -> Request<'a> {
+        match self {
+            Announced::Update { noreply: true, .. } => Request::Discarded,
+            _ => Request::Refused(reply),
+        }
+    }
+}
+
+#[inline]
+pub(super) fn decode_command(line: &[u8]) -> Line<'_> {
+    let mut tokens = Tokens::new(line);
+    let Some(command) = tokens.next() else {
+        return Line::Whole(Request::Refused(Reply::Error));
+    };
+    let mode = match command {
+        b"get" => return decode_get(line, tokens, Retrieval::default()),
+        b"set" => Mode::Set,
+        b"gets" => return decode_get(line, tokens, Retrieval { with_version: true, touch: None }),
+        b"mg" | b"ms" | b"md" | b"ma" | b"mn" | b"me" => return meta::decode(command, tokens),
+        b"add" => Mode::Add,
+        b"replace" => Mode::Replace,
+        b"append" => Mode::Append,
+        b"prepend" => Mode::Prepend,
+        b"cas" => return decode_update(tokens, Mode::Set, true),
+        b"gat" => return decode_get_and_touch(line, tokens, false),
+        b"gats" => return decode_get_and_touch(line, tokens, true),
+        _ => return Line::Whole(decode_short_command(command, tokens)),
+    };
+    decode_update(tokens, mode, false)
+}
+
+fn decode_get<'a>(line: &'a [u8], mut tokens: Tokens<'a>, retrieval: Retrieval) -> Line<'a> {
+    let Some(key) = tokens.next() else {
+        return Line::Whole(Request::Refused(Reply::Error));
+    };
+    if key.len() > MAX_KEY_LEN {
+        return Line::Whole(Request::Refused(Reply::BadFormat));
+    }
+    let key_end = line.len() - tokens.rest().len();
+    if tokens.clone().next().is_none() {
+        return Line::Whole(retrieval.get(key, true));
+    }
+    // All or nothing: who sent a key that is none did not mean the others either.
+    if tokens.any(|key| key.len() > MAX_KEY_LEN) {
+        return Line::Whole(Request::Refused(Reply::BadFormat));
+    }
+    Line::FirstKey { retrieval, key, key_end }
+}
+
+fn decode_get_and_touch<'a>(line: &'a [u8], mut tokens: Tokens<'a>, with_version: bool) -> Line<'a> {
+    let Some(exptime) = tokens.next() else {
+        return Line::Whole(Request::Refused(Reply::Error));
+    };
+    match signed(exptime) {
+        Some(number) => decode_get(line, tokens, Retrieval { with_version, touch: Some(Exptime::new(number)) }),
+        None => Line::Whole(Request::Refused(Reply::BadExptime)),
+    }
+}
+
+/// The words behind a command that has few of them.
+struct Words<'a> {
+    words: [&'a [u8]; MAX_WORDS],
+    count: usize,
+}
+
+impl<'a> Words<'a> {
+    fn new(tokens: Tokens<'a>) -> Words<'a> {
+        let mut words = [&[][..]; MAX_WORDS];
+        let mut count = 0;
+        for (word, token) in words.iter_mut().zip(tokens) {
+            *word = token;
+            count += 1;
+        }
+        Words { words, count }
+    }
+
+    /// Whether the last word asks for silence.
+    fn noreply(&self) -> bool {
+        self.count > 0 && self.words[self.count - 1] == b"noreply"
+    }
+}
+
+fn decode_update(tokens: Tokens<'_>, mode: Mode, has_version: bool) -> Line<'_> {
+    let words = Words::new(tokens);
+    let least = if has_version { 5 } else { 4 };
+    if words.count != least && words.count != least + 1 {
+        return Line::Whole(Request::Refused(Reply::Error));
+    }
+    let noreply = words.noreply();
+    let [key, client_flags, exptime, len, version, ..] = words.words;
+    let refused = (!noreply).then_some(Reply::BadFormat);
+    let Some(block_len) = unsigned(len).filter(|&len| len <= MAX_BLOCK_LEN) else {
+        return Line::Whole(refused.map_or(Request::Discarded, Request::Refused));
+    };
+    let version = if has_version { Some(unsigned(version)) } else { None };
+    let (Some(client_flags), Some(exptime), false, true) =
+        (unsigned_32(client_flags), signed(exptime), version == Some(None), key.len() <= MAX_KEY_LEN)
+    else {
+        // What follows is data for all that is known, and must not be taken for commands.
+        return Line::Refused { reply: refused, block_len };
+    };
+    let update = Update {
+        key: Key::plain(key),
+        value: &[],
+        mode,
+        client_flags,
+        exptime: Exptime::new(exptime),
+        version: version.flatten(),
+    };
+    Line::WithBlock { block_len, announced: Announced::Update { update, noreply } }
+}
+
+/// The commands without a data block, and with a fixed number of words.
+fn decode_short_command<'a>(command: &[u8], tokens: Tokens<'a>) -> Request<'a> {
+    let about = tokens.rest();
+    let words = Words::new(tokens);
+    let noreply = words.noreply();
+    let [first, second, third, ..] = words.words;
+    let key = Key::plain(first);
+    let is_key_too_long = first.len() > MAX_KEY_LEN;
+    let refused = |reply| if noreply { Request::Discarded } else { Request::Refused(reply) };
+    match (command, words.count) {
+        (b"delete", 1..=3) => {
+            let is_hold_zero = second == b"0";
+            match words.count {
+                2 if !(is_hold_zero || noreply) => refused(Reply::BadDelete),
+                3 if !(is_hold_zero && noreply) => refused(Reply::BadDelete),
+                _ if is_key_too_long => refused(Reply::BadFormat),
+                count => Request::Delete { key, noreply: noreply && count > 1 },
+            }
+        }
+        (b"incr" | b"decr" | b"touch", 2..=3) if is_key_too_long => refused(Reply::BadFormat),
+        (b"incr" | b"decr", 2..=3) => match unsigned(second) {
+            Some(delta) => {
+                let direction = if command == b"incr" { Direction::Up } else { Direction::Down };
+                Request::Count { key, direction, delta, noreply }
+            }
+            None => refused(Reply::BadDelta),
+        },
+        (b"touch", 2..=3) => match signed(second) {
+            Some(number) => Request::Touch { key, exptime: Exptime::new(number), noreply },
+            None => refused(Reply::BadExptime),
+        },
+        (b"lock", 3) => match (unsigned_32(second), unsigned_32(third)) {
+            (Some(wait_ms), Some(ttl_secs)) if !is_key_too_long => {
+                let (wait, ttl) = (Duration::from_millis(wait_ms.into()), Duration::from_secs(ttl_secs.into()));
+                Request::Lock { key: first, wait, ttl }
+            }
+            _ => Request::Refused(Reply::BadFormat),
+        },
+        (b"unlock", 1) if is_key_too_long => Request::Refused(Reply::BadFormat),
+        (b"unlock", 1) => Request::Unlock { key: first },
+        (b"flush_all", 0..=2) => {
+            let exptime = match words.count - usize::from(noreply) {
+                0 => Some(0),
+                _ => signed(first),
+            };
+            match exptime {
+                Some(number) => Request::FlushAll { at: Exptime::new(number), noreply },
+                None => refused(Reply::BadExptime),
+            }
+        }
+        (b"verbosity", 1..=2) => match unsigned(first) {
+            Some(_) => Request::Verbosity { noreply },
+            None => refused(Reply::BadFormat),
+        },
+        (b"stats", _) => Request::Stats { about },
+        (b"version", _) => Request::Version,
+        (b"quit", _) => Request::Quit,
+        _ => Request::Refused(Reply::Error),
+    }
+}

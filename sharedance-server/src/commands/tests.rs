@@ -1,0 +1,311 @@
+//! The dialects of memcached without sockets: the wire transcripts, and what they cannot show.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use polling::Poller;
+use sharedance_core::clock::{Clock, ManualClock};
+use sharedance_core::store;
+use tempfile::TempDir;
+
+use super::*;
+
+#[path = "../../../tests/support/vectors.rs"]
+mod vectors;
+
+use vectors::{End, Exchange};
+
+const START: Duration = Duration::from_secs(1_700_000_000);
+
+/// A server without sockets.
+struct Peer {
+    _directory: TempDir,
+    store: Store,
+    clock: ManualClock,
+    service: Service,
+    counters: Arc<Counters>,
+    locks: Locks,
+    limits: Limits,
+    unix_time: Duration,
+}
+
+/// Where the bytes of a conversation have led to.
+struct Said {
+    answer: Vec<u8>,
+    end: End,
+}
+
+impl Peer {
+    fn new(limits: Limits) -> Peer {
+        let directory = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let options = store::Options::new().segment_len(65_536).track_accesses(true).clock(clock);
+        let store = options.open(directory.path()).unwrap();
+        let service = Service {
+            counters: AllCounters::new(1),
+            flush: Flush::default(),
+            settings: Settings { threads: 1, ..Settings::default() },
+            started: START,
+        };
+        let poller = Arc::new(Poller::new().unwrap());
+        Peer {
+            _directory: directory,
+            store,
+            clock: hand,
+            counters: service.counters.of_worker(0),
+            service,
+            locks: Locks::new(&[poller], Instant::now()),
+            limits,
+            unix_time: START,
+        }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            store: &self.store,
+            limits: &self.limits,
+            counters: &self.counters,
+            service: &self.service,
+            locks: &self.locks,
+            worker: 0,
+            now: Instant::now(),
+            unix_time: self.unix_time,
+        }
+    }
+
+    fn advance(&mut self, by: Duration) {
+        self.clock.advance(by);
+        self.unix_time += by;
+    }
+
+    /// What is answered to `sent`, which arrives in pieces that end at `arrivals`.
+    fn converse(&self, sent: &[u8], arrivals: &[usize]) -> Said {
+        let mut conversation = match sent[0] {
+            memcached::binary::MAGIC => Conversation::binary(),
+            _ => Conversation::text(),
+        };
+        let mut output = Output::default();
+        let (mut at, mut needed) = (0, 1);
+        for &arrived in arrivals {
+            while arrived - at >= needed {
+                match conversation.step(&sent[at..arrived], &self.context(), &mut output) {
+                    Ok(Step::Done { consumed }) => {
+                        assert!(consumed > 0 && consumed <= arrived - at);
+                        (at, needed) = (at + consumed, 1);
+                    }
+                    Ok(Step::Incomplete { needed: more }) => {
+                        assert!(more > arrived - at);
+                        needed = more;
+                    }
+                    Ok(Step::Last { .. }) => return Said { answer: output.bytes().clone(), end: End::Closed },
+                    Ok(Step::Lock { .. } | Step::Unlock { .. }) => panic!("there are no locks here"),
+                    Err(error) => {
+                        let reason = match error {
+                            DecodeError::LineTooLong { .. } => "line-too-long",
+                            DecodeError::Magic(_) => "magic",
+                            _ => panic!("{error}"),
+                        };
+                        let answer = output.bytes().clone();
+                        // What precedes it is answered.
+                        let is_silent = answer.is_empty();
+                        let end = if is_silent { End::Refused { reason: reason.into() } } else { End::Closed };
+                        return Said { answer, end };
+                    }
+                }
+            }
+        }
+        Said { answer: output.bytes().clone(), end: End::Waiting }
+    }
+
+    fn say(&self, sent: &str) -> String {
+        String::from_utf8(self.converse(sent.as_bytes(), &[sent.len()]).answer).unwrap()
+    }
+}
+
+#[test]
+fn transcripts_whole_cut_at_every_place_and_a_byte_at_a_time() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/memcached");
+    let mut exchanges = 0;
+    for vector in vectors::load(&folder) {
+        // Locks are for who knows of other connections.
+        if vector.name.starts_with("lock") {
+            continue;
+        }
+        let max_request_len = vector.limit.unwrap_or(Limits::default().max_request_len);
+        let peer = Peer::new(Limits { max_request_len });
+        for exchange in &vector.exchanges {
+            let len = exchange.sent.len();
+            check(&peer, exchange, &[len]);
+            for cut in 1..len {
+                check(&peer, exchange, &[cut, len]);
+            }
+            check(&peer, exchange, &(1..=len).collect::<Vec<_>>());
+            exchanges += 1;
+        }
+        assert!(peer.store.is_empty(), "{} leaves pairs behind", vector.name);
+    }
+    assert!(exchanges > 40);
+}
+
+fn check(peer: &Peer, exchange: &Exchange, arrivals: &[usize]) {
+    let said = peer.converse(&exchange.sent, arrivals);
+    let place = &exchange.place;
+    let answer = said.answer.escape_ascii().to_string();
+    assert_eq!(answer, exchange.expected.escape_ascii().to_string(), "{place}, arriving at {arrivals:?}");
+    assert_eq!(said.end, exchange.end, "{place}, arriving at {arrivals:?}");
+}
+
+#[test]
+fn versions_are_compared() {
+    let peer = Peer::new(Limits::default());
+    peer.say("set k 0 0 1\r\na\r\n");
+    let version = peer.store.get(b"k").unwrap().version();
+    assert_eq!(peer.say("gets k\r\n"), format!("VALUE k 0 1 {version}\r\na\r\nEND\r\n"));
+    assert_eq!(peer.say(&format!("cas k 0 0 1 {version}\r\nb\r\n")), "STORED\r\n");
+    assert_eq!(peer.say(&format!("cas k 0 0 1 {version}\r\nc\r\n")), "EXISTS\r\n");
+    let second = peer.store.get(b"k").unwrap().version();
+    assert_eq!(peer.say("mg k c\r\n"), format!("HD c{second}\r\n"));
+    assert_eq!(peer.say(&format!("ms k 1 MA C{version}\r\nd\r\n")), "EX\r\n");
+    assert!(peer.say(&format!("ms k 1 MA C{second} c\r\nd\r\n")).starts_with("HD c"));
+    assert_eq!(peer.say(&format!("md k C{second}\r\n")), "EX\r\n");
+    let third = peer.store.get(b"k").unwrap().version();
+    assert_eq!(peer.say(&format!("ms k 1 C{second} I\r\ns\r\nmg k v\r\n")), "HD\r\nVA 1 X W\r\ns\r\n");
+    assert_ne!(peer.store.get(b"k").unwrap().version(), third);
+}
+
+#[test]
+fn lives_are_relative_or_end_at_a_time() {
+    let mut peer = Peer::new(Limits::default());
+    let until = START.as_secs() + 50;
+    peer.say(&format!("set relative 0 100 1\r\na\r\nset absolute 0 {until} 1\r\na\r\nset ever 0 0 1\r\na\r\n"));
+    assert_eq!(peer.say("mg relative t\r\nmg absolute t\r\nmg ever t\r\n"), "HD t100\r\nHD t50\r\nHD t-1\r\n");
+    peer.advance(Duration::from_millis(49_500));
+    assert_eq!(peer.say("mg absolute t\r\n"), "HD t1\r\n", "half a second is not nothing");
+    peer.advance(Duration::from_millis(500));
+    assert_eq!(peer.say("mg relative t l h\r\nmg absolute\r\n"), "HD t50 l50 h1\r\nEN\r\n");
+    assert_eq!(peer.say("touch relative 200\r\nmg relative t\r\n"), "TOUCHED\r\nHD t200\r\n");
+    assert_eq!(peer.say("ma n N10 J5 t v\r\nma n t v D2\r\n"), "VA 1 t10\r\n5\r\nVA 1 t10\r\n7\r\n");
+}
+
+#[test]
+fn a_flush_may_wait() {
+    let mut peer = Peer::new(Limits::default());
+    assert_eq!(
+        peer.say("set k 0 0 1\r\na\r\nflush_all 10\r\nget k\r\n"),
+        "STORED\r\nOK\r\nVALUE k 0 1\r\na\r\nEND\r\n"
+    );
+    assert_eq!(peer.service.flush.due_at(), Some(START + Duration::from_secs(10)));
+    peer.advance(Duration::from_millis(9_999));
+    peer.service.flush.run_if_due(peer.unix_time, &peer.store).unwrap();
+    assert!(peer.store.contains(b"k"));
+    peer.advance(Duration::from_millis(1));
+    peer.service.flush.run_if_due(peer.unix_time, &peer.store).unwrap();
+    assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none());
+    peer.say("set k 0 0 1\r\na\r\nflush_all 10\r\nflush_all\r\n");
+    assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none(), "at once, and not again");
+}
+
+#[test]
+fn a_retrieval_of_many_keys_is_answered_key_by_key() {
+    let peer = Peer::new(Limits { max_request_len: 4096 });
+    peer.say("set k 0 0 1\r\na\r\n");
+    let keys = "k ".repeat(100_000);
+    let sent = format!("get {keys}\r\n");
+    let mut conversation = Conversation::text();
+    let mut output = Output::default();
+    let (mut at, mut steps) = (0, 0);
+    while at < sent.len() {
+        // However little of it is there: nothing has to be held for longer than a key is.
+        let window = &sent.as_bytes()[at..sent.len().min(at + 3000)];
+        let Ok(Step::Done { consumed }) = conversation.step(window, &peer.context(), &mut output) else {
+            panic!("at {at}");
+        };
+        at += consumed;
+        steps += 1;
+        assert!(output.bytes().len() <= 100, "one step answers one key");
+        output.bytes().clear();
+    }
+    assert!(steps >= 100_000);
+    let long_key = format!("get {keys}{}\r\nget k\r\n", "x".repeat(251));
+    let said = peer.say(&long_key);
+    assert_eq!(said.matches("VALUE").count(), 100_001);
+    assert!(said.contains("CLIENT_ERROR bad command line format\r\nVALUE k 0 1\r\na\r\nEND\r\n"), "it goes on");
+}
+
+#[test]
+fn locks_are_handed_to_who_knows_the_connections() {
+    let peer = Peer::new(Limits::default());
+    let mut conversation = Conversation::text();
+    let mut output = Output::default();
+    let sent = b"lock key 1500 30\r\nunlock key\r\n";
+    let step = conversation.step(sent, &peer.context(), &mut output).unwrap();
+    let (wait, ttl) = (Duration::from_millis(1500), Duration::from_secs(30));
+    assert_eq!(step, Step::Lock { consumed: 18, key: b"key", wait, ttl });
+    let step = conversation.step(&sent[18..], &peer.context(), &mut output).unwrap();
+    assert_eq!(step, Step::Unlock { consumed: 12, key: b"key" });
+    assert!(output.is_empty());
+}
+
+#[test]
+fn what_happens_is_counted() {
+    let peer = Peer::new(Limits { max_request_len: 100 });
+    peer.say("set k 0 0 1\r\n1\r\nget k\r\nget none\r\nincr k 1\r\ndecr none 1\r\ncas k 0 0 1 1\r\na\r\ncas none 0 0 1 1\r\na\r\n");
+    peer.say("touch k 0\r\ngat 0 none\r\ndelete k\r\ndelete k\r\nset k 0 0 1000\r\n");
+    let stats = peer.say("stats\r\n");
+    for stat in [
+        "cmd_get 2",
+        "get_hits 1",
+        "get_misses 1",
+        "cmd_set 3",
+        "cmd_touch 2",
+        "touch_hits 1",
+        "touch_misses 1",
+        "incr_hits 1",
+        "incr_misses 0",
+        "decr_misses 1",
+        "cas_hits 0",
+        "cas_misses 1",
+        "cas_badval 1",
+        "delete_hits 1",
+        "delete_misses 1",
+        "store_too_large 1",
+        "total_items 1",
+        "curr_items 0",
+        "threads 1",
+        "uptime 0",
+        "time 1700000000",
+        "locks_held 0",
+    ] {
+        assert!(stats.contains(&format!("STAT {stat}\r\n")), "{stat} in {stats}");
+    }
+    for name in [
+        "pid",
+        "version",
+        "pointer_size",
+        "rusage_user",
+        "rusage_system",
+        "curr_connections",
+        "total_connections",
+        "rejected_connections",
+        "max_connections",
+        "cmd_flush",
+        "cmd_meta",
+        "get_expired",
+        "bytes_read",
+        "bytes_written",
+        "limit_maxbytes",
+        "bytes",
+        "evictions",
+        "reclaimed",
+        "expired_unfetched",
+    ] {
+        assert!(stats.contains(&format!("STAT {name} ")), "{name}");
+    }
+    assert!(stats.ends_with("END\r\n"));
+    assert_eq!(peer.say("stats reset\r\n"), "RESET\r\n");
+    assert!(peer.say("stats\r\n").contains("STAT cmd_set 0\r\n"));
+    assert_eq!(peer.say("stats items\r\nstats slabs\r\nstats conns\r\n"), "END\r\n".repeat(3));
+    assert!(peer.say("stats settings\r\n").contains("STAT num_threads 1\r\n"));
+    let refused = "CLIENT_ERROR stats cachedump not allowed\r\nERROR\r\n";
+    assert_eq!(peer.say("stats cachedump 1 1\r\nlru_crawler metadump all\r\n"), refused);
+}
