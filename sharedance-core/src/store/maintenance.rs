@@ -60,6 +60,7 @@ impl Stop {
     }
 }
 
+/// Threads that do the upkeep.
 impl Store {
     /// Starts threads that [maintain](Store::maintain) the store, [prepare](Store::prepare) segments for its writers,
     /// and [sync](Store::sync) it as often as [`Durability::Interval`] promises. The store stays open for as long as

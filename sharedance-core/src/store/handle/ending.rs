@@ -5,6 +5,7 @@ use crate::store::error::StoreError;
 use crate::store::value::Value;
 use crate::store::writing::{Condition, Outcome, Ttl};
 
+/// Ending the life of pairs, or moving its end.
 impl Store {
     /// Lets `key` live for `ttl` from now on, be that longer or shorter; answers whether it has a value that has not
     /// expired. Costs no room, and leaves the version as it is.

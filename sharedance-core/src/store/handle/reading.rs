@@ -5,6 +5,7 @@ use crate::store::error::StoreError;
 use crate::store::looking::{Look, Seen};
 use crate::store::value::Value;
 
+/// Reading values.
 impl Store {
     /// The value of `key`, unless there is none or it has expired. It is not copied: see [`Value`].
     ///

@@ -6,6 +6,7 @@ use crate::store::pairs::Marks;
 use crate::store::value::Value;
 use crate::store::writing::{Outcome, Update};
 
+/// Making a new value from the one that is there, as one step.
 impl Store {
     /// Puts `tail` behind the value of `key`, whose deadline and client flags stay. [`Outcome::Missing`] where there is
     /// no value. It is a write of the whole new value.

@@ -6,6 +6,7 @@ use super::Store;
 use crate::store::error::StoreError;
 use crate::store::upkeep::{self, Progress};
 
+/// What keeps a store small, its writers from waiting, and its pairs safe from a power cut.
 impl Store {
     /// Does a piece of the work that keeps the store small: removes expired pairs, copies what lives out of segments
     /// that hold little else, recycles those with nothing live in them, evicts if it may and must, saves the store's

@@ -12,6 +12,7 @@ impl<'a> IntoIterator for &'a Store {
     }
 }
 
+/// Looking at all pairs.
 impl Store {
     /// Walks over all pairs, in no order. Nobody waits for it: other operations go on meanwhile.
     ///

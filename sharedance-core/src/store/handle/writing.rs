@@ -4,6 +4,7 @@ use super::Store;
 use crate::store::error::StoreError;
 use crate::store::writing::{Attributes, Condition, Outcome, Ttl};
 
+/// Storing values, whatever is there or on a condition.
 impl Store {
     /// Stores `value` under `key` for the default TTL, in place of what was there.
     ///
