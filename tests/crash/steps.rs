@@ -1,12 +1,13 @@
 //! A process killed between two stores: each state that it can leave, built by changing bytes.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
 use sharedance_core::store::Store;
 use tempfile::TempDir;
 
-use crate::layout::{ACTIVE, DEAD, FREE, FRESH_RESERVATION, LIVE, RESERVATION, SEALED, Segment, put_u64};
+use crate::layout::{ACTIVE, DEAD, FREE, FRESH_RESERVATION, GONE, LIVE, RESERVATION, SEALED, Segment, put_u64};
 use crate::open;
 use crate::scratch::{self, Image, SEGMENT_LEN, stamped, version_of};
 
@@ -74,7 +75,7 @@ impl Scene {
         self.store().clear().unwrap();
         for _ in 0..3 {
             self.store().maintain(10_000).unwrap();
-            self.hand.advance(std::time::Duration::from_secs(1));
+            self.hand.advance(Duration::from_secs(1));
         }
         let stats = self.store().stats();
         assert_eq!((stats.pairs, stats.live_bytes, stats.segments), (0, 0, 0), "{stats:?}");
@@ -272,6 +273,33 @@ fn of_two_live_records_of_a_key_the_later_one_stays() {
                 assert_eq!(scene.version("twice"), Some(2));
                 image = scene.image();
             }
+        }
+    }
+}
+
+/// The disk knows that a pair was deleted, and not that the value before its last was overwritten.
+#[test]
+fn invariant_06_what_was_overwritten_is_not_back_when_the_newer_value_is_gone() {
+    for has_expired in [false, true] {
+        let mut scene = Scene::new();
+        scene.set("twice", 1);
+        names("kept", 80).iter().for_each(|key| scene.set(key, 1));
+        scene.set("twice", 2);
+        match has_expired {
+            false => assert!(scene.store().delete(b"twice").unwrap()),
+            true => assert!(scene.store().touch(b"twice", Duration::from_secs(1)).unwrap()),
+        }
+        scene.hand.advance(Duration::from_secs(10));
+        while scene.store().maintain(1_000).unwrap().pending {}
+        let mut image = scene.image();
+        let (newer, newer_slot) = find(&mut image, "twice", |segment, slot| segment.word(slot) & 3 == GONE);
+        let (older, older_slot) = find(&mut image, "twice", |segment, slot| segment.word(slot) & 3 == DEAD);
+        assert_ne!((&newer, newer_slot), (&older, older_slot));
+        segment(&mut image, &older).set_record_state(older_slot, LIVE);
+        for _ in 0..2 {
+            scene.reopen(&image, 2);
+            assert_eq!((scene.store().len(), scene.version("twice")), (80, None));
+            image = scene.image();
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) const FRESH_RESERVATION: u64 = RECORDS as u64;
 
 pub(crate) const LIVE: u64 = 1;
 pub(crate) const DEAD: u64 = 2;
+pub(crate) const GONE: u64 = 3;
 
 /// A segment file's bytes.
 pub(crate) struct Segment<'a>(pub(crate) &'a mut [u8]);

@@ -202,7 +202,11 @@ pub(crate) struct Word {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecordState {
     Live,
+    /// Another record took its place.
     Dead,
+    /// Nothing took its place: it was deleted, expired or evicted. After a crash of the system, which may have brought
+    /// back what it had replaced, nothing older of its key counts.
+    Gone,
 }
 
 /// Four bytes of client flags stand before the key.
@@ -232,6 +236,7 @@ impl Word {
         let state = match self.state {
             RecordState::Live => 1,
             RecordState::Dead => 2,
+            RecordState::Gone => 3,
         };
         let word = state
             | u64::from(self.flags & 0xf) << 2
@@ -245,6 +250,7 @@ impl Word {
         let state = match word & STATE_BITS {
             1 => RecordState::Live,
             2 => RecordState::Dead,
+            3 => RecordState::Gone,
             _ => return None,
         };
         if Self::check(word & !CHECK_BITS) != (word & CHECK_BITS) >> CHECK_SHIFT {

@@ -168,7 +168,7 @@ impl Index {
             .sum()
     }
 
-    /// Removes the record in `slot` of `segment` and marks it dead, if it is live, the index names it, and `condition`
+    /// Removes the record in `slot` of `segment` and marks it gone, if it is live, the index names it, and `condition`
     /// holds for it: all of that decided under the lock of its shard. Answers whether it was removed.
     pub(crate) fn remove_if(&self, segment: &Arc<Segment>, slot: u32, condition: impl FnOnce(&Record) -> bool) -> bool {
         let hash = segment.raw_slot(slot).slot().hash;
@@ -178,7 +178,7 @@ impl Index {
         };
         let removed = shard.remove_from(hash, segment, slot);
         if removed {
-            segment.mark_dead(slot, &record);
+            segment.mark_gone(slot, &record);
         }
         removed
     }
@@ -230,11 +230,13 @@ impl Shard {
         }
     }
 
-    /// A record other than that in `slot` of `segment`, for the same key. Records are read only where hashes agree.
+    /// A record other than that in `slot` of `segment`, live or not, for the same key. Records are read only where hashes agree.
     pub(crate) fn find_same_key(&self, hash: u64, segment: &Segment, slot: u32) -> Option<(Arc<Segment>, u32)> {
         let is_candidate = |entry: &Entry| {
             entry.hash == hash
-                && segment.record(slot).is_some_and(|record| self.matches(entry, hash, segment.key(&record)).is_some())
+                && segment
+                    .committed(slot)
+                    .is_some_and(|record| self.matches(entry, hash, segment.key(&record)).is_some())
         };
         let other = self.packing.location(self.table.find(hash, is_candidate)?.place);
         Some((self.segments.get(other.segment as usize)?.clone()?, other.slot))

@@ -312,7 +312,7 @@ impl Inner {
             return refused;
         }
         let location = found.location();
-        found.segment.mark_dead(found.slot, &found.record);
+        found.segment.mark_gone(found.slot, &found.record);
         shard.remove(hash, location);
         version.map_or(Outcome::Missing, |version| Outcome::Done { version })
     }
@@ -324,7 +324,7 @@ impl Inner {
             let mut emptied = self.index.write_shard(shard);
             for (segment, slot) in emptied.take_all() {
                 if let Some(record) = segment.record(slot) {
-                    segment.mark_dead(slot, &record);
+                    segment.mark_gone(slot, &record);
                 }
             }
         }

@@ -15,8 +15,8 @@ use super::durability::{Durability, GroupCommit, UncleanBoot};
 use super::error::OpenError;
 use super::files::{Directory, FileName, Listing};
 use super::format::{
-    self, Deadline, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, Reserved,
-    SLOT_LEN, STATE_OFFSET, Slot, State, Word,
+    self, Deadline, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordState,
+    Reserved, SLOT_LEN, STATE_OFFSET, Slot, State, Word,
 };
 use super::index::{Index, Location, Shard};
 use super::log::{Log, Tracking};
@@ -198,6 +198,8 @@ struct Scanned {
     segment: Arc<Segment>,
     was_active: bool,
     live_by_shard: Vec<Vec<LiveRecord>>,
+    /// Hash and slot.
+    gone_by_shard: Vec<Vec<(u64, u32)>>,
 }
 
 /// What the index needs to know of a record: all of it from the slot, which is not looked at again.
@@ -215,6 +217,8 @@ struct Slots {
     count: u32,
     records_end: usize,
     live: Vec<LiveSlot>,
+    /// Slots of verified records that are gone, and their hashes: only where the disk may have brought back older ones.
+    gone: Vec<(u64, u32)>,
     /// Slots to mark dead on disk.
     disowned: Vec<u32>,
     /// The highest sequence seen.
@@ -224,7 +228,16 @@ struct Slots {
 
 impl Slots {
     fn new(base: u64, count: u32, records_end: usize) -> Slots {
-        Slots { base, count, records_end, live: Vec::new(), disowned: Vec::new(), last_sequence: base, dropped: 0 }
+        Slots {
+            base,
+            count,
+            records_end,
+            live: Vec::new(),
+            gone: Vec::new(),
+            disowned: Vec::new(),
+            last_sequence: base,
+            dropped: 0,
+        }
     }
 }
 
@@ -330,13 +343,17 @@ impl Scan {
             segment.adopt(live.footprint, live.deadline);
             live_by_shard[Index::shard_of(live.record.hash)].push(live.record);
         }
+        let mut gone_by_shard = vec![Vec::new(); self.index.shards()];
+        for (hash, slot) in slots.gone {
+            gone_by_shard[Index::shard_of(hash)].push((hash, slot));
+        }
         let mut findings = self.findings();
         findings.report.segments += 1;
         findings.report.dropped += slots.dropped;
         findings.file_bytes += len as u64;
         findings.next_sequence = findings.next_sequence.max(slots.last_sequence.saturating_add(1));
         findings.next_segment_id = findings.next_segment_id.max(header.segment_id.saturating_add(1));
-        findings.segments.push(Scanned { segment, was_active: can_go_on, live_by_shard });
+        findings.segments.push(Scanned { segment, was_active: can_go_on, live_by_shard, gone_by_shard });
         Ok(())
     }
 
@@ -413,6 +430,10 @@ impl Scan {
         if let Some(word) = word {
             slots.last_sequence = slots.last_sequence.max(sequence.unwrap_or(0));
             if !word.is_live() {
+                let is_gone = !self.same_boot && word.state == RecordState::Gone && sequence.is_some();
+                if is_gone && footprint(raw, word).is_some() {
+                    slots.gone.push((raw.slot().hash, slot));
+                }
                 return;
             }
         }
@@ -445,12 +466,17 @@ impl Scan {
             }
         }
         for scanned in segments {
+            for (hash, slot) in &scanned.gone_by_shard[shard_number] {
+                superseded += u64::from(remove_older(&mut shard, &scanned.segment, *hash, *slot));
+            }
+        }
+        for scanned in segments {
             for record in scanned.live_by_shard[shard_number].iter().filter(|record| record.is_expired) {
                 let location = Location { segment: scanned.segment.number, slot: record.slot };
                 if shard.remove(record.hash, location)
                     && let Some(found) = scanned.segment.record(record.slot)
                 {
-                    scanned.segment.mark_dead(record.slot, &found);
+                    scanned.segment.mark_gone(record.slot, &found);
                     expired += 1;
                 }
             }
@@ -528,6 +554,22 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
         segment.mark_dead(slot, &record);
     }
     sequence != other_sequence
+}
+
+/// Removes the record of a key whose later one, in `slot` of `segment`, is gone: when that was marked, an older one was
+/// dead, though the disk may not have known yet. Answers whether there was one.
+fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32) -> bool {
+    let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
+        return false;
+    };
+    let (Some(gone), Some(record)) = (segment.committed(slot), other.record(other_slot)) else {
+        return false;
+    };
+    let is_older = other.sequence(&record) <= segment.sequence(&gone);
+    if is_older && shard.remove(hash, Location { segment: other.number, slot: other_slot }) {
+        other.mark_gone(other_slot, &record);
+    }
+    is_older
 }
 
 /// Grows from a record's first place to that of its last copy. Copies stand in cold segments, of which one is open at a

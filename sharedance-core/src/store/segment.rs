@@ -388,10 +388,16 @@ impl Segment {
         record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc
     }
 
-    /// Marks the record dead, on disk as in the accounts. The caller holds its key's shard for writing, or has just
-    /// taken the record out of the index.
+    /// Marks the record dead, on disk as in the accounts, since another took its place. The caller holds its key's shard
+    /// for writing, or has just taken the record out of the index.
     pub(crate) fn mark_dead(&self, slot: u32, record: &Record) {
-        self.bury(slot, record.word);
+        self.bury(slot, record.word, RecordState::Dead);
+        self.discount(record);
+    }
+
+    /// Marks the record gone: otherwise as [`Segment::mark_dead`].
+    pub(crate) fn mark_gone(&self, slot: u32, record: &Record) {
+        self.bury(slot, record.word, RecordState::Gone);
         self.discount(record);
     }
 
@@ -399,17 +405,16 @@ impl Segment {
     pub(crate) fn bury_source(&self, slot: u32) {
         if let Some(source) = self.carried.source(slot) {
             if let Some(record) = source.segment.record(source.slot) {
-                source.segment.bury(source.slot, record.word);
+                source.segment.bury(source.slot, record.word, RecordState::Dead);
             }
             self.carried.forget(slot);
         }
     }
 
-    /// Marks the record dead on disk, and before it its source.
-    fn bury(&self, slot: u32, word: Word) {
+    /// Marks the record dead or gone on disk, and before it its source.
+    fn bury(&self, slot: u32, word: Word, state: RecordState) {
         self.bury_source(slot);
-        let dead = Word { state: RecordState::Dead, ..word };
-        self.slot_word(slot).store(dead.encode(), Ordering::Release);
+        self.slot_word(slot).store(Word { state, ..word }.encode(), Ordering::Release);
         self.mapping.note_change();
     }
 
