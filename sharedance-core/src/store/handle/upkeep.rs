@@ -68,7 +68,8 @@ impl Store {
     }
 
     /// Waits until everything stored, and everything deleted, before this call is on the disk. Callers in several
-    /// threads share the work, and a store in which nothing has changed since the last sync has none.
+    /// threads share the work. A store that promises to survive power cuts knows which files have changed since the
+    /// last sync, and writes only these; any other asks the system for all of them.
     ///
     /// ```
     /// # use sharedance_core::store::Store;
