@@ -42,9 +42,11 @@ impl Wire {
 
     /// Room for what is received next: never none.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
-        self.input.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
+        if self.start > 0 {
+            self.input.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
         // It grows with what has come, not with what was announced.
         let wanted = self.needed.max(READ_LEN).min(2 * self.end.max(READ_LEN));
         if self.input.len() < wanted.max(self.end + 1) {

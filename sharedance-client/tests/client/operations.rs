@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::backends::{ample, each};
 use crate::memcached::{Memcached, eventually};
+use crate::sharedanced::Sharedanced;
 use sharedance_client::{Class, Error, KeyError, Rejection, Swap, Ttl};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
@@ -40,6 +41,17 @@ fn values_of_every_size_come_back_whole() {
             assert!(client.get("size").unwrap() == Some(value), "{len} bytes");
         }
     });
+}
+
+#[test]
+fn a_large_value_comes_back_whole() {
+    let server = Sharedanced::start();
+    let client = ample(server.address()).build().unwrap();
+    let value: Vec<u8> = (0..20_000_000).map(|i: u32| (i % 251) as u8).collect();
+    client.set("large", &value, HOUR).unwrap();
+    for _ in 0..2 {
+        assert!(client.get("large").unwrap().as_deref() == Some(&value[..]));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
@@ -70,7 +70,7 @@ async fn waiting_for_a_free_connection_is_bounded_too() {
         hold(stream)
     });
     let client = ample(&address).max_connections(NonZeroUsize::MIN).operation_timeout(SHORT).build().unwrap();
-    let lock = client.lock("key", Duration::ZERO, Duration::from_secs(60)).await.unwrap();
+    let lock = client.lock("key", AMPLE, AMPLE).await.unwrap();
     assert!(lock.is_some());
     let error = client.get("key").await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { phase: Phase::Wait, .. }), "{error}");
