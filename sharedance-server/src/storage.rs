@@ -88,8 +88,8 @@ pub(crate) struct StorageArguments {
           value_parser = value_parser!(u64).range(1..=MAX_SYNC_INTERVAL_MS))]
     sync_interval: u64,
 
-    /// What to do after a power cut or a crash of the system: keep the pairs that are whole, or start empty, where a
-    /// logout must stick
+    /// What to do after a power cut, or any other restart of the machine: keep the pairs that are whole, or start empty,
+    /// where a logout must stick
     #[arg(long, value_enum, default_value_t = AfterCrash::Salvage)]
     after_crash: AfterCrash,
 }
