@@ -267,6 +267,11 @@ mod tests {
 
     #[test]
     fn the_port_of_a_server_that_was_stopped_can_be_had_at_once() {
+        // Between two calls the port may become that of somebody else's connection: but not each time.
+        assert!((0..10).any(|_| can_be_had_again()));
+    }
+
+    fn can_be_had_again() -> bool {
         let first = listen(Some("127.0.0.1"), 0, BACKLOG, 1).unwrap();
         let port = local_addr(&first).unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -275,7 +280,7 @@ mod tests {
         assert_eq!(accepted.count(), 1);
         drop(first);
         drop(client);
-        listen(Some("127.0.0.1"), port, BACKLOG, 1).unwrap();
+        listen(Some("127.0.0.1"), port, BACKLOG, 1).is_ok()
     }
 
     #[test]

@@ -317,3 +317,20 @@ fn what_is_no_dialect_is_closed() {
         answer(&mut endless).map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |said| said.is_empty())
     );
 }
+
+#[test]
+fn the_statistics_tell_what_was_done_and_what_holds() {
+    let subject = start(&["--threads=3", "--max-bytes=100000000", "--max-connections=50"]);
+    let mut stream = subject.server.connect();
+    ask(&mut stream, b"set k 0 0 5\r\nhello\r\nget k none\r\n", b"STORED\r\nVALUE k 0 5\r\nhello\r\nEND\r\n");
+    let settings = ["threads", "limit_maxbytes", "max_connections"].map(|name| subject.stat(name));
+    assert_eq!(settings, [3, 100_000_000, 50]);
+    assert_eq!(["cmd_get", "get_hits", "cmd_set"].map(|name| subject.stat(name)), [2, 1, 1]);
+    // The one that asks, this one, and those that have asked before, as far as they are not gone yet.
+    assert!(subject.stat("curr_connections") >= 2);
+    assert_eq!(subject.stat("total_connections"), 9);
+    // A fetch of the classic dialect counts its bytes too.
+    let before = subject.stat("bytes_read");
+    assert_eq!(subject.server.ask(&server::fetch(b"k")), b"hello");
+    assert_eq!(subject.stat("bytes_read"), before + 6 + b"stats\r\nquit\r\n".len() as u64);
+}

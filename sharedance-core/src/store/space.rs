@@ -19,6 +19,11 @@ impl Space {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// What the operator set.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        Some(self.limit).filter(|&limit| limit < u64::MAX)
+    }
+
     /// Bytes that may still be claimed; `u64::MAX` less what is used where there is no limit.
     pub(crate) fn left(&self) -> u64 {
         self.limit.saturating_sub(self.used())

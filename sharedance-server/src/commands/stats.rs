@@ -6,6 +6,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use sharedance_core::protocol::memcached::binary::{self, Tag};
 use sharedance_core::protocol::memcached::text::{self, Reply};
+use sharedance_core::store::{Store, WhenFull};
 
 use super::Context;
 
@@ -21,9 +22,6 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_request_len: usize,
-    /// Of all files of the store; `None` is as much as the file system has.
-    pub(crate) max_bytes: Option<u64>,
-    pub(crate) evicts: bool,
     pub(crate) idle_timeout: Duration,
 }
 
@@ -60,7 +58,7 @@ impl Topic {
     fn stats(&self, context: &Context<'_>) -> Vec<Stat> {
         match self {
             Topic::Everything => everything(context),
-            Topic::Settings => context.service.settings.stats(),
+            Topic::Settings => context.service.settings.stats(context.store),
             Topic::Sizes => vec![("sizes_status", "disabled".into())],
             _ => Vec::new(),
         }
@@ -147,7 +145,7 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
         ("store_no_memory", number(sums.out_of_memory)),
         ("bytes_read", number(sums.bytes_read)),
         ("bytes_written", number(sums.bytes_written)),
-        ("limit_maxbytes", number(settings.max_bytes.unwrap_or(0))),
+        ("limit_maxbytes", number(context.store.max_bytes().unwrap_or(0))),
         ("threads", settings.threads.to_string()),
         ("bytes", number(store.live_bytes)),
         ("curr_items", number(store.pairs)),
@@ -170,16 +168,16 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
 }
 
 impl Settings {
-    fn stats(&self) -> Vec<Stat> {
+    fn stats(&self, store: &Store) -> Vec<Stat> {
         let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         vec![
-            ("maxbytes", self.max_bytes.unwrap_or(0).to_string()),
+            ("maxbytes", store.max_bytes().unwrap_or(0).to_string()),
             ("maxconns", self.max_connections.to_string()),
             ("tcpport", self.port.to_string()),
             ("udpport", "0".into()),
             ("inter", self.address.clone()),
             ("verbosity", "0".into()),
-            ("evictions", if self.evicts { "on" } else { "off" }.into()),
+            ("evictions", if store.when_full() == WhenFull::Evict { "on" } else { "off" }.into()),
             ("num_threads", self.threads.to_string()),
             ("detail_enabled", yes(false)),
             ("cas_enabled", yes(true)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Store;
 use crate::store::durability::Durability;
 use crate::store::error::OpenError;
-use crate::store::options::Options;
+use crate::store::options::{Options, WhenFull};
 use crate::store::recovery::{self, RecoveryReport};
 use crate::store::stats::Stats;
 use crate::store::sync::Arc;
@@ -63,6 +63,25 @@ impl Store {
     /// ```
     pub fn durability(&self) -> Durability {
         self.inner.durability
+    }
+
+    /// How many bytes its files may take, and what happens beyond, as was chosen when the store was opened. Without a
+    /// number they may take what the file system has.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Options, WhenFull};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().max_bytes(1 << 30).when_full(WhenFull::Evict).open(dir.path())?;
+    /// assert_eq!((store.max_bytes(), store.when_full()), (Some(1 << 30), WhenFull::Evict));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.inner.log.space.limit()
+    }
+
+    /// What happens to writes that find no room: see [`Store::max_bytes`].
+    pub fn when_full(&self) -> WhenFull {
+        self.inner.when_full
     }
 
     /// What was found when the store was opened: worth a line in the log.
