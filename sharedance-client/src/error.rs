@@ -222,7 +222,9 @@ impl Error {
             | Error::Refused { .. }
             | Error::Cut { .. }
             | Error::Io { .. } => true,
-            Error::Rejected { rejection, .. } => matches!(rejection, Rejection::OutOfMemory | Rejection::ServerError),
+            Error::Rejected { rejection, .. } => {
+                matches!(rejection, Rejection::OutOfMemory | Rejection::TooManyConnections | Rejection::ServerError)
+            }
             Error::Address { .. }
             | Error::LockLost { .. }
             | Error::Foreign { .. }

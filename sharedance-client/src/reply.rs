@@ -71,6 +71,8 @@ pub enum Rejection {
     Unsupported,
     /// The server knows the command, and not what was said with it.
     BadRequest,
+    /// The server has as many connections as it takes.
+    TooManyConnections,
     /// The server could not do it, for a reason of its own.
     ServerError,
 }
@@ -84,8 +86,10 @@ impl Rejection {
     /// Of a whole line. Its text goes no further: a server may repeat in it what it was asked.
     fn of(line: &[u8]) -> Option<Rejection> {
         const NON_NUMERIC: &[u8] = b"cannot increment or decrement non-numeric value";
-        if line == b"ERROR" {
-            return Some(Rejection::Unsupported);
+        match line {
+            b"ERROR" => return Some(Rejection::Unsupported),
+            b"ERROR Too many open connections" => return Some(Rejection::TooManyConnections),
+            _ => {}
         }
         if let Some(text) = line.strip_prefix(b"CLIENT_ERROR") {
             return Some(match text.trim_ascii() {
@@ -110,6 +114,7 @@ impl fmt::Display for Rejection {
             Rejection::NotANumber => "the stored value is no decimal number",
             Rejection::Unsupported => "it does not know the command",
             Rejection::BadRequest => "it does not understand the request",
+            Rejection::TooManyConnections => "it has too many connections",
             Rejection::ServerError => "it could not do it",
         })
     }
@@ -221,6 +226,7 @@ mod tests {
             (b"UNLOCKED\r\n", Reply::Unlocked),
             (b"NOT_FOUND\r\n", Reply::NotHeld),
             (b"ERROR\r\n", Reply::Rejected(Rejection::Unsupported)),
+            (b"ERROR Too many open connections\r\n", Reply::Rejected(Rejection::TooManyConnections)),
             (b"CLIENT_ERROR bad data chunk\r\n", Reply::Rejected(Rejection::BadRequest)),
             (
                 b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",

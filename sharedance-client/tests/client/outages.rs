@@ -1,12 +1,15 @@
 //! Servers that are not there, and come back.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::backends::ample;
 use crate::memcached::{Memcached, eventually};
 use crate::peer::{AMPLE, SHORT, hold, listen, serve};
-use sharedance_client::{Class, Client, Error, Ttl, WhenDown};
+use crate::sharedanced::Sharedanced;
+use sharedance_client::{Class, Client, Error, Rejection, Ttl, WhenDown};
+use sharedance_server::ServerOptions;
 use socket2::{Domain, Socket, Type};
 
 /// A port that is taken by a socket that does not listen yet.
@@ -70,6 +73,21 @@ fn timeouts_in_a_row_take_a_server_down() {
             None
         }
     });
+}
+
+#[test]
+fn a_server_with_too_many_connections_is_asked_again_later() {
+    let options = ServerOptions { max_connections: Some(NonZeroUsize::MIN), ..ServerOptions::default() };
+    let server = Sharedanced::start_with(options);
+    let (first, second) = (ample(server.address()).build().unwrap(), ample(server.address()).build().unwrap());
+    assert_eq!(first.get("key").unwrap(), None);
+    let error = second.get("key").unwrap_err();
+    // It is told so, unless the refused request makes the system forget what it was told.
+    let is_told = matches!(error, Error::Rejected { rejection: Rejection::TooManyConnections, .. });
+    assert!(is_told || matches!(error, Error::Cut { .. }), "{error}");
+    assert!(error.is_retryable());
+    drop(first);
+    eventually("the other one has its turn", || second.set("key", "value", Ttl::Never).ok());
 }
 
 /// Keys enough to reach each of two or three servers.

@@ -58,7 +58,8 @@ pub(crate) struct Bench {
     #[arg(long, short, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
 
-    /// Requests sent together on a connection; the next ones follow when all are answered
+    /// Requests sent together on a connection; the next ones follow when all are answered. With --rate: how many may be
+    /// unanswered on one
     #[arg(long, short, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) depth: u32,
 
@@ -71,7 +72,7 @@ pub(crate) struct Bench {
     pub(crate) gets: u64,
 
     /// The length of values in bytes: one, or an equal chance for each of a range, as 100-4000
-    #[arg(long, short, value_name = "BYTES", default_value = "2048", value_parser = value_lens)]
+    #[arg(long, value_name = "BYTES", default_value = "2048", value_parser = value_lens)]
     pub(crate) value_len: RangeInclusive<usize>,
 
     /// How many keys there are
