@@ -52,6 +52,17 @@ fn popular_pairs_are_kept_where_first_in_first_out_loses_them() {
 }
 
 #[test]
+fn a_working_set_that_moves_is_followed() {
+    for name in ["shift", "drift"] {
+        let trace = trace(name);
+        let store = store_score(&trace, trace.working_set_bytes / 5);
+        let lru = policy_score("LRU", &trace, store.live_bytes).hit_percent();
+        let hit_percent = store.score.hit_percent();
+        assert!(hit_percent > lru - 4.0, "{name}: {hit_percent} {lru}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_hits() {
     let trace = trace("zipf-1.0");
     let score = || store_score(&trace, trace.working_set_bytes / 10).score;

@@ -22,10 +22,13 @@ const SPACE_TARGET: u64 = 2;
 const SLACK_SEGMENTS: u64 = 3;
 /// A segment with a greater part of it live is left alone: copying it would gain next to nothing.
 const MAX_LIVE_RATIO: f64 = 0.9;
+/// A segment with a greater part of it live is left alone before old pairs are evicted: to copy it would cost more than
+/// to lose some of what is read least.
+const MAX_LIVE_RATIO_BEFORE_EVICTION: f64 = 0.6;
 /// A segment whose records all expire within this is left alone: waiting gains more.
 const SOON_MS: u64 = 60_000;
 /// Bytes copied that count as much as looking at one record.
-const BYTES_A_STEP: usize = 1024;
+pub(crate) const BYTES_A_STEP: usize = 1024;
 
 /// Why segments are emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) enum Need {
     Target,
     /// A writer found no room at all: any gain will do.
     Full,
+    /// Old pairs are about to be evicted: what is dead goes first, where that costs little.
+    Eviction,
 }
 
 /// The segment that is being emptied: the work goes on where it stopped.
@@ -109,17 +114,22 @@ fn choose(log: &Log, now_ms: u64, need: Need) -> Option<Arc<Segment>> {
     if need == Need::Target && used <= SPACE_TARGET * live + slack {
         return None;
     }
-    let scored = segments.into_iter().filter_map(|segment| gain(&segment, now_ms).map(|gain| (gain, segment)));
+    let max_live_ratio = match need {
+        Need::Target | Need::Full => MAX_LIVE_RATIO,
+        Need::Eviction => MAX_LIVE_RATIO_BEFORE_EVICTION,
+    };
+    let scored =
+        segments.into_iter().filter_map(|segment| gain(&segment, now_ms, max_live_ratio).map(|gain| (gain, segment)));
     scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, segment)| segment)
 }
 
-fn gain(segment: &Segment, now_ms: u64) -> Option<f64> {
+fn gain(segment: &Segment, now_ms: u64, max_live_ratio: f64) -> Option<f64> {
     let sealed_at_ms = segment.sealed_at_ms()?;
     let live_ratio = segment.live_bytes() as f64 / segment.file_len() as f64;
     let ttl_ms = TtlClass(segment.header.ttl_class).ttl_ms();
     let expired_by_ms = sealed_at_ms.saturating_add(ttl_ms);
     let expires_soon = (now_ms..now_ms.saturating_add(SOON_MS)).contains(&expired_by_ms);
-    if live_ratio > MAX_LIVE_RATIO || expires_soon {
+    if live_ratio > max_live_ratio || expires_soon {
         return None;
     }
     // At the least a millisecond: a segment sealed just now may be the only one that there is.

@@ -114,6 +114,7 @@ mod eviction;
 mod expiry;
 mod files;
 mod format;
+mod ghosts;
 mod handle;
 mod index;
 mod log;
@@ -161,6 +162,7 @@ pub use walk::{Pair, Pairs, Verification};
 pub use writing::{Attributes, Condition, Outcome, Ttl, Update};
 
 use durability::GroupCommit;
+use eviction::Eviction;
 use index::Index;
 use log::Log;
 use meta::Meta;
@@ -178,7 +180,7 @@ pub const MAX_KEY_LEN: usize = format::MAX_KEY_LEN;
 struct Inner {
     default_ttl: Duration,
     durability: Durability,
-    when_full: WhenFull,
+    eviction: Option<Eviction>,
     group_commit: GroupCommit,
     overwrites: Overwrites,
     /// When the last sync that ended well began, in store milliseconds.

@@ -82,6 +82,13 @@ pub enum WhenFull {
     #[default]
     Refuse,
     /// Old pairs that are not being read make room for it. For caches.
+    ///
+    /// New pairs are on probation for a part of the room, a tenth at the least, which grows while what is read moves on.
+    /// Those that were read when it ends are kept for another round for each reading, up to three, and a value that
+    /// replaces another is as well read as that was; reading moves nothing and takes no lock. That is S3-FIFO with the
+    /// self-tuning of ARC; the crate's README tells how often it hits beside others. Room is made by
+    /// [`Store::maintain`](super::Store::maintain), a segment at a time, so that writers seldom wait for it. Costs some
+    /// three bytes a pair in memory, and one for each record in a segment of which something was read.
     Evict,
 }
 

@@ -426,8 +426,13 @@ impl Inner {
         }
         let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
         shard.insert(hash, &segment, slot, record_offset, replaced);
-        if let Some(old) = old {
-            self.supersede(&segment, slot, old);
+        match old {
+            Some(old) => {
+                segment.inherit_reads(slot, old.0.take_reads(old.1));
+                self.supersede(&segment, slot, old);
+            }
+            None if self.eviction.as_ref().is_some_and(|eviction| eviction.welcome(hash)) => segment.note_read(slot),
+            None => {}
         }
         Outcome::Done { version }
     }

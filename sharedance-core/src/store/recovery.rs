@@ -13,6 +13,7 @@ use std::path::Path;
 
 use super::durability::{Durability, GroupCommit, UncleanBoot};
 use super::error::OpenError;
+use super::eviction::Eviction;
 use super::files::{Directory, FileName, Listing};
 use super::format::{
     self, Deadline, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordState,
@@ -144,7 +145,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     let inner = Inner {
         default_ttl: options.default_ttl,
         durability: options.durability,
-        when_full: options.when_full,
+        eviction: (options.when_full == WhenFull::Evict).then(Eviction::new),
         group_commit: GroupCommit::default(),
         overwrites: Overwrites::default(),
         synced_at_ms,

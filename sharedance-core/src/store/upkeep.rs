@@ -1,12 +1,11 @@
 //! The background work as a whole: what one call of `maintain` does, in which order, within which budget.
 
 use super::Inner;
-use super::compaction::{Compaction, Need};
+use super::compaction::{self, Compaction, Need};
 use super::durability::Durability;
 use super::error::StoreError;
 use super::eviction;
 use super::expiry::{self, Sweep, Swept};
-use super::options::WhenFull;
 use super::quarantine::Quarantine;
 use super::sync::PoisonError;
 use super::timeline::SAVE_INTERVAL_MS;
@@ -49,6 +48,8 @@ pub(crate) struct Upkeep {
     sweep: Sweep,
     compaction: Compaction,
     quarantine: Quarantine,
+    /// How many segments were emptied in a row because there was not room enough.
+    rounds: usize,
     next_save_ms: u64,
     next_reclaim_ms: u64,
 }
@@ -81,7 +82,8 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         inner.counters.compacted_bytes.add(compacted.bytes);
         retired += upkeep.retire_spent(inner, now_ms, Need::Target)?;
     }
-    retired += upkeep.evict(inner, now_ms, None)?;
+    let evicted = upkeep.make_room(inner, now_ms, HEADROOM_SEGMENTS * inner.log.description().segment_len as u64)?;
+    retired += evicted.unwrap_or(0);
     let is_time_to_save = now_ms >= upkeep.next_save_ms;
     if is_time_to_save {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
@@ -89,7 +91,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         inner.log.note_demand()?;
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
-    let pending = !upkeep.sweep.is_done() || compacted.pending;
+    let pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
     let waits_for_sync = upkeep.quarantine.waits_for_sync();
     drop(upkeep);
     inner.sync_if_due()?;
@@ -114,25 +116,29 @@ impl Inner {
 }
 
 impl Upkeep {
-    /// Evicts until there is room for some segments; answers how many were taken out of use.
-    fn evict(&mut self, inner: &Inner, now_ms: u64, big_len: Option<u64>) -> Result<usize, StoreError> {
-        let segment_len = inner.log.description().segment_len as u64;
-        let wanted = (HEADROOM_SEGMENTS * segment_len).max(big_len.map_or(0, |len| len + segment_len));
-        let mut retired = 0;
-        for round in 0..eviction::ROUNDS {
-            if inner.when_full == WhenFull::Refuse || inner.log.headroom() >= wanted {
-                break;
-            }
-            if let Some(evicted) = eviction::evict_segment(&inner.log, &inner.index, now_ms, round)? {
-                inner.counters.evicted.add(evicted.records);
-                inner.counters.compacted_bytes.add(evicted.kept_bytes);
-            }
-            retired += self.retire_spent(inner, now_ms, Need::Full)?;
-            if big_len.is_some() {
-                inner.log.delete_blanks()?;
-            }
+    /// Makes some of the room that is wanted, in bytes, where old pairs may be evicted for it: empties a segment, and no
+    /// more, so that nobody waits for long. Answers how many were taken out of use; none where there is nothing to do, or
+    /// it has come to nothing too often.
+    fn make_room(&mut self, inner: &Inner, now_ms: u64, wanted: u64) -> Result<Option<usize>, StoreError> {
+        let Some(eviction) = &inner.eviction else {
+            return Ok(None);
+        };
+        let round = std::mem::take(&mut self.rounds);
+        if round == eviction::ROUNDS || inner.log.headroom() >= wanted {
+            return Ok(None);
         }
-        Ok(retired)
+        let steps = inner.log.description().segment_len / compaction::BYTES_A_STEP;
+        let compacted = self.compaction.run(&inner.log, &inner.index, now_ms, Need::Eviction, steps)?;
+        inner.counters.compacted_bytes.add(compacted.bytes);
+        if compacted.steps == 0 {
+            let Some(evicted) = eviction.evict_segment(&inner.log, &inner.index, now_ms, round)? else {
+                return Ok(None);
+            };
+            inner.counters.evicted.add(evicted.records);
+            inner.counters.compacted_bytes.add(evicted.kept_bytes);
+        }
+        self.rounds = round + 1;
+        self.retire_spent(inner, now_ms, Need::Full).map(Some)
     }
 
     /// Takes the segments out of use in which nothing is live, once that cannot lose what was durable.
@@ -159,9 +165,12 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     if big_len.is_some_and(|len| !inner.log.space.could_hold(len + reserve)) {
         return Ok(());
     }
+    let wanted = reserve + big_len.unwrap_or(reserve);
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
-    if now_ms < upkeep.next_reclaim_ms {
+    // Of blanks no big file can be made.
+    let has_been_made = inner.eviction.is_some() && big_len.is_none() && inner.log.headroom() >= wanted;
+    if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
     // A walk that is under way is finished: its segment does not know any more when its next record expires.
@@ -176,9 +185,19 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     if is_enough {
         return Ok(());
     }
-    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
-    inner.counters.compacted_bytes.add(compacted.bytes);
-    let retired = upkeep.retire_spent(inner, now_ms, Need::Full)? + upkeep.evict(inner, now_ms, big_len)?;
+    let mut retired = 0;
+    if inner.eviction.is_none() {
+        let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
+        inner.counters.compacted_bytes.add(compacted.bytes);
+        retired += upkeep.retire_spent(inner, now_ms, Need::Full)?;
+    }
+    upkeep.rounds = eviction::WRITERS_ROUND;
+    while let Some(emptied) = upkeep.make_room(inner, now_ms, wanted)? {
+        retired += emptied;
+        if big_len.is_some() {
+            inner.log.delete_blanks()?;
+        }
+    }
     if retired == 0 {
         upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
     }
@@ -191,11 +210,27 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::store::{Options, Store, Ttl};
+    use crate::store::{Options, Store, Ttl, WhenFull};
 
     fn open(dir: &tempfile::TempDir) -> (Store, ManualClock) {
         let (clock, hand) = Clock::manual();
         (Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap(), hand)
+    }
+
+    #[test]
+    fn a_writer_that_others_made_room_for_keeps_nobody_from_making_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, _hand) = Clock::manual();
+        let options = Options::new().segment_len(65_536).max_bytes(16 * 65_536).when_full(WhenFull::Evict);
+        let store = options.clock(clock).open(dir.path()).unwrap();
+        for i in 0..5_000u32 {
+            store.set(&i.to_be_bytes(), &[1; 1_000]).unwrap();
+            if i % 100 == 0 {
+                while store.maintain(1_000).unwrap().pending {}
+                reclaim(&store.inner, None).unwrap();
+            }
+        }
+        assert!(store.stats().evicted > 3_000 && store.stats().refused_full == 0, "{:?}", store.stats());
     }
 
     #[test]
