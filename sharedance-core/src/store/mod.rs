@@ -140,7 +140,7 @@ mod value;
 mod walk;
 mod writing;
 
-#[cfg(any(loom, shuttle))]
+#[cfg(any(loom, shuttle, visible_locks))]
 #[path = "../../../tests/races/src/engine/mod.rs"]
 pub(crate) mod races;
 

@@ -1,11 +1,13 @@
 //! Where the engine takes its locks, atomics, shared ownership and threads from: the standard library's, all of them, and
 //! from nowhere else, so that a tool that looks for races can put its own in their place.
 //!
-//! | `--cfg` | what stands in | who sets it |
+//! | `--cfg` | what stands in | for |
 //! | --- | --- | --- |
-//! | `shuttle` | `shuttle.rs`: every access is a point at which the threads' order is decided | `tests/races` |
-//! | `loom` | `loom.rs`: atomics that may answer whatever the memory model allows, for segments alone | `tests/races` |
-//! | `visible_locks` | `visible.rs`: locks of instrumented code, for a ThreadSanitizer that does not see into the precompiled standard library | `tests/races/run` |
+//! | `shuttle` | `shuttle.rs`: every access is a point at which it is decided which thread goes on | orders drawn by chance |
+//! | `loom` | `loom.rs`: atomics that may answer whatever the memory model allows, for segments alone | all orders |
+//! | `visible_locks` | `visible.rs`: locks of instrumented code alone | sanitizers that do not see into the precompiled standard library |
+//!
+//! `tests/races` sets them, and `heap_segments`, with which segments are memory of the heap and not of a mapped file.
 
 #[cfg(not(any(loom, shuttle, visible_locks)))]
 mod standard {

@@ -1,26 +1,26 @@
 //! The engine's own sources, compiled with the locks, atomics and threads of a checker in place of the standard ones:
-//! `--features shuttle` or `--features loom`. The scenarios are in `engine/`, a module of the store's, since much of what
+//! `--features shuttle`, `loom`, or `threads`, which is for sanitizers. The scenarios are in `engine/`, a module of the store's, since much of what
 //! they look at is private to it.
 //!
 //! `sharedance-races [ROUNDS] [SCENARIO]` runs all of them, or the one that is named. A round is one order of all that the
 //! threads do; loom tries every order in which threads are interrupted no more than ROUNDS times.
 
-#![cfg_attr(loom, feature(arbitrary_self_types))]
+#![cfg_attr(any(loom, visible_locks), feature(arbitrary_self_types))]
 
 // What the tests of the store share says `sharedance_core`.
 extern crate self as sharedance_core;
 
 #[path = "../../linearizable/checker.rs"]
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod checker;
 #[path = "../../../sharedance-core/src/clock.rs"]
 pub mod clock;
 #[path = "../../linearizable/pair.rs"]
-#[cfg(shuttle)]
-#[allow(dead_code)]
+#[cfg(not(loom))]
+#[allow(dead_code, unreachable_patterns)]
 mod pair;
 #[path = "../../support/scratch.rs"]
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod scratch;
 #[path = "../../../sharedance-core/src/store/mod.rs"]
 pub mod store;

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use std::sync::atomic;
-pub(crate) use std::thread;
 
 pub(crate) use super::counted::{Arc, Weak};
 
@@ -217,6 +216,74 @@ impl<T> OnceLock<T> {
         match self.get() {
             Some(value) => value,
             None => unreachable!("it was set above"),
+        }
+    }
+}
+
+pub(crate) mod thread {
+    use std::sync::PoisonError;
+    use std::thread::{Result, ScopedJoinHandle as Thread, scope as standard_scope};
+
+    pub(crate) use std::thread::{Builder, JoinHandle, available_parallelism, yield_now};
+
+    use super::{Arc, Mutex, MutexGuard};
+
+    /// A scope whose threads are joined one by one when it ends: what the standard one waits for instead is not seen.
+    pub(crate) struct Scope<'scope, 'env: 'scope> {
+        scope: &'scope std::thread::Scope<'scope, 'env>,
+        threads: Mutex<Vec<Arc<Mutex<Option<Thread<'scope, ()>>>>>>,
+    }
+
+    pub(crate) struct ScopedJoinHandle<'scope, T> {
+        thread: Arc<Mutex<Option<Thread<'scope, ()>>>>,
+        result: Arc<Mutex<Option<T>>>,
+    }
+
+    pub(crate) fn scope<'env, T>(run: impl for<'scope> FnOnce(&Scope<'scope, 'env>) -> T) -> T {
+        standard_scope(|scope| {
+            let scope = Scope { scope, threads: Mutex::default() };
+            let result = run(&scope);
+            for thread in scope.threads.into_inner().into_iter().flatten() {
+                join(&thread).unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            }
+            result
+        })
+    }
+
+    fn join(thread: &Mutex<Option<Thread<'_, ()>>>) -> Result<()> {
+        let thread = lock(thread).take();
+        thread.map_or(Ok(()), Thread::join)
+    }
+
+    fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    impl<'scope> Scope<'scope, '_> {
+        pub(crate) fn spawn<T: Send + 'scope>(
+            &self,
+            run: impl FnOnce() -> T + Send + 'scope,
+        ) -> ScopedJoinHandle<'scope, T> {
+            let result = Arc::new(Mutex::new(None));
+            let place = result.clone();
+            let thread = self.scope.spawn(move || {
+                let result = run();
+                *lock(&place) = Some(result);
+            });
+            let thread = Arc::new(Mutex::new(Some(thread)));
+            lock(&self.threads).push(thread.clone());
+            ScopedJoinHandle { thread, result }
+        }
+    }
+
+    impl<T> ScopedJoinHandle<'_, T> {
+        pub(crate) fn join(self) -> Result<T> {
+            join(&self.thread)?;
+            let result = lock(&self.result).take();
+            match result {
+                Some(result) => Ok(result),
+                None => unreachable!("a thread that did not panic has a result"),
+            }
         }
     }
 }

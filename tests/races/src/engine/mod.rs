@@ -1,23 +1,23 @@
 //! What the checkers are set on, and how.
 
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod deadlines;
 #[cfg(loom)]
 mod orderings;
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod pairs;
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod room;
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod syncs;
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 mod world;
 
-#[cfg(shuttle)]
-pub(crate) const DEFAULT_ROUNDS: usize = 10_000;
+#[cfg(not(loom))]
+pub(crate) const DEFAULT_ROUNDS: usize = if cfg!(shuttle) { 10_000 } else { 100 };
 
 /// By name. Each begins anew in every order, and panics in one that must not be.
-#[cfg(shuttle)]
+#[cfg(not(loom))]
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("operations", pairs::operations),
     ("compaction", pairs::compaction),
@@ -25,6 +25,8 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("deadlines", deadlines::touches_against_the_sweep),
     ("room", room::writers_of_a_full_store),
     ("syncs", syncs::writers_that_share_syncs),
+    #[cfg(visible_locks)]
+    ("maintenance", pairs::maintenance),
 ];
 
 /// Runs `scenario` in `rounds` orders: half of them drawn evenly at each step; half with priorities that change a few
@@ -48,6 +50,12 @@ pub(crate) fn explore(name: &str, scenario: fn(), rounds: usize) {
     println!("{name}: RACES_SEED={seed}");
     Runner::new(RandomScheduler::new_from_seed(seed, rounds.div_ceil(2)), config.clone()).run(scenario);
     Runner::new(PctScheduler::new_from_seed(seed, CHANGES_OF_PRIORITY, rounds / 2), config).run(scenario);
+}
+
+/// Runs `scenario` so many times, on threads that nobody holds back.
+#[cfg(visible_locks)]
+pub(crate) fn explore(_name: &str, scenario: fn(), rounds: usize) {
+    (0..rounds).for_each(|_| scenario());
 }
 
 #[cfg(loom)]

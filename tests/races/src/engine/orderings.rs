@@ -16,7 +16,7 @@ use crate::store::sync::atomic::{AtomicU64, Ordering};
 use crate::store::unsynced::Unsynced;
 
 /// Of interruptions of threads that could have gone on.
-pub(crate) const DEFAULT_ROUNDS: usize = 3;
+pub(crate) const DEFAULT_ROUNDS: usize = 2;
 
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("commit", a_record_is_whole_or_not_there),

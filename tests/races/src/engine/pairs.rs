@@ -7,12 +7,12 @@ use super::world::{World, chance};
 use crate::pair::{Answer, Op};
 use crate::scratch::{Chance, SEGMENT_LEN};
 use crate::store::sync::thread;
-use crate::store::{Condition, Durability, Options, Ttl, WhenFull};
+use crate::store::{Condition, Durability, Options, StoreError, Ttl, WhenFull};
 
 const KEYS: usize = 2;
 const CLIENTS: usize = 2;
-/// Of each client.
-const OPERATIONS: u64 = 3;
+/// Of each client: few where each of them has hundreds of steps that others may come in between.
+const OPERATIONS: u64 = if cfg!(shuttle) { 3 } else { 60 };
 /// Four of them fill a segment.
 const LONG: usize = 15_000;
 /// Alone in its file.
@@ -69,6 +69,31 @@ pub(crate) fn eviction() {
     });
 }
 
+/// A store that looks after itself, and is walked over: for real threads, since its own wait for the time to pass.
+#[cfg(visible_locks)]
+pub(crate) fn maintenance() {
+    let world = World::new(KEYS, Options::new().durability(durability(&mut chance())), false);
+    let maintenance = world.store.start_maintenance().unwrap();
+    (0..20).for_each(|i| fill(&world, i));
+    let store = &world.store;
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| operate(&world, &mut chance()));
+        }
+        scope.spawn(|| (0..20).for_each(|i| assert!(store.delete(&filler(i)).unwrap())));
+        scope.spawn(|| {
+            for _ in 0..10 {
+                let filler = store.iter_prefix(b"f").find(|pair| pair.value() != [7; LONG]);
+                assert!(filler.is_none());
+                assert_eq!(store.verify().damaged, 0);
+                world.hand.advance(INTERVAL);
+            }
+        });
+    });
+    drop(maintenance);
+    world.examine(None);
+}
+
 fn durability(chance: &mut Chance) -> Durability {
     match chance.below(4) {
         0..2 => Durability::Os,
@@ -84,7 +109,10 @@ fn filler(i: u64) -> [u8; 9] {
 }
 
 fn fill(world: &World, i: u64) {
-    world.store.set_with_ttl(&filler(i), &[7; LONG], Ttl::Never).unwrap();
+    match world.store.set_with_ttl(&filler(i), &[7; LONG], Ttl::Never) {
+        Ok(()) | Err(StoreError::Full) => {}
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Lets clients loose on the keys, beside a thread that deletes the fillers and then does `upkeep` a few times, and one
@@ -105,7 +133,7 @@ fn work(world: World, fillers: u64, upkeep: impl Fn(&World, &mut Chance) + Sync)
         let killer = scope.spawn(|| on.kill_after(chance().below(150)));
         killer.join().unwrap()
     });
-    world.examine(Some(killed));
+    world.examine(killed);
 }
 
 fn operate(world: &World, chance: &mut Chance) {
