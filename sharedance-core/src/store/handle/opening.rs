@@ -1,6 +1,7 @@
 //! Opening a store, and what it tells of itself.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::Store;
 use crate::store::durability::Durability;
@@ -80,8 +81,44 @@ impl Store {
     }
 
     /// What happens to writes that find no room: see [`Store::max_bytes`].
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Store, WhenFull};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.when_full(), WhenFull::Refuse);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn when_full(&self) -> WhenFull {
         self.inner.when_full
+    }
+
+    /// How long a pair lives that is set without a TTL of its own, as was chosen when the store was opened.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.default_ttl(), Duration::from_secs(30 * 60));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn default_ttl(&self) -> Duration {
+        self.inner.default_ttl
+    }
+
+    /// The longest value that is accepted, in bytes, as was chosen when the store was opened. Keys have up to
+    /// [`MAX_KEY_LEN`](crate::store::MAX_KEY_LEN).
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.max_value_len(), 64 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_value_len(&self) -> usize {
+        self.inner.max_value_len
     }
 
     /// What was found when the store was opened: worth a line in the log.
