@@ -90,7 +90,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn when_full(&self) -> WhenFull {
-        self.inner.when_full
+        if self.inner.eviction.is_some() { WhenFull::Evict } else { WhenFull::Refuse }
     }
 
     /// How long a pair lives that is set without a TTL of its own, as was chosen when the store was opened.
