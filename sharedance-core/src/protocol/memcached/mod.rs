@@ -10,6 +10,8 @@ use std::fmt;
 
 mod base64;
 pub mod binary;
+#[cfg(test)]
+mod cutting;
 pub mod meta;
 mod numbers;
 pub mod text;

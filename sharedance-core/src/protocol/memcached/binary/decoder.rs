@@ -237,3 +237,67 @@ fn number_32_at(bytes: &[u8], offset: usize) -> u32 {
 fn number_64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |&number| u64::from_be_bytes(number))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::memcached::cutting::assert_the_same_however_it_is_cut;
+
+    const LIMITS: Limits = Limits { max_request_len: 200 };
+
+    fn frame(opcode: u8, extras: &[u8], key: &[u8], value: &[u8]) -> Vec<u8> {
+        let body_len = (extras.len() + key.len() + value.len()) as u32;
+        let mut frame = vec![MAGIC, opcode];
+        frame.extend_from_slice(&(key.len() as u16).to_be_bytes());
+        frame.extend_from_slice(&[extras.len() as u8, 0, 0, 0]);
+        frame.extend_from_slice(&body_len.to_be_bytes());
+        frame.extend_from_slice(&[0; 12]);
+        [&frame[..], extras, key, value].concat()
+    }
+
+    #[test]
+    fn every_opcode_is_known_or_not() {
+        let known: Vec<u8> = (0..=u8::MAX).filter(|&opcode| Verb::of(opcode).is_some()).collect();
+        let expected: Vec<u8> = (0..=0x1a).chain(0x1c..=0x1e).chain(0x23..=0x24).collect();
+        assert_eq!(known, expected);
+    }
+
+    #[test]
+    fn the_greatest_lengths_do_not_overflow() {
+        let mut header = frame(1, &[0; 8], b"k", b"");
+        header[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
+        let limits = Limits { max_request_len: usize::MAX };
+        let needed = HEADER_LEN + u32::MAX as usize;
+        assert_eq!(Decoder::new().decode(&header, &limits), Ok(Decoded::Incomplete { needed }));
+        let Ok(Decoded::Complete { message, consumed }) = Decoder::new().decode(&header, &LIMITS) else {
+            panic!("it is too large, and its key is there");
+        };
+        assert!(matches!(message.command, Command::TooLarge { deletes: true, .. }) && consumed == header.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn frames_are_the_same_however_they_are_cut(
+            frames in prop::collection::vec(
+                (0_u8..0x28, prop::sample::select(vec![0_usize, 4, 8, 20]), 0_usize..6, 0_usize..250),
+                1..5,
+            ),
+        ) {
+            let frame = |&(opcode, extras, key, value): &_| {
+                frame(opcode, &vec![0; extras], &vec![b'k'; key], &vec![b'v'; if value < 200 { value % 9 } else { value }])
+            };
+            let sent: Vec<u8> = frames.iter().flat_map(frame).collect();
+            assert_the_same_however_it_is_cut(true, &sent, &LIMITS);
+        }
+
+        #[test]
+        fn bytes_are_the_same_however_they_are_cut(rest in prop::collection::vec(any::<u8>(), 0..100)) {
+            let sent = [&[MAGIC][..], &rest].concat();
+            assert_the_same_however_it_is_cut(true, &sent, &LIMITS);
+        }
+    }
+}

@@ -196,3 +196,133 @@ impl Decoder {
         Decoded::Complete { message: Request::Discarded, consumed }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::memcached::cutting::{assert_the_same_however_it_is_cut, hear};
+
+    const LIMITS: Limits = Limits { max_request_len: 200 };
+
+    fn requests(sent: &[u8]) -> Vec<String> {
+        let heard = hear(false, sent, [sent.len()], &LIMITS);
+        assert_eq!(heard.error, None);
+        heard.requests
+    }
+
+    #[test]
+    fn a_block_is_asked_for_at_once_and_as_a_whole() {
+        let mut decoder = Decoder::new();
+        let line = b"set key 0 0 100\r\n";
+        assert_eq!(decoder.decode(&line[..8], &LIMITS), Ok(Decoded::Incomplete { needed: 9 }));
+        let needed = line.len() + 100 + 2;
+        assert_eq!(decoder.decode(line, &LIMITS), Ok(Decoded::Incomplete { needed }));
+    }
+
+    #[test]
+    fn what_is_refused_is_thrown_away_as_it_comes() {
+        let mut decoder = Decoder::new();
+        let line = b"set key 0 0 1000000000\r\n";
+        let Ok(Decoded::Complete { message: Request::TooLarge { deletes: true, .. }, consumed }) =
+            decoder.decode(line, &LIMITS)
+        else {
+            panic!("it is too large");
+        };
+        assert_eq!(consumed, line.len());
+        let (mut left, piece) = (1_000_000_002_u64, vec![b'x'; 65_536]);
+        while left > piece.len() as u64 {
+            let all = Decoded::Complete { message: Request::Discarded, consumed: piece.len() };
+            assert_eq!(decoder.decode(&piece, &LIMITS), Ok(all));
+            left -= piece.len() as u64;
+        }
+        let rest = Decoded::Complete { message: Request::Discarded, consumed: left as usize };
+        assert_eq!(decoder.decode(&piece, &LIMITS), Ok(rest), "what follows is not part of it");
+        assert_eq!(decoder.decode(b"version\r\n", &LIMITS).map(|_| ()), Ok(()));
+    }
+
+    #[test]
+    fn the_greatest_numbers_do_not_overflow() {
+        let limits = Limits { max_request_len: usize::MAX };
+        for len in ["2147483645", "2147483646", "2147483647", "9223372036854775807", "18446744073709551615"] {
+            let line = format!("set key 4294967295 -9223372036854775808 {len}\r\n");
+            let decoded = Decoder::new().decode(line.as_bytes(), &limits).unwrap();
+            match len {
+                "2147483645" => assert_eq!(decoded, Decoded::Incomplete { needed: line.len() + 2_147_483_647 }),
+                _ => assert!(matches!(decoded, Decoded::Complete { message: Request::Refused(Reply::BadFormat), .. })),
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_may_have_2048_bytes() {
+        let longest = [&[b'x'; MAX_LINE_LEN][..], b"\n"].concat();
+        assert_eq!(requests(&longest), ["Refused(Error)"]);
+        let longer = [&[b'x'; MAX_LINE_LEN + 1][..], b"\n"].concat();
+        let heard = hear(false, &longer, [longer.len()], &LIMITS);
+        assert_eq!((heard.requests.len(), heard.error), (0, Some(DecodeError::LineTooLong { max: MAX_LINE_LEN })));
+    }
+
+    #[test]
+    fn retrievals_around_the_limit_of_a_line_are_the_same_however_they_are_cut() {
+        for padding in 2030..2056 {
+            for verb in ["get a", "gats 10 a", "gat x a"] {
+                let sent = format!("{verb} {} b {}\r\nmn\r\n", "k ".repeat(padding / 2), " ".repeat(padding % 2 * 9));
+                let arrivals = |cut| [cut, sent.len()];
+                let whole = hear(false, sent.as_bytes(), [sent.len()], &LIMITS);
+                assert_eq!(whole.requests.last().map(String::as_str), Some("Meta(Noop)"));
+                for cut in (1..sent.len()).step_by(13).chain(2030..2070).filter(|&cut| cut < sent.len()) {
+                    assert_eq!(hear(false, sent.as_bytes(), arrivals(cut), &LIMITS), whole, "{padding} {cut}");
+                }
+            }
+        }
+    }
+
+    /// Words that mean something, in an order that seldom does.
+    fn words() -> impl Strategy<Value = Vec<u8>> {
+        let word = prop_oneof![
+            4 => prop::sample::select(vec![
+                "get", "gets", "gat", "set", "cas", "append", "incr", "touch", "delete", "mg", "ms", "md", "ma", "mn", "me",
+                "flush_all", "stats", "lock", "unlock", "version", "noreply", "0", "1", "5", "12", "300", "-1", "a", "key",
+                "v", "q", "k", "b", "T5", "Oabc", "C1", "I", "AAEC",
+            ]).prop_map(str::to_owned),
+            1 => "[a-z0-9]{1,12}",
+        ];
+        let end = prop::sample::select(vec![" ", " ", " ", "  ", "\r\n", "\n", "\r\n12345\r\n"]);
+        prop::collection::vec((word, end), 0..40)
+            .prop_map(|words| words.into_iter().map(|(word, end)| word + end).collect::<String>().into_bytes())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn words_are_the_same_however_they_are_cut(sent in words()) {
+            assert_the_same_however_it_is_cut(false, &sent, &LIMITS);
+        }
+
+        #[test]
+        fn bytes_are_the_same_however_they_are_cut(sent in prop::collection::vec(any::<u8>(), 0..200)) {
+            assert_the_same_however_it_is_cut(false, &sent, &LIMITS);
+        }
+
+        #[test]
+        fn a_value_is_what_was_sent(
+            key in "[!-~]{1,250}",
+            value in prop::collection::vec(any::<u8>(), 0..300),
+            flags: u32,
+        ) {
+            let sent = [format!("set {key} {flags} 0 {}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+            let limits = Limits::default();
+            let Ok(Decoded::Complete { message, consumed }) = Decoder::new().decode(&sent, &limits) else {
+                panic!("it is whole");
+            };
+            let Request::Update { update, noreply: false } = message else {
+                panic!("{message:?}");
+            };
+            prop_assert_eq!((update.key.said(), update.value, update.client_flags), (key.as_bytes(), &value[..], flags));
+            prop_assert_eq!(consumed, sent.len());
+        }
+    }
+}
