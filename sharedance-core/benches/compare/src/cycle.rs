@@ -80,14 +80,17 @@ impl Gauges<'_> {
             Phase::Age => self.copied = copied.unwrap_or_default(),
             Phase::Overwrite => {
                 if has_files {
-                    let to_live = |bytes: u64| bytes as f64 / load.data_len() as f64;
-                    self.sample.put(sample::DISK_TO_LIVE, to_live(disk_bytes(dir)?));
-                    self.sample.put(sample::DISK_TO_LIVE_AT_REST, to_live(disk_bytes_at_rest(dir)?));
+                    self.sample.put(sample::DISK_TO_LIVE, disk_bytes(dir)? as f64 / load.data_len() as f64);
                 }
                 if let Some(copied) = copied {
                     let part = (copied - self.copied) as f64 / load.data_len() as f64;
                     self.sample.put(sample::COPIED_PART, part);
                 }
+            }
+            // The last phase that writes: a rest in between would not leave files as a server has them.
+            Phase::HalfFlushed if has_files => {
+                let bytes = disk_bytes_at_rest(dir)?;
+                self.sample.put(sample::DISK_TO_LIVE_AT_REST, bytes as f64 / load.data_len() as f64);
             }
             _ => {}
         }
