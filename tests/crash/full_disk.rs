@@ -1,5 +1,7 @@
-//! A disk with no room left: a small file system in memory, where the machine lets the test mount one.
+//! A disk with no room left: a small file system, in memory or ext4, where the machine lets the test mount one.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,32 +11,59 @@ use sharedance_core::store::{Store, StoreError, Ttl};
 use tempfile::TempDir;
 
 use crate::open;
-use crate::scratch::{self, Image, stamped, version_of};
+use crate::scratch::{self, Chance, Image, stamped, version_of};
 
 /// Room for the megabyte that the store leaves free, and some segments more.
-const SIZE: &str = "size=2m,mode=0700";
+const TMPFS: &str = "size=2m,mode=0700";
+/// As much, and what ext4 needs for itself.
+const EXT4_LEN: u64 = 3 * 1024 * 1024;
 
 struct SmallDisk {
-    dir: TempDir,
     hand: ManualClock,
+    mounted: PathBuf,
+    _dir: TempDir,
+}
+
+/// Those that can be had here.
+fn disks() -> impl Iterator<Item = SmallDisk> {
+    [SmallDisk::in_memory(), SmallDisk::ext4()].into_iter().enumerate().filter_map(|(i, disk)| {
+        if disk.is_none() {
+            eprintln!("skipped on {}: it cannot be mounted here", ["tmpfs", "ext4"][i]);
+        }
+        disk
+    })
 }
 
 impl SmallDisk {
-    /// None where mounting is not allowed.
-    fn mount() -> Option<SmallDisk> {
+    fn in_memory() -> Option<SmallDisk> {
+        SmallDisk::mount(scratch::directory(), &["-t", "tmpfs", "-o", TMPFS, "sharedance-test"])
+    }
+
+    fn ext4() -> Option<SmallDisk> {
         let dir = scratch::directory();
+        let image = dir.path().join("image");
+        File::create(&image).unwrap().set_len(EXT4_LEN).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F", "-m", "0", "-O", "^has_journal"]).arg(&image);
+        make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin").stderr(Stdio::null());
+        let is_made = make.status().is_ok_and(|status| status.success());
+        let image = image.into_os_string().into_string().unwrap();
+        is_made.then(|| SmallDisk::mount(dir, &["-o", "loop", &image])).flatten()
+    }
+
+    /// None where mounting is not allowed.
+    fn mount(dir: TempDir, arguments: &[&str]) -> Option<SmallDisk> {
+        let mounted = dir.path().join("mounted");
+        std::fs::create_dir(&mounted).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", SIZE, "sharedance-test"]).arg(dir.path()).stderr(Stdio::null());
-        if !mount.status().is_ok_and(|status| status.success()) {
-            eprintln!("skipped: a file system cannot be mounted here");
-            return None;
-        }
+        mount.args(arguments).arg(&mounted).stderr(Stdio::null());
+        let is_mounted = mount.status().is_ok_and(|status| status.success());
         let (_, hand) = Clock::manual();
-        Some(SmallDisk { dir, hand })
+        is_mounted.then_some(SmallDisk { hand, mounted, _dir: dir })
     }
 
     fn path(&self) -> PathBuf {
-        self.dir.path().join("store")
+        self.mounted.join("store")
     }
 
     fn open(&self) -> Store {
@@ -64,7 +93,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        let _ = Command::new("umount").arg("-l").arg(&self.mounted).status();
     }
 }
 
@@ -79,8 +108,7 @@ fn is_there(store: &Store, key: u32) -> bool {
 
 #[test]
 fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
-    for len in [500, 30_000] {
-        let Some(disk) = SmallDisk::mount() else { return };
+    for (len, disk) in [500, 30_000].into_iter().flat_map(|len| disks().map(move |disk| (len, disk))) {
         let mut store = disk.open();
         let written = disk.fill(&store, 0, len, Ttl::Default);
         assert!(written >= 10, "{written}");
@@ -124,7 +152,10 @@ fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
 
 #[test]
 fn invariant_08_a_writer_that_finds_no_room_takes_that_of_the_expired() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    disks().for_each(|disk| take_room_of_the_expired(&disk));
+}
+
+fn take_room_of_the_expired(disk: &SmallDisk) {
     let store = disk.open();
     let ttl = Duration::from_secs(100);
     let written = disk.fill(&store, 0, 500, Ttl::After(ttl));
@@ -141,4 +172,84 @@ fn invariant_08_a_writer_that_finds_no_room_takes_that_of_the_expired() {
     assert_eq!(store.len() as u64, expected);
     assert!((0..touched).all(|key| !is_there(&store, key)));
     assert_eq!(store.stats().expired, u64::from(touched), "no expired pair was forgotten");
+}
+
+/// Every other pair is deleted, so that no segment is empty: a writer makes room by emptying some.
+#[test]
+fn invariant_08_segments_are_emptied_on_a_full_disk() {
+    for disk in disks() {
+        let store = disk.open();
+        let written = disk.fill(&store, 0, 500, Ttl::Never);
+        let is_kept = |key: &u32| key.is_multiple_of(3);
+        assert!((0..written).filter(|key| !is_kept(key)).all(|key| store.delete(&key.to_be_bytes()).unwrap()));
+        let mut again = 0;
+        for _ in 0..20 {
+            // Whoever is refused tries again; the store does not spend the machine on making room for each attempt.
+            disk.hand.advance(Duration::from_millis(200));
+            again += disk.fill(&store, written + again, 500, Ttl::Never);
+        }
+        assert!(again > written / 2, "{again} of {written}: {:?}", store.stats());
+        assert!(store.stats().compacted_bytes > 0);
+        let is_complete = |store: &Store| {
+            (0..written).filter(is_kept).chain(written..written + again).all(|key| is_there(store, key))
+        };
+        assert!(is_complete(&store));
+        disk.assert_no_stray_file(&store);
+        drop(store);
+        let store = disk.open();
+        assert!(is_complete(&store) && store.recovery().dropped == 0);
+    }
+}
+
+/// Another program takes the room, and gives it back, whenever it likes.
+#[test]
+fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes() {
+    for (disk, seed) in disks().zip(1..) {
+        let (mut store, mut chance, ballast) = (disk.open(), Chance(seed), disk.mounted.join("ballast"));
+        let mut model = BTreeMap::new();
+        let (mut refused, mut stored) = (0, 0);
+        for step in 0..3_000u32 {
+            match chance.below(60) {
+                0 => {
+                    // As much as there is room for.
+                    let _ = std::fs::write(&ballast, vec![1; (chance.below(2_500) * 1_000) as usize]);
+                }
+                1 => drop(std::fs::remove_file(&ballast)),
+                2 => {
+                    drop(store);
+                    store = disk.open();
+                    assert_eq!((store.len(), store.recovery().dropped), (model.len(), 0));
+                }
+                3 => drop(store.prepare(Duration::ZERO)),
+                4..8 => {
+                    disk.hand.advance(Duration::from_millis(200));
+                    store.maintain(300).unwrap();
+                }
+                _ => {
+                    let key = chance.below(120) as u32;
+                    let len = if chance.percent(4) { 30_000 } else { chance.below(3_000) as usize };
+                    let name = key.to_be_bytes();
+                    if chance.percent(25) {
+                        assert_eq!(store.delete(&name).unwrap(), model.remove(&key).is_some());
+                        continue;
+                    }
+                    match store.set_with_ttl(&name, &stamped(&name, u64::from(step), len), Ttl::Never) {
+                        Ok(()) => {
+                            model.insert(key, step);
+                            stored += 1;
+                        }
+                        Err(StoreError::Full) => refused += 1,
+                        Err(error) => panic!("{error}: {error:?}"),
+                    }
+                    let found = store.get(&name).map(|value| version_of(&name, &value).expect("a torn value") as u32);
+                    assert_eq!(found, model.get(&key).copied(), "{key}");
+                }
+            }
+        }
+        assert!(refused > 10 && stored > 100, "{refused} refused, {stored} stored");
+        let _ = std::fs::remove_file(&ballast);
+        disk.hand.advance(Duration::from_secs(1));
+        store.set(b"resumed", &[1; 1_000]).expect("there is room again");
+        disk.assert_no_stray_file(&store);
+    }
 }

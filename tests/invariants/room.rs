@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{Durability, Store, Ttl};
+use sharedance_core::store::{Durability, Store, StoreError, Ttl};
 
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped};
 use crate::{open, options, rounds};
@@ -69,6 +69,38 @@ fn invariant_09_at_rest_room_is_bounded_by_what_lives() {
             let allowed = TARGET * stats.live_bytes + (SLACK_SEGMENTS + OPEN_SEGMENTS) * SEGMENT_LEN as u64;
             assert!(stats.file_bytes <= allowed, "{} > {allowed} with {keys} keys: {stats:?}", stats.file_bytes);
         }
+    }
+}
+
+/// At the limit, with pairs deleted from everywhere, so that no segment is empty: room is made by emptying some.
+#[test]
+fn invariant_08_at_the_limit_segments_are_emptied_for_new_writes() {
+    for is_restarted in [false, true] {
+        let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
+        let limited = || options(1, &hand).max_bytes(12 * SEGMENT_LEN as u64).open(dir.path()).unwrap();
+        let mut store = limited();
+        let fill = |store: &Store, first: u32| {
+            let is_stored = |key: &u32| match store.set_with_ttl(&key.to_be_bytes(), &[1; 500], Ttl::Never) {
+                Ok(()) => true,
+                Err(StoreError::Full) => false,
+                Err(error) => panic!("{error}"),
+            };
+            (first..).take_while(is_stored).count() as u32
+        };
+        let written = fill(&store, 0);
+        (0..written).filter(|key| key % 3 != 0).for_each(|key| assert!(store.delete(&key.to_be_bytes()).unwrap()));
+        let mut again = 0;
+        for turn in 0..20 {
+            // Whoever is refused tries again; the store does not spend the machine on making room for each attempt.
+            hand.advance(Duration::from_millis(200));
+            again += fill(&store, written + again);
+            if is_restarted && turn % 3 == 0 {
+                drop(store);
+                store = limited();
+            }
+        }
+        assert!(again > written / 2, "{again} of {written}: {:?}", store.stats());
+        assert_eq!(store.len() as u32, written.div_ceil(3) + again);
     }
 }
 

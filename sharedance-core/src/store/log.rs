@@ -82,6 +82,9 @@ struct Table {
 #[derive(Debug, Default)]
 struct Spare {
     blanks: Vec<Blank>,
+    /// Where no other can be made: for what compaction carries forward, which gives back more than it takes. Of new
+    /// writes the last blank would be used up, and no segment could be emptied any more.
+    for_survivors: Option<Blank>,
     /// Blanks put to use since [`Log::note_demand`] was last called, and before it.
     activations: usize,
     demand: usize,
@@ -196,7 +199,7 @@ impl Log {
                 {
                     return Ok(reservation);
                 }
-                if let Some(blank) = self.take_spare() {
+                if let Some(blank) = self.take_spare(kind) {
                     if let Some(full) = open.take() {
                         full.seal(now_ms);
                     }
@@ -274,9 +277,12 @@ impl Log {
         segment
     }
 
-    fn take_spare(&self) -> Option<Blank> {
+    fn take_spare(&self, kind: Kind) -> Option<Blank> {
         let mut spare = lock(&self.spare);
-        let blank = spare.blanks.pop()?;
+        let blank = match spare.blanks.pop() {
+            None if kind == Kind::Cold => spare.for_survivors.take(),
+            blank => blank,
+        }?;
         spare.activations += 1;
         self.spare_taken.notify_one();
         Some(blank)
@@ -294,8 +300,7 @@ impl Log {
     /// Room that can still be had for segments, blanks that stand ready included, in bytes.
     pub(crate) fn headroom(&self) -> u64 {
         let blanks = lock(&self.spare).blanks.len() as u64 * self.description.segment_len as u64;
-        let on_disk = self.directory.available_space().unwrap_or(u64::MAX);
-        self.space.left().min(on_disk).saturating_add(blanks)
+        self.room().saturating_add(blanks)
     }
 
     /// Room to leave, within the limit and on the file system: compaction may use up what new writes must leave, for it gives it back.
@@ -394,17 +399,38 @@ impl Log {
         match Arc::try_unwrap(segment) {
             Ok(segment) => {
                 let blank = segment.into_blank();
-                lock(&self.spare).blanks.push(blank);
+                self.keep_blank(blank);
             }
             Err(held) => lock(&self.limbo).push(held),
         }
         Ok(())
     }
 
+    /// Keeps a blank for use: for survivors, where it is the only one that can be had for them.
+    fn keep_blank(&self, blank: Blank) {
+        let is_last = self.room() < self.description.segment_len as u64;
+        let mut spare = lock(&self.spare);
+        if is_last && spare.for_survivors.is_none() {
+            spare.for_survivors = Some(blank);
+        } else {
+            spare.blanks.push(blank);
+        }
+    }
+
+    /// Room for files that are not there yet, in bytes.
+    fn room(&self) -> u64 {
+        let on_disk = self.directory.available_space().unwrap_or(u64::MAX);
+        self.space.left().min(on_disk)
+    }
+
     /// Once a second: learns how fast blanks are used up, and deletes those beyond what that calls for.
     pub(crate) fn note_demand(&self) -> Result<(), StoreError> {
+        let has_room = self.room() >= self.description.segment_len as u64;
         let surplus = {
             let mut spare = lock(&self.spare);
+            if has_room && let Some(blank) = spare.for_survivors.take() {
+                spare.blanks.push(blank);
+            }
             spare.demand = std::mem::take(&mut spare.activations);
             let keep = spare.keep_target().min(spare.blanks.len());
             spare.blanks.split_off(keep)
@@ -441,6 +467,8 @@ impl Log {
         self.sequence.store(next_sequence, Ordering::Relaxed);
         self.next_segment_id.store(next_segment_id, Ordering::Relaxed);
         self.space.resume(file_bytes);
+        let blank = lock(&self.spare).blanks.pop();
+        blank.into_iter().for_each(|blank| self.keep_blank(blank));
     }
 
     /// Takes over a free file that recovery found.
