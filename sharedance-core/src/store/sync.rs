@@ -1,11 +1,11 @@
-//! Where the engine takes its locks, atomics, shared ownership and threads from: the standard library's, all of them, and
-//! from nowhere else, so that a tool that looks for races can put its own in their place.
+//! Where the engine takes its locks, atomics, shared ownership and threads from: the standard library's, all of them,
+//! and from nowhere else, so that a tool that looks for races can put its own in their place.
 //!
 //! | `--cfg` | what stands in | for |
 //! | --- | --- | --- |
-//! | `shuttle` | `shuttle.rs`: every access is a point at which it is decided which thread goes on | orders drawn by chance |
-//! | `loom` | `loom.rs`: atomics that may answer whatever the memory model allows, for segments alone | all orders |
-//! | `visible_locks` | `visible.rs`: locks of instrumented code alone | sanitizers that do not see into the precompiled standard library |
+//! | `shuttle` | `shuttle.rs`: at every access it is decided which thread goes on | orders drawn by chance |
+//! | `loom` | `loom.rs`: atomics that answer whatever the memory model allows, for segments | all orders |
+//! | `visible_locks` | `visible.rs`: locks of instrumented code alone | sanitizers, which do not see the standard ones |
 //!
 //! `tests/races` sets them, and `heap_segments`, with which segments are memory of the heap and not of a mapped file.
 

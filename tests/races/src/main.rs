@@ -1,9 +1,9 @@
 //! The engine's own sources, compiled with the locks, atomics and threads of a checker in place of the standard ones:
-//! `--features shuttle`, `loom`, or `threads`, which is for sanitizers. The scenarios are in `engine/`, a module of the store's, since much of what
-//! they look at is private to it.
+//! `--features shuttle`, `loom`, or `threads`, which is for sanitizers. The scenarios are in `engine/`, a module of the
+//! store's, since much of what they look at is private to it.
 //!
-//! `sharedance-races [ROUNDS] [SCENARIO]` runs all of them, or the one that is named. A round is one order of all that the
-//! threads do; loom tries every order in which threads are interrupted no more than ROUNDS times.
+//! `sharedance-races [ROUNDS] [SCENARIO]` runs all of them, or the one that is named. A round is one order of all that
+//! the threads do; loom tries every order in which threads are interrupted no more than ROUNDS times.
 
 #![cfg_attr(any(loom, visible_locks), feature(arbitrary_self_types))]
 

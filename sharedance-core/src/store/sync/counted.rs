@@ -1,5 +1,6 @@
 //! Shared ownership whose counts a checker can see: the standard one keeps its own by fences, which neither Loom nor
-//! ThreadSanitizer gives their full meaning. The orderings are those that the standard library comes to with its fences.
+//! ThreadSanitizer gives their full meaning. The orderings are those that the standard library comes to with its
+//! fences.
 
 #![allow(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! A condition variable on which no time passes: a wait that has an end comes to it at once, for nobody knows how long the
-//! others take. One that has none is the checker's own.
+//! A condition variable on which no time passes: a wait that has an end comes to it at once, for nobody knows how long
+//! the others take. One that has none is the checker's own.
 
 use std::sync::LockResult;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Locks that ThreadSanitizer sees: all of them instrumented code. The standard ones wait in the precompiled library, where
-//! it sees nothing, and then takes every access that they kept apart for a race. These wait by yielding: for tests alone.
+//! Locks that ThreadSanitizer sees: all of them instrumented code. The standard ones wait in the precompiled library,
+//! where it sees nothing, and then takes every access that they kept apart for a race. These wait by yielding: for
+//! tests alone.
 
 #![allow(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! Operations on a few keys, in segments that fill up, are emptied, recycled and evicted meanwhile, by a process that is
-//! killed at any step.
+//! Operations on a few keys, in segments that fill up, are emptied, recycled and evicted meanwhile, by a process that
+//! is killed at any step.
 
 use std::time::Duration;
 
