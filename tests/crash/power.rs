@@ -18,6 +18,8 @@ const LONG: Ttl = Ttl::After(Duration::from_secs(100_000_000));
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Few of the keys, so that they are overwritten often enough for segments to be emptied.
 const BUSY_KEYS: u32 = KEYS / 3;
+/// Around a sync, so that much happens to each.
+const HOT_KEYS: u32 = 12;
 /// Calls at the beginning, and before each cut.
 const CALLS: [usize; 2] = [800, 60];
 const CUTS: usize = 8;
@@ -34,6 +36,8 @@ struct Machine {
     chance: Chance,
     durability: Durability,
     version: u64,
+    /// How many of the keys are worked on.
+    among: u32,
     keys: BTreeMap<u32, States>,
     /// Since the last sync, which is the first.
     images: Vec<Image>,
@@ -45,15 +49,15 @@ impl Machine {
         let (_, hand) = Clock::manual();
         let store = options(1, &hand).durability(durability).open(dir.path()).unwrap();
         let keys = (0..KEYS).map(|key| (key, vec![None])).collect();
-        let mut machine =
-            Machine { dir, hand, store, chance: Chance(seed), durability, version: 0, keys, images: Vec::new() };
+        let (chance, version, among, images) = (Chance(seed), 0, BUSY_KEYS, Vec::new());
+        let mut machine = Machine { dir, hand, store, chance, durability, version, among, keys, images };
         (0..CALLS[0]).for_each(|_| machine.call());
         machine
     }
 
     /// One write, delete or touch.
     fn change_a_key(&mut self) {
-        let key = self.chance.below(u64::from(BUSY_KEYS)) as u32;
+        let key = self.chance.below(u64::from(self.among)) as u32;
         let name = key.to_be_bytes();
         let states = self.keys.get_mut(&key).unwrap();
         match self.chance.below(10) {
@@ -77,6 +81,14 @@ impl Machine {
             0 => self.store.prepare(Duration::ZERO).unwrap(),
             _ => drop(self.store.maintain(self.chance.below(100) as usize).unwrap()),
         }
+    }
+
+    /// What goes before a sync.
+    fn call_often(&mut self) {
+        self.among = BUSY_KEYS;
+        (0..CALLS[1]).for_each(|_| self.call());
+        self.among = HOT_KEYS;
+        (0..HOT_KEYS).for_each(|_| self.call());
     }
 
     fn call(&mut self) {
@@ -141,7 +153,7 @@ fn invariant_03_under_always_a_power_cut_costs_nothing_that_was_acknowledged() {
     for seed in 0..rounds(3) {
         let mut machine = Machine::new(seed, Durability::Always);
         for _ in 0..CUTS {
-            (0..CALLS[1]).for_each(|_| machine.call());
+            machine.call_often();
             machine.change_a_key();
             machine.sync();
             for _ in 0..machine.chance.below(6) {
@@ -161,9 +173,9 @@ fn invariant_03_under_interval_a_power_cut_costs_the_last_interval_at_the_most()
     for seed in 0..rounds(3) {
         let mut machine = Machine::new(100 + seed, Durability::Interval(INTERVAL));
         for _ in 0..CUTS {
-            (0..CALLS[1]).for_each(|_| machine.call());
+            machine.call_often();
             machine.sync();
-            for _ in 0..machine.chance.below(20) {
+            for _ in 0..machine.chance.below(30) {
                 machine.call();
                 machine.note_image();
             }
@@ -181,9 +193,9 @@ fn invariant_03_under_os_a_power_cut_costs_only_what_was_not_written_back() {
     for seed in 0..rounds(3) {
         let mut machine = Machine::new(200 + seed, Durability::Os);
         for _ in 0..CUTS {
-            (0..CALLS[1]).for_each(|_| machine.call());
+            machine.call_often();
             machine.sync();
-            for _ in 0..machine.chance.below(20) {
+            for _ in 0..machine.chance.below(30) {
                 machine.change_a_key();
                 machine.note_image();
             }
@@ -204,4 +216,38 @@ fn what_was_to_be_discarded_after_a_crash_of_the_system_is_kept_after_one_of_the
     assert_eq!(served(&store), before);
     drop(store);
     assert_eq!(served(&open(machine.dir.path(), 1, &machine.hand)), before);
+}
+
+/// A key's values stand in a segment each. The disk knows that the second took the first one's place, or not; that the
+/// third was written, or that it is gone; in any order.
+#[test]
+fn invariant_06_whichever_files_the_disk_wrote_nothing_older_than_what_was_synced_is_back() {
+    let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
+    let store = options(1, &hand).durability(Durability::Interval(INTERVAL)).open(dir.path()).unwrap();
+    let key = 0u32.to_be_bytes();
+    let mut filler = 1..KEYS;
+    let mut set = |version| {
+        store.set_with_ttl(&key, &stamped(&key, version, 500), LONG).unwrap();
+        for other in filler.by_ref().take(5) {
+            store.set_with_ttl(&other.to_be_bytes(), &stamped(&other.to_be_bytes(), 1, 15_000), LONG).unwrap();
+        }
+    };
+    set(1);
+    store.sync().unwrap();
+    set(2);
+    let synced = Image::take(dir.path());
+    store.sync().unwrap();
+    set(3);
+    assert!(store.delete(&key).unwrap());
+    let last = Image::take(dir.path());
+    let names = last.segments();
+    assert!((3..8).contains(&names.len()), "{}", names.len());
+    for written in 0..1u32 << names.len() {
+        let mut image = synced.clone();
+        for (_, name) in names.iter().enumerate().filter(|(i, _)| written >> i & 1 == 1) {
+            image.files.insert(name.clone(), last.files[name].clone());
+        }
+        let found = recover(&image, &hand).get(&0).copied();
+        assert!(found != Some(1), "with files {written:b} of {names:?} as they were last");
+    }
 }

@@ -7,6 +7,7 @@
 use super::Inner;
 use super::carried::{Reason, Source};
 use super::durability::Durability;
+use super::format::RecordState;
 use super::segment::{Record, Segment};
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -69,7 +70,7 @@ impl Inner {
         if self.durability != Durability::Os {
             let ended = self.group_commit.ended();
             for overwrite in self.overwrites.take_covered(|number| number <= ended) {
-                overwrite.segment.bury_source(overwrite.slot);
+                overwrite.segment.bury_source(overwrite.slot, RecordState::Dead);
             }
         }
     }

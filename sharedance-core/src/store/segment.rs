@@ -401,19 +401,20 @@ impl Segment {
         self.discount(record);
     }
 
-    /// Marks the source of the record in `slot` dead on disk, if it has one.
-    pub(crate) fn bury_source(&self, slot: u32) {
+    /// Marks the source of the record in `slot` dead or gone on disk, if it has one.
+    pub(crate) fn bury_source(&self, slot: u32, state: RecordState) {
         if let Some(source) = self.carried.source(slot) {
             if let Some(record) = source.segment.record(source.slot) {
-                source.segment.bury(source.slot, record.word, RecordState::Dead);
+                source.segment.bury(source.slot, record.word, state);
             }
             self.carried.forget(slot);
         }
     }
 
-    /// Marks the record dead or gone on disk, and before it its source.
+    /// Marks the record dead or gone on disk, and before it its source. That is gone if the record is: of the two it may be
+    /// the only one that the disk knows.
     fn bury(&self, slot: u32, word: Word, state: RecordState) {
-        self.bury_source(slot);
+        self.bury_source(slot, state);
         self.slot_word(slot).store(Word { state, ..word }.encode(), Ordering::Release);
         self.mapping.note_change();
     }
