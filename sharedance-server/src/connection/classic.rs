@@ -105,7 +105,7 @@ impl Exchange {
                 if filled && has_unread_input(socket) {
                     return Err(End::Refused(DecodeError::TrailingBytes(1)));
                 }
-                execute(message, store).map(Received::Whole).map_err(End::StoreFailed)
+                execute(message, store, turn.counters).map(Received::Whole).map_err(End::StoreFailed)
             }
             Decoded::Incomplete { needed } => {
                 self.needed = needed;
