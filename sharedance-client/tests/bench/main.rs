@@ -48,8 +48,7 @@ fn every_dialect_of_a_sharedanced() {
         assert!(count(&report, "hits") > 0 && count(&report, "stored") > 0 && count(&report, "misses") == 0);
         let latency = |name: &str| report["latency_us"][name].as_f64().unwrap();
         assert!(0.0 < latency("p50") && latency("p50") <= latency("p99") && latency("p99") <= latency("max"));
-        // This process is the server.
-        assert!(report["server_cpu_us"].as_f64().unwrap() > 0.0 && report["client_cpu_us"].as_f64().unwrap() > 0.0);
+        assert!(report["client_cpu_us"].as_f64().unwrap() > 0.0, "{report}");
     }
 }
 
@@ -59,6 +58,7 @@ fn memcached_too() {
     for dialect in ["text", "meta"] {
         let report = json(server.address(), &["--dialect", dialect, "--requests=1000", "--zipf", "--gets=90"]);
         assert!(count(&report, "hits") > count(&report, "stored"), "{report}");
+        assert!(report["server_cpu_us"].as_f64().unwrap() > 0.0, "{report}");
     }
 }
 

@@ -24,7 +24,7 @@ use crate::options::Bench;
 use clock::Clock;
 use report::Measured;
 use tally::Tally;
-use worker::{MEASURING, STOPPING, Shared, WARMING_UP, Worker};
+use worker::{FILLING, MEASURED, MEASURING, STOPPING, Shared, WARMING_UP, Worker};
 
 /// Why there is nothing to report. It is shown, and that is all.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Bench) -> Result<String, Failure> {
     let shared = Shared {
         clock: Clock::start(),
         server: resolve(&options.server)?,
-        phase: AtomicU8::new(WARMING_UP),
+        phase: AtomicU8::new(FILLING),
         answered: AtomicU64::new(0),
     };
     let failed = AtomicBool::new(false);
@@ -84,6 +84,9 @@ fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> R
     // Nobody may wait for it any more.
     let _ = ready.send(filled.is_ok());
     drop(ready);
+    while shared.phase.load(Ordering::Relaxed) == FILLING {
+        thread::sleep(TICK);
+    }
     filled?.run()
 }
 
@@ -91,6 +94,7 @@ fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> R
 fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Option<(u32, u64)>, Option<u64>) {
     let clock = shared.clock;
     note(options, "warming up");
+    shared.phase.store(WARMING_UP, Ordering::Relaxed);
     let warm_ns = clock.now_ns() + options.warm_up.as_nanos() as u64;
     while clock.now_ns() < warm_ns && !failed.load(Ordering::Relaxed) {
         thread::sleep(TICK);
@@ -120,7 +124,7 @@ fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Optio
         }
     }
     let elapsed_ns = clock.now_ns() - start_ns;
-    shared.phase.store(STOPPING, Ordering::Relaxed);
+    shared.phase.store(MEASURED, Ordering::Relaxed);
     let (server_after, client_after) = used();
     let server =
         pid.zip(server_after.zip(server_before)).map(|(pid, (after, before))| (pid, after.saturating_sub(before)));

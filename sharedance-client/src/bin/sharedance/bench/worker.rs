@@ -26,9 +26,13 @@ const EVENTS_MAX: usize = 256;
 /// A turn ends after so long at the latest, to see whether the run has gone on.
 const TURN_NS: u64 = 20_000_000;
 
-pub(super) const WARMING_UP: u8 = 0;
-pub(super) const MEASURING: u8 = 1;
-pub(super) const STOPPING: u8 = 2;
+/// Nobody reads before every key is stored.
+pub(super) const FILLING: u8 = 0;
+pub(super) const WARMING_UP: u8 = 1;
+pub(super) const MEASURING: u8 = 2;
+/// The load goes on, so that nobody ends before it is seen what was used.
+pub(super) const MEASURED: u8 = 3;
+pub(super) const STOPPING: u8 = 4;
 
 /// What the threads of a run have in common.
 pub(super) struct Shared {
