@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 
 /// Both servers, empty.
 pub(crate) struct Pair {
-    memcached: Child,
+    _memcached: Memcached,
     socket: PathBuf,
     server: Server,
     _directory: TempDir,
@@ -42,11 +42,12 @@ impl Pair {
         let socket = directory.path().join("memcached");
         let mut program = Program::new("memcached");
         program.arg("-s").arg(&socket).args(["-u", "root", "-t", "1", "-m", "512"]);
-        let memcached = program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
+        program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let memcached = Memcached(program.spawn().ok()?);
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
         let server = Server::start(&data, &["--maxreadsize=1048576"]);
-        let pair = Pair { memcached, socket, server, _directory: directory };
+        let pair = Pair { _memcached: memcached, socket, server, _directory: directory };
         let deadline = Instant::now() + AMPLE;
         while UnixStream::connect(&pair.socket).is_err() {
             assert!(Instant::now() < deadline, "memcached does not answer");
@@ -65,10 +66,13 @@ impl Pair {
     }
 }
 
-impl Drop for Pair {
+/// Ends with the value, also where the other server cannot be started.
+struct Memcached(Child);
+
+impl Drop for Memcached {
     fn drop(&mut self) {
-        let _ = self.memcached.kill();
-        let _ = self.memcached.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
