@@ -78,8 +78,10 @@ fn facts(seen: &Seen) -> Facts {
     }
 }
 
-/// A part of a second counts as a whole one, so that a life of a second is not said to be none.
+/// A part of a second counts as a whole one, so that a life of a second is not said to be none. A millisecond does not:
+/// the store lets pairs live that much longer than was asked.
 fn whole_secs(remaining: Duration) -> u64 {
+    let remaining = remaining.saturating_sub(Duration::from_millis(1));
     remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0)
 }
 
@@ -153,4 +155,16 @@ fn debug(key: Key<'_>, context: &Context<'_>, output: &mut Output) -> Result<(),
         None => output.bytes().extend_from_slice(b"EN\r\n"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_life_is_never_more_than_was_asked_for() {
+        let secs = |millis| whole_secs(Duration::from_millis(millis));
+        assert_eq!([secs(3_600_001), secs(3_600_000), secs(3_599_002), secs(3_599_001)], [3600, 3600, 3600, 3599]);
+        assert_eq!([secs(1_000), secs(2), secs(1), secs(0)], [1, 1, 0, 0]);
+    }
 }
