@@ -194,6 +194,12 @@ pub(crate) struct OnceLock<T> {
 // SAFETY: the value is written before `is_set` is, by one thread at a time, and only read afterwards.
 unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
 
+impl<T> Default for OnceLock<T> {
+    fn default() -> OnceLock<T> {
+        OnceLock::new()
+    }
+}
+
 impl<T> OnceLock<T> {
     pub(crate) fn new() -> OnceLock<T> {
         OnceLock { setting: Mutex::default(), is_set: AtomicBool::new(false), value: UnsafeCell::new(None) }
