@@ -104,16 +104,17 @@ fn value(chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// Other pairs, most of which die soon: so segments fill up, are emptied, evicted and recycled.
-fn churn(store: &Store, done: &AtomicBool) {
+/// Other pairs: most of them die soon, so that segments are emptied and recycled; or there is no room for all of them.
+fn churn(store: &Store, done: &AtomicBool, is_too_much: bool) {
     let mut chance = Chance(99);
     for i in 0u32.. {
         if done.load(Ordering::Relaxed) {
             return;
         }
-        let _ = store.set(&(i % 500).to_be_bytes(), &vec![i as u8; 300 + chance.below(900) as usize]);
-        if i % 4 != 0 {
-            store.delete(&(i % 500).to_be_bytes()).unwrap();
+        let key = i % if is_too_much { 3_000 } else { 500 };
+        let _ = store.set(&key.to_be_bytes(), &vec![i as u8; 300 + chance.below(900) as usize]);
+        if !is_too_much && i % 4 != 0 {
+            store.delete(&key.to_be_bytes()).unwrap();
         }
     }
 }
@@ -153,7 +154,7 @@ fn run(options: Options, may_vanish: bool, has_happened: impl Fn(Stats) -> bool)
     let started = Instant::now();
     thread::scope(|scope| {
         let _done = Done(&done);
-        scope.spawn(|| churn(&store, &done));
+        scope.spawn(|| churn(&store, &done, may_vanish));
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 store.maintain(50).unwrap();
