@@ -326,3 +326,30 @@ fn restarts_that_write_nothing_change_nothing() {
         assert_eq!(before.segments(), after.segments());
     }
 }
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_refused_by_name() {
+    // Nobody can make files there, root included.
+    for unwritable in ["/proc/self", "/proc/self/store"] {
+        let error = Store::open(unwritable).unwrap_err();
+        assert!(matches!(error, OpenError::Io { .. }) && error.to_string().contains(unwritable), "{error}");
+    }
+}
+
+#[test]
+fn where_no_file_can_be_made_any_more_all_else_goes_on() {
+    let (dir, hand, _) = filled(50, 500);
+    let store = open(dir.path(), 1, &hand);
+    let aside = dir.path().with_extension("aside");
+    fs::rename(dir.path(), &aside).unwrap();
+    let refused = (50..1_000).find(|i| store.set(&key(*i), &stamped(&key(*i), 1, 500)).is_err());
+    let refused = refused.expect("a segment holds less than that");
+    assert!(store.get(&key(refused)).is_none());
+    assert_eq!(served(&store, refused), u64::from(refused), "what was acknowledged is there");
+    assert!(store.touch(&key(0), Ttl::Never).unwrap() && store.delete(&key(1)).unwrap());
+    fs::rename(&aside, dir.path()).unwrap();
+    store.set(&key(refused), &stamped(&key(refused), 1, 500)).expect("it recovers by itself");
+    drop(store);
+    let store = open(dir.path(), 1, &hand);
+    assert_eq!(served(&store, refused + 1), u64::from(refused));
+}
