@@ -34,6 +34,12 @@ pub(crate) struct Pinned {
     pub(crate) record: Record,
 }
 
+impl Found<'_> {
+    pub(crate) fn pin(&self) -> Pinned {
+        Pinned { segment: self.segment.clone(), slot: self.slot, record: self.record }
+    }
+}
+
 impl Pinned {
     pub(crate) fn key(&self) -> &[u8] {
         self.segment.key(&self.record)
@@ -120,7 +126,7 @@ impl Inner {
                 self.counters.expired_reads.add(1);
                 return None;
             }
-            Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
+            found.pin()
         };
         self.is_sound(&pinned).then_some(pinned)
     }
@@ -149,18 +155,6 @@ impl Inner {
         attributes: Attributes,
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
-        self.write_marked(key, value, attributes, Marks::default(), condition)
-    }
-
-    /// Stores a value with `marks` on it if `condition` holds.
-    pub(crate) fn write_marked(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        attributes: Attributes,
-        marks: Marks,
-        condition: Condition,
-    ) -> Result<Outcome, StoreError> {
         self.check_lengths(key, value.len())?;
         let now_ms = self.timeline.now_ms();
         let lifetime = self.lifetime(attributes.ttl, now_ms);
@@ -177,7 +171,7 @@ impl Inner {
                 _ => return Ok(self.write_for_no_time(hash, key, condition, now_ms)),
             }
         }
-        let draft = Draft { client_flags: attributes.client_flags, marks, key, value: &[value] };
+        let draft = Draft { client_flags: attributes.client_flags, marks: Marks::default(), key, value: &[value] };
         if let Some(current) = self.peek(hash, key, value.len(), condition) {
             if let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms)) {
                 return Ok(refused);
@@ -296,7 +290,7 @@ impl Inner {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now_ms))?;
             found.segment.touch(found.slot, &found.record, deadline);
-            Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record }
+            found.pin()
         };
         self.is_sound(&pinned).then_some(pinned)
     }
@@ -346,7 +340,7 @@ impl Inner {
         let shard = self.index.read(hash);
         let found = shard.find(hash, key)?;
         let worth_it = condition != Condition::Always || found.record.slot.value_len as usize == value_len;
-        worth_it.then(|| Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record })
+        worth_it.then(|| found.pin())
     }
 
     /// Moves the deadline of the record if it is what is to be written; answers whether it was.

@@ -63,9 +63,9 @@ impl Inner {
                 word = found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now_ms).deadline);
             }
             let refresh = choose_refresher(&found, word, look, now_ms);
-            let mut record = found.record;
-            record.word = word;
-            (Pinned { segment: found.segment.clone(), slot: found.slot, record }, refresh)
+            let mut pinned = found.pin();
+            pinned.record.word = word;
+            (pinned, refresh)
         };
         if !self.is_sound(&pinned) {
             return None;

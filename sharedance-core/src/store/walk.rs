@@ -145,7 +145,7 @@ impl<'a> Pairs<'a> {
             }
             match self.hashes.next() {
                 Some(hash) => self.inner.index.read(hash).for_each(hash, |found| {
-                    self.found.push(Pinned { segment: found.segment.clone(), slot: found.slot, record: found.record });
+                    self.found.push(found.pin());
                 }),
                 None if self.next_shard == self.inner.index.shards() => return None,
                 None => {
