@@ -2,17 +2,17 @@
 //!
 //! No socket is opened here; the server's own tests run the same files through real ones.
 
+#[path = "support/map.rs"]
+mod map;
 #[path = "support/vectors.rs"]
 mod vectors;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use sharedance_core::protocol::{DecodeError, Decoded, KeyError, Limits, Request, Response, classic};
+use map::{Map, execute};
+use sharedance_core::protocol::{DecodeError, Decoded, KeyError, Limits, classic};
 use vectors::{End, Exchange, Vector};
-
-/// The naive server of the transcripts.
-type Pairs = HashMap<Vec<u8>, Vec<u8>>;
 
 const EVERY_REASON: [&str; 6] = ["empty-key", "key-byte", "long-key", "too-large", "trailing-bytes", "unknown-command"];
 
@@ -29,7 +29,7 @@ fn limits(vector: &Vector) -> Limits {
 fn whole_and_cut_at_every_place() {
     for vector in classic_vectors() {
         let limits = limits(&vector);
-        let mut pairs = Pairs::new();
+        let mut pairs = Map::new();
         for exchange in &vector.exchanges {
             let before = pairs.clone();
             check(exchange, &[exchange.sent.len()], &limits, &mut pairs);
@@ -48,7 +48,7 @@ fn whole_and_cut_at_every_place() {
 #[test]
 fn a_byte_at_a_time() {
     for vector in classic_vectors() {
-        let mut pairs = Pairs::new();
+        let mut pairs = Map::new();
         for exchange in &vector.exchanges {
             let mut arrivals = exchange.cuts();
             arrivals.push(exchange.sent.len());
@@ -144,7 +144,7 @@ fn a_vector_is_read_as_its_format_says() {
 }
 
 /// Lets the exchange's bytes arrive until each of the lengths `arrivals` in turn, and checks the outcome.
-fn check(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut Pairs) {
+fn check(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut Map) {
     let (answer, end) = converse(exchange, arrivals, limits, pairs);
     let place = &exchange.place;
     assert_eq!(end, exchange.end, "{place}, arriving at {arrivals:?}");
@@ -152,7 +152,7 @@ fn check(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut P
     assert!(answer == exchange.expected, "{place}: another answer, arriving at {arrivals:?}");
 }
 
-fn converse(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut Pairs) -> (Vec<u8>, End) {
+fn converse(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut Map) -> (Vec<u8>, End) {
     let mut last_needed = 0;
     for &arrived in arrivals {
         match classic::decode_request(&exchange.sent[..arrived], limits) {
@@ -176,24 +176,6 @@ fn converse(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mu
     }
     let end = if exchange.shuts_down { End::Closed } else { End::Waiting };
     (Vec::new(), end)
-}
-
-fn execute(request: &Request<'_>, pairs: &mut Pairs) -> Response<Vec<u8>> {
-    match *request {
-        Request::Store { key, value } => {
-            pairs.insert(key.to_vec(), value.to_vec());
-            Response::Stored
-        }
-        Request::Fetch { key } => match pairs.get(key) {
-            Some(value) => Response::Value(value.clone()),
-            None => Response::NotFound,
-        },
-        Request::Delete { key } => match pairs.remove(key) {
-            Some(_) => Response::Deleted,
-            None => Response::NotFound,
-        },
-        _ => panic!("no request of this dialect"),
-    }
 }
 
 fn reason(error: &DecodeError) -> &'static str {

@@ -13,13 +13,13 @@ mod support;
 use std::collections::HashMap;
 use std::env;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use polling::{Event, Events, PollMode, Poller};
+use polling::{Event, Events, PollMode};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 use support::{Outcome, Process, Spread, sharedanced};
@@ -186,12 +186,7 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
 /// Accepts, receives, sends a fixed answer, closes; until it is killed.
 #[allow(unsafe_code)]
 fn null_server() -> Outcome<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    writeln!(io::stderr(), "listening on {}", listener.local_addr()?)?;
-    let poller = Poller::new()?;
-    // SAFETY: the listener lives as long as the poller: until the process is killed.
-    unsafe { poller.add_with_mode(&listener, Event::readable(0), PollMode::Level)? };
+    let (listener, poller) = support::listen()?;
     let (mut waiting, mut next_key) = (HashMap::new(), 1);
     let (mut events, mut buffer) = (Events::new(), [0; 4096]);
     loop {

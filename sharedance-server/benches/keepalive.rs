@@ -13,11 +13,11 @@ mod support;
 
 use std::env;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use polling::{Event, Events, PollMode, Poller};
+use polling::{Event, Events, PollMode};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use slab::Slab;
@@ -241,12 +241,7 @@ struct Kind {
 /// Answers requests of the two kinds that are sent here with as many bytes as they expect; until it is killed.
 #[allow(unsafe_code)]
 fn null_server() -> Outcome<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    listener.set_nonblocking(true)?;
-    writeln!(io::stderr(), "listening on {}", listener.local_addr()?)?;
-    let poller = Poller::new()?;
-    // SAFETY: the listener lives as long as the poller: until the process is killed.
-    unsafe { poller.add_with_mode(&listener, Event::readable(0), PollMode::Level)? };
+    let (listener, poller) = support::listen()?;
     let answers = Answers::new();
     let (mut connections, mut events, mut buffer) = (Slab::new(), Events::new(), vec![0; 64 * 1024]);
     loop {

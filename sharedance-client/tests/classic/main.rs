@@ -3,6 +3,8 @@
 // A helper that cannot do its work fails its test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/support/map.rs"]
+mod map;
 #[path = "../support/peer.rs"]
 mod peer;
 

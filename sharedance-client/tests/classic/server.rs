@@ -1,13 +1,13 @@
 //! A server for tests that keeps pairs in a map, and clients with time-outs that are never reached.
 
-use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, PoisonError};
 
+use crate::map::{Map, execute};
 use crate::peer::{AMPLE, listen};
 use sharedance_client::classic::{Builder, Client};
-use sharedance_core::protocol::{Decoded, Limits, Request, Response, classic};
+use sharedance_core::protocol::{Decoded, Limits, classic};
 
 /// A client of a peer that serves each connection by `handle`.
 pub(crate) fn serve<H>(handle: H) -> Builder
@@ -43,7 +43,7 @@ pub(crate) fn read_request(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
 
 /// A right server: pairs in a map.
 #[derive(Default)]
-pub(crate) struct Pairs(Mutex<HashMap<Vec<u8>, Vec<u8>>>);
+pub(crate) struct Pairs(Mutex<Map>);
 
 impl Pairs {
     pub(crate) fn serve(&self, stream: &mut (impl Read + Write)) -> std::io::Result<()> {
@@ -52,21 +52,7 @@ impl Pairs {
             return Ok(());
         };
         let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let response = match message {
-            Request::Store { key, value } => {
-                pairs.insert(key.to_vec(), value.to_vec());
-                Response::Stored
-            }
-            Request::Fetch { key } => match pairs.get(key) {
-                Some(value) => Response::Value(value.clone()),
-                None => Response::NotFound,
-            },
-            Request::Delete { key } => match pairs.remove(key) {
-                Some(_) => Response::Deleted,
-                None => Response::NotFound,
-            },
-            _ => Response::Failed,
-        };
+        let response = execute(&message, &mut pairs);
         stream.write_all(classic::encode_response(&response))
     }
 }

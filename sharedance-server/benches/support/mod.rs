@@ -5,14 +5,29 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use polling::{Event, PollMode, Poller};
+
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// What a server of the benchmarks' own begins with: a port of its own, told on standard error, and a poller to which the
+/// listener is known under the key 0. Both are to be kept until the process is killed.
+#[allow(unsafe_code)]
+pub(crate) fn listen() -> Outcome<(TcpListener, Poller)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    writeln!(io::stderr(), "listening on {}", listener.local_addr()?)?;
+    let poller = Poller::new()?;
+    // SAFETY: the listener lives as long as the poller: until the process is killed.
+    unsafe { poller.add_with_mode(&listener, Event::readable(0), PollMode::Level)? };
+    Ok((listener, poller))
+}
 
 /// A server in a process of its own, ended with the value.
 pub(crate) struct Process {
