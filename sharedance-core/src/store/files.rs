@@ -2,11 +2,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt as _, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::allocation::{self, Grain};
 use super::error::{OpenError, StoreError};
-use super::format::RECORDS_OFFSET;
 use super::mapping::Mapping;
 use super::sync::Arc;
 use super::unsynced::Unsynced;
@@ -16,16 +16,6 @@ pub(crate) const META_NAME: &str = "store.meta";
 const SEGMENT_SUFFIX: &str = ".shd";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const BAD_SUFFIX: &str = ".bad";
-
-/// A new segment is written with zeros in pieces of this length, before it is mapped: the page cache then takes it in
-/// units of as many bytes, which costs half of what taking it page by page does.
-const FILL_LEN: usize = 16 * 1024;
-/// The last part of it, one in so many, where its slots will stand, is written page by page all the same: a mark in a
-/// slot, long after, then makes the system write one page and not a unit.
-const SLOTS_PART: usize = 16;
-const SLOTS_FILL_LEN: usize = 4096;
-/// What `statfs` says of a file system that is memory (linux/magic.h). It needs no filling, which would cost more there.
-const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Room that is left on the file system, in bytes: a system with nothing left is ill in many ways.
 const SPACE_RESERVE: u64 = 1024 * 1024;
@@ -213,7 +203,8 @@ impl Directory {
             return Err(StoreError::Full);
         }
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
-        let made = make_file(&temporary, len, payload)
+        let grain = if self.unsynced.is_some() { Grain::Fine } else { Grain::Coarse };
+        let made = allocation::make_file(&temporary, len, payload, grain)
             .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
         self.note_names();
         made.map(|mapping| self.watched(mapping, name)).map_err(|error| {
@@ -281,46 +272,6 @@ impl Directory {
 
 fn is_own_name(name: &str) -> bool {
     name == META_NAME || FileName::parse(name).is_some()
-}
-
-fn make_file(path: &Path, len: usize, payload: &[&[u8]]) -> io::Result<Mapping> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    fs2::FileExt::allocate(&file, len as u64)?;
-    let mut offset = RECORDS_OFFSET as u64;
-    for part in payload {
-        file.write_all_at(part, offset)?;
-        offset += part.len() as u64;
-    }
-    let shared = payload.is_empty();
-    if shared && !is_memory(&file) {
-        fill(&file, len)?;
-    }
-    let mapping = Mapping::of_file(&file, len)?;
-    if shared {
-        mapping.populate()?;
-    }
-    Ok(mapping)
-}
-
-fn fill(file: &File, len: usize) -> io::Result<()> {
-    let zeros = [0; FILL_LEN];
-    let slots_start = len - len / SLOTS_PART;
-    for (from, to, piece_len) in [(0, slots_start, FILL_LEN), (slots_start, len, SLOTS_FILL_LEN)] {
-        for offset in (from..to).step_by(piece_len) {
-            file.write_all_at(&zeros[..piece_len.min(to - offset)], offset as u64)?;
-        }
-    }
-    Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn is_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_memory(_: &File) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@
 use std::time::Duration;
 
 mod accesses;
+mod allocation;
 mod carried;
 mod compaction;
 mod durability;

@@ -52,6 +52,8 @@ impl Region {
         Ok(())
     }
 
+    pub(crate) fn prefer_large_pages(&self) {}
+
     pub(crate) fn prefetch(&self, _offset: usize) {}
 
     pub(crate) fn word(&self, offset: usize) -> &MappedWord {

@@ -1,0 +1,130 @@
+//! A new file of a given length: allocated on the disk, taken into the page cache, mapped.
+//!
+//! Nothing of that is left to the first store into a page, where it would cost more, and where a full disk would show as a
+//! signal. In what units the page cache takes the file decides what a segment costs to make, to write back, and to find a
+//! byte in.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt};
+use std::path::Path;
+
+use super::format::RECORDS_OFFSET;
+use super::mapping::Mapping;
+
+/// How large the units should be in which the page cache takes the records of a segment: what changes a byte of one
+/// makes the system write all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// Small, for files that are synced often.
+    Fine,
+    /// The processor's large pages where the file system and the kernel know how (ext4 since Linux 6.16), for files that
+    /// are written back when the system sees fit.
+    Coarse,
+}
+
+/// What a large page holds, where there are any: on x86-64, and on ARM with pages of 4 KiB.
+const LARGE_PAGE_LEN: usize = 2 * 1024 * 1024;
+/// Elsewhere a new segment is written with zeros in pieces of this length, before it is mapped: the page cache then takes
+/// it in units of as many bytes, which costs half of what taking it page by page does.
+const FILL_LEN: usize = 16 * 1024;
+/// The last part of it, one in so many, where its slots will stand, is written page by page all the same: a mark in a
+/// slot, long after, then makes the system write one page and not a unit.
+const SLOTS_PART: usize = 16;
+const SLOTS_FILL_LEN: usize = 4096;
+/// What `statfs` says of a file system that is memory (linux/magic.h). What is done ahead on others would cost more
+/// there.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+
+/// Makes a file of `len` bytes and maps it. `payload` is written behind the first page before; without any the file is
+/// populated, with pages of this grain.
+pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain) -> io::Result<Mapping> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    fs2::FileExt::allocate(&file, len as u64)?;
+    if payload.is_empty() {
+        if !is_memory(&file) {
+            let large_len = if grain == Grain::Coarse { large_pages_len(len) } else { 0 };
+            take_large_pages(&file, large_len)?;
+            fill(&file, large_len, len)?;
+        }
+        let mapping = Mapping::of_file(&file, len)?;
+        mapping.populate()?;
+        return Ok(mapping);
+    }
+    let mut offset = RECORDS_OFFSET as u64;
+    for part in payload {
+        file.write_all_at(part, offset)?;
+        offset += part.len() as u64;
+    }
+    Mapping::of_file(&file, len)
+}
+
+/// How much of a file of `len` bytes may stand in large pages: whole ones, and none of the part with the slots.
+fn large_pages_len(len: usize) -> usize {
+    (len - len / SLOTS_PART) / LARGE_PAGE_LEN * LARGE_PAGE_LEN
+}
+
+/// Has the page cache take the first `len` bytes of the file in large pages, or in small ones where it knows no others. It
+/// is told by way of a mapping of its own, so that the one that stays is a single piece for the kernel, which counts
+/// them, and so that a file that had to leave the page cache comes back in such pieces as are asked for.
+fn take_large_pages(file: &File, len: usize) -> io::Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    let mapping = Mapping::of_file(file, len)?;
+    mapping.prefer_large_pages();
+    mapping.populate()
+}
+
+fn fill(file: &File, from: usize, to: usize) -> io::Result<()> {
+    let zeros = [0; FILL_LEN];
+    let slots_start = to - to / SLOTS_PART;
+    for (from, to, piece_len) in [(from, slots_start, FILL_LEN), (slots_start, to, SLOTS_FILL_LEN)] {
+        for offset in (from..to).step_by(piece_len) {
+            file.write_all_at(&zeros[..piece_len.min(to - offset)], offset as u64)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn is_memory(file: &File) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_memory(_: &File) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    const SEGMENT_LEN: usize = 4 * LARGE_PAGE_LEN;
+
+    #[test]
+    fn no_large_page_reaches_into_the_slots() {
+        assert_eq!(large_pages_len(65_536), 0);
+        assert_eq!(large_pages_len(LARGE_PAGE_LEN), 0);
+        assert_eq!(large_pages_len(SEGMENT_LEN), 3 * LARGE_PAGE_LEN);
+        assert_eq!(large_pages_len(32 * LARGE_PAGE_LEN), 30 * LARGE_PAGE_LEN);
+    }
+
+    #[test]
+    fn a_segment_of_either_grain_is_allocated_and_zero_and_keeps_what_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for grain in [Grain::Fine, Grain::Coarse] {
+            let path = dir.path().join(format!("{grain:?}"));
+            let mut mapping = make_file(&path, SEGMENT_LEN, &[], grain).unwrap();
+            assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SEGMENT_LEN as u64, "allocated, not sparse");
+            let places = [0, LARGE_PAGE_LEN - 4, 3 * LARGE_PAGE_LEN - 4, SEGMENT_LEN - 8];
+            places.into_iter().for_each(|place| mapping.copy_in_exclusively(place, b"abcdefgh"));
+            let mut expected = vec![0; SEGMENT_LEN];
+            places.into_iter().for_each(|place| expected[place..place + 8].copy_from_slice(b"abcdefgh"));
+            assert!(std::fs::read(&path).unwrap() == expected);
+        }
+    }
+}
