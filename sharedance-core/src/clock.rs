@@ -103,26 +103,20 @@ impl Clock {
         (Clock { source: Source::Manual(time.clone()) }, ManualClock { time })
     }
 
-    /// The first whole millisecond of [`Clock::boot_ms`] that is not in the past.
-    pub(crate) fn boot_ms_rounded_up(&self) -> u64 {
+    /// The time since the machine booted, suspend included.
+    pub(crate) fn boot_time(&self) -> Duration {
         match &self.source {
             Source::System => {
                 let now = clock_gettime(ClockId::Boottime);
-                now.tv_sec as u64 * 1_000 + (now.tv_nsec as u64).div_ceil(1_000_000)
+                Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
             }
-            Source::Manual(_) => self.boot_ms(),
+            Source::Manual(time) => Duration::from_millis(time.boot_ms.load(Ordering::Acquire)),
         }
     }
 
-    /// Milliseconds since the machine booted, suspend included.
+    /// The whole milliseconds of [`Clock::boot_time`].
     pub(crate) fn boot_ms(&self) -> u64 {
-        match &self.source {
-            Source::System => {
-                let now = clock_gettime(ClockId::Boottime);
-                now.tv_sec as u64 * 1_000 + now.tv_nsec as u64 / 1_000_000
-            }
-            Source::Manual(time) => time.boot_ms.load(Ordering::Acquire),
-        }
+        whole_ms(self.boot_time())
     }
 
     /// Milliseconds since the Unix epoch; zero where the wall clock stands before it.
@@ -132,6 +126,11 @@ impl Clock {
             Source::Manual(time) => time.wall_ms.load(Ordering::Acquire),
         }
     }
+}
+
+/// How many milliseconds have passed entirely.
+pub(crate) fn whole_ms(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
 impl ManualClock {

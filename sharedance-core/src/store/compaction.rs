@@ -12,6 +12,7 @@ use super::expiry::TtlClass;
 use super::format::Kind;
 use super::index::{Index, Location};
 use super::log::Log;
+use super::payload::Payload;
 use super::segment::{Record, Segment};
 use super::sync::Arc;
 
@@ -160,9 +161,9 @@ pub(crate) fn carry_forward(
         index.remove_if(victim, slot, is_worthless);
         return Ok(0);
     }
-    let payload = victim.payload(&record);
-    let mut reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), payload.len(), now_ms)?;
-    reservation.fill(&[payload]);
+    let payload = Payload::of([victim.payload(&record)]);
+    let reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), &payload, now_ms)?;
+    reservation.fill(&payload);
     let (segment, copy, copy_offset) = (reservation.segment().clone(), reservation.slot(), reservation.record_offset());
     let mut shard = index.write(hash);
     let Some(current) = victim.record(slot).filter(|_| shard.names(hash, victim, slot)) else {

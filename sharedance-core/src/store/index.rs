@@ -337,6 +337,7 @@ mod tests {
     use crate::store::files::Directory;
     use crate::store::format::{Deadline, Header, Kind, Word};
     use crate::store::mapping::Mapping;
+    use crate::store::payload::Payload;
     use crate::store::segment::Blank;
 
     const LEN: usize = 65_536;
@@ -366,9 +367,10 @@ mod tests {
     }
 
     fn write(segment: &Arc<Segment>, hash: u64, key: &[u8]) -> u32 {
-        let mut reservation = segment.reserve(key.len()).unwrap();
+        let payload = Payload::of([key]);
+        let reservation = segment.reserve(&payload).unwrap();
         let slot = reservation.slot();
-        reservation.fill(&[key]);
+        reservation.fill(&payload);
         reservation.commit(hash, 2, Word::live(key.len(), Deadline::NEVER));
         slot
     }

@@ -13,6 +13,7 @@ use super::format::{self, Header, Kind};
 use super::index::MAX_SEGMENTS;
 use super::mapping::Mapping;
 use super::meta::Description;
+use super::payload::Payload;
 use super::segment::{Blank, Reservation, Segment};
 use super::space::Space;
 use super::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -164,8 +165,13 @@ impl Log {
     ///
     /// # Errors
     /// [`StoreError::Full`] where a new segment is needed and there is no room for one.
-    pub(crate) fn reserve(&self, class: TtlClass, payload_len: usize, now_ms: u64) -> Result<Reservation, StoreError> {
-        self.reserve_at(self.point_for(class), Kind::Hot, class, payload_len, now_ms)
+    pub(crate) fn reserve(
+        &self,
+        class: TtlClass,
+        payload: &Payload<'_>,
+        now_ms: u64,
+    ) -> Result<Reservation, StoreError> {
+        self.reserve_at(self.point_for(class), Kind::Hot, class, payload, now_ms)
     }
 
     /// Takes room for a record that is carried forward. One segment is open for those of all classes: they have shown
@@ -176,10 +182,10 @@ impl Log {
     pub(crate) fn reserve_cold(
         &self,
         class: TtlClass,
-        payload_len: usize,
+        payload: &Payload<'_>,
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
-        self.reserve_at(&self.cold, Kind::Cold, class, payload_len, now_ms)
+        self.reserve_at(&self.cold, Kind::Cold, class, payload, now_ms)
     }
 
     fn reserve_at(
@@ -187,7 +193,7 @@ impl Log {
         point: &AppendPoint,
         kind: Kind,
         class: TtlClass,
-        payload_len: usize,
+        payload: &Payload<'_>,
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
         loop {
@@ -195,7 +201,7 @@ impl Log {
                 let mut open = lock(&point.open);
                 if let Some(segment) = open.as_ref()
                     && self.peek_sequence() - segment.header.base < MAX_SEQUENCE_SPAN
-                    && let Some(reservation) = segment.reserve(payload_len)
+                    && let Some(reservation) = segment.reserve(payload)
                 {
                     return Ok(reservation);
                 }
@@ -230,20 +236,18 @@ impl Log {
         longer.or_else(|| self.points.iter().max_by_key(class_of)).unwrap_or(&self.points[0])
     }
 
-    /// Creates a file for a single record, with the record's bytes, given in parts, already in it.
+    /// Creates a file for a single record, with the record's payload already in it.
     pub(crate) fn create_big(
         &self,
         class: TtlClass,
-        payload: &[&[u8]],
+        payload: &Payload<'_>,
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
-        let payload_len = payload.iter().map(|part| part.len()).sum();
-        let payload_crc = payload.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
-        let file_len = format::big_file_len(payload_len);
+        let file_len = format::big_file_len(payload.len());
         let id = self.fresh_id(FileName::Big);
-        let mapping = self.create_file(FileName::Big(id), file_len, payload, Kind::Big)?;
+        let mapping = self.create_file(FileName::Big(id), file_len, payload.parts(), Kind::Big)?;
         let segment = self.activate(Blank::new(id, mapping), Kind::Big, class, now_ms);
-        Ok(segment.reserve_written(payload_len, payload_crc, now_ms))
+        Ok(segment.reserve_written(payload, now_ms))
     }
 
     fn activate(&self, blank: Blank, kind: Kind, class: TtlClass, now_ms: u64) -> Arc<Segment> {

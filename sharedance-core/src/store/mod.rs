@@ -126,6 +126,7 @@ mod meta;
 mod options;
 mod overwriting;
 mod pairs;
+mod payload;
 mod quarantine;
 mod reads;
 mod recovery;

@@ -15,8 +15,10 @@ use super::format::{
 };
 use super::index::{Found, Location};
 use super::log::Log;
+use super::payload::Payload;
 use super::segment::{Record, Reservation, Segment};
 use super::sync::Arc;
+use super::timeline::Moment;
 use super::{Attributes, Condition, Inner, MAX_KEY_LEN, Outcome, Ttl, Update, upkeep};
 
 /// A moment from which on a record is gone, and the records it will share a segment with.
@@ -85,21 +87,36 @@ impl Marks {
     }
 }
 
-/// The bytes of a record to be written: what stands in front of the key, the key, and the value in parts.
+/// What a record to be written has in it.
 struct Draft<'a> {
-    client_flags: u32,
+    /// As they stand in the record, where they are not zero.
+    client_flags: [u8; CLIENT_FLAGS_LEN],
     marks: Marks,
     key: &'a [u8],
+    /// In parts.
     value: &'a [&'a [u8]],
 }
 
 impl Draft<'_> {
     fn flags(&self) -> u8 {
-        self.marks.flags() | if self.client_flags == 0 { 0 } else { FLAG_CLIENT_FLAGS }
+        self.marks.flags() | if self.prefix().is_empty() { 0 } else { FLAG_CLIENT_FLAGS }
     }
 
     fn value_len(&self) -> usize {
         self.value.iter().map(|part| part.len()).sum()
+    }
+
+    /// Whether what is to be written is there already. It may take long to tell: no lock should be held meanwhile.
+    fn is(&self, current: &Pinned, payload: &Payload<'_>) -> bool {
+        current.record.word.flags == self.flags() && current.segment.has_payload(&current.record, payload)
+    }
+
+    fn prefix(&self) -> &[u8] {
+        if self.client_flags == [0; CLIENT_FLAGS_LEN] { &[] } else { &self.client_flags }
+    }
+
+    fn payload(&self) -> Payload<'_> {
+        Payload::of([self.prefix(), self.key].into_iter().chain(self.value.iter().copied()))
     }
 }
 
@@ -156,8 +173,8 @@ impl Inner {
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
         self.check_lengths(key, value.len())?;
-        let now_ms = self.timeline.now_ms();
-        let lifetime = self.lifetime(attributes.ttl, now_ms);
+        let now = self.timeline.now();
+        let (now_ms, lifetime) = (now.ms, self.lifetime(attributes.ttl, now));
         let hash = self.hash(key);
         if lifetime.deadline.has_passed(now_ms) {
             match condition {
@@ -171,17 +188,22 @@ impl Inner {
                 _ => return Ok(self.write_for_no_time(hash, key, condition, now_ms)),
             }
         }
-        let draft = Draft { client_flags: attributes.client_flags, marks: Marks::default(), key, value: &[value] };
-        if let Some(current) = self.peek(hash, key, value.len(), condition) {
-            if let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms)) {
-                return Ok(refused);
-            }
-            if condition.allows_identical() && self.touch_identical(hash, &draft, &current, lifetime.deadline, now_ms) {
-                self.counters.identical_sets.add(1);
-                return Ok(Outcome::Done { version: current.version() });
-            }
+        let current = self.peek(hash, key, value.len(), condition);
+        if let Some(current) = &current
+            && let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms))
+        {
+            return Ok(refused);
         }
-        let reservation = self.prepare_record(lifetime.class, &draft, now_ms)?;
+        let client_flags = attributes.client_flags.to_le_bytes();
+        let draft = Draft { client_flags, marks: Marks::default(), key, value: &[value] };
+        let payload = draft.payload();
+        if let Some(current) = current.filter(|current| condition.allows_identical() && draft.is(current, &payload))
+            && self.touch_again(hash, key, &current, lifetime.deadline, now_ms)
+        {
+            self.counters.identical_sets.add(1);
+            return Ok(Outcome::Done { version: current.version() });
+        }
+        let reservation = self.prepare_record(lifetime.class, &payload, now_ms)?;
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
         Ok(self.publish(hash, key, reservation, now_ms, |current| {
             match condition.refuses(current.and_then(|found| live_version(found.segment, &found.record, now_ms))) {
@@ -195,11 +217,11 @@ impl Inner {
     /// value. It is the record that was committed even if it is gone already: whoever made it was the one.
     pub(crate) fn create_empty(&self, key: &[u8], ttl: Ttl) -> Result<Option<Pinned>, StoreError> {
         self.check_lengths(key, 0)?;
-        let now_ms = self.timeline.now_ms();
-        let lifetime = self.lifetime(ttl, now_ms);
+        let now = self.timeline.now();
+        let (now_ms, lifetime) = (now.ms, self.lifetime(ttl, now));
         let marks = Marks { is_stale: false, has_refresher: true };
-        let draft = Draft { client_flags: 0, marks, key, value: &[] };
-        let reservation = self.prepare_record(lifetime.class, &draft, now_ms)?;
+        let draft = Draft { client_flags: [0; CLIENT_FLAGS_LEN], marks, key, value: &[] };
+        let reservation = self.prepare_record(lifetime.class, &draft.payload(), now_ms)?;
         let (segment, slot) = (reservation.segment().clone(), reservation.slot());
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
         let outcome = self.publish(self.hash(key), key, reservation, now_ms, |current| {
@@ -234,13 +256,14 @@ impl Inner {
         ttl: Option<Ttl>,
         marks: Marks,
     ) -> Result<Outcome, StoreError> {
-        let now_ms = self.timeline.now_ms();
+        let now = self.timeline.now();
+        let now_ms = now.ms;
         let hash = current.record.slot.hash;
-        let draft = Draft { client_flags: current.client_flags(), marks, key, value: parts };
+        let draft = Draft { client_flags: current.client_flags().to_le_bytes(), marks, key, value: parts };
         self.check_lengths(key, draft.value_len())?;
-        let lifetime = ttl.map(|ttl| self.lifetime(ttl, now_ms));
+        let lifetime = ttl.map(|ttl| self.lifetime(ttl, now));
         let class = lifetime.map_or(TtlClass(current.segment.header.ttl_class), |lifetime| lifetime.class);
-        let reservation = self.prepare_record(class, &draft, now_ms)?;
+        let reservation = self.prepare_record(class, &draft.payload(), now_ms)?;
         let version = current.version();
         Ok(self.publish(hash, key, reservation, now_ms, |found| match found {
             Some(found) if live_version(found.segment, &found.record, now_ms) == Some(version) => {
@@ -283,12 +306,11 @@ impl Inner {
     }
 
     /// Moves the deadline of `key`; answers its record, if there is one.
-    pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl) -> Option<Pinned> {
-        let now_ms = self.timeline.now_ms();
-        let deadline = self.lifetime(ttl, now_ms).deadline;
+    pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl, now: Moment) -> Option<Pinned> {
+        let deadline = self.lifetime(ttl, now).deadline;
         let pinned = {
             let shard = self.index.read(hash);
-            let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now_ms))?;
+            let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now.ms))?;
             found.segment.touch(found.slot, &found.record, deadline);
             found.pin()
         };
@@ -343,19 +365,10 @@ impl Inner {
         worth_it.then(|| found.pin())
     }
 
-    /// Moves the deadline of the record if it is what is to be written; answers whether it was.
-    fn touch_identical(&self, hash: u64, draft: &Draft<'_>, current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
-        // The comparison may take long: no lock is held over it.
-        let word = current.record.word;
-        let same = word.flags == draft.flags()
-            && current.client_flags() == draft.client_flags
-            && draft.value == [current.value()]
-            && current.segment.verify(current.slot, &current.record);
-        if !same {
-            return false;
-        }
+    /// Moves the deadline of the record if it is still there; answers whether it was.
+    fn touch_again(&self, hash: u64, key: &[u8], current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
         let shard = self.index.read(hash);
-        match shard.find(hash, draft.key) {
+        match shard.find(hash, key) {
             Some(found) if current.is(&found) && !found.record.word.deadline.has_passed(now_ms) => {
                 found.segment.touch(found.slot, &found.record, deadline);
                 true
@@ -365,18 +378,13 @@ impl Inner {
     }
 
     /// Puts the record's bytes into a segment, where nobody sees them yet.
-    fn prepare_record(&self, class: TtlClass, draft: &Draft<'_>, now_ms: u64) -> Result<Reservation, StoreError> {
-        let client_flags = draft.client_flags.to_le_bytes();
-        let prefix = &client_flags[..if draft.client_flags == 0 { 0 } else { CLIENT_FLAGS_LEN }];
-        let payload_len = prefix.len() + draft.key.len() + draft.value_len();
-        let mut parts = Parts::new();
-        [prefix, draft.key].iter().chain(draft.value).for_each(|part| parts.push(part));
-        if payload_len > self.log.max_shared_payload() {
-            let file_len = format::big_file_len(payload_len) as u64;
-            return self.with_room(Some(file_len), |log| log.create_big(class, parts.as_slice(), now_ms));
+    fn prepare_record(&self, class: TtlClass, payload: &Payload<'_>, now_ms: u64) -> Result<Reservation, StoreError> {
+        if payload.len() > self.log.max_shared_payload() {
+            let file_len = format::big_file_len(payload.len()) as u64;
+            return self.with_room(Some(file_len), |log| log.create_big(class, payload, now_ms));
         }
-        let mut reservation = self.with_room(None, |log| log.reserve(class, payload_len, now_ms))?;
-        reservation.fill(parts.as_slice());
+        let reservation = self.with_room(None, |log| log.reserve(class, payload, now_ms))?;
+        reservation.fill(payload);
         Ok(reservation)
     }
 
@@ -445,7 +453,7 @@ impl Inner {
         self.log.description().hash(key)
     }
 
-    pub(crate) fn lifetime(&self, ttl: Ttl, now_ms: u64) -> Lifetime {
+    pub(crate) fn lifetime(&self, ttl: Ttl, now: Moment) -> Lifetime {
         let ttl = match ttl {
             Ttl::Default => self.default_ttl,
             Ttl::After(ttl) => ttl,
@@ -453,7 +461,7 @@ impl Inner {
         };
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         // Counted from the end of the current millisecond: nothing lives for less than was asked.
-        let start_ms = if ttl_ms == 0 { now_ms } else { self.timeline.now_ms_rounded_up() };
+        let start_ms = if ttl_ms == 0 { now.ms } else { now.rounded_up_ms };
         Lifetime { deadline: Deadline::at_ms(start_ms.saturating_add(ttl_ms)), class: TtlClass::of_ms(Some(ttl_ms)) }
     }
 }
@@ -479,30 +487,6 @@ fn word_in_place_of(word: Word, found: &Found<'_>, condition: Condition) -> Word
 fn decimal(digits: &[u8]) -> Option<u64> {
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()
-}
-
-/// A few slices, without a heap.
-struct Parts<'a> {
-    slices: [&'a [u8]; Parts::MAX],
-    len: usize,
-}
-
-impl<'a> Parts<'a> {
-    /// Client flags, key, and a value of two parts: what was there and what is appended or prepended.
-    const MAX: usize = 4;
-
-    fn new() -> Parts<'a> {
-        Parts { slices: [&[]; Parts::MAX], len: 0 }
-    }
-
-    fn push(&mut self, part: &'a [u8]) {
-        self.slices[self.len] = part;
-        self.len += 1;
-    }
-
-    fn as_slice(&self) -> &[&'a [u8]] {
-        &self.slices[..self.len]
-    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ impl Inner {
     }
 
     fn see(&self, hash: u64, key: &[u8], look: &Look) -> Option<Seen> {
-        let now_ms = self.timeline.now_ms();
+        let now = self.timeline.now();
+        let now_ms = now.ms;
         let (pinned, refresh) = {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key)?;
@@ -60,7 +61,7 @@ impl Inner {
             }
             let mut word = found.record.word;
             if let Some(ttl) = look.touch {
-                word = found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now_ms).deadline);
+                word = found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now).deadline);
             }
             let refresh = choose_refresher(&found, word, look, now_ms);
             let mut pinned = found.pin();

@@ -23,6 +23,7 @@ use super::format::{
     SLOT_LEN, STATE_OFFSET, Slot, State, Word,
 };
 use super::mapping::Mapping;
+use super::payload::Payload;
 use super::reads::Reads;
 use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use super::sync::{Arc, MappedWord};
@@ -72,6 +73,10 @@ impl Blank {
         Segment::new(number, header, self.mapping, lock)
     }
 }
+
+/// How much room for the next record is fetched from memory ahead, in bytes, at the most: beyond it the processor sees by
+/// itself where this goes.
+const PREFETCH_LEN: usize = 4096;
 
 /// A segment in use.
 #[derive(Debug)]
@@ -258,10 +263,10 @@ impl Segment {
         (self.file_len() - reserved.slots as usize * SLOT_LEN).saturating_sub(reserved.write_offset as usize)
     }
 
-    /// Takes room for a record of `payload_len` bytes; none where it does not fit. The caller holds the lock of the
-    /// append point to which this segment belongs, and the segment is not sealed.
-    pub(crate) fn reserve(self: &Arc<Self>, payload_len: usize) -> Option<Reservation> {
-        let footprint = format::footprint(payload_len);
+    /// Takes room for a record with this payload; none where it does not fit. The caller holds the lock of the append
+    /// point to which this segment belongs, and the segment is not sealed.
+    pub(crate) fn reserve(self: &Arc<Self>, payload: &Payload<'_>) -> Option<Reservation> {
+        let footprint = format::footprint(payload.len());
         if footprint > self.room() {
             return None;
         }
@@ -270,32 +275,33 @@ impl Segment {
         self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
         // Where the slot stands now, a record of an earlier incarnation may have stood.
         self.slot_word(reserved.slots).store(Word::EMPTY, Ordering::Relaxed);
-        self.set_reserved(Reserved {
-            write_offset: reserved.write_offset + (footprint - SLOT_LEN) as u32,
-            slots: reserved.slots + 1,
-        });
+        let offset = reserved.write_offset as usize;
+        let end = offset + footprint - SLOT_LEN;
+        self.set_reserved(Reserved { write_offset: end as u32, slots: reserved.slots + 1 });
+        // Of the next record, if it is like this one: it is waited for when it comes, not while this one is written.
+        self.mapping.prefetch_for_writing(end..end + (end - offset).min(PREFETCH_LEN));
         Some(Reservation {
             segment: self.clone(),
             slot: reserved.slots,
-            offset: reserved.write_offset as usize,
-            payload_len,
-            payload_crc: 0,
+            offset,
+            payload_len: payload.len(),
+            payload_crc: payload.crc(),
             committed: false,
         })
     }
 
     /// The one reservation of a segment that holds a single big record, whose payload was written through the file.
-    pub(crate) fn reserve_written(self: &Arc<Self>, payload_len: usize, payload_crc: u32, now_ms: u64) -> Reservation {
+    pub(crate) fn reserve_written(self: &Arc<Self>, payload: &Payload<'_>, now_ms: u64) -> Reservation {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        self.live_bytes.fetch_add(format::footprint(payload_len) as u64, Ordering::Relaxed);
+        self.live_bytes.fetch_add(format::footprint(payload.len()) as u64, Ordering::Relaxed);
         self.set_reserved(Reserved { write_offset: RECORDS_OFFSET as u32, slots: 1 });
         self.sealed_at.store(now_ms + 1, Ordering::Release);
         Reservation {
             segment: self.clone(),
             slot: 0,
             offset: RECORDS_OFFSET,
-            payload_len,
-            payload_crc,
+            payload_len: payload.len(),
+            payload_crc: payload.crc(),
             committed: false,
         }
     }
@@ -380,6 +386,13 @@ impl Segment {
             verified.fetch_or(bit, Ordering::Relaxed);
         }
         is_intact
+    }
+
+    /// Whether the record has this payload. One that has another is not looked at: its checksum tells.
+    pub(crate) fn has_payload(&self, record: &Record, payload: &Payload<'_>) -> bool {
+        record.layout.payload().len() == payload.len()
+            && record.slot.seal(payload.crc(), self.header.base, record.word) == record.slot.crc
+            && payload.is(self.payload(record))
     }
 
     /// Whether the record's bytes are at this moment the ones that were written.
@@ -517,20 +530,16 @@ impl Reservation {
         self.offset as u32
     }
 
-    /// Writes the payload, given in parts that stand one after the other.
-    pub(crate) fn fill(&mut self, parts: &[&[u8]]) {
+    /// Writes the payload, which is the one that room was taken for.
+    pub(crate) fn fill(&self, payload: &Payload<'_>) {
+        assert_eq!((payload.len(), payload.crc()), (self.payload_len, self.payload_crc));
         let mut written = 0;
-        let mut crc = 0;
-        for part in parts {
-            assert!(part.len() <= self.payload_len - written);
+        for part in payload.parts() {
             // SAFETY: the range belongs to this reservation alone (rule 1), and no slice is made of it before the
             // commit (rules 2 and 3), which takes `self`. `part` is not in it, being readable.
             unsafe { self.segment.mapping.copy_in(self.offset + written, part) };
-            crc = crc32c::crc32c_append(crc, part);
             written += part.len();
         }
-        assert_eq!(written, self.payload_len);
-        self.payload_crc = crc;
     }
 
     /// Publishes the record: the store of its word is the commit. The caller holds the key's shard for writing,
@@ -587,9 +596,10 @@ mod tests {
     }
 
     fn write(segment: &Arc<Segment>, key: &[u8], value: &[u8], sequence: u64) -> u32 {
-        let mut reservation = segment.reserve(key.len() + value.len()).unwrap();
+        let payload = Payload::of([key, value]);
+        let reservation = segment.reserve(&payload).unwrap();
         let slot = reservation.slot();
-        reservation.fill(&[key, value]);
+        reservation.fill(&payload);
         reservation.commit(7, sequence, Word::live(key.len(), Deadline::at_ms(1_000)));
         slot
     }
@@ -611,21 +621,23 @@ mod tests {
     fn records_and_slots_grow_towards_each_other_until_they_meet() {
         let segment = segment();
         let mut taken = 0;
-        while let Some(reservation) = segment.reserve(1_000) {
+        let payload = [1; 1_000];
+        while let Some(reservation) = segment.reserve(&Payload::of([&payload[..]])) {
             assert_eq!(reservation.slot(), taken);
             taken += 1;
         }
         assert_eq!(taken as usize, (LEN - RECORDS_OFFSET) / format::footprint(1_000));
         assert!(segment.room() < format::footprint(1_000));
         let rest = segment.room() - SLOT_LEN;
-        assert!(segment.reserve(rest / 16 * 16).is_some());
+        assert!(segment.reserve(&Payload::of([&payload[..rest / 16 * 16]])).is_some());
     }
 
     #[test]
     fn a_reservation_that_is_given_up_leaves_an_empty_slot_and_no_live_byte() {
         let segment = segment();
-        let mut reservation = segment.reserve(100).unwrap();
-        reservation.fill(&[&[1; 100]]);
+        let payload = Payload::of([&[1; 100][..]]);
+        let reservation = segment.reserve(&payload).unwrap();
+        reservation.fill(&payload);
         segment.seal(5);
         assert!(segment.live_bytes() > 0 && !segment.is_spent(), "it may yet be committed");
         drop(reservation);
@@ -639,7 +651,7 @@ mod tests {
         mapping.copy_in_exclusively(RECORDS_OFFSET, &vec![0xff; LEN - RECORDS_OFFSET]);
         let segment = Arc::new(Blank::new(0, mapping).activate(0, header(10), lock()));
         for slot in 0..3 {
-            let reservation = segment.reserve(100).unwrap();
+            let reservation = segment.reserve(&Payload::of([&[1; 100][..]])).unwrap();
             assert_eq!((reservation.slot(), segment.raw_slot(slot).word()), (slot, Word::EMPTY));
         }
     }

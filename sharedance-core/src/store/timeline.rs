@@ -3,7 +3,7 @@
 //! While the machine is up it follows boot time; across a reboot it moves on by what the wall clock says, and never
 //! back. So no clock step ends a record's life early, or makes it endless.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, whole_ms};
 
 use super::meta::{SavedClock, Times};
 
@@ -22,6 +22,15 @@ pub(crate) struct Timeline {
     boot_base_ms: u64,
 }
 
+/// A moment of store time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// In whole milliseconds.
+    pub(crate) ms: u64,
+    /// The first whole millisecond that is not in the past: what counts from it is never short.
+    pub(crate) rounded_up_ms: u64,
+}
+
 impl Timeline {
     /// Goes on from what was saved; `same_boot` says whether the saved boot time counts from the same start.
     pub(crate) fn resume(clock: Clock, saved: Option<SavedClock>, same_boot: bool) -> Timeline {
@@ -36,14 +45,17 @@ impl Timeline {
         Timeline { clock, store_base_ms, boot_base_ms: boot_ms }
     }
 
+    /// Store time, by a single reading of the clock.
+    pub(crate) fn now(&self) -> Moment {
+        let boot_time = self.clock.boot_time();
+        let boot_ms = whole_ms(boot_time);
+        let has_begun_another = !boot_time.subsec_nanos().is_multiple_of(1_000_000);
+        Moment { ms: self.at(boot_ms), rounded_up_ms: self.at(boot_ms + u64::from(has_begun_another)) }
+    }
+
     /// Store time in milliseconds.
     pub(crate) fn now_ms(&self) -> u64 {
         self.at(self.clock.boot_ms())
-    }
-
-    /// The first whole millisecond of store time that is not in the past: what counts from it is never short.
-    pub(crate) fn now_ms_rounded_up(&self) -> u64 {
-        self.at(self.clock.boot_ms_rounded_up())
     }
 
     fn at(&self, boot_ms: u64) -> u64 {

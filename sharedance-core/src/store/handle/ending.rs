@@ -29,7 +29,7 @@ impl Store {
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
         let key = key.as_ref();
-        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into()).is_some()))
+        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into(), inner.timeline.now()).is_some()))
     }
 
     /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
@@ -62,8 +62,9 @@ impl Store {
     ) -> Result<Option<Value>, StoreError> {
         let key = key.as_ref();
         self.inner.change(|inner| {
-            let touched = inner.touch(inner.hash(key), key, ttl.into());
-            Ok(touched.inspect(|pinned| pinned.note_read(inner.timeline.now_ms())).map(Value::new))
+            let now = inner.timeline.now();
+            let touched = inner.touch(inner.hash(key), key, ttl.into(), now);
+            Ok(touched.inspect(|pinned| pinned.note_read(now.ms)).map(Value::new))
         })
     }
 

@@ -56,6 +56,8 @@ impl Region {
 
     pub(crate) fn prefetch(&self, _offset: usize) {}
 
+    pub(crate) fn prefetch_for_writing(&self, _range: Range<usize>) {}
+
     pub(crate) fn word(&self, offset: usize) -> &MappedWord {
         &self.words[word_at(offset)]
     }

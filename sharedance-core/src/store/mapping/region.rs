@@ -12,6 +12,10 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::store::sync::{MappedWord, before_access};
 
+/// What the processor fetches from memory at once, in bytes.
+#[cfg(target_arch = "x86_64")]
+const CACHE_LINE_LEN: usize = 64;
+
 /// A region of memory, readable and writable, and shared with a file if it is one's.
 ///
 /// All offsets are in bytes from its start.
@@ -107,6 +111,18 @@ impl Region {
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = offset;
+    }
+
+    /// Hints to the processor that `range`, or what of it is in the mapping, is about to be written.
+    pub(crate) fn prefetch_for_writing(&self, range: Range<usize>) {
+        #[cfg(target_arch = "x86_64")]
+        for offset in (range.start..range.end.min(self.len())).step_by(CACHE_LINE_LEN) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: as above.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.start().add(offset).cast()) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = range;
     }
 
     /// The eight bytes at `offset`, a multiple of eight, as an atomic word in the machine's order (little-endian: a

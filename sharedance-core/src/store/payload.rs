@@ -1,0 +1,75 @@
+//! The bytes of a record that is to be written: in parts as they come, which will stand one after the other.
+
+/// What stands in a record: client flags, key and value.
+///
+/// The checksum is computed before the bytes are copied: it tells what stands in a segment already from what does not
+/// without a look at it, which would have to be fetched from memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Payload<'a> {
+    parts: [&'a [u8]; Payload::MAX_PARTS],
+    count: usize,
+    len: usize,
+    crc: u32,
+}
+
+impl<'a> Payload<'a> {
+    /// Client flags, key, and a value of two parts: what was there and what is appended or prepended.
+    const MAX_PARTS: usize = 4;
+
+    /// # Panics
+    /// There are more parts than there can be: a mistake of this crate.
+    pub(crate) fn of(parts: impl IntoIterator<Item = &'a [u8]>) -> Payload<'a> {
+        let mut payload = Payload { parts: [&[]; Payload::MAX_PARTS], count: 0, len: 0, crc: 0 };
+        for part in parts {
+            payload.parts[payload.count] = part;
+            payload.count += 1;
+            payload.len += part.len();
+            payload.crc = crc32c::crc32c_append(payload.crc, part);
+        }
+        payload
+    }
+
+    pub(crate) fn parts(&self) -> &[&'a [u8]] {
+        &self.parts[..self.count]
+    }
+
+    /// The length of all parts, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The CRC-32C of all parts.
+    pub(crate) fn crc(&self) -> u32 {
+        self.crc
+    }
+
+    /// Whether `bytes` are these.
+    pub(crate) fn is(&self, mut bytes: &[u8]) -> bool {
+        let parts_agree = self.parts().iter().all(|part| match bytes.split_at_checked(part.len()) {
+            Some((head, tail)) => {
+                bytes = tail;
+                head == *part
+            }
+            None => false,
+        });
+        parts_agree && bytes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_make_a_whole() {
+        let whole = b"key and value";
+        for parts in [vec![&whole[..]], vec![b"key", b" and", b"", b" value"], vec![b"", b"key and value"]] {
+            let payload = Payload::of(parts);
+            assert_eq!((payload.len(), payload.crc()), (whole.len(), crc32c::crc32c(whole)));
+            assert!(payload.is(whole));
+            let others = [&b"key and valuE"[..], b"Key and value", b"key and value ", b"key and valu", b"key", b""];
+            assert!(others.iter().all(|other| !payload.is(other)));
+        }
+        assert!(Payload::of([]).is(b"") && !Payload::of([]).is(b"x"));
+    }
+}
