@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use polling::{Event, Events, PollMode};
+use polling::{Event, PollMode};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use socket2::{Domain, SockAddr, Socket, Type};
 use support::{Outcome, Process, Spread, sharedanced};
@@ -188,12 +188,11 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
 fn null_server() -> Outcome<()> {
     let (listener, poller) = support::listen()?;
     let (mut waiting, mut next_key) = (HashMap::new(), 1);
-    let (mut events, mut buffer) = (Events::new(), [0; 4096]);
+    let (mut keys, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        events.clear();
-        poller.wait(&mut events, None)?;
-        for event in events.iter() {
-            if let Some(socket) = waiting.remove(&event.key) {
+        support::wait(&poller, &mut keys)?;
+        for key in &keys {
+            if let Some(socket) = waiting.remove(key) {
                 poller.delete(&socket)?;
                 serve(&socket, &mut buffer)?;
             }

@@ -17,7 +17,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use polling::{Event, Events, PollMode};
+use polling::{Event, PollMode};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
 use slab::Slab;
@@ -243,23 +243,22 @@ struct Kind {
 fn null_server() -> Outcome<()> {
     let (listener, poller) = support::listen()?;
     let answers = Answers::new();
-    let (mut connections, mut events, mut buffer) = (Slab::new(), Events::new(), vec![0; 64 * 1024]);
+    let (mut connections, mut keys, mut buffer) = (Slab::new(), Vec::new(), vec![0; 64 * 1024]);
     loop {
-        events.clear();
-        poller.wait(&mut events, None)?;
-        for event in events.iter() {
-            if event.key == 0 {
+        support::wait(&poller, &mut keys)?;
+        for &key in &keys {
+            if key == 0 {
                 while let Ok(socket) = accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                     let entry = connections.vacant_entry();
                     // SAFETY: it is deleted below before it is closed.
                     unsafe { poller.add_with_mode(&socket, Event::readable(entry.key() + 1), PollMode::Level)? };
                     entry.insert((socket, Position::default()));
                 }
-            } else if let Some((socket, position)) = connections.get_mut(event.key - 1) {
+            } else if let Some((socket, position)) = connections.get_mut(key - 1) {
                 match recv(&*socket, &mut buffer[..], RecvFlags::empty()) {
                     Ok((0, _)) => {
                         poller.delete(&*socket)?;
-                        connections.remove(event.key - 1);
+                        connections.remove(key - 1);
                     }
                     Ok((len, _)) => {
                         let answer = answers.to(position, &buffer[..len]);

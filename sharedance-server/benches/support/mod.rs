@@ -13,6 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use polling::{Event, PollMode, Poller};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+
+const EVENTS_PER_TURN: usize = 256;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -27,6 +31,15 @@ pub(crate) fn listen() -> Outcome<(TcpListener, Poller)> {
     // SAFETY: the listener lives as long as the poller: until the process is killed.
     unsafe { poller.add_with_mode(&listener, Event::readable(0), PollMode::Level)? };
     Ok((listener, poller))
+}
+
+/// The keys of what is ready, once something is: waited for as the real server does, with a single system call.
+pub(crate) fn wait(poller: &Poller, keys: &mut Vec<usize>) -> io::Result<()> {
+    let mut events = Vec::<epoll::Event>::with_capacity(EVENTS_PER_TURN);
+    epoll::wait(poller, spare_capacity(&mut events), None)?;
+    keys.clear();
+    keys.extend(events.iter().map(|event| event.data.u64() as usize));
+    Ok(())
 }
 
 /// A server in a process of its own, ended with the value.

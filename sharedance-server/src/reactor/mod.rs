@@ -4,14 +4,13 @@
 //! the poller. Every loop has a named cap. Level mode: what a cap left undone is reported again by the poller.
 
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::warn;
-use polling::{Event, Events, PollMode, Poller};
+use polling::{Event, PollMode, Poller};
 use rustix::io::Errno;
 use sharedance_core::store::Store;
 use slab::Slab;
@@ -25,13 +24,12 @@ use crate::locks::{Locks, Verdict};
 use crate::logging::Throttle;
 
 mod desk;
+mod readiness;
 mod reports;
 
 use desk::Desk;
+use readiness::Readiness;
 use reports::Reports;
-
-/// Events taken from the kernel at once. A turn with this many connections ready lasts some milliseconds.
-const EVENTS_PER_TURN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
 /// Connections accepted from each listener in one turn: all that a backlog of the usual length holds, and so few that
 /// those already connected wait for some milliseconds at most.
@@ -136,25 +134,22 @@ impl Reactor {
     /// # Errors
     /// The poller failed.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut readiness = Readiness::new(Arc::clone(&self.poller));
         let mut stop_by = None;
         loop {
-            events.clear();
-            match self.next_deadline(stop_by) {
-                Some(deadline) => self.poller.wait_deadline(&mut events, deadline)?,
-                None => self.poller.wait(&mut events, None)?,
-            };
+            let deadline = self.next_deadline(stop_by);
+            readiness.wait(deadline.map(|deadline| deadline.saturating_duration_since(self.desk.now)))?;
             self.desk.read_clocks();
 
             // The backlogs first, since they are short: whoever does not fit in waits for a second. An event may
             // outlive its connection within a turn: whoever got the key meanwhile finds that there is nothing to do.
             let first_key = self.first_key;
-            for event in events.iter().filter(|event| event.key < first_key) {
-                self.accept(event.key)?;
+            for &key in readiness.keys().iter().filter(|&&key| key < first_key) {
+                self.accept(key)?;
             }
             let unfinished = std::mem::take(&mut self.unfinished);
-            for event in events.iter().filter(|event| event.key >= first_key) {
-                self.advance_if(event.key - first_key, |connection| !connection.is_unfinished())?;
+            for &key in readiness.keys().iter().filter(|&&key| key >= first_key) {
+                self.advance_if(key - first_key, |connection| !connection.is_unfinished())?;
             }
             for (token, serial) in unfinished {
                 self.advance_if(token, |connection| connection.serial() == serial && connection.is_unfinished())?;
