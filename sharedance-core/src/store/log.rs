@@ -27,6 +27,9 @@ const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
 const READY_WHILE_WRITING: usize = 2;
 /// Blanks that are kept ready while nobody needs one.
 const READY_AT_REST: usize = 1;
+/// Once a second, the account of how many blanks are used up goes down by one part in so many, if it is not borne out: it
+/// takes some seconds to forget a burst, for the next one would find the files deleted that it needs.
+const DEMAND_DECAY: usize = 4;
 /// The greatest number of blanks kept from recycling, however fast they are used up.
 const MAX_SPARE: usize = 64;
 
@@ -86,7 +89,7 @@ struct Spare {
     /// Where no other can be made: for what compaction carries forward, which gives back more than it takes. Of new
     /// writes the last blank would be used up, and no segment could be emptied any more.
     for_survivors: Option<Blank>,
-    /// Blanks put to use since [`Log::note_demand`] was last called, and before it.
+    /// Blanks put to use since [`Log::note_demand`] was last called, and how many a second it was before, by its account.
     activations: usize,
     demand: usize,
 }
@@ -435,7 +438,8 @@ impl Log {
             if has_room && let Some(blank) = spare.for_survivors.take() {
                 spare.blanks.push(blank);
             }
-            spare.demand = std::mem::take(&mut spare.activations);
+            let lasting = spare.demand - spare.demand.div_ceil(DEMAND_DECAY);
+            spare.demand = std::mem::take(&mut spare.activations).max(lasting);
             let keep = spare.keep_target().min(spare.blanks.len());
             spare.blanks.split_off(keep)
         };
