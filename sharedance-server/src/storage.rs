@@ -79,7 +79,8 @@ pub(crate) struct StorageArguments {
     when_full: Full,
 
     /// What pairs survive besides any death of the server: `os`, nothing for sure; `interval`, a power cut, but for
-    /// what was stored in the last --sync-interval; `always`, a power cut at any time: each store waits for the disk
+    /// what was stored in the last --sync-interval; `always`, a power cut at any time: before it is acknowledged the disk
+    /// has it
     #[arg(long, value_enum, default_value_t = Survives::Os)]
     durability: Survives,
 

@@ -47,7 +47,8 @@ pub enum Durability {
     /// [`Store::maintain`](super::Store::maintain) does when the caller comes by. At the least a millisecond.
     Interval(Duration),
     /// Also a crash of the system at any time: each write, touch and delete waits for the next sync, which all waiting
-    /// writers share.
+    /// writers share. Who has several to do before any is acknowledged lets them share one with
+    /// [`Store::deferring_syncs`](super::Store::deferring_syncs).
     Always,
 }
 

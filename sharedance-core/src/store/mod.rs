@@ -231,19 +231,6 @@ impl Inner {
         due_ms.saturating_sub(self.timeline.now_ms())
     }
 
-    /// Whatever changes the store: refused where a sync has failed, and not acknowledged before it is as durable as was
-    /// promised.
-    fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Inner) -> Result<T, E>) -> Result<T, E> {
-        if self.group_commit.has_failed() {
-            return Err(StoreError::ReadOnly.into());
-        }
-        let changed = change(self)?;
-        if self.durability == Durability::Always {
-            self.sync()?;
-        }
-        Ok(changed)
-    }
-
     fn lock_meta(&self) -> MutexGuard<'_, Meta> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner)
     }

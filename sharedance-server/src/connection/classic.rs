@@ -24,6 +24,8 @@ pub(super) struct Exchange {
     input: Buffer,
     /// How many bytes must be there before it is worth decoding them again.
     needed: usize,
+    /// The answer, as long as the disk does not have what it says.
+    held: Option<Box<Response<Body>>>,
     rest: Option<Box<Rest>>,
 }
 
@@ -124,6 +126,20 @@ impl Exchange {
         pace: &mut Pace,
         turn: &mut Turn<'_>,
     ) -> Result<Awaits, End> {
+        if turn.owes_sync()? {
+            self.held = Some(Box::new(response));
+            return Ok(Awaits::Sync);
+        }
+        self.give(response, socket, pace, turn)
+    }
+
+    fn give(
+        &mut self,
+        response: Response<Body>,
+        socket: &OwnedFd,
+        pace: &mut Pace,
+        turn: &mut Turn<'_>,
+    ) -> Result<Awaits, End> {
         let bytes = classic::encode_response(&response);
         let sent = send_some(socket, bytes)?;
         turn.counters.bytes_written.add(sent as u64);
@@ -148,8 +164,11 @@ impl Exchange {
         self.rest.as_ref().is_some_and(|rest| matches!(rest.response, Response::Value(Body::Copied(_))))
     }
 
-    /// Sends more of an answer.
+    /// Gives the answer that was held back, or sends more of one.
     pub(super) fn send_rest(&mut self, socket: &OwnedFd, pace: &mut Pace, turn: &mut Turn<'_>) -> Result<Awaits, End> {
+        if let Some(response) = self.held.take() {
+            return self.give(*response, socket, pace, turn);
+        }
         let Some(rest) = &mut self.rest else {
             return Err(End::Answered);
         };

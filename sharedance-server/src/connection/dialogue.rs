@@ -43,6 +43,8 @@ pub(super) struct Dialogue {
     over: Option<Over>,
     /// It has stopped in the midst of what it could do, for the sake of the others.
     is_unfinished: bool,
+    /// What is unsent is not to be sent before a sync.
+    is_held: bool,
 }
 
 /// Why the connection is over, once all is sent.
@@ -95,6 +97,7 @@ impl Dialogue {
             held: None,
             over: None,
             is_unfinished: false,
+            is_held: false,
         }
     }
 
@@ -108,6 +111,7 @@ impl Dialogue {
         turn: &mut Turn<'_>,
     ) -> Result<Awaits, End> {
         self.is_unfinished = false;
+        self.is_held = false;
         if !self.send_unsent(socket, pace, turn)? {
             return Ok(Awaits::Room);
         }
@@ -120,7 +124,7 @@ impl Dialogue {
             }
         }
         if !self.flush(socket, pace, turn)? {
-            return Ok(Awaits::Room);
+            return Ok(if self.is_held { Awaits::Sync } else { Awaits::Room });
         }
         match self.over {
             Some(Over::Said) => Ok(Awaits::Quiet),
@@ -303,7 +307,8 @@ impl Dialogue {
         true
     }
 
-    /// Sends what gathers in the worker's output, and keeps what does not fit into the socket; whether nothing is left.
+    /// Sends what gathers in the worker's output, and keeps what does not fit into the socket, or may not be sent yet;
+    /// whether nothing is left.
     fn flush(&mut self, socket: &OwnedFd, pace: &mut Pace, turn: &mut Turn<'_>) -> Result<bool, End> {
         if self.unsent.is_some() {
             return Ok(false);
@@ -311,7 +316,8 @@ impl Dialogue {
         if turn.output.is_empty() {
             return Ok(true);
         }
-        for _ in 0..CALLS_PER_TURN {
+        self.is_held = turn.owes_sync()?;
+        for _ in 0..if self.is_held { 0 } else { CALLS_PER_TURN } {
             let sent = turn.output.send(socket)?;
             turn.counters.bytes_written.add(sent as u64);
             if turn.output.is_empty() {

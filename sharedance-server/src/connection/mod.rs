@@ -45,6 +45,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) now: Instant,
     /// The same by the wall clock, as the time since 1970.
     pub(crate) unix_time: Duration,
+    /// The worker's handle, which defers syncs.
     pub(crate) store: &'a Store,
     pub(crate) rules: &'a Rules,
     pub(crate) service: &'a Service,
@@ -63,6 +64,17 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
+    /// Whether nothing may be answered yet, because the disk does not have what was written. A connection that cannot be
+    /// kept waiting for that waits at once.
+    fn owes_sync(&self) -> Result<bool, End> {
+        let owes = self.store.owes_sync();
+        if owes && self.is_full {
+            self.store.sync().map_err(End::StoreFailed)?;
+            return Ok(false);
+        }
+        Ok(owes)
+    }
+
     fn context(&self) -> Context<'a> {
         Context {
             store: self.store,
@@ -163,6 +175,8 @@ pub(crate) enum Awaits {
     Quiet,
     /// A lock that another connection holds.
     Lock,
+    /// The next sync: the answers are ready.
+    Sync,
 }
 
 /// How long what it awaits may take.
@@ -225,7 +239,7 @@ impl Connection {
     pub(crate) fn patience(&self) -> Patience {
         match (self.awaits, &self.dialect) {
             (Awaits::Quiet, _) => Patience::Draining,
-            (Awaits::Lock, _) => Patience::Waiting,
+            (Awaits::Lock | Awaits::Sync, _) => Patience::Waiting,
             (Awaits::Request, Speech::Memcached(dialogue)) if dialogue.rests() => Patience::Resting,
             _ => Patience::UnderWay,
         }
@@ -238,7 +252,7 @@ impl Connection {
 
     /// Whether answers are under way.
     pub(crate) fn is_being_answered(&self) -> bool {
-        matches!(self.awaits, Awaits::Room | Awaits::Quiet) || self.is_unfinished()
+        matches!(self.awaits, Awaits::Room | Awaits::Quiet | Awaits::Sync) || self.is_unfinished()
     }
 
     /// Whether a peer that sees the connection end would not know what became of its request.
@@ -250,6 +264,13 @@ impl Connection {
     pub(crate) fn decide(&mut self, locked: bool) {
         if let Speech::Memcached(dialogue) = &mut self.dialect {
             dialogue.decide(locked);
+        }
+    }
+
+    /// The disk has what the answers say. To be followed by [`Connection::advance`].
+    pub(crate) fn release(&mut self) {
+        if self.awaits == Awaits::Sync {
+            self.awaits = Awaits::Room;
         }
     }
 
@@ -277,6 +298,9 @@ impl Connection {
     }
 
     fn go_on(&mut self, turn: &mut Turn<'_>) -> Result<Awaits, End> {
+        if self.awaits == Awaits::Sync {
+            return Ok(Awaits::Sync);
+        }
         let Connection { socket, pace, dialect, .. } = self;
         let awaits = match dialect {
             Speech::Memcached(dialogue) => dialogue.advance(None, socket, pace, turn)?,
@@ -367,6 +391,7 @@ mod tests {
     use crate::counters::AllCounters;
     use polling::Poller;
     use sharedance_core::protocol::{Request, classic::encode_request};
+    use sharedance_core::store::{Durability, Options};
     use socket2::{Domain, Socket, Type};
     use std::io::{Read, Write};
     use std::net::TcpStream;
@@ -386,13 +411,18 @@ mod tests {
         scratch: Vec<u8>,
         output: Output,
         now: Instant,
+        is_full: bool,
         _directory: TempDir,
     }
 
     impl Fixture {
         fn new(budget: usize) -> Fixture {
+            Fixture::with_durability(budget, Durability::Os)
+        }
+
+        fn with_durability(budget: usize, durability: Durability) -> Fixture {
             let directory = tempfile::tempdir().unwrap();
-            let store = Store::open(directory.path()).unwrap();
+            let store = Options::new().durability(durability).open(directory.path()).unwrap().deferring_syncs();
             store.set(b"key", &value()).unwrap();
             let rules = Rules {
                 limits: Limits::default(),
@@ -414,6 +444,7 @@ mod tests {
                 scratch: vec![0; 2 * READ_LEN],
                 output: Output::default(),
                 now: Instant::now(),
+                is_full: false,
                 _directory: directory,
             }
         }
@@ -430,7 +461,7 @@ mod tests {
                 scratch: &mut self.scratch,
                 output: &mut self.output,
                 party: Party { worker: 0, token: 0, serial: connection.serial() },
-                is_full: false,
+                is_full: self.is_full,
                 remark: None,
             })
         }
@@ -479,6 +510,50 @@ mod tests {
         }
         drop(connection);
         assert!(reader.join().unwrap().unwrap() == value());
+    }
+
+    #[test]
+    fn nothing_is_acknowledged_before_the_disk_has_it() {
+        let mut store = Vec::new();
+        encode_request(&Request::Store { key: b"key", value: b"value" }, &mut store).unwrap();
+        let requests = [(&store[..], "OK\n", true), (b"set key 0 0 5\r\nvalue\r\nget key\r\n", "STORED\r\n", false)];
+        for (request, answer, is_over) in requests {
+            let mut fixture = Fixture::with_durability(1 << 20, Durability::Always);
+            fixture.store.sync().unwrap();
+            let (mut connection, mut peer) = fixture.connect();
+            peer.write_all(request).unwrap();
+            for _ in 0..2 {
+                fixture.advance(&mut connection).unwrap();
+                assert_eq!(connection.awaits(), Awaits::Sync);
+            }
+            peer.set_nonblocking(true).unwrap();
+            let kind = peer.read(&mut [0; 1]).map_err(|error| error.kind());
+            assert_eq!(kind, Err(std::io::ErrorKind::WouldBlock));
+            peer.set_nonblocking(false).unwrap();
+            fixture.store.sync().unwrap();
+            // Others go on writing meanwhile.
+            fixture.store.set(b"other key", b"value").unwrap();
+            connection.release();
+            assert_eq!(fixture.advance(&mut connection).is_err(), is_over);
+            let mut received = vec![0; answer.len()];
+            peer.read_exact(&mut received).unwrap();
+            assert_eq!(received, answer.as_bytes());
+        }
+    }
+
+    #[test]
+    fn who_cannot_be_kept_waiting_waits_for_the_disk_at_once() {
+        let mut fixture = Fixture::with_durability(1 << 20, Durability::Always);
+        let (mut connection, mut peer) = fixture.connect();
+        let mut store = Vec::new();
+        encode_request(&Request::Store { key: b"key", value: b"value" }, &mut store).unwrap();
+        peer.write_all(&store).unwrap();
+        fixture.is_full = true;
+        assert!(matches!(fixture.advance(&mut connection), Err(End::Answered)));
+        assert!(!fixture.store.owes_sync());
+        let mut received = [0; 3];
+        peer.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"OK\n");
     }
 
     #[test]

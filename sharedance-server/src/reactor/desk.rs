@@ -19,6 +19,7 @@ pub(super) struct Desk {
     /// Which worker it is.
     pub(super) number: u32,
     pub(super) shared: Arc<Shared>,
+    /// Defers syncs: those who are answered in a turn share one.
     pub(super) store: Store,
     pub(super) locks: Arc<Locks>,
     pub(super) counters: Arc<Counters>,
@@ -38,7 +39,7 @@ impl Desk {
             now: Instant::now(),
             unix_time: Duration::ZERO,
             shared,
-            store,
+            store: store.deferring_syncs(),
             locks,
         };
         desk.read_clocks();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use log::warn;
 use polling::{Event, PollMode, Poller};
 use rustix::io::Errno;
-use sharedance_core::store::Store;
+use sharedance_core::store::{Store, StoreError};
 use slab::Slab;
 
 use crate::admission::Admission;
@@ -86,6 +86,8 @@ pub(crate) struct Reactor {
     arrivals: Vec<OwnedFd>,
     /// Who could go on at once, with the serial.
     unfinished: Vec<(usize, u32)>,
+    /// Who waits for a sync, with the serial.
+    unsynced: Vec<(usize, u32)>,
     verdicts: Vec<Verdict>,
     next_serial: u32,
     /// Connections with something under way.
@@ -118,6 +120,7 @@ impl Reactor {
             connections: Slab::new(),
             arrivals: Vec::with_capacity(ACCEPTS_PER_TURN),
             unfinished: Vec::new(),
+            unsynced: Vec::new(),
             verdicts: Vec::new(),
             next_serial: 0,
             admission: Admission::default(),
@@ -155,6 +158,7 @@ impl Reactor {
                 self.advance_if(token, |connection| connection.serial() == serial && connection.is_unfinished())?;
             }
             self.serve_arrivals()?;
+            self.sync()?;
             self.close_overdue()?;
             self.see_to_locks()?;
             self.resume_accepting()?;
@@ -175,7 +179,7 @@ impl Reactor {
 
     fn next_deadline(&self, stop_by: Option<Instant>) -> Option<Instant> {
         let Desk { now, unix_time, number, locks, shared, .. } = &self.desk;
-        if !self.unfinished.is_empty() || locks.has_mail(*number) {
+        if !self.unfinished.is_empty() || !self.unsynced.is_empty() || locks.has_mail(*number) {
             return Some(*now);
         }
         let flush_due = shared.service.flush.due_at();
@@ -267,6 +271,9 @@ impl Reactor {
         if connection.is_unfinished() {
             self.unfinished.push((token, serial));
         }
+        if connection.awaits() == Awaits::Sync {
+            self.unsynced.push((token, serial));
+        }
         self.connections.insert(connection);
         self.desk.shared.waiting.fetch_add(1, Ordering::Relaxed);
         self.watch(token, patience);
@@ -296,11 +303,34 @@ impl Reactor {
             self.unfinished.push((token, connection.serial()));
         }
         let after = state(connection);
-        if after.0 != before.0 {
+        if after.0 == Awaits::Sync {
+            self.unsynced.push((token, connection.serial()));
+        }
+        // What is asked of the poller stays as long as the answers wait for a sync: that comes within the turn.
+        if after.0 != before.0 && after.0 != Awaits::Sync {
             let interest = interest(self.first_key + token, after.0);
             self.poller.modify_with_mode(&*connection, interest, PollMode::Level)?;
         }
         self.rewatch(token, (before.1, before.2), (after.1, after.2));
+        Ok(())
+    }
+
+    /// Has the disk take what was written in this turn, once for all connections, and lets those go on whose answers
+    /// have waited for that. What they write now is for the next turn, which does not wait then.
+    fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced.is_empty() && !self.desk.store.owes_sync() {
+            return Ok(());
+        }
+        let synced = self.desk.store.sync().map_err(|error| self.reports.say(&End::StoreFailed(error), self.desk.now));
+        for (token, serial) in std::mem::take(&mut self.unsynced) {
+            if let Some(connection) = self.connections.get_mut(token).filter(|it| it.serial() == serial) {
+                connection.release();
+                match synced {
+                    Ok(()) => self.advance(token)?,
+                    Err(()) => self.close(token, &End::StoreFailed(StoreError::ReadOnly))?,
+                }
+            }
+        }
         Ok(())
     }
 
@@ -472,8 +502,8 @@ fn interest(key: usize, awaits: Awaits) -> Event {
     match awaits {
         Awaits::Request | Awaits::Quiet => Event::readable(key),
         Awaits::Room => Event::writable(key),
-        // A lock is not the poller's business, but a peer that is gone is, which it tells unasked.
-        Awaits::Lock => Event::none(key),
+        // A lock, or a sync, is not the poller's business, but a peer that is gone is, which it tells unasked.
+        Awaits::Lock | Awaits::Sync => Event::none(key),
     }
 }
 

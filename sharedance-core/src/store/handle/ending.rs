@@ -29,7 +29,7 @@ impl Store {
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
         let key = key.as_ref();
-        self.inner.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into(), inner.timeline.now()).is_some()))
+        self.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into(), inner.timeline.now()).is_some()))
     }
 
     /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
@@ -61,7 +61,7 @@ impl Store {
         ttl: impl Into<Ttl>,
     ) -> Result<Option<Value>, StoreError> {
         let key = key.as_ref();
-        self.inner.change(|inner| {
+        self.change(|inner| {
             let now = inner.timeline.now();
             let touched = inner.touch(inner.hash(key), key, ttl.into(), now);
             Ok(touched.inspect(|pinned| pinned.note_read(now.ms)).map(Value::new))
@@ -100,7 +100,7 @@ impl Store {
         condition: Condition,
         ttl: Option<Ttl>,
     ) -> Result<Outcome, StoreError> {
-        self.inner.change(|inner| inner.invalidate(key.as_ref(), condition, ttl))
+        self.change(|inner| inner.invalidate(key.as_ref(), condition, ttl))
     }
 
     /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
@@ -141,7 +141,7 @@ impl Store {
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn delete_if(&self, key: &(impl AsRef<[u8]> + ?Sized), condition: Condition) -> Result<Outcome, StoreError> {
         let key = key.as_ref();
-        self.inner.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
+        self.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
     }
 
     /// Deletes every pair that was stored before the call. Pairs that other threads store meanwhile may stay.
@@ -160,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn clear(&self) -> Result<(), StoreError> {
-        self.inner.change(|inner| {
+        self.change(|inner| {
             inner.clear();
             Ok(())
         })

@@ -4,6 +4,8 @@
 use std::fmt;
 
 use super::Inner;
+use super::durability::Durability;
+use super::error::StoreError;
 use super::sync::Arc;
 
 // In the order in which rustdoc shows them; the blank lines keep rustfmt from sorting them.
@@ -19,7 +21,11 @@ mod ending;
 
 mod walking;
 
+mod deferring;
+
 mod upkeep;
+
+use deferring::Deferral;
 
 /// A handle to an open store. Clones share it, and any thread may use any of them. It is closed when the last of them
 /// is dropped, and synced before where [`Durability`](super::Durability) promises more than to survive the process; who
@@ -44,6 +50,29 @@ mod upkeep;
 #[derive(Clone)]
 pub struct Store {
     pub(super) inner: Arc<Inner>,
+    deferral: Option<Arc<Deferral>>,
+}
+
+impl Store {
+    pub(super) fn new(inner: Inner) -> Store {
+        Store { inner: Arc::new(inner), deferral: None }
+    }
+
+    /// Whatever changes the store: refused where a sync has failed, and not acknowledged before it is as durable as was
+    /// promised.
+    fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Inner) -> Result<T, E>) -> Result<T, E> {
+        if self.inner.group_commit.has_failed() {
+            return Err(StoreError::ReadOnly.into());
+        }
+        let changed = change(&self.inner)?;
+        if self.inner.durability == Durability::Always {
+            match &self.deferral {
+                Some(deferral) => deferral.owe(),
+                None => self.inner.sync()?,
+            }
+        }
+        Ok(changed)
+    }
 }
 
 /// Prints where the store is and how much it holds, and nothing of what.

@@ -9,7 +9,6 @@ use crate::store::error::OpenError;
 use crate::store::options::{Options, WhenFull};
 use crate::store::recovery::{self, RecoveryReport};
 use crate::store::stats::Stats;
-use crate::store::sync::Arc;
 
 /// Opening, and what a store tells of itself.
 impl Store {
@@ -37,7 +36,7 @@ impl Store {
 
     pub(crate) fn with_options(options: Options, dir: &Path) -> Result<Store, OpenError> {
         let inner = recovery::open(options, dir)?;
-        Ok(Store { inner: Arc::new(inner) })
+        Ok(Store::new(inner))
     }
 
     /// The directory that the store is in, as an absolute path.

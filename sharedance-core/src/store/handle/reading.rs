@@ -88,7 +88,7 @@ impl Store {
     pub fn look(&self, key: &(impl AsRef<[u8]> + ?Sized), look: &Look) -> Result<Option<Seen>, StoreError> {
         let key = key.as_ref();
         match look.touch.is_some() || look.create.is_some() {
-            true => self.inner.change(|inner| inner.look(key, look)),
+            true => self.change(|inner| inner.look(key, look)),
             false => self.inner.look(key, look),
         }
     }

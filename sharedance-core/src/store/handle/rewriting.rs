@@ -30,7 +30,7 @@ impl Store {
         tail: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<Outcome, StoreError> {
         let (key, tail) = (key.as_ref(), tail.as_ref());
-        self.inner.change(|inner| {
+        self.change(|inner| {
             inner.rewrite(key, |current| {
                 inner.write_after(key, current, &[current.value(), tail], None, Marks::default())
             })
@@ -57,7 +57,7 @@ impl Store {
         head: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<Outcome, StoreError> {
         let (key, head) = (key.as_ref(), head.as_ref());
-        self.inner.change(|inner| {
+        self.change(|inner| {
             inner.rewrite(key, |current| {
                 inner.write_after(key, current, &[head, current.value()], None, Marks::default())
             })
@@ -90,7 +90,7 @@ impl Store {
         change: impl Fn(&Value) -> Result<Update, E>,
     ) -> Result<Outcome, E> {
         let key = key.as_ref();
-        self.inner.change(|inner| {
+        self.change(|inner| {
             inner.rewrite(key, |current| {
                 let update = change(&Value::new(current.clone()))?;
                 Ok(inner.write_update(key, current, &update)?)
@@ -122,7 +122,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotANumber`] where the value is none; otherwise as for [`Store::set`].
     pub fn incr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
-        self.inner.change(|inner| inner.count(key.as_ref(), |number| number.wrapping_add(delta)))
+        self.change(|inner| inner.count(key.as_ref(), |number| number.wrapping_add(delta)))
     }
 
     /// Takes `delta` from the number in decimal digits that is the value of `key`, stopping at zero: otherwise as
@@ -142,6 +142,6 @@ impl Store {
     /// # Errors
     /// As for [`Store::incr`].
     pub fn decr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
-        self.inner.change(|inner| inner.count(key.as_ref(), |number| number.saturating_sub(delta)))
+        self.change(|inner| inner.count(key.as_ref(), |number| number.saturating_sub(delta)))
     }
 }

@@ -88,6 +88,10 @@ impl Store {
     /// [`StoreError::Io`] where the disk did not take it; the store is read-only from then on. [`StoreError::ReadOnly`]
     /// where that has happened before.
     pub fn sync(&self) -> Result<(), StoreError> {
+        if let Some(deferral) = &self.deferral {
+            // Before it begins: what is written meanwhile may be too late for it.
+            deferral.settle();
+        }
         self.inner.sync()
     }
 }

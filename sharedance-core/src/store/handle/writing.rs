@@ -95,7 +95,7 @@ impl Store {
         attributes: impl Into<Attributes>,
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
-        self.inner.change(|inner| inner.write(key.as_ref(), value.as_ref(), attributes.into(), condition))
+        self.change(|inner| inner.write(key.as_ref(), value.as_ref(), attributes.into(), condition))
     }
 
     /// Stores `value` if `key` has none; answers whether it was stored. Of several who try at once, one succeeds.
