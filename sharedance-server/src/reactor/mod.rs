@@ -5,13 +5,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::warn;
 use polling::{Event, PollMode, Poller};
-use rustix::io::Errno;
 use sharedance_core::store::{Store, StoreError};
 use slab::Slab;
 
@@ -19,27 +17,22 @@ use crate::admission::Admission;
 use crate::commands::Service;
 use crate::connection::{Awaits, Connection, End, Pace, Patience, Rules};
 use crate::deadlines::Deadlines;
-use crate::listener::{Accepted, Listener, Spare, break_off};
+use crate::listener::{Listener, Spare, break_off};
 use crate::locks::{Locks, Verdict};
-use crate::logging::Throttle;
 
 mod desk;
+mod door;
 mod readiness;
 mod reports;
 
 use desk::Desk;
+use door::ACCEPTS_PER_TURN;
+pub(crate) use door::Shortage;
 use readiness::Readiness;
 use reports::Reports;
 
-/// Connections accepted from each listener in one turn: all that a backlog of the usual length holds, and so few that
-/// those already connected wait for some milliseconds at most.
-const ACCEPTS_PER_TURN: usize = 128;
-
 /// Overdue connections closed in one turn: thousands may have fallen silent at the same time.
 const CLOSES_PER_TURN: usize = 1024;
-
-/// Connections accepted in one turn although all that may wait do wait: those whose request is there are served still.
-const ARRIVALS_WHEN_FULL: usize = 8;
 
 /// How long a peer that sends on behind its request may take to notice that it was answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,17 +53,6 @@ pub(crate) struct Shared {
     pub(crate) shortage: Shortage,
     /// Set once, when the server is to stop; the pollers are notified then.
     pub(crate) stopping: AtomicBool,
-}
-
-/// What the workers need to know of each other once descriptors have run out.
-#[derive(Debug, Default)]
-pub(crate) struct Shortage {
-    /// Set for good the first time. From then on workers accept one at a time, or one would get the descriptor that
-    /// another has given up for refusing, and then has no more.
-    has_come: AtomicBool,
-    door: Mutex<()>,
-    /// For saying so once, not once a worker.
-    reports: Mutex<Throttle>,
 }
 
 /// A worker: its sockets, its connections, its poller.
@@ -193,91 +175,6 @@ impl Reactor {
             stop_by,
         ];
         deadlines.into_iter().flatten().min()
-    }
-
-    /// Takes those who wait at a listener. They are served once those connected before have had their turn.
-    fn accept(&mut self, index: usize) -> io::Result<()> {
-        let mut exhausted = None;
-        for _ in 0..ACCEPTS_PER_TURN {
-            if self.arrivals.len() >= ARRIVALS_WHEN_FULL && self.open() >= self.desk.shared.max_waiting {
-                break;
-            }
-            let shortage = &self.desk.shared.shortage;
-            let door = shortage.has_come.load(Ordering::Relaxed).then(|| shortage.door.lock());
-            match self.listeners[index].accept() {
-                Accepted::Connection(socket) => self.arrivals.push(socket),
-                Accepted::Gone => {}
-                Accepted::NoneWaiting => break,
-                // Once more, alone.
-                Accepted::Exhausted(_) if door.is_none() => shortage.has_come.store(true, Ordering::Relaxed),
-                Accepted::Exhausted(reason) => {
-                    self.spare.refuse(&self.listeners[index], ACCEPTS_PER_TURN);
-                    exhausted = Some(reason);
-                    break;
-                }
-            }
-        }
-        match exhausted {
-            Some(reason) => {
-                self.report_shortage(reason);
-                self.rest_from_accepting()
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn serve_arrivals(&mut self) -> io::Result<()> {
-        let mut arrivals = std::mem::take(&mut self.arrivals);
-        for socket in arrivals.drain(..) {
-            self.serve(socket)?;
-        }
-        self.arrivals = arrivals;
-        Ok(())
-    }
-
-    /// Connections that are open, of all workers, as far as this one knows.
-    fn open(&self) -> usize {
-        self.desk.shared.waiting.load(Ordering::Relaxed) + self.arrivals.len()
-    }
-
-    /// Serves a connection that was accepted just now, and enters it into the table only if it has to wait.
-    fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
-        self.next_serial = self.next_serial.wrapping_add(1);
-        let (token, serial) = (self.connections.vacant_key(), self.next_serial);
-        let mut connection = Connection::new(socket, serial, self.desk.now);
-        self.desk.counters.connections_opened.add(1);
-        let is_full = self.open() >= self.desk.shared.max_waiting;
-        let mut turn = self.desk.turn(token, serial);
-        turn.is_full = is_full;
-        let result = connection.advance(&mut turn);
-        if let Some(remark) = turn.remark {
-            self.reports.say(&remark, self.desk.now);
-        }
-        if let Err(end) = result {
-            self.end(connection, &end);
-            return Ok(());
-        }
-        if is_full {
-            return self.refuse(connection, Errno::MFILE);
-        }
-        let interest = interest(self.first_key + token, connection.awaits());
-        match register(&self.poller, &connection, interest) {
-            Ok(()) => {}
-            // The kernel watches no more descriptors: this peer is refused, the others are served on.
-            Err(error) if is_shortage(&error) => return self.refuse(connection, Errno::NOMEM),
-            Err(error) => return Err(error),
-        }
-        let patience = connection.patience();
-        if connection.is_unfinished() {
-            self.unfinished.push((token, serial));
-        }
-        if connection.awaits() == Awaits::Sync {
-            self.unsynced.push((token, serial));
-        }
-        self.connections.insert(connection);
-        self.desk.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        self.watch(token, patience);
-        Ok(())
     }
 
     fn advance_if(&mut self, token: usize, condition: impl Fn(&Connection) -> bool) -> io::Result<()> {
@@ -453,48 +350,6 @@ impl Reactor {
         let tokens: Vec<usize> = over.map(|(token, _)| token).collect();
         tokens.into_iter().try_for_each(|token| self.close(token, &End::Stopped))
     }
-
-    /// Refuses a connection that would have to wait, where too many do already.
-    fn refuse(&mut self, connection: Connection, reason: Errno) -> io::Result<()> {
-        self.desk.counters.connections_rejected.add(1);
-        let socket = self.part_with(connection);
-        break_off(socket);
-        self.report_shortage(reason);
-        if self.admission.refused(self.desk.now) { self.rest_from_accepting() } else { Ok(()) }
-    }
-
-    fn rest_from_accepting(&mut self) -> io::Result<()> {
-        if self.admission.rest(self.desk.now) { self.listen_for(Event::none) } else { Ok(()) }
-    }
-
-    fn resume_accepting(&mut self) -> io::Result<()> {
-        if self.admission.resume(self.desk.now) { self.listen_for(Event::readable) } else { Ok(()) }
-    }
-
-    fn listen_for(&self, interest: fn(usize) -> Event) -> io::Result<()> {
-        let mut listeners = self.listeners.iter().enumerate();
-        listeners.try_for_each(|(key, listener)| self.poller.modify_with_mode(listener, interest(key), PollMode::Level))
-    }
-
-    /// Serves those who have connected already, and what is there of everybody's requests, and closes the door.
-    fn stop_accepting(&mut self) -> io::Result<()> {
-        (0..self.listeners.len()).try_for_each(|index| self.accept(index))?;
-        self.serve_arrivals()?;
-        for listener in self.listeners.drain(..) {
-            self.poller.delete(&listener)?;
-        }
-        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
-        tokens.into_iter().try_for_each(|token| self.advance(token))
-    }
-
-    fn report_shortage(&self, reason: Errno) {
-        let reports = &self.desk.shared.shortage.reports;
-        let permitted = reports.lock().unwrap_or_else(PoisonError::into_inner).permit(self.desk.now);
-        if let Some(unsaid) = permitted {
-            let waiting = self.desk.shared.waiting.load(Ordering::Relaxed);
-            warn!("refusing connections, with {waiting} open: {reason}; raise the limit on open files{unsaid}");
-        }
-    }
 }
 
 /// What a connection asks of the poller: a function of what it waits for, and of nothing else.
@@ -505,10 +360,6 @@ fn interest(key: usize, awaits: Awaits) -> Event {
         // A lock, or a sync, is not the poller's business, but a peer that is gone is, which it tells unasked.
         Awaits::Lock | Awaits::Sync => Event::none(key),
     }
-}
-
-fn is_shortage(error: &io::Error) -> bool {
-    [Errno::NOMEM, Errno::NOSPC].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[allow(unsafe_code)]

@@ -1,0 +1,203 @@
+//! One connection, seen from both of its ends.
+
+use super::*;
+use crate::commands::{Flush, Settings};
+use crate::counters::AllCounters;
+use polling::Poller;
+use sharedance_core::protocol::{Request, classic::encode_request};
+use sharedance_core::store::{Durability, Options};
+use socket2::{Domain, Socket, Type};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use tempfile::TempDir;
+
+const READ_LEN: usize = 4096;
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A value that shares its segment with others, and more than the sockets here hold.
+const VALUE_LEN: usize = 1_000_000;
+
+struct Fixture {
+    store: Store,
+    rules: Rules,
+    service: Service,
+    locks: Locks,
+    scratch: Vec<u8>,
+    output: Output,
+    now: Instant,
+    is_full: bool,
+    _directory: TempDir,
+}
+
+impl Fixture {
+    fn new(budget: usize) -> Fixture {
+        Fixture::with_durability(budget, Durability::Os)
+    }
+
+    fn with_durability(budget: usize, durability: Durability) -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Options::new().durability(durability).open(directory.path()).unwrap().deferring_syncs();
+        store.set(b"key", &value()).unwrap();
+        let rules = Rules {
+            limits: Limits::default(),
+            read_len: READ_LEN,
+            idle_timeout: TIMEOUT,
+            max_connection_len: usize::MAX,
+            budget: Budget::new(budget),
+        };
+        Fixture {
+            store,
+            rules,
+            service: Service {
+                counters: AllCounters::new(1),
+                flush: Flush::default(),
+                settings: Settings::default(),
+                started: Duration::ZERO,
+            },
+            locks: Locks::new(&[Arc::new(Poller::new().unwrap())], Instant::now()),
+            scratch: vec![0; 2 * READ_LEN],
+            output: Output::default(),
+            now: Instant::now(),
+            is_full: false,
+            _directory: directory,
+        }
+    }
+
+    fn advance(&mut self, connection: &mut Connection) -> Result<(), End> {
+        connection.advance(&mut Turn {
+            now: self.now,
+            unix_time: Duration::ZERO,
+            store: &self.store,
+            rules: &self.rules,
+            service: &self.service,
+            counters: &self.service.counters.of_worker(0),
+            locks: &self.locks,
+            scratch: &mut self.scratch,
+            output: &mut self.output,
+            party: Party { worker: 0, token: 0, serial: connection.serial() },
+            is_full: self.is_full,
+            remark: None,
+        })
+    }
+
+    /// A connection, and its peer, with little room between them.
+    fn connect(&self) -> (Connection, TcpStream) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.set_send_buffer_size(64 * 1024).unwrap();
+        listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        listener.listen(1).unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap().as_socket().unwrap()).unwrap();
+        peer.set_nodelay(true).unwrap();
+        peer.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        (Connection::new(socket.into(), 1, self.now), peer)
+    }
+}
+
+fn value() -> Vec<u8> {
+    (0..VALUE_LEN).map(|n| (n * 31 + n / 251) as u8).collect()
+}
+
+fn fetch() -> Vec<u8> {
+    let mut request = Vec::new();
+    encode_request(&Request::Fetch { key: b"key" }, &mut request).unwrap();
+    request
+}
+
+#[test]
+fn what_a_slow_peer_has_not_taken_is_copied_and_pins_nothing() {
+    let mut fixture = Fixture::new(16 * 1024 * 1024);
+    let (mut connection, mut peer) = fixture.connect();
+    peer.write_all(&fetch()).unwrap();
+    fixture.advance(&mut connection).unwrap();
+    assert_eq!(connection.awaits(), Awaits::Room);
+    assert!(matches!(&connection.dialect, Speech::Classic(exchange) if exchange.pins_nothing()));
+
+    fixture.store.delete(b"key").unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).map(|_| received)
+    });
+    while fixture.advance(&mut connection).is_ok() {
+        std::thread::yield_now();
+    }
+    drop(connection);
+    assert!(reader.join().unwrap().unwrap() == value());
+}
+
+#[test]
+fn nothing_is_acknowledged_before_the_disk_has_it() {
+    let mut store = Vec::new();
+    encode_request(&Request::Store { key: b"key", value: b"value" }, &mut store).unwrap();
+    let requests = [(&store[..], "OK\n", true), (b"set key 0 0 5\r\nvalue\r\nget key\r\n", "STORED\r\n", false)];
+    for (request, answer, is_over) in requests {
+        let mut fixture = Fixture::with_durability(1 << 20, Durability::Always);
+        fixture.store.sync().unwrap();
+        let (mut connection, mut peer) = fixture.connect();
+        peer.write_all(request).unwrap();
+        for _ in 0..2 {
+            fixture.advance(&mut connection).unwrap();
+            assert_eq!(connection.awaits(), Awaits::Sync);
+        }
+        peer.set_nonblocking(true).unwrap();
+        let kind = peer.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(kind, Err(std::io::ErrorKind::WouldBlock));
+        peer.set_nonblocking(false).unwrap();
+        fixture.store.sync().unwrap();
+        // Others go on writing meanwhile.
+        fixture.store.set(b"other key", b"value").unwrap();
+        connection.release();
+        assert_eq!(fixture.advance(&mut connection).is_err(), is_over);
+        let mut received = vec![0; answer.len()];
+        peer.read_exact(&mut received).unwrap();
+        assert_eq!(received, answer.as_bytes());
+    }
+}
+
+#[test]
+fn who_cannot_be_kept_waiting_waits_for_the_disk_at_once() {
+    let mut fixture = Fixture::with_durability(1 << 20, Durability::Always);
+    let (mut connection, mut peer) = fixture.connect();
+    let mut store = Vec::new();
+    encode_request(&Request::Store { key: b"key", value: b"value" }, &mut store).unwrap();
+    peer.write_all(&store).unwrap();
+    fixture.is_full = true;
+    assert!(matches!(fixture.advance(&mut connection), Err(End::Answered)));
+    assert!(!fixture.store.owes_sync());
+    let mut received = [0; 3];
+    peer.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"OK\n");
+}
+
+#[test]
+fn an_answer_beyond_the_budget_ends_in_a_reset() {
+    let mut fixture = Fixture::new(1000);
+    let (mut connection, mut peer) = fixture.connect();
+    peer.write_all(&fetch()).unwrap();
+    assert!(matches!(fixture.advance(&mut connection), Err(End::OverBudget)));
+    drop(connection);
+    let end = peer.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn time_is_given_for_pauses_and_for_what_was_moved() {
+    let mut fixture = Fixture::new(16 * 1024 * 1024);
+    let (mut connection, mut peer) = fixture.connect();
+    let mut request = Vec::new();
+    encode_request(&Request::Store { key: b"key", value: &value() }, &mut request).unwrap();
+    peer.write_all(&request[..5]).unwrap();
+    fixture.now += TIMEOUT * pace::PAUSES;
+    fixture.advance(&mut connection).unwrap();
+
+    // Another second for each 16 KiB, once they are there.
+    peer.write_all(&request[5..40_000]).unwrap();
+    while connection.pace.bytes() < 40_000 {
+        fixture.advance(&mut connection).unwrap();
+    }
+    fixture.now += Duration::from_secs(2);
+    fixture.advance(&mut connection).unwrap();
+    fixture.now += Duration::from_secs(1);
+    assert!(matches!(fixture.advance(&mut connection), Err(End::TooSlow)));
+}
