@@ -1,6 +1,6 @@
 //! One segment: reserve room, commit a record, read it, mark it dead, take it out of use.
 //!
-//! This file keeps the protocol that makes `mapping.rs` sound, and is the only other one with `unsafe` in it:
+//! This file, with the two below it, keeps the protocol that makes `mapping.rs` sound; no other has `unsafe` in it:
 //!
 //! 1. A [`Reservation`] owns its byte range and its slot alone: ranges are handed out once, by a write offset that only
 //!    grows, under the append point's lock.
@@ -25,54 +25,14 @@ use super::format::{
 use super::mapping::Mapping;
 use super::payload::Payload;
 use super::reads::Reads;
-use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use super::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use super::sync::{Arc, MappedWord};
 
-/// An allocated file that holds nothing: its state is free and its slot array is zero.
-#[derive(Debug)]
-pub(crate) struct Blank {
-    pub(crate) segment_id: u32,
-    mapping: Mapping,
-}
+mod blank;
+mod reservation;
 
-impl Blank {
-    /// A file just allocated, all zeros.
-    pub(crate) fn new(segment_id: u32, mapping: Mapping) -> Blank {
-        Blank { segment_id, mapping }
-    }
-
-    pub(crate) fn file_len(&self) -> usize {
-        self.mapping.len()
-    }
-
-    /// A file that an earlier process left in the free state, whether or not it got as far as zeroing it.
-    pub(crate) fn recovered(segment_id: u32, mapping: Mapping) -> Blank {
-        let mut blank = Blank { segment_id, mapping };
-        blank.erase();
-        blank
-    }
-
-    /// Zeroes the slots that were taken, then forgets that they were: in this order, so that a process killed in
-    /// between leaves the reservation word to say what is still to be zeroed.
-    fn erase(&mut self) {
-        let file_len = self.mapping.len();
-        let reserved = Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire));
-        let slots = reserved.slots.min(format::max_slots(file_len));
-        self.mapping.zero(file_len - slots as usize * SLOT_LEN..file_len);
-        fence(Ordering::SeqCst);
-        self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
-        self.mapping.note_change();
-    }
-
-    /// Puts the file to use as segment `number` of the log.
-    pub(crate) fn activate(mut self, number: u32, header: Header, lock: Arc<DirectoryLock>) -> Segment {
-        self.mapping.copy_in_exclusively(0, &header.encode());
-        self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
-        self.mapping.word(STATE_OFFSET).store(State::Active.word(), Ordering::Release);
-        self.mapping.note_change();
-        Segment::new(number, header, self.mapping, lock)
-    }
-}
+pub(crate) use blank::Blank;
+pub(crate) use reservation::Reservation;
 
 /// How much room for the next record is fetched from memory ahead, in bytes, at the most: beyond it the processor sees by
 /// itself where this goes.
@@ -493,86 +453,6 @@ impl Segment {
     /// the expectation comes later and stays, or the walk sees the word.
     pub(crate) fn forget_expiry(&self) {
         self.next_expiry_ms.swap(u64::MAX, Ordering::AcqRel);
-    }
-
-    /// Takes the file out of use. Nobody else holds the segment any more, so nothing of it is live or being read.
-    pub(crate) fn into_blank(self) -> Blank {
-        let mut blank = Blank { segment_id: self.header.segment_id, mapping: self.mapping };
-        blank.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Release);
-        fence(Ordering::SeqCst);
-        blank.erase();
-        blank
-    }
-}
-
-/// The sole right to write one record into a segment. Dropped without a commit, it leaves an empty slot behind, which
-/// nobody believes, and room that comes back with the segment.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    segment: Arc<Segment>,
-    slot: u32,
-    offset: usize,
-    payload_len: usize,
-    payload_crc: u32,
-    committed: bool,
-}
-
-impl Reservation {
-    pub(crate) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
-    }
-
-    pub(crate) fn slot(&self) -> u32 {
-        self.slot
-    }
-
-    pub(crate) fn record_offset(&self) -> u32 {
-        self.offset as u32
-    }
-
-    /// Writes the payload, which is the one that room was taken for.
-    pub(crate) fn fill(&self, payload: &Payload<'_>) {
-        assert_eq!((payload.len(), payload.crc()), (self.payload_len, self.payload_crc));
-        let mut written = 0;
-        for part in payload.parts() {
-            // SAFETY: the range belongs to this reservation alone (rule 1), and no slice is made of it before the
-            // commit (rules 2 and 3), which takes `self`. `part` is not in it, being readable.
-            unsafe { self.segment.mapping.copy_in(self.offset + written, part) };
-            written += part.len();
-        }
-    }
-
-    /// Publishes the record: the store of its word is the commit. The caller holds the key's shard for writing,
-    /// so that sequence order is index order.
-    pub(crate) fn commit(mut self, hash: u64, sequence: u64, word: Word) {
-        let segment = &self.segment;
-        let mut slot = Slot {
-            hash,
-            sequence_delta: sequence.wrapping_sub(segment.header.base) as i32,
-            record_offset: self.offset as u32,
-            value_len: (self.payload_len - word.prefix_len()) as u32,
-            crc: 0,
-        };
-        slot.crc = slot.seal(self.payload_crc, segment.header.base, word);
-        segment.live_records.fetch_add(1, Ordering::AcqRel);
-        let at = format::slot_offset(segment.file_len(), self.slot);
-        for (i, part) in slot.words().into_iter().enumerate() {
-            segment.mapping.word(at + i * 8).store(part, Ordering::Relaxed);
-        }
-        segment.slot_word(self.slot).store(word.encode(), Ordering::Release);
-        segment.mapping.note_change();
-        segment.expect_expiry(word.deadline);
-        self.committed = true;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.committed {
-            let footprint = format::footprint(self.payload_len) as u64;
-            self.segment.live_bytes.fetch_sub(footprint, Ordering::Relaxed);
-        }
-        self.segment.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -1,0 +1,65 @@
+//! A segment's file that is not in use: allocated, and with nothing in it.
+
+use super::Segment;
+use crate::store::files::DirectoryLock;
+use crate::store::format::{self, Header, RESERVATION_OFFSET, Reserved, SLOT_LEN, STATE_OFFSET, State};
+use crate::store::mapping::Mapping;
+use crate::store::sync::Arc;
+use crate::store::sync::atomic::{Ordering, fence};
+
+/// An allocated file that holds nothing: its state is free and its slot array is zero.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    pub(crate) segment_id: u32,
+    pub(super) mapping: Mapping,
+}
+
+impl Blank {
+    /// A file just allocated, all zeros.
+    pub(crate) fn new(segment_id: u32, mapping: Mapping) -> Blank {
+        Blank { segment_id, mapping }
+    }
+
+    pub(crate) fn file_len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// A file that an earlier process left in the free state, whether or not it got as far as zeroing it.
+    pub(crate) fn recovered(segment_id: u32, mapping: Mapping) -> Blank {
+        let mut blank = Blank { segment_id, mapping };
+        blank.erase();
+        blank
+    }
+
+    /// Zeroes the slots that were taken, then forgets that they were: in this order, so that a process killed in
+    /// between leaves the reservation word to say what is still to be zeroed.
+    fn erase(&mut self) {
+        let file_len = self.mapping.len();
+        let reserved = Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire));
+        let slots = reserved.slots.min(format::max_slots(file_len));
+        self.mapping.zero(file_len - slots as usize * SLOT_LEN..file_len);
+        fence(Ordering::SeqCst);
+        self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
+        self.mapping.note_change();
+    }
+
+    /// Puts the file to use as segment `number` of the log.
+    pub(crate) fn activate(mut self, number: u32, header: Header, lock: Arc<DirectoryLock>) -> Segment {
+        self.mapping.copy_in_exclusively(0, &header.encode());
+        self.mapping.word(RESERVATION_OFFSET).store(Reserved::NOTHING.word(), Ordering::Release);
+        self.mapping.word(STATE_OFFSET).store(State::Active.word(), Ordering::Release);
+        self.mapping.note_change();
+        Segment::new(number, header, self.mapping, lock)
+    }
+}
+
+impl Segment {
+    /// Takes the file out of use. Nobody else holds the segment any more, so nothing of it is live or being read.
+    pub(crate) fn into_blank(self) -> Blank {
+        let mut blank = Blank { segment_id: self.header.segment_id, mapping: self.mapping };
+        blank.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Release);
+        fence(Ordering::SeqCst);
+        blank.erase();
+        blank
+    }
+}
