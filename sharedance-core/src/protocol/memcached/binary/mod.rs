@@ -7,6 +7,31 @@
 //!
 //! Numbers are big-endian; the body is what stands behind the header. An answer is a frame too, with 0x81 in front and a
 //! status in place of the bytes that are zero. It repeats the opcode and the opaque.
+//!
+//! ```
+//! use sharedance_core::protocol::memcached::binary::{Command, Decoder, HEADER_LEN, RESPONSE_MAGIC, push_found};
+//! use sharedance_core::protocol::{Decoded, Limits};
+//!
+//! let mut input = [0; HEADER_LEN + 3];
+//! input[0] = 0x80; // a request
+//! input[3] = 3; // the key's length
+//! input[11] = 3; // the body's
+//! input[HEADER_LEN..].copy_from_slice(b"key");
+//!
+//! let mut decoder = Decoder::new();
+//! assert_eq!(decoder.decode(&input[..10], &Limits::default())?, Decoded::Incomplete { needed: HEADER_LEN });
+//! let Decoded::Complete { message, consumed } = decoder.decode(&input, &Limits::default())? else {
+//!     panic!("it is whole");
+//! };
+//! assert!(matches!(message.command, Command::Get { key: b"key", with_key: false, .. }));
+//! assert_eq!(consumed, input.len());
+//!
+//! let mut output = Vec::new();
+//! push_found(&mut output, message.tag, 0, b"", 5, 17);
+//! output.extend_from_slice(b"value");
+//! assert_eq!((output[0], output.len()), (RESPONSE_MAGIC, HEADER_LEN + 4 + 5));
+//! # Ok::<(), sharedance_core::protocol::DecodeError>(())
+//! ```
 
 use std::fmt;
 

@@ -3,6 +3,26 @@
 //! A command has a key and flags, each a letter with something behind it or nothing. What the flags ask for is decoded;
 //! which of them the answer repeats, and in which order, is found in them again when it is encoded. What is refused is
 //! refused as a whole: it changes nothing.
+//!
+//! ```
+//! use sharedance_core::protocol::memcached::{KeyBuffer, meta, text};
+//! use sharedance_core::protocol::{Decoded, Limits};
+//!
+//! let input = b"ms greeting 5 T60 c\r\nhello\r\nmd greeting q\r\n";
+//! let mut decoder = text::Decoder::new();
+//! let decoded = decoder.decode(input, &Limits::default())?;
+//! let Decoded::Complete { message: text::Request::Meta(meta::Request::Set(set)), consumed } = decoded else {
+//!     panic!("it is a whole `ms`");
+//! };
+//! assert_eq!((set.update.key.bytes(&mut KeyBuffer::default()), set.update.value), (&b"greeting"[..], &b"hello"[..]));
+//! assert_eq!(&input[consumed..], b"md greeting q\r\n");
+//!
+//! // It asks for the version, so the answer has it.
+//! let mut output = Vec::new();
+//! meta::push_stored(&mut output, &set, meta::Status::Done, 17);
+//! assert_eq!(output, b"HD c17\r\n");
+//! # Ok::<(), sharedance_core::protocol::DecodeError>(())
+//! ```
 
 use std::fmt;
 

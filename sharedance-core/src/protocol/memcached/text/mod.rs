@@ -5,6 +5,41 @@
 //!
 //! Verdicts depend on the bytes alone. A line is looked at as a whole, up to [`MAX_LINE_LEN`](super::MAX_LINE_LEN). What is longer can only be
 //! a retrieval: it is decoded word by word, so that neither its keys nor its answers need to be held at the same time.
+//!
+//! A server of a single pair:
+//!
+//! ```
+//! use sharedance_core::protocol::memcached::text::{Decoder, Reply, Request, push_value};
+//! use sharedance_core::protocol::{DecodeError, Decoded, Limits};
+//!
+//! /// Answers what is whole in `input`; how many of its bytes that was. The others are to be shown again with more behind.
+//! fn serve(decoder: &mut Decoder, input: &[u8], output: &mut Vec<u8>) -> Result<usize, DecodeError> {
+//!     let mut done = 0;
+//!     while let Decoded::Complete { message, consumed } = decoder.decode(&input[done..], &Limits::default())? {
+//!         done += consumed;
+//!         match message {
+//!             Request::Get(get) => {
+//!                 if get.key == b"motto" {
+//!                     push_value(output, get.key, 0, 11, None);
+//!                     output.extend_from_slice(b"per aspera!\r\n");
+//!                 }
+//!                 if get.is_last {
+//!                     output.extend_from_slice(Reply::End.as_bytes());
+//!                 }
+//!             }
+//!             Request::EndOfGet => output.extend_from_slice(Reply::End.as_bytes()),
+//!             _ => output.extend_from_slice(Reply::Error.as_bytes()),
+//!         }
+//!     }
+//!     Ok(done)
+//! }
+//!
+//! let (mut decoder, mut output) = (Decoder::new(), Vec::new());
+//! let input = b"get name motto\r\nget mo";
+//! assert_eq!(serve(&mut decoder, input, &mut output)?, 16);
+//! assert_eq!(output, b"VALUE motto 0 11\r\nper aspera!\r\nEND\r\n");
+//! # Ok::<(), DecodeError>(())
+//! ```
 
 use std::fmt;
 use std::time::Duration;
