@@ -12,24 +12,36 @@ use std::path::Path;
 use super::format::RECORDS_OFFSET;
 use super::mapping::Mapping;
 
-/// How large the units should be in which the page cache takes the records of a segment: what changes a byte of one
-/// makes the system write all of it.
+/// How large the units should be in which the page cache takes the records of a segment. What changes a byte of one
+/// makes the system write all of it; but a unit is made, written back and watched for changes at once, and not page by
+/// page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
     /// Small, for files that are synced often.
     Fine,
-    /// The processor's large pages where the file system and the kernel know how (ext4 since Linux 6.16), for files that
-    /// are written back when the system sees fit.
-    Coarse,
+    /// Larger, for files that are written back when the system sees fit.
+    Medium,
+    /// The processor's large pages, where the file system and the kernel know how (ext4 since Linux 6.16). Of these a
+    /// machine may be short: in a virtual one that gives free memory back to its host, in pieces of that size, they take
+    /// several times as long as any other, so they are for when nobody waits.
+    Large,
+}
+
+impl Grain {
+    /// A new segment is written with zeros in pieces of this length, before it is mapped: the page cache then takes it in
+    /// units of as many bytes.
+    fn fill_len(self) -> usize {
+        match self {
+            Grain::Fine => 16 * 1024,
+            Grain::Medium | Grain::Large => 64 * 1024,
+        }
+    }
 }
 
 /// What a large page holds, where there are any: on x86-64, and on ARM with pages of 4 KiB.
 const LARGE_PAGE_LEN: usize = 2 * 1024 * 1024;
-/// Elsewhere a new segment is written with zeros in pieces of this length, before it is mapped: the page cache then takes
-/// it in units of as many bytes, which costs half of what taking it page by page does.
-const FILL_LEN: usize = 16 * 1024;
-/// The last part of it, one in so many, where its slots will stand, is written page by page all the same: a mark in a
-/// slot, long after, then makes the system write one page and not a unit.
+/// The last part of a segment, one in so many, where its slots will stand, is written page by page whatever the grain: a
+/// mark in a slot, long after, then makes the system write one page and not a unit.
 const SLOTS_PART: usize = 16;
 const SLOTS_FILL_LEN: usize = 4096;
 /// What `statfs` says of a file system that is memory (linux/magic.h). What is done ahead on others would cost more
@@ -37,18 +49,19 @@ const SLOTS_FILL_LEN: usize = 4096;
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Makes a file of `len` bytes and maps it. `payload` is written behind the first page before; without any the file is
-/// populated, with pages of this grain.
+/// populated, with units of this grain.
 pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain) -> io::Result<Mapping> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
     fs2::FileExt::allocate(&file, len as u64)?;
     if payload.is_empty() {
         if !is_memory(&file) {
-            let large_len = if grain == Grain::Coarse { large_pages_len(len) } else { 0 };
+            let large_len = if grain == Grain::Large { large_pages_len(len) } else { 0 };
             take_large_pages(&file, large_len)?;
-            fill(&file, large_len, len)?;
+            fill(&file, large_len, len, grain.fill_len())?;
         }
-        let mapping = Mapping::of_file(&file, len)?;
+        let mut mapping = Mapping::of_file(&file, len)?;
         mapping.populate()?;
+        mapping.in_large_pages = grain == Grain::Large;
         return Ok(mapping);
     }
     let mut offset = RECORDS_OFFSET as u64;
@@ -57,6 +70,11 @@ pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain
         offset += part.len() as u64;
     }
     Mapping::of_file(&file, len)
+}
+
+/// Whether files of `len` bytes gain by large pages on the file system of `file`.
+pub(crate) fn gains_by_large_pages(file: &File, len: usize) -> bool {
+    large_pages_len(len) > 0 && !is_memory(file)
 }
 
 /// How much of a file of `len` bytes may stand in large pages: whole ones, and none of the part with the slots.
@@ -76,10 +94,10 @@ fn take_large_pages(file: &File, len: usize) -> io::Result<()> {
     mapping.populate()
 }
 
-fn fill(file: &File, from: usize, to: usize) -> io::Result<()> {
-    let zeros = [0; FILL_LEN];
+fn fill(file: &File, from: usize, to: usize, fill_len: usize) -> io::Result<()> {
+    let zeros = vec![0; fill_len];
     let slots_start = to - to / SLOTS_PART;
-    for (from, to, piece_len) in [(from, slots_start, FILL_LEN), (slots_start, to, SLOTS_FILL_LEN)] {
+    for (from, to, piece_len) in [(from, slots_start, fill_len), (slots_start, to, SLOTS_FILL_LEN)] {
         for offset in (from..to).step_by(piece_len) {
             file.write_all_at(&zeros[..piece_len.min(to - offset)], offset as u64)?;
         }
@@ -114,9 +132,9 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_of_either_grain_is_allocated_and_zero_and_keeps_what_is_written() {
+    fn a_segment_of_any_grain_is_allocated_and_zero_and_keeps_what_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        for grain in [Grain::Fine, Grain::Coarse] {
+        for grain in [Grain::Fine, Grain::Medium, Grain::Large] {
             let path = dir.path().join(format!("{grain:?}"));
             let mut mapping = make_file(&path, SEGMENT_LEN, &[], grain).unwrap();
             assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SEGMENT_LEN as u64, "allocated, not sparse");
