@@ -31,7 +31,8 @@ const READY_AT_REST: usize = 1;
 /// Once a second, the account of how many blanks are used up goes down by one part in so many, if it is not borne out: it
 /// takes some seconds to forget a burst, for the next one would find the files deleted that it needs.
 const DEMAND_DECAY: usize = 4;
-/// What is not borne out counts for so many at the most: no great part of a disk is kept for what may come.
+/// What is not borne out counts for so many at the most, and for no more than there are segments in use: no great part of
+/// a disk is kept for what may come, and hardly any once all has expired.
 const MAX_LASTING: usize = 8;
 /// The greatest number of blanks kept from recycling, however fast they are used up.
 const MAX_SPARE: usize = 64;
@@ -446,12 +447,13 @@ impl Log {
     /// Once a second: learns how fast blanks are used up, and deletes those beyond what that calls for.
     pub(crate) fn note_demand(&self) -> Result<(), StoreError> {
         let has_room = self.room() >= self.description.segment_len as u64;
+        let most_lasting = self.segments_in_use().min(MAX_LASTING);
         let surplus = {
             let mut spare = lock(&self.spare);
             if has_room && let Some(blank) = spare.for_survivors.take() {
                 spare.blanks.push(blank);
             }
-            let lasting = (spare.demand - spare.demand.div_ceil(DEMAND_DECAY)).min(MAX_LASTING);
+            let lasting = (spare.demand - spare.demand.div_ceil(DEMAND_DECAY)).min(most_lasting);
             spare.demand = std::mem::take(&mut spare.activations).max(lasting);
             // Those in small pages go first, and are used last.
             spare.blanks.sort_by_key(Blank::is_in_large_pages);
