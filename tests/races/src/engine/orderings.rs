@@ -10,6 +10,7 @@ use crate::store::format::{
     Deadline, FLAG_CLIENT_FLAGS, Header, Kind, RECORDS_OFFSET, RecordState, SLOT_LEN, Word, footprint, slot_offset,
 };
 use crate::store::mapping::Mapping;
+use crate::store::payload::Payload;
 use crate::store::segment::{Blank, Record, Reservation, Segment};
 use crate::store::sync::Arc;
 use crate::store::sync::atomic::{AtomicU64, Ordering};
@@ -63,12 +64,16 @@ fn segment(kind: Kind) -> Arc<Segment> {
     activate(Blank::new(0, Mapping::of_heap(LEN)), kind)
 }
 
-fn reserve(segment: &Arc<Segment>) -> Reservation {
-    segment.reserve(KEY.len() + VALUE.len()).unwrap()
+fn payload() -> Payload<'static> {
+    Payload::of([KEY, VALUE])
 }
 
-fn write(mut reservation: Reservation, deadline_ms: u64) {
-    reservation.fill(&[KEY, VALUE]);
+fn reserve(segment: &Arc<Segment>) -> Reservation {
+    segment.reserve(&payload()).unwrap()
+}
+
+fn write(reservation: Reservation, deadline_ms: u64) {
+    reservation.fill(&payload());
     reservation.commit(HASH, 2, Word::live(KEY.len(), Deadline::at_ms(deadline_ms)));
 }
 
