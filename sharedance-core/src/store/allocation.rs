@@ -14,17 +14,14 @@ use super::mapping::Mapping;
 
 /// How large the units should be in which the page cache takes the records of a segment. What changes a byte of one
 /// makes the system write all of it; but a unit is made, written back and watched for changes at once, and not page by
-/// page.
+/// page. The processor's large pages, which ext4 knows since Linux 6.16, are not among them: where a virtual machine has
+/// given free memory back to its host, making one of them stops the processor for 5 to 13 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
     /// Small, for files that are synced often.
     Fine,
     /// Larger, for files that are written back when the system sees fit.
-    Medium,
-    /// The processor's large pages, where the file system and the kernel know how (ext4 since Linux 6.16). Of these a
-    /// machine may be short: in a virtual one that gives free memory back to its host, in pieces of that size, they take
-    /// several times as long as any other, so they are for when nobody waits.
-    Large,
+    Coarse,
 }
 
 impl Grain {
@@ -33,13 +30,11 @@ impl Grain {
     fn fill_len(self) -> usize {
         match self {
             Grain::Fine => 16 * 1024,
-            Grain::Medium | Grain::Large => 64 * 1024,
+            Grain::Coarse => 64 * 1024,
         }
     }
 }
 
-/// What a large page holds, where there are any: on x86-64, and on ARM with pages of 4 KiB.
-const LARGE_PAGE_LEN: usize = 2 * 1024 * 1024;
 /// The last part of a segment, one in so many, where its slots will stand, is written page by page whatever the grain: a
 /// mark in a slot, long after, then makes the system write one page and not a unit.
 const SLOTS_PART: usize = 16;
@@ -55,13 +50,10 @@ pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain
     fs2::FileExt::allocate(&file, len as u64)?;
     if payload.is_empty() {
         if !is_memory(&file) {
-            let large_len = if grain == Grain::Large { large_pages_len(len) } else { 0 };
-            take_large_pages(&file, large_len)?;
-            fill(&file, large_len, len, grain.fill_len())?;
+            fill(&file, len, grain.fill_len())?;
         }
-        let mut mapping = Mapping::of_file(&file, len)?;
+        let mapping = Mapping::of_file(&file, len)?;
         mapping.populate()?;
-        mapping.in_large_pages = grain == Grain::Large;
         return Ok(mapping);
     }
     let mut offset = RECORDS_OFFSET as u64;
@@ -72,32 +64,10 @@ pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain
     Mapping::of_file(&file, len)
 }
 
-/// Whether files of `len` bytes gain by large pages on the file system of `file`.
-pub(crate) fn gains_by_large_pages(file: &File, len: usize) -> bool {
-    large_pages_len(len) > 0 && !is_memory(file)
-}
-
-/// How much of a file of `len` bytes may stand in large pages: whole ones, and none of the part with the slots.
-fn large_pages_len(len: usize) -> usize {
-    (len - len / SLOTS_PART) / LARGE_PAGE_LEN * LARGE_PAGE_LEN
-}
-
-/// Has the page cache take the first `len` bytes of the file in large pages, or in small ones where it knows no others. It
-/// is told by way of a mapping of its own, so that the one that stays is a single piece for the kernel, which counts
-/// them, and so that a file that had to leave the page cache comes back in such pieces as are asked for.
-fn take_large_pages(file: &File, len: usize) -> io::Result<()> {
-    if len == 0 {
-        return Ok(());
-    }
-    let mapping = Mapping::of_file(file, len)?;
-    mapping.prefer_large_pages();
-    mapping.populate()
-}
-
-fn fill(file: &File, from: usize, to: usize, fill_len: usize) -> io::Result<()> {
+fn fill(file: &File, len: usize, fill_len: usize) -> io::Result<()> {
     let zeros = vec![0; fill_len];
-    let slots_start = to - to / SLOTS_PART;
-    for (from, to, piece_len) in [(from, slots_start, fill_len), (slots_start, to, SLOTS_FILL_LEN)] {
+    let slots_start = len - len / SLOTS_PART;
+    for (from, to, piece_len) in [(0, slots_start, fill_len), (slots_start, len, SLOTS_FILL_LEN)] {
         for offset in (from..to).step_by(piece_len) {
             file.write_all_at(&zeros[..piece_len.min(to - offset)], offset as u64)?;
         }
@@ -121,24 +91,16 @@ mod tests {
 
     use super::*;
 
-    const SEGMENT_LEN: usize = 4 * LARGE_PAGE_LEN;
-
-    #[test]
-    fn no_large_page_reaches_into_the_slots() {
-        assert_eq!(large_pages_len(65_536), 0);
-        assert_eq!(large_pages_len(LARGE_PAGE_LEN), 0);
-        assert_eq!(large_pages_len(SEGMENT_LEN), 3 * LARGE_PAGE_LEN);
-        assert_eq!(large_pages_len(32 * LARGE_PAGE_LEN), 30 * LARGE_PAGE_LEN);
-    }
+    const SEGMENT_LEN: usize = 1 << 20;
 
     #[test]
     fn a_segment_of_any_grain_is_allocated_and_zero_and_keeps_what_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        for grain in [Grain::Fine, Grain::Medium, Grain::Large] {
+        for grain in [Grain::Fine, Grain::Coarse] {
             let path = dir.path().join(format!("{grain:?}"));
             let mut mapping = make_file(&path, SEGMENT_LEN, &[], grain).unwrap();
             assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SEGMENT_LEN as u64, "allocated, not sparse");
-            let places = [0, LARGE_PAGE_LEN - 4, 3 * LARGE_PAGE_LEN - 4, SEGMENT_LEN - 8];
+            let places = [0, 64 * 1024 - 4, SEGMENT_LEN - SEGMENT_LEN / SLOTS_PART - 4, SEGMENT_LEN - 8];
             places.into_iter().for_each(|place| mapping.copy_in_exclusively(place, b"abcdefgh"));
             let mut expected = vec![0; SEGMENT_LEN];
             places.into_iter().for_each(|place| expected[place..place + 8].copy_from_slice(b"abcdefgh"));

@@ -153,11 +153,6 @@ impl Directory {
         Ok(files)
     }
 
-    /// Whether files of `len` bytes should stand in large pages.
-    pub(crate) fn gains_by_large_pages(&self, len: usize) -> bool {
-        self.unsynced.is_none() && allocation::gains_by_large_pages(&self.lock.file, len)
-    }
-
     /// Begins to take note of what is changed, so that a sync need not look at everything. What is not on the disk yet is
     /// to be synced before.
     pub(crate) fn track_changes(&mut self) {
@@ -193,7 +188,7 @@ impl Directory {
     }
 
     /// Makes a file of `len` bytes, all of them allocated, mapped and populated. `payload` is written behind the first
-    /// page before the file is mapped. Where changes are tracked, the grain is a fine one whatever is asked for.
+    /// page before the file is mapped.
     ///
     /// # Errors
     /// [`StoreError::Full`] where less than `reserve` bytes of room would be left. No file is left behind by an error.
@@ -203,13 +198,12 @@ impl Directory {
         len: usize,
         payload: &[&[u8]],
         reserve: u64,
-        grain: Grain,
     ) -> Result<Mapping, StoreError> {
         if self.is_short_of(len as u64 + reserve) {
             return Err(StoreError::Full);
         }
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
-        let grain = if self.unsynced.is_some() { Grain::Fine } else { grain };
+        let grain = if self.unsynced.is_some() { Grain::Fine } else { Grain::Coarse };
         let made = allocation::make_file(&temporary, len, payload, grain)
             .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
         self.note_names();
@@ -310,9 +304,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("seg-00000001.shd")).unwrap();
-        let error = directory.create_file(FileName::Segment(1), 65_536, &[], 0, Grain::Medium).unwrap_err();
+        let error = directory.create_file(FileName::Segment(1), 65_536, &[], 0).unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
-        let error = directory.create_file(FileName::Segment(2), 65_536, &[], u64::MAX / 2, Grain::Medium).unwrap_err();
+        let error = directory.create_file(FileName::Segment(2), 65_536, &[], u64::MAX / 2).unwrap_err();
         assert!(matches!(error, StoreError::Full), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock and the directory");
     }
@@ -354,7 +348,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[], 0, Grain::Medium).unwrap();
+        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[], 0).unwrap();
         assert_eq!(mapping.len(), 65_536);
         let metadata = fs::metadata(dir.path().join("seg-00000001.shd")).unwrap();
         assert_eq!(metadata.mode() & 0o777, 0o600);

@@ -6,7 +6,6 @@
 use std::io;
 use std::time::Duration;
 
-use super::allocation::Grain;
 use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::files::{Directory, FileName};
@@ -49,7 +48,6 @@ fn append_points(max_bytes: Option<u64>, segment_len: usize) -> usize {
 pub(crate) struct Log {
     pub(crate) directory: Directory,
     description: Description,
-    gains_by_large_pages: bool,
     /// The next sequence: of a record's write, or of a segment's activation.
     sequence: AtomicU64,
     next_segment_id: AtomicU32,
@@ -121,7 +119,6 @@ impl Log {
         tracking: Tracking,
     ) -> Log {
         Log {
-            gains_by_large_pages: directory.gains_by_large_pages(description.segment_len),
             directory,
             description,
             sequence: AtomicU64::new(1),
@@ -222,7 +219,7 @@ impl Log {
                     continue;
                 }
             }
-            let blank = self.create_blank(kind, Grain::Medium)?;
+            let blank = self.create_blank(kind)?;
             lock(&self.spare).blanks.push(blank);
         }
     }
@@ -254,7 +251,7 @@ impl Log {
     ) -> Result<Reservation, StoreError> {
         let file_len = format::big_file_len(payload.len());
         let id = self.fresh_id(FileName::Big);
-        let mapping = self.create_file(FileName::Big(id), file_len, payload.parts(), Kind::Big, Grain::Medium)?;
+        let mapping = self.create_file(FileName::Big(id), file_len, payload.parts(), Kind::Big)?;
         let segment = self.activate(Blank::new(id, mapping), Kind::Big, class, now_ms);
         Ok(segment.reserve_written(payload, now_ms))
     }
@@ -301,20 +298,13 @@ impl Log {
         Some(blank)
     }
 
-    fn create_file(
-        &self,
-        name: FileName,
-        len: usize,
-        payload: &[&[u8]],
-        kind: Kind,
-        grain: Grain,
-    ) -> Result<Mapping, StoreError> {
+    fn create_file(&self, name: FileName, len: usize, payload: &[&[u8]], kind: Kind) -> Result<Mapping, StoreError> {
         if self.segments_in_use() >= MAX_SEGMENTS {
             return Err(StoreError::Full);
         }
         let reserve = self.reserve_of(kind);
         self.space.claim(len as u64, reserve)?;
-        let created = self.directory.create_file(name, len, payload, reserve, grain);
+        let created = self.directory.create_file(name, len, payload, reserve);
         created.inspect_err(|_| self.space.give_back(len as u64))
     }
 
@@ -342,10 +332,10 @@ impl Log {
         }
     }
 
-    fn create_blank(&self, kind: Kind, grain: Grain) -> Result<Blank, StoreError> {
+    fn create_blank(&self, kind: Kind) -> Result<Blank, StoreError> {
         let id = self.fresh_id(FileName::Segment);
         let len = self.description.segment_len;
-        let mapping = self.create_file(FileName::Segment(id), len, &[], kind, grain)?;
+        let mapping = self.create_file(FileName::Segment(id), len, &[], kind)?;
         Ok(Blank::new(id, mapping))
     }
 
@@ -356,7 +346,7 @@ impl Log {
         let (mut spare, _) = waited.unwrap_or_else(PoisonError::into_inner);
         while spare.blanks.len() < spare.ready_target() {
             drop(spare);
-            let created = self.create_blank(Kind::Hot, Grain::Medium);
+            let created = self.create_blank(Kind::Hot);
             spare = lock(&self.spare);
             match created {
                 Ok(blank) => spare.blanks.push(blank),
@@ -455,33 +445,10 @@ impl Log {
             }
             let lasting = (spare.demand - spare.demand.div_ceil(DEMAND_DECAY)).min(most_lasting);
             spare.demand = std::mem::take(&mut spare.activations).max(lasting);
-            // Those in small pages go first, and are used last.
-            spare.blanks.sort_by_key(Blank::is_in_large_pages);
             let surplus = spare.blanks.len().saturating_sub(spare.keep_target());
             spare.blanks.drain(..surplus).collect()
         };
         self.delete_all(surplus)
-    }
-
-    /// Once a second, when nobody waits for it: makes a blank in large pages take the place of one in small ones, if there
-    /// is one, and the room to have both for a moment.
-    pub(crate) fn enlarge_pages(&self) -> Result<(), StoreError> {
-        let in_small_pages = |blank: &Blank| !blank.is_in_large_pages();
-        if !self.gains_by_large_pages || !lock(&self.spare).blanks.iter().any(in_small_pages) {
-            return Ok(());
-        }
-        let large = match self.create_blank(Kind::Hot, Grain::Large) {
-            Err(StoreError::Full) => return Ok(()),
-            created => created?,
-        };
-        let small = {
-            let mut spare = lock(&self.spare);
-            let position = spare.blanks.iter().position(in_small_pages);
-            let small = position.map(|position| spare.blanks.remove(position));
-            spare.blanks.push(large);
-            small
-        };
-        self.delete_all(small.into_iter().collect())
     }
 
     /// Gives the room of the blanks that stand ready back.
@@ -562,35 +529,6 @@ mod tests {
         }
         assert_eq!(store.stats().segments, super::APPEND_POINTS as u64);
         assert_eq!(store.len(), 60);
-    }
-
-    #[test]
-    fn blanks_get_large_pages_while_nobody_waits_one_a_second() {
-        let dir = tempfile::tempdir().unwrap();
-        let (clock, hand) = Clock::manual();
-        let store = Options::new().clock(clock).open(dir.path()).unwrap();
-        let log = &store.inner.log;
-        if !log.gains_by_large_pages {
-            return;
-        }
-        let pages = || super::lock(&log.spare).blanks.iter().map(super::Blank::is_in_large_pages).collect::<Vec<_>>();
-        let value = vec![7; 1 << 20];
-        for i in 0..10u32 {
-            store.set(&i.to_be_bytes(), &value).unwrap();
-        }
-        store.prepare(Duration::ZERO).unwrap();
-        assert_eq!(pages(), [false; 2]);
-        let file_bytes = store.stats().file_bytes;
-        for expected in [&[false, true][..], &[true, true]] {
-            store.maintain(10).unwrap();
-            assert_eq!(pages(), expected);
-            assert_eq!(store.stats().file_bytes, file_bytes);
-            hand.advance(Duration::from_millis(crate::store::timeline::SAVE_INTERVAL_MS));
-        }
-        for i in 10..30u32 {
-            store.set(&i.to_be_bytes(), &value).unwrap();
-        }
-        assert!((0..30u32).all(|i| store.get(&i.to_be_bytes()).unwrap() == *value));
     }
 
     #[test]

@@ -37,8 +37,6 @@ pub(crate) struct Mapping {
     region: Region,
     /// For taking note of changes, where somebody wants to know.
     mark: Option<Arc<Mark>>,
-    /// Whether large pages were asked for when the file was made.
-    pub(crate) in_large_pages: bool,
 }
 
 impl Mapping {
@@ -47,7 +45,7 @@ impl Mapping {
         if file.metadata()?.len() < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its mapping"));
         }
-        Ok(Mapping { region: Region::of_file(file, len)?, mark: None, in_large_pages: false })
+        Ok(Mapping { region: Region::of_file(file, len)?, mark: None })
     }
 
     /// The same, with the mark on which its changes are to be noted.
@@ -66,7 +64,7 @@ impl Mapping {
     /// `len` zeroed bytes of heap memory in place of a file.
     #[cfg(any(test, loom))]
     pub(crate) fn of_heap(len: usize) -> Mapping {
-        Mapping { region: Region::of_heap(len), mark: None, in_large_pages: false }
+        Mapping { region: Region::of_heap(len), mark: None }
     }
 }
 

@@ -89,7 +89,6 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
         inner.save_clock()?;
         inner.log.note_demand()?;
-        inner.log.enlarge_pages()?;
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
     let pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();

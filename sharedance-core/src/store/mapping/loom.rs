@@ -52,8 +52,6 @@ impl Region {
         Ok(())
     }
 
-    pub(crate) fn prefer_large_pages(&self) {}
-
     pub(crate) fn prefetch(&self, _offset: usize) {}
 
     pub(crate) fn prefetch_for_writing(&self, _range: Range<usize>) {}

@@ -88,19 +88,6 @@ impl Region {
         }
     }
 
-    /// Hints to the kernel that large pages would be welcome.
-    pub(crate) fn prefer_large_pages(&self) {
-        match self {
-            // Refused where the kernel was built without them.
-            #[cfg(target_os = "linux")]
-            Region::File(map) => drop(map.advise(memmap2::Advice::HugePage)),
-            #[cfg(not(target_os = "linux"))]
-            Region::File(_) => {}
-            #[cfg(any(test, heap_segments))]
-            Region::Heap(_) => {}
-        }
-    }
-
     /// Hints to the processor that the bytes at `offset` are about to be read.
     pub(crate) fn prefetch(&self, offset: usize) {
         #[cfg(target_arch = "x86_64")]

@@ -24,10 +24,6 @@ impl Blank {
         self.mapping.len()
     }
 
-    pub(crate) fn is_in_large_pages(&self) -> bool {
-        self.mapping.in_large_pages
-    }
-
     /// A file that an earlier process left in the free state, whether or not it got as far as zeroing it.
     pub(crate) fn recovered(segment_id: u32, mapping: Mapping) -> Blank {
         let mut blank = Blank { segment_id, mapping };
