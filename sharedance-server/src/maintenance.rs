@@ -17,8 +17,9 @@ use crate::logging::{Chain, Throttle};
 /// How often expired pairs are looked for.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How many records one piece of work looks at. Between pieces the thread sees whether it is to stop.
-const RECORDS_PER_PIECE: usize = 4096;
+/// How many records one piece of work looks at. Between pieces the thread sees whether it is to stop, and lets others
+/// have the processor: whatever its priority, it would else keep it for milliseconds once it has its turn.
+const RECORDS_PER_PIECE: usize = 1024;
 
 /// The lowest priority there is: requests go first.
 const NICENESS: i32 = 19;
@@ -78,7 +79,10 @@ fn clean_up(store: &Store, stopping: &AtomicBool) {
     let mut failures = Throttle::default();
     while !stopping.load(Ordering::Acquire) {
         match store.maintain(RECORDS_PER_PIECE) {
-            Ok(progress) if progress.pending => continue,
+            Ok(progress) if progress.pending => {
+                thread::yield_now();
+                continue;
+            }
             Ok(_) => {}
             Err(error) => {
                 if let Some(unsaid) = failures.permit(Instant::now()) {

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::format::RECORDS_OFFSET;
 use super::mapping::Mapping;
+use super::sync::thread;
 
 /// How large the units should be in which the page cache takes the records of a segment. What changes a byte of one
 /// makes the system write all of it; but a unit is made, written back and watched for changes at once, and not page by
@@ -35,6 +36,27 @@ impl Grain {
     }
 }
 
+/// How a file is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once: somebody waits for it.
+    AtOnce,
+    /// In pieces, between which other threads may have the processor: once a thread has its turn, the system else leaves
+    /// it there for milliseconds, in which whoever is asked for something cannot answer.
+    GivingWay,
+}
+
+impl Pace {
+    fn give_way(self) {
+        if self == Pace::GivingWay {
+            thread::yield_now();
+        }
+    }
+}
+
+/// The length of such a piece: less than half a millisecond of work.
+const PIECE_LEN: usize = 1 << 20;
+
 /// The last part of a segment, one in so many, where its slots will stand, is written page by page whatever the grain: a
 /// mark in a slot, long after, then makes the system write one page and not a unit.
 const SLOTS_PART: usize = 16;
@@ -45,15 +67,18 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// Makes a file of `len` bytes and maps it. `payload` is written behind the first page before; without any the file is
 /// populated, with units of this grain.
-pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain) -> io::Result<Mapping> {
+pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain, pace: Pace) -> io::Result<Mapping> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
     fs2::FileExt::allocate(&file, len as u64)?;
     if payload.is_empty() {
         if !is_memory(&file) {
-            fill(&file, len, grain.fill_len())?;
+            fill(&file, len, grain.fill_len(), pace)?;
         }
         let mapping = Mapping::of_file(&file, len)?;
-        mapping.populate()?;
+        for start in (0..len).step_by(PIECE_LEN) {
+            mapping.populate(start..len.min(start + PIECE_LEN))?;
+            pace.give_way();
+        }
         return Ok(mapping);
     }
     let mut offset = RECORDS_OFFSET as u64;
@@ -64,12 +89,15 @@ pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain
     Mapping::of_file(&file, len)
 }
 
-fn fill(file: &File, len: usize, fill_len: usize) -> io::Result<()> {
+fn fill(file: &File, len: usize, fill_len: usize, pace: Pace) -> io::Result<()> {
     let zeros = vec![0; fill_len];
     let slots_start = len - len / SLOTS_PART;
     for (from, to, piece_len) in [(0, slots_start, fill_len), (slots_start, len, SLOTS_FILL_LEN)] {
         for offset in (from..to).step_by(piece_len) {
             file.write_all_at(&zeros[..piece_len.min(to - offset)], offset as u64)?;
+            if offset % PIECE_LEN == 0 {
+                pace.give_way();
+            }
         }
     }
     Ok(())
@@ -91,14 +119,14 @@ mod tests {
 
     use super::*;
 
-    const SEGMENT_LEN: usize = 1 << 20;
+    const SEGMENT_LEN: usize = 5 * PIECE_LEN / 2;
 
     #[test]
     fn a_segment_of_any_grain_is_allocated_and_zero_and_keeps_what_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        for grain in [Grain::Fine, Grain::Coarse] {
+        for (grain, pace) in [(Grain::Fine, Pace::AtOnce), (Grain::Coarse, Pace::GivingWay)] {
             let path = dir.path().join(format!("{grain:?}"));
-            let mut mapping = make_file(&path, SEGMENT_LEN, &[], grain).unwrap();
+            let mut mapping = make_file(&path, SEGMENT_LEN, &[], grain, pace).unwrap();
             assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SEGMENT_LEN as u64, "allocated, not sparse");
             let places = [0, 64 * 1024 - 4, SEGMENT_LEN - SEGMENT_LEN / SLOTS_PART - 4, SEGMENT_LEN - 8];
             places.into_iter().for_each(|place| mapping.copy_in_exclusively(place, b"abcdefgh"));

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::allocation::{self, Grain};
+use super::allocation::{self, Grain, Pace};
 use super::error::{OpenError, StoreError};
 use super::mapping::Mapping;
 use super::sync::Arc;
@@ -198,13 +198,14 @@ impl Directory {
         len: usize,
         payload: &[&[u8]],
         reserve: u64,
+        pace: Pace,
     ) -> Result<Mapping, StoreError> {
         if self.is_short_of(len as u64 + reserve) {
             return Err(StoreError::Full);
         }
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
         let grain = if self.unsynced.is_some() { Grain::Fine } else { Grain::Coarse };
-        let made = allocation::make_file(&temporary, len, payload, grain)
+        let made = allocation::make_file(&temporary, len, payload, grain, pace)
             .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
         self.note_names();
         made.map(|mapping| self.watched(mapping, name)).map_err(|error| {
@@ -304,9 +305,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("seg-00000001.shd")).unwrap();
-        let error = directory.create_file(FileName::Segment(1), 65_536, &[], 0).unwrap_err();
+        let error = directory.create_file(FileName::Segment(1), 65_536, &[], 0, Pace::AtOnce).unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
-        let error = directory.create_file(FileName::Segment(2), 65_536, &[], u64::MAX / 2).unwrap_err();
+        let error = directory.create_file(FileName::Segment(2), 65_536, &[], u64::MAX / 2, Pace::AtOnce).unwrap_err();
         assert!(matches!(error, StoreError::Full), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock and the directory");
     }
@@ -348,7 +349,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[], 0).unwrap();
+        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[], 0, Pace::AtOnce).unwrap();
         assert_eq!(mapping.len(), 65_536);
         let metadata = fs::metadata(dir.path().join("seg-00000001.shd")).unwrap();
         assert_eq!(metadata.mode() & 0o777, 0o600);

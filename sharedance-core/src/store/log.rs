@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::allocation::Pace;
 use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::files::{Directory, FileName};
@@ -219,7 +220,7 @@ impl Log {
                     continue;
                 }
             }
-            let blank = self.create_blank(kind)?;
+            let blank = self.create_blank(kind, Pace::AtOnce)?;
             lock(&self.spare).blanks.push(blank);
         }
     }
@@ -251,7 +252,7 @@ impl Log {
     ) -> Result<Reservation, StoreError> {
         let file_len = format::big_file_len(payload.len());
         let id = self.fresh_id(FileName::Big);
-        let mapping = self.create_file(FileName::Big(id), file_len, payload.parts(), Kind::Big)?;
+        let mapping = self.create_file(FileName::Big(id), file_len, payload.parts(), Kind::Big, Pace::AtOnce)?;
         let segment = self.activate(Blank::new(id, mapping), Kind::Big, class, now_ms);
         Ok(segment.reserve_written(payload, now_ms))
     }
@@ -298,13 +299,20 @@ impl Log {
         Some(blank)
     }
 
-    fn create_file(&self, name: FileName, len: usize, payload: &[&[u8]], kind: Kind) -> Result<Mapping, StoreError> {
+    fn create_file(
+        &self,
+        name: FileName,
+        len: usize,
+        payload: &[&[u8]],
+        kind: Kind,
+        pace: Pace,
+    ) -> Result<Mapping, StoreError> {
         if self.segments_in_use() >= MAX_SEGMENTS {
             return Err(StoreError::Full);
         }
         let reserve = self.reserve_of(kind);
         self.space.claim(len as u64, reserve)?;
-        let created = self.directory.create_file(name, len, payload, reserve);
+        let created = self.directory.create_file(name, len, payload, reserve, pace);
         created.inspect_err(|_| self.space.give_back(len as u64))
     }
 
@@ -332,10 +340,10 @@ impl Log {
         }
     }
 
-    fn create_blank(&self, kind: Kind) -> Result<Blank, StoreError> {
+    fn create_blank(&self, kind: Kind, pace: Pace) -> Result<Blank, StoreError> {
         let id = self.fresh_id(FileName::Segment);
         let len = self.description.segment_len;
-        let mapping = self.create_file(FileName::Segment(id), len, &[], kind)?;
+        let mapping = self.create_file(FileName::Segment(id), len, &[], kind, pace)?;
         Ok(Blank::new(id, mapping))
     }
 
@@ -346,7 +354,7 @@ impl Log {
         let (mut spare, _) = waited.unwrap_or_else(PoisonError::into_inner);
         while spare.blanks.len() < spare.ready_target() {
             drop(spare);
-            let created = self.create_blank(Kind::Hot);
+            let created = self.create_blank(Kind::Hot, Pace::GivingWay);
             spare = lock(&self.spare);
             match created {
                 Ok(blank) => spare.blanks.push(blank),

@@ -10,8 +10,8 @@ use super::{Store, StoreError};
 
 /// How often the store is looked after when nothing is pending.
 const TURN: Duration = Duration::from_millis(100);
-/// Records looked at before it is asked again whether to stop.
-const BUDGET: usize = 4_096;
+/// Records looked at before it is asked again whether to stop, and before others have the processor.
+const BUDGET: usize = 1_024;
 /// How long a thread rests after a failure, which is likely to last.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -88,7 +88,11 @@ impl Store {
         let mut maintenance = Maintenance { stop: Arc::default(), threads: Vec::new() };
         maintenance.start(self, "sharedance-tidy", |store| {
             let progress = store.maintain(BUDGET)?;
-            Ok(if progress.pending { Duration::ZERO } else { TURN })
+            if progress.pending {
+                thread::yield_now();
+                return Ok(Duration::ZERO);
+            }
+            Ok(TURN)
         })?;
         maintenance.start(self, "sharedance-prep", |store| store.prepare(TURN).map(|()| Duration::ZERO))?;
         if let Durability::Interval(interval) = self.inner.durability {

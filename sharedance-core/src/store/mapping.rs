@@ -102,7 +102,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4096).unwrap();
         for mut mapping in [Mapping::of_file(&file, 4096).unwrap(), Mapping::of_heap(4096)] {
-            mapping.populate().unwrap();
+            mapping.populate(0..mapping.len()).unwrap();
             mapping.copy_in_exclusively(16, b"abcdefgh");
             assert_eq!(mapping.word(16).load(Ordering::Relaxed), u64::from_le_bytes(*b"abcdefgh"));
             // SAFETY: nothing else uses the mapping.

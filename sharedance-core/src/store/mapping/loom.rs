@@ -48,7 +48,7 @@ impl Region {
         self.memory.len() * 8
     }
 
-    pub(crate) fn populate(&self) -> io::Result<()> {
+    pub(crate) fn populate(&self, _range: Range<usize>) -> io::Result<()> {
         Ok(())
     }
 

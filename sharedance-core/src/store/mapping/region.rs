@@ -72,12 +72,12 @@ impl Region {
         }
     }
 
-    /// Asks the kernel to make every page present and writable now rather than at its first store, and to say so
+    /// Asks the kernel to make every page of `range` present and writable now rather than at its first store, and to say so
     /// where it cannot. Kernels that do not know the request (before Linux 5.14) leave it to the first store.
-    pub(crate) fn populate(&self) -> io::Result<()> {
+    pub(crate) fn populate(&self, range: Range<usize>) -> io::Result<()> {
         match self {
             #[cfg(target_os = "linux")]
-            Region::File(map) => match map.advise(memmap2::Advice::PopulateWrite) {
+            Region::File(map) => match map.advise_range(memmap2::Advice::PopulateWrite, range.start, range.len()) {
                 Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
                 _ => Ok(()),
             },
