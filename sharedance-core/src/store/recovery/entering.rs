@@ -1,0 +1,116 @@
+//! What was found in the segments is entered into the index: of several writes of a key the last.
+
+use super::slots::{LiveRecord, Slots};
+use crate::store::format::Kind;
+use crate::store::index::{Index, Location, Shard};
+use crate::store::segment::Segment;
+use crate::store::sync::Arc;
+
+/// A segment, and its records by the shard that each belongs to.
+pub(super) struct Scanned {
+    pub(super) segment: Arc<Segment>,
+    pub(super) was_active: bool,
+    live_by_shard: Vec<Vec<LiveRecord>>,
+    /// Hash and slot.
+    gone_by_shard: Vec<Vec<(u64, u32)>>,
+}
+
+/// What came of the records of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Entered {
+    /// Records that had a later one.
+    pub(super) superseded: u64,
+    /// Records that had expired.
+    pub(super) expired: u64,
+}
+
+impl Scanned {
+    /// Accounts for what is live in the segment, by its slots.
+    pub(super) fn new(segment: Arc<Segment>, slots: Slots, was_active: bool, index: &Index) -> Scanned {
+        let mut live_by_shard = vec![Vec::new(); index.shards()];
+        for live in slots.live {
+            segment.adopt(live.footprint, live.deadline);
+            live_by_shard[Index::shard_of(live.record.hash)].push(live.record);
+        }
+        let mut gone_by_shard = vec![Vec::new(); index.shards()];
+        for (hash, slot) in slots.gone {
+            gone_by_shard[Index::shard_of(hash)].push((hash, slot));
+        }
+        Scanned { segment, was_active, live_by_shard, gone_by_shard }
+    }
+}
+
+/// Enters one shard's records into the index; answers how many had a later one, and how many had expired. Of two for the
+/// same key the later one stays; only then those go that have expired, or an earlier one would be back in the place of
+/// one that lived for less.
+pub(super) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned]) -> Entered {
+    let mut shard = index.write_shard(shard_number);
+    shard.reserve(segments.iter().map(|scanned| scanned.live_by_shard[shard_number].len()).sum());
+    let mut entered = Entered::default();
+    for scanned in segments {
+        for record in &scanned.live_by_shard[shard_number] {
+            entered.superseded += u64::from(enter_later(&mut shard, &scanned.segment, *record));
+        }
+    }
+    for scanned in segments {
+        for (hash, slot) in &scanned.gone_by_shard[shard_number] {
+            entered.superseded += u64::from(remove_older(&mut shard, &scanned.segment, *hash, *slot));
+        }
+    }
+    for scanned in segments {
+        for record in scanned.live_by_shard[shard_number].iter().filter(|record| record.is_expired) {
+            let location = Location { segment: scanned.segment.number, slot: record.slot };
+            if shard.remove(record.hash, location)
+                && let Some(found) = scanned.segment.record(record.slot)
+            {
+                scanned.segment.mark_gone(record.slot, &found);
+                entered.expired += 1;
+            }
+        }
+    }
+    entered
+}
+
+/// Enters a record unless the index has a later one for its key, or its copy; whichever loses is marked dead. Answers
+/// whether there were two writes of the key: a record that was carried forward, and its copy, are one.
+fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) -> bool {
+    let LiveRecord { hash, slot, offset, .. } = entering;
+    let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
+        shard.insert(hash, segment, slot, offset, None);
+        return false;
+    };
+    let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) else {
+        return false;
+    };
+    let (sequence, other_sequence) = (segment.sequence(&record), other.sequence(&other_record));
+    if (sequence, carried_order(segment)) > (other_sequence, carried_order(&other)) {
+        let replaced = Location { segment: other.number, slot: other_slot };
+        shard.insert(hash, segment, slot, offset, Some(replaced));
+        other.mark_dead(other_slot, &other_record);
+    } else {
+        segment.mark_dead(slot, &record);
+    }
+    sequence != other_sequence
+}
+
+/// Removes the record of a key whose later one, in `slot` of `segment`, is gone: when that was marked, an older one was
+/// dead, though the disk may not have known yet. Answers whether there was one.
+fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32) -> bool {
+    let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
+        return false;
+    };
+    let (Some(gone), Some(record)) = (segment.committed(slot), other.record(other_slot)) else {
+        return false;
+    };
+    let is_older = other.sequence(&record) <= segment.sequence(&gone);
+    if is_older && shard.remove(hash, Location { segment: other.number, slot: other_slot }) {
+        other.mark_gone(other_slot, &record);
+    }
+    is_older
+}
+
+/// Grows from a record's first place to that of its last copy. Copies stand in cold segments, of which one is open at a
+/// time; that one may have been put to use before the segment that the record was first written to.
+fn carried_order(segment: &Segment) -> (bool, u64) {
+    (segment.header.kind == Kind::Cold, segment.header.base)
+}

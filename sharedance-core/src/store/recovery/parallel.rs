@@ -1,0 +1,59 @@
+//! Work that a few threads share.
+
+use std::io;
+
+use crate::store::sync::atomic::{AtomicUsize, Ordering};
+use crate::store::sync::thread;
+
+/// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
+const MAX_THREADS: usize = 4;
+
+/// Runs `work` for each of `0..count`, on a few threads where that is worth it; stops at the first error.
+pub(super) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> io::Result<()> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(count);
+    let next = AtomicUsize::new(0);
+    let run = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= count {
+                return Ok(());
+            }
+            work(i)?;
+        }
+    };
+    if threads <= 1 {
+        return run();
+    }
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let own = run();
+        others.into_iter().fold(own, |result, other| {
+            let other = other.join().unwrap_or_else(|_| Err(io::Error::other("a recovery thread panicked")));
+            result.and(other)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn work_in_parallel_is_all_done_or_its_error_told() {
+        let done = Mutex::new(BTreeSet::new());
+        in_parallel(100, |i| {
+            assert!(done.lock().unwrap().insert(i), "{i} is done twice");
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(done.lock().unwrap().len(), 100);
+        for failing in [0, 50, 99] {
+            let failure = in_parallel(100, |i| if i == failing { Err(io::Error::other("ill")) } else { Ok(()) });
+            assert_eq!(failure.unwrap_err().to_string(), "ill");
+        }
+        in_parallel(0, |_| Err(io::Error::other("there is nothing to do"))).unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! What was found when a store was opened.
+
+use std::fmt;
+
+/// What was found when a store was opened: see [`Store::recovery`](crate::store::Store::recovery). It prints as a line for the
+/// log.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// # store.set("user:17", "Ada")?;
+/// # drop(store);
+/// # std::fs::write(dir.path().join("notes.txt"), "not the store's")?;
+/// let store = Store::open(dir.path())?;
+/// let report = store.recovery();
+/// assert_eq!((report.pairs, report.dropped), (1, 0));
+/// assert_eq!(report.foreign, ["notes.txt"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Pairs that are there again.
+    pub pairs: u64,
+    /// Pairs that had expired meanwhile.
+    pub expired: u64,
+    /// Slots and records that did not verify and were dropped.
+    pub dropped: u64,
+    /// Records of a key that had a later one: the store was killed between two steps.
+    pub superseded: u64,
+    /// Segment files read.
+    pub segments: u64,
+    /// Whether the store was last in use during this same boot, so that records need not be read at once.
+    pub same_boot: bool,
+    /// Files whose header does not verify: renamed to end in `.bad`, and otherwise left alone.
+    pub set_aside: Vec<String>,
+    /// Files in the directory that are none of the store's: left alone.
+    pub foreign: Vec<String>,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} pairs in {} segments", self.pairs, self.segments)?;
+        if self.expired > 0 {
+            write!(f, ", {} expired meanwhile", self.expired)?;
+        }
+        if self.dropped > 0 {
+            write!(f, ", {} damaged and dropped", self.dropped)?;
+        }
+        if !self.same_boot && self.segments > 0 {
+            write!(f, ", all verified since the machine was restarted or the files were moved")?;
+        }
+        if !self.set_aside.is_empty() {
+            write!(f, "; unreadable and set aside: {}", self.set_aside.join(", "))?;
+        }
+        if !self.foreign.is_empty() {
+            write!(f, "; not the store's and left alone: {}", self.foreign.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_reads_as_a_sentence() {
+        let report = RecoveryReport { pairs: 7, segments: 2, dropped: 1, same_boot: true, ..RecoveryReport::default() };
+        assert_eq!(report.to_string(), "7 pairs in 2 segments, 1 damaged and dropped");
+    }
+}

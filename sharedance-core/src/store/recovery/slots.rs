@@ -1,0 +1,224 @@
+//! What the slots of a file say, and how much of it is believed.
+
+use std::fs::File;
+use std::io;
+
+use super::read_exactly;
+use crate::store::format::{
+    self, Deadline, Header, Kind, RECORDS_OFFSET, RawSlot, RecordState, Reserved, SLOT_LEN, Slot, Word,
+};
+use crate::store::meta::Description;
+
+/// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
+/// pages of them.
+const EMPTY_RUN: u32 = 4096;
+/// Where slots name the same bytes again and again, as no store writes them, checking ends when this many times the
+/// file's bytes were read: what is left does not verify.
+const MAX_CHECKED_PART: usize = 4;
+
+/// What the index needs to know of a record: all of it from the slot, which is not looked at again.
+#[derive(Clone, Copy)]
+pub(super) struct LiveRecord {
+    pub(super) hash: u64,
+    pub(super) slot: u32,
+    pub(super) offset: u32,
+    pub(super) is_expired: bool,
+}
+
+/// What the slots of one file say.
+pub(super) struct Slots {
+    base: u64,
+    pub(super) count: u32,
+    pub(super) records_end: usize,
+    pub(super) live: Vec<LiveSlot>,
+    /// Slots of verified records that are gone, and their hashes: only where the disk may have brought back older ones.
+    pub(super) gone: Vec<(u64, u32)>,
+    /// Slots to mark dead on disk.
+    pub(super) disowned: Vec<u32>,
+    /// The highest sequence seen.
+    pub(super) last_sequence: u64,
+    pub(super) dropped: u64,
+}
+
+impl Slots {
+    fn new(base: u64, count: u32, records_end: usize) -> Slots {
+        Slots {
+            base,
+            count,
+            records_end,
+            live: Vec::new(),
+            gone: Vec::new(),
+            disowned: Vec::new(),
+            last_sequence: base,
+            dropped: 0,
+        }
+    }
+}
+
+/// A record to enter into the index, and what its segment is to know of it.
+pub(super) struct LiveSlot {
+    pub(super) record: LiveRecord,
+    pub(super) deadline: Deadline,
+    pub(super) footprint: usize,
+}
+
+/// Reads the slots of files.
+pub(super) struct SlotReader<'d> {
+    pub(super) description: &'d Description,
+    pub(super) now_ms: u64,
+    pub(super) same_boot: bool,
+}
+
+impl SlotReader<'_> {
+    /// Believes the slots, which the same boot wrote; reads no record.
+    pub(super) fn read(&self, file: &File, header: &Header, reserved: Reserved) -> io::Result<Slots> {
+        let len = header.file_len as usize;
+        let start = len - reserved.slots as usize * SLOT_LEN;
+        let mut array = vec![0; len - start];
+        read_exactly(file, &mut array, start)?;
+        let mut slots = Slots::new(header.base, reserved.slots, reserved.write_offset as usize);
+        for slot in 0..reserved.slots {
+            let at = format::slot_offset(len, slot) - start;
+            let raw = RawSlot::from_bytes(&array[at..at + SLOT_LEN]);
+            self.sort_out(&mut slots, slot, raw, |raw, word| {
+                let layout = raw.slot().layout(word, reserved.write_offset as usize)?;
+                // The only record of a big file is its first.
+                (header.kind != Kind::Big || layout.offset == RECORDS_OFFSET).then(|| layout.footprint())
+            });
+        }
+        Ok(slots)
+    }
+
+    /// Believes only what verifies: each record's checksum, and that its hash is its key's. The latter cannot be had
+    /// without the store's secret, so that no value that merely looks like slots is taken for them.
+    pub(super) fn verify(&self, file: &File, header: &Header, claimed: u32) -> io::Result<Slots> {
+        let len = header.file_len as usize;
+        let mut bytes = vec![0; len];
+        read_exactly(file, &mut bytes, 0)?;
+        let mut slots = Slots::new(header.base, claimed, RECORDS_OFFSET);
+        let mut uncertain = Vec::new();
+        let mut empty_run = 0;
+        let mut left_to_check = len.saturating_mul(MAX_CHECKED_PART);
+        let end = if header.kind == Kind::Big { 1 } else { format::max_slots(len) };
+        for slot in 0..end {
+            let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, slot)..][..SLOT_LEN]);
+            let verified = verify_slot(&bytes, header, slot, raw, self.description, &mut left_to_check);
+            empty_run = if verified.is_some() { 0 } else { empty_run + 1 };
+            if slot >= claimed && verified.is_none() {
+                if raw.word() != Word::EMPTY {
+                    uncertain.push(slot);
+                }
+                if empty_run > EMPTY_RUN {
+                    break;
+                }
+                continue;
+            }
+            if let Some(record_end) = verified {
+                slots.count = slots.count.max(slot + 1);
+                slots.records_end = slots.records_end.max(record_end);
+            }
+            self.sort_out(&mut slots, slot, raw, |raw, word| {
+                verified?;
+                raw.slot().layout(word, len).map(|layout| layout.footprint())
+            });
+        }
+        // Between two slots that verify there are slots; beyond the last one it may be a record's bytes.
+        uncertain.retain(|slot| *slot < slots.count);
+        slots.dropped += uncertain.len() as u64;
+        slots.disowned.extend(uncertain);
+        let slots_start = len - slots.count as usize * SLOT_LEN;
+        slots.records_end = slots.records_end.next_multiple_of(format::RECORD_ALIGN).min(slots_start);
+        Ok(slots)
+    }
+
+    /// Puts one slot where it belongs: live (expired or not), dead, never committed, or not to be believed.
+    fn sort_out(&self, slots: &mut Slots, slot: u32, raw: RawSlot, footprint: impl Fn(RawSlot, Word) -> Option<usize>) {
+        if raw.word() == Word::EMPTY {
+            return;
+        }
+        let word = Word::decode(raw.word());
+        // A sequence below zero was never drawn: wrapped around, it would be above all that are to come.
+        let sequence = raw.slot().checked_sequence(slots.base);
+        if let Some(word) = word {
+            slots.last_sequence = slots.last_sequence.max(sequence.unwrap_or(0));
+            if !word.is_live() {
+                let is_gone = !self.same_boot && word.state == RecordState::Gone && sequence.is_some();
+                if is_gone && footprint(raw, word).is_some() {
+                    slots.gone.push((raw.slot().hash, slot));
+                }
+                return;
+            }
+        }
+        match word
+            .filter(|_| sequence.is_some())
+            .and_then(|word| footprint(raw, word).map(|footprint| (word, footprint)))
+        {
+            Some((word, footprint)) => {
+                let Slot { hash, record_offset: offset, .. } = raw.slot();
+                let is_expired = word.deadline.has_passed(self.now_ms);
+                let record = LiveRecord { hash, slot, offset, is_expired };
+                slots.live.push(LiveSlot { record, deadline: word.deadline, footprint });
+            }
+            None => {
+                slots.dropped += 1;
+                slots.disowned.push(slot);
+            }
+        }
+    }
+}
+
+/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live.
+/// Takes the bytes that had to be read from `left_to_check`.
+fn verify_slot(
+    bytes: &[u8],
+    header: &Header,
+    slot: u32,
+    raw: RawSlot,
+    description: &Description,
+    left_to_check: &mut usize,
+) -> Option<usize> {
+    let word = Word::decode(raw.word())?;
+    let fields = raw.slot();
+    let layout = fields.layout(word, format::slot_offset(bytes.len(), slot))?;
+    // The hash first: it is short work, and values that look like slots do not get past it. A checksum over all that
+    // each of them names would take time out of all proportion to the file.
+    let hash = description.hash(&bytes[layout.key()]);
+    if hash != fields.hash {
+        return None;
+    }
+    let payload = layout.payload();
+    *left_to_check = left_to_check.checked_sub(payload.len())?;
+    let payload_crc = crc32c::crc32c(&bytes[payload]);
+    (fields.seal(payload_crc, header.base, word) == fields.crc).then_some(layout.value_end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+    use crate::store::recovery::tests::one_pair;
+    use crate::store::recovery::verify_header;
+
+    #[test]
+    fn a_slot_is_one_only_with_the_hash_that_the_secret_gives_its_key() {
+        let (_dir, _, file, len) = one_pair();
+        let mut bytes = vec![0; len];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        let mut head = [0; RECORDS_OFFSET];
+        head.copy_from_slice(&bytes[..RECORDS_OFFSET]);
+        let header = verify_header(&head).unwrap();
+        let raw = RawSlot::from_bytes(&bytes[format::slot_offset(len, 0)..]);
+        let other = Description { segment_len: len, store_id: header.store_id, hash_key: [0; 16] };
+        let verify = |header: &Header, raw| verify_slot(&bytes, header, 0, raw, &other, &mut { usize::MAX });
+        assert_eq!(verify(&header, raw), None, "its own checksum is right");
+        let (word, mut slot) = (Word::decode(raw.word()).unwrap(), raw.slot());
+        slot.hash = siphasher::sip::SipHasher13::new_with_key(&[0; 16]).hash(b"key");
+        slot.crc = slot.seal(crc32c::crc32c(b"keyvalue"), header.base, word);
+        let [a, b, c] = slot.words();
+        let forged = RawSlot([a, b, c, raw.word()]);
+        assert_eq!(verify(&header, forged), Some(RECORDS_OFFSET + 8));
+        let later = Header { base: header.base + 1, ..header };
+        assert_eq!(verify(&later, forged), None, "of another incarnation");
+    }
+}
