@@ -316,6 +316,11 @@ impl Log {
         created.inspect_err(|_| self.space.give_back(len as u64))
     }
 
+    /// Whether a new segment need not be made first.
+    pub(crate) fn has_blanks(&self) -> bool {
+        !lock(&self.spare).blanks.is_empty()
+    }
+
     /// Room that can still be had for segments, blanks that stand ready included, in bytes.
     pub(crate) fn headroom(&self) -> u64 {
         let blanks = lock(&self.spare).blanks.len() as u64 * self.description.segment_len as u64;

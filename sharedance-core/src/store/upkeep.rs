@@ -168,8 +168,9 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     let wanted = reserve + big_len.unwrap_or(reserve);
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
-    // Of blanks no big file can be made.
-    let has_been_made = inner.eviction.is_some() && big_len.is_none() && inner.log.headroom() >= wanted;
+    // Others may have made some while this one waited for its turn; but of blanks no big file can be made.
+    let is_there = || inner.log.has_blanks() || inner.eviction.is_some() && inner.log.headroom() >= wanted;
+    let has_been_made = big_len.is_none() && is_there();
     if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
@@ -177,15 +178,18 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
     upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
-    let is_enough = upkeep.retire_spent(inner, now_ms, Need::Full)? > 0 && big_len.is_none();
-    if big_len.is_some() {
-        // Of blanks no other file can be made.
-        inner.log.delete_blanks()?;
-    }
+    let mut retired = upkeep.retire_spent(inner, now_ms, Need::Full)?;
+    let is_enough = match big_len {
+        None => retired > 0,
+        Some(_) => {
+            // Of blanks no other file can be made.
+            inner.log.delete_blanks()?;
+            inner.log.headroom() >= wanted
+        }
+    };
     if is_enough {
         return Ok(());
     }
-    let mut retired = 0;
     if inner.eviction.is_none() {
         let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
         inner.counters.compacted_bytes.add(compacted.bytes);
@@ -296,5 +300,17 @@ mod tests {
             }
         }
         assert_eq!((expired, store.len()), (500, 0));
+    }
+
+    #[test]
+    fn room_that_was_made_for_a_big_value_is_no_reason_to_refuse_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual().0;
+        let store = Options::new().segment_len(65_536).max_bytes(1 << 20).clock(clock).open(dir.path()).unwrap();
+        // The clock stands still, so nothing is tried again for having waited.
+        for _ in 0..20 {
+            store.set(b"big", &[7; 200_000]).unwrap();
+            store.delete(b"big").unwrap();
+        }
     }
 }
