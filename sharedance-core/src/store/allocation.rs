@@ -36,7 +36,16 @@ impl Grain {
     }
 }
 
-/// How a file is made.
+/// What a new file begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Contents<'p> {
+    /// Zeros, all of them in the page cache; made at this pace.
+    Blank(Pace),
+    /// Behind the first page, these parts.
+    Payload(&'p [&'p [u8]]),
+}
+
+/// How a blank file is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// At once: somebody waits for it.
@@ -54,7 +63,7 @@ impl Pace {
     }
 }
 
-/// The length of such a piece: less than half a millisecond of work.
+/// The length of such a piece: half a millisecond of work, or one where the memory has to be found first.
 const PIECE_LEN: usize = 1 << 20;
 
 /// The last part of a segment, one in so many, where its slots will stand, is written page by page whatever the grain: a
@@ -65,28 +74,31 @@ const SLOTS_FILL_LEN: usize = 4096;
 /// there.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-/// Makes a file of `len` bytes and maps it. `payload` is written behind the first page before; without any the file is
-/// populated, with units of this grain.
-pub(crate) fn make_file(path: &Path, len: usize, payload: &[&[u8]], grain: Grain, pace: Pace) -> io::Result<Mapping> {
+/// Makes a file of `len` bytes with these contents, and maps it. A blank one is populated, with units of this grain.
+pub(crate) fn make_file(path: &Path, len: usize, contents: Contents<'_>, grain: Grain) -> io::Result<Mapping> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
     fs2::FileExt::allocate(&file, len as u64)?;
-    if payload.is_empty() {
-        if !is_memory(&file) {
-            fill(&file, len, grain.fill_len(), pace)?;
+    match contents {
+        Contents::Blank(pace) => {
+            if !is_memory(&file) {
+                fill(&file, len, grain.fill_len(), pace)?;
+            }
+            let mapping = Mapping::of_file(&file, len)?;
+            for start in (0..len).step_by(PIECE_LEN) {
+                mapping.populate(start..len.min(start + PIECE_LEN))?;
+                pace.give_way();
+            }
+            Ok(mapping)
         }
-        let mapping = Mapping::of_file(&file, len)?;
-        for start in (0..len).step_by(PIECE_LEN) {
-            mapping.populate(start..len.min(start + PIECE_LEN))?;
-            pace.give_way();
+        Contents::Payload(parts) => {
+            let mut offset = RECORDS_OFFSET as u64;
+            for part in parts {
+                file.write_all_at(part, offset)?;
+                offset += part.len() as u64;
+            }
+            Mapping::of_file(&file, len)
         }
-        return Ok(mapping);
     }
-    let mut offset = RECORDS_OFFSET as u64;
-    for part in payload {
-        file.write_all_at(part, offset)?;
-        offset += part.len() as u64;
-    }
-    Mapping::of_file(&file, len)
 }
 
 fn fill(file: &File, len: usize, fill_len: usize, pace: Pace) -> io::Result<()> {
@@ -126,7 +138,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (grain, pace) in [(Grain::Fine, Pace::AtOnce), (Grain::Coarse, Pace::GivingWay)] {
             let path = dir.path().join(format!("{grain:?}"));
-            let mut mapping = make_file(&path, SEGMENT_LEN, &[], grain, pace).unwrap();
+            let mut mapping = make_file(&path, SEGMENT_LEN, Contents::Blank(pace), grain).unwrap();
             assert!(std::fs::metadata(&path).unwrap().blocks() * 512 >= SEGMENT_LEN as u64, "allocated, not sparse");
             let places = [0, 64 * 1024 - 4, SEGMENT_LEN - SEGMENT_LEN / SLOTS_PART - 4, SEGMENT_LEN - 8];
             places.into_iter().for_each(|place| mapping.copy_in_exclusively(place, b"abcdefgh"));

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::allocation::{self, Grain, Pace};
+use super::allocation::{self, Contents, Grain};
 use super::error::{OpenError, StoreError};
 use super::mapping::Mapping;
 use super::sync::Arc;
@@ -187,8 +187,7 @@ impl Directory {
         }
     }
 
-    /// Makes a file of `len` bytes, all of them allocated, mapped and populated. `payload` is written behind the first
-    /// page before the file is mapped.
+    /// Makes a file of `len` bytes with these contents, all of them allocated and mapped.
     ///
     /// # Errors
     /// [`StoreError::Full`] where less than `reserve` bytes of room would be left. No file is left behind by an error.
@@ -196,16 +195,15 @@ impl Directory {
         &self,
         name: FileName,
         len: usize,
-        payload: &[&[u8]],
+        contents: Contents<'_>,
         reserve: u64,
-        pace: Pace,
     ) -> Result<Mapping, StoreError> {
         if self.is_short_of(len as u64 + reserve) {
             return Err(StoreError::Full);
         }
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
         let grain = if self.unsynced.is_some() { Grain::Fine } else { Grain::Coarse };
-        let made = allocation::make_file(&temporary, len, payload, grain, pace)
+        let made = allocation::make_file(&temporary, len, contents, grain)
             .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
         self.note_names();
         made.map(|mapping| self.watched(mapping, name)).map_err(|error| {
@@ -278,6 +276,9 @@ fn is_own_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::allocation::Pace;
+
+    const BLANK: Contents<'_> = Contents::Blank(Pace::AtOnce);
 
     #[test]
     fn names_survive_the_round_trip_and_others_are_foreign() {
@@ -305,9 +306,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("seg-00000001.shd")).unwrap();
-        let error = directory.create_file(FileName::Segment(1), 65_536, &[], 0, Pace::AtOnce).unwrap_err();
+        let error = directory.create_file(FileName::Segment(1), 65_536, BLANK, 0).unwrap_err();
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
-        let error = directory.create_file(FileName::Segment(2), 65_536, &[], u64::MAX / 2, Pace::AtOnce).unwrap_err();
+        let error = directory.create_file(FileName::Segment(2), 65_536, BLANK, u64::MAX / 2).unwrap_err();
         assert!(matches!(error, StoreError::Full), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock and the directory");
     }
@@ -349,7 +350,7 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
-        let mapping = directory.create_file(FileName::Segment(1), 65_536, &[], 0, Pace::AtOnce).unwrap();
+        let mapping = directory.create_file(FileName::Segment(1), 65_536, BLANK, 0).unwrap();
         assert_eq!(mapping.len(), 65_536);
         let metadata = fs::metadata(dir.path().join("seg-00000001.shd")).unwrap();
         assert_eq!(metadata.mode() & 0o777, 0o600);

@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::allocation::Pace;
+use super::allocation::{Contents, Pace};
 use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::files::{Directory, FileName};
@@ -252,7 +252,7 @@ impl Log {
     ) -> Result<Reservation, StoreError> {
         let file_len = format::big_file_len(payload.len());
         let id = self.fresh_id(FileName::Big);
-        let mapping = self.create_file(FileName::Big(id), file_len, payload.parts(), Kind::Big, Pace::AtOnce)?;
+        let mapping = self.create_file(FileName::Big(id), file_len, Contents::Payload(payload.parts()), Kind::Big)?;
         let segment = self.activate(Blank::new(id, mapping), Kind::Big, class, now_ms);
         Ok(segment.reserve_written(payload, now_ms))
     }
@@ -303,16 +303,15 @@ impl Log {
         &self,
         name: FileName,
         len: usize,
-        payload: &[&[u8]],
+        contents: Contents<'_>,
         kind: Kind,
-        pace: Pace,
     ) -> Result<Mapping, StoreError> {
         if self.segments_in_use() >= MAX_SEGMENTS {
             return Err(StoreError::Full);
         }
         let reserve = self.reserve_of(kind);
         self.space.claim(len as u64, reserve)?;
-        let created = self.directory.create_file(name, len, payload, reserve, pace);
+        let created = self.directory.create_file(name, len, contents, reserve);
         created.inspect_err(|_| self.space.give_back(len as u64))
     }
 
@@ -348,7 +347,7 @@ impl Log {
     fn create_blank(&self, kind: Kind, pace: Pace) -> Result<Blank, StoreError> {
         let id = self.fresh_id(FileName::Segment);
         let len = self.description.segment_len;
-        let mapping = self.create_file(FileName::Segment(id), len, &[], kind, pace)?;
+        let mapping = self.create_file(FileName::Segment(id), len, Contents::Blank(pace), kind)?;
         Ok(Blank::new(id, mapping))
     }
 

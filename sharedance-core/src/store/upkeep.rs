@@ -169,8 +169,8 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
     // Others may have made some while this one waited for its turn; but of blanks no big file can be made.
-    let is_there = || inner.log.has_blanks() || inner.eviction.is_some() && inner.log.headroom() >= wanted;
-    let has_been_made = big_len.is_none() && is_there();
+    let has_been_made =
+        big_len.is_none() && (inner.log.has_blanks() || inner.eviction.is_some() && inner.log.headroom() >= wanted);
     if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
