@@ -4,9 +4,7 @@
 // A test fails where it cannot go on.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/support/server.rs"]
-mod server;
-
+use sharedance_test_support::server;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -93,7 +91,7 @@ fn a_peer_whose_request_was_not_decided_is_not_let_go_in_good_order() {
 #[test]
 fn both_families_are_served_by_default() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(server::PROGRAM);
+    let mut command = Command::new(server::program());
     command.args(["--debug", "--port=0", "--directory"]).arg(directory.path());
     let server = Server::spawn(&mut command).unwrap();
     let store = store(b"over IPv4", b"value");

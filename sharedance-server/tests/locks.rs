@@ -3,11 +3,7 @@
 // A test fails where it cannot go on.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../tests/support/server.rs"]
-mod server;
-#[path = "../../tests/support/talk.rs"]
-mod talk;
-
+use sharedance_test_support::{server, talk};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;

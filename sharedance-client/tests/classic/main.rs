@@ -3,11 +3,11 @@
 // A helper that cannot do its work fails its test.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../../tests/support/map.rs"]
-mod map;
 #[path = "../support/peer.rs"]
 mod peer;
 
 mod faults;
 mod round_trips;
 mod server;
+
+use sharedance_test_support::map;

@@ -143,7 +143,7 @@ mod walk;
 mod writing;
 
 #[cfg(any(loom, shuttle, visible_locks))]
-#[path = "../../../tests/races/src/engine/mod.rs"]
+#[path = "../../../tests/tools/races/src/engine/mod.rs"]
 pub(crate) mod races;
 
 #[doc = include_str!("../../FORMAT.md")]

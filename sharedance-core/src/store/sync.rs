@@ -7,7 +7,7 @@
 //! | `loom` | `loom.rs`: atomics that answer whatever the memory model allows, for segments | all orders |
 //! | `visible_locks` | `visible.rs`: locks of instrumented code alone | sanitizers, which do not see the standard ones |
 //!
-//! `tests/races` sets them, and `heap_segments`, with which segments are memory of the heap and not of a mapped file.
+//! `tests/tools/races` sets them, and `heap_segments`, with which segments are memory of the heap and not of a mapped file.
 
 #[cfg(not(any(loom, shuttle, visible_locks)))]
 mod standard {

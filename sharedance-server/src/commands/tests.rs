@@ -1,5 +1,6 @@
 //! The dialects of memcached without sockets: the wire transcripts, and what they cannot show.
 
+use sharedance_test_support::vectors;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,9 +10,6 @@ use sharedance_core::store;
 use tempfile::TempDir;
 
 use super::*;
-
-#[path = "../../../tests/support/vectors.rs"]
-mod vectors;
 
 use vectors::{End, Exchange};
 

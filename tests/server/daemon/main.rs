@@ -1,0 +1,352 @@
+//! Starting and ending the real `sharedanced`, as an operator does: what it refuses, what it says, what it gives up,
+//! what it leaves behind.
+
+// A test fails where it cannot go on.
+#![allow(clippy::unwrap_used)]
+
+use sharedance_test_support::server;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use server::{AMPLE, Server, answer, command, eventually, fetch, program, store};
+use tempfile::TempDir;
+
+/// An ordinary user's number; whether it has a name does not matter.
+const ORDINARY: u32 = 61234;
+
+/// Runs `command`, which must not get as far as serving; its standard error.
+fn refused(command: &mut Command) -> String {
+    let Err(failure) = Server::spawn(command) else {
+        panic!("{command:?} was not refused");
+    };
+    assert!(failure.status.code().is_some_and(|code| code > 0), "{failure:?}");
+    failure.log
+}
+
+/// A directory that every user can reach, with a copy of the program that every user can run.
+fn public_place() -> (TempDir, PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = place.path().join("sharedanced");
+    fs::copy(server::program(), &program).unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    (place, program)
+}
+
+/// The program as an ordinary user runs it. The test must be root's, or that user is ourselves.
+fn as_ordinary_user(program: &Path, directory: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--directory"]).arg(directory);
+    if geteuid().is_root() {
+        command.uid(ORDINARY).gid(ORDINARY);
+    }
+    command
+}
+
+#[test]
+fn a_restart_keeps_the_pairs_after_a_crash_and_after_a_proper_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Server::start(directory.path(), &[]);
+    assert_eq!(first.ask(&store(b"session", b"logged in")), b"OK\n");
+    first.kill();
+
+    let second = Server::start(directory.path(), &[]);
+    assert_eq!(second.ask(&fetch(b"session")), b"logged in");
+    assert_eq!(second.ask(&store(b"session", b"still logged in")), b"OK\n");
+    let (status, log) = second.terminate();
+    assert!(status.success(), "{log}");
+
+    let third = Server::start(directory.path(), &[]);
+    assert_eq!(third.ask(&fetch(b"session")), b"still logged in");
+}
+
+#[test]
+fn told_to_end_it_finishes_its_answers_and_takes_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start(directory.path(), &["--threads=1"]);
+        let value = vec![b'v'; 20_000_000];
+        server.ask(&store(b"k", &value));
+        let mut stream = server.connect();
+        stream.write_all(&fetch(b"k")).unwrap();
+        let mut idle = server.connect();
+        server.settle();
+
+        server.signal(signal);
+        // Not in good order, which would mean to a request on its way that the pair is not there.
+        assert_eq!(answer(&mut idle).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        eventually("no more connections", || TcpStream::connect(server.address()).err());
+        assert!(answer(&mut stream).unwrap() == value);
+        assert!(server.wait().success());
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_does_not_keep_it_from_ending() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--threads=1"]);
+    server.ask(&store(b"k", &vec![b'v'; 20_000_000]));
+    let mut stream = server.connect();
+    stream.write_all(&fetch(b"k")).unwrap();
+    server.settle();
+    assert!(server.terminate().0.success());
+}
+
+#[test]
+fn a_hangup_is_no_reason_to_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    server.signal(Signal::HUP);
+    assert_eq!(server.ask(&store(b"k", b"v")), b"OK\n");
+    assert!(server.terminate().0.success());
+}
+
+#[test]
+fn a_port_that_is_taken_is_refused() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Server::start(directories[0].path(), &[]);
+    let port = format!("--port={}", first.address().port());
+    let log =
+        refused(Command::new(program()).args(["--ip=127.0.0.1", &port, "--directory"]).arg(directories[1].path()));
+    assert!(log.contains("another server has this port") && log.contains("127.0.0.1"), "{log}");
+}
+
+#[test]
+fn a_second_server_on_a_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Server::start(directory.path(), &[]);
+    let log = refused(&mut command(directory.path()));
+    let named = directory.path().canonicalize().unwrap();
+    assert!(log.contains(&*named.to_string_lossy()), "{log}");
+    assert_eq!(first.ask(&store(b"k", b"v")), b"OK\n");
+}
+
+#[test]
+fn a_directory_that_others_may_write_to_is_refused_and_mended_by_the_command_that_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let log = refused(&mut command(directory.path()));
+    let (_, mending) = log.rsplit_once("mend it with: ").unwrap_or_else(|| panic!("{log}"));
+    assert!(Command::new("sh").args(["-c", mending]).status().unwrap().success());
+    Server::start(directory.path(), &[]);
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    for (argument, named) in
+        [("--backlog=0", "backlog"), ("--maxreadsize=9", "maxreadsize"), ("--timeout=0", "timeout")]
+    {
+        let log = refused(Command::new(program()).arg(argument));
+        assert!(log.contains(named), "{log}");
+    }
+    let help = Command::new(program()).arg("--help").output().unwrap();
+    assert!(help.status.success());
+    assert!(String::from_utf8(help.stdout).unwrap().contains("--maxreadsize"));
+}
+
+#[test]
+fn a_missing_directory_is_made_for_the_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("new");
+    let _server = Server::start(&directory, &[]);
+    assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o7777, 0o700);
+    for entry in fs::read_dir(&directory).unwrap() {
+        assert_eq!(entry.unwrap().metadata().unwrap().mode() & 0o077, 0);
+    }
+}
+
+#[test]
+fn it_shows_itself_by_its_title_and_cleans_up_at_low_priority() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    let title = fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
+    let end = title.iter().position(|&byte| byte == 0).unwrap();
+    assert_eq!(String::from_utf8_lossy(&title[..end]), "sharedanced [SERVER]");
+
+    eventually("a thread [CLEANUP] of the lowest priority", || {
+        fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().find_map(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat")).ok()?;
+            let fields = stat.split_once("([CLEANUP])")?.1;
+            let niceness = fields.split_whitespace().nth(16)?;
+            (niceness == "19").then_some(())
+        })
+    });
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("manager");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(AMPLE)).unwrap();
+    let mut received = [0; 256];
+    let mut message = || {
+        let len = manager.recv(&mut received).unwrap();
+        String::from_utf8(received[..len].to_vec()).unwrap()
+    };
+    let server = Server::spawn(command(&directory.path().join("store")).env("NOTIFY_SOCKET", &path)).unwrap();
+    assert_eq!(message(), format!("READY=1\nMAINPID={}\n", server.pid()));
+    assert!(server.terminate().0.success());
+    assert_eq!(message(), "STOPPING=1\n");
+}
+
+#[test]
+fn root_becomes_another_user_for_good_within_its_directory() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    let id = ORDINARY.to_string();
+    let server = Server::start(&directory, &["--uid", &id, "--gid", &id]);
+    assert_eq!(server.ask(&store(b"k", b"v")), b"OK\n");
+
+    let four_times = format!("{id}\t{id}\t{id}\t{id}");
+    assert_eq!((server.status("Uid"), server.status("Gid")), (four_times.clone(), four_times));
+    assert_eq!(server.status("Groups"), id);
+    assert_eq!(server.status("NoNewPrivs"), "1");
+    for capabilities in ["CapPrm", "CapEff", "CapInh"] {
+        assert_eq!(server.status(capabilities), "0000000000000000", "{capabilities}");
+    }
+    assert_eq!(fs::read_link(format!("/proc/{}/root", server.pid())).unwrap(), directory.canonicalize().unwrap());
+    assert_eq!(fs::metadata(&directory).unwrap().uid(), ORDINARY);
+    server.kill();
+
+    // The same directory is another user's now.
+    let log = refused(&mut command(&directory));
+    assert!(log.contains("mend it with: chown -R 0:"), "{log}");
+}
+
+#[test]
+fn root_that_stays_root_is_warned() {
+    if !geteuid().is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    assert_eq!(server.log().iter().filter(|line| line.contains("warning: the server stays root")).count(), 1);
+    assert_eq!(server.status("NoNewPrivs"), "1");
+}
+
+#[test]
+fn unknown_users_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = refused(command(directory.path()).args(["--uid", "no such user"]));
+    let expected = if geteuid().is_root() { "no user \"no such user\"" } else { "needs root's rights" };
+    assert!(log.contains(expected), "{log}");
+}
+
+#[test]
+fn an_ordinary_user_is_served_too_and_told_in_one_line_what_is_missing() {
+    let (place, program) = public_place();
+    let directory = place.path().join("store");
+    fs::create_dir(&directory).unwrap();
+    if geteuid().is_root() {
+        chown(&directory, Some(ORDINARY), Some(ORDINARY)).unwrap();
+    }
+    let server = Server::spawn(&mut as_ordinary_user(&program, &directory)).unwrap();
+    assert_eq!(server.ask(&store(b"k", b"v")), b"OK\n");
+    let told = server.log().into_iter().filter(|line| line.contains("not started as root"));
+    assert_eq!(told.count(), 1);
+    server.kill();
+
+    for option in ["--uid", "--gid"] {
+        let log = refused(as_ordinary_user(&program, &directory).args([option, "0"]));
+        assert!(log.contains(&format!("{option} needs root's rights")), "{log}");
+    }
+}
+
+/// A server in the background, found by the lock that it holds, and ended with the value.
+struct Background {
+    pid: Pid,
+}
+
+impl Background {
+    fn find(directory: &Path) -> Option<Background> {
+        let lock = directory.join("LOCK").canonicalize().ok()?;
+        fs::read_dir("/proc").unwrap().find_map(|entry| {
+            let process = entry.unwrap();
+            let mut descriptors = fs::read_dir(process.path().join("fd")).ok()?;
+            let holds = |fd: fs::DirEntry| fs::read_link(fd.path()).is_ok_and(|file| file == lock);
+            descriptors.any(|fd| fd.is_ok_and(holds)).then_some(())?;
+            let pid = Pid::from_raw(process.file_name().to_str()?.parse().ok()?)?;
+            Some(Background { pid })
+        })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+}
+
+#[test]
+fn in_the_background_it_serves_once_the_command_has_ended() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("store");
+    let mut command = command(&directory);
+    command.arg("--daemonize");
+    if geteuid().is_root() {
+        let id = ORDINARY.to_string();
+        command.args(["--uid", &id, "--gid", &id]);
+    }
+    // The end of its standard error is read as well: a daemon that kept the terminal would be waited for.
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    let background = Background::find(&directory).unwrap();
+
+    let port = log.lines().find_map(|line| line.split_once(": listening on ")?.1.rsplit(':').next()?.parse().ok());
+    let address = ("127.0.0.1", port.unwrap_or_else(|| panic!("{log}")));
+    let mut stream = TcpStream::connect::<(&str, u16)>(address).unwrap();
+    stream.set_read_timeout(Some(AMPLE)).unwrap();
+    stream.write_all(&store(b"k", b"v")).unwrap();
+    assert_eq!(answer(&mut stream).unwrap(), b"OK\n");
+
+    let session = fs::read_to_string(format!("/proc/{}/stat", background.pid.as_raw_nonzero())).unwrap();
+    let after_name = session.rsplit_once(')').unwrap().1;
+    let session = after_name.split_whitespace().nth(3).unwrap();
+    assert_eq!(session, background.pid.as_raw_nonzero().to_string(), "not a session of its own");
+
+    kill_process(background.pid, Signal::TERM).unwrap();
+    eventually("the daemon ends", || {
+        // Whose child it is now may not have taken note of its end yet.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", background.pid.as_raw_nonzero()));
+        stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
+    });
+}
+
+#[test]
+fn what_goes_wrong_on_the_way_to_the_background_is_seen_in_the_foreground() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Server::start(directory.path(), &[]);
+
+    let log = refused(command(directory.path()).arg("--daemonize"));
+    assert!(log.contains("cannot open the store"), "{log}");
+
+    let port = format!("--port={}", first.address().port());
+    let other = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program());
+    command.args(["--daemonize", "--ip=127.0.0.1", &port, "--directory"]).arg(other.path());
+    let log = refused(&mut command);
+    assert!(log.contains("another server has this port"), "{log}");
+}
+
+#[test]
+fn a_peer_sees_the_end_of_a_server_that_crashes() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--threads=1"]);
+    let mut stream = server.connect();
+    server.settle();
+    server.kill();
+    let end = stream.read(&mut [0]);
+    assert!(matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+}

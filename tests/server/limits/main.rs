@@ -1,0 +1,136 @@
+//! What hostile, slow and numerous peers can do to the real server, and what damaged files can: nothing much.
+//!
+//! `cargo test --release -p sharedance-server --test limits [-- NAME…]` runs one trial after the other, or those whose
+//! names are given, and ends with a table of the figures measured beside those aimed at. What depends on the machine's
+//! speed is reported, and fails only where it is of another order; what does not is asserted. Without `--release` only
+//! trials that are named are run: figures of a build that is not optimised say little. Everything stays on the loopback.
+
+mod connections;
+mod damage;
+mod descriptors;
+mod expiry;
+mod hostile;
+mod peer;
+mod process;
+mod report;
+mod stalls;
+mod timeouts;
+
+use sharedance_test_support::server;
+use std::env;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use process::Process;
+use report::Report;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use server::Server;
+use tempfile::TempDir;
+
+type Trial = fn(&mut Report);
+
+/// In the order of the table.
+const TRIALS: [(&str, Trial); 18] = [
+    ("idle_connections", connections::idle),
+    ("resting_connections", connections::resting),
+    ("opening_at_once", connections::opening_at_once),
+    ("churn", connections::churn),
+    ("stalled_readers", stalls::readers),
+    ("stalled_readers_of_copies", stalls::readers_of_copies),
+    ("announcements", stalls::announcements),
+    ("stalled_uploads", stalls::uploads),
+    ("trickle", stalls::trickle),
+    ("timeouts", timeouts::all),
+    ("single_requests", hostile::single_requests),
+    ("malformed_frames", hostile::malformed_frames),
+    ("descriptors_limited", descriptors::limited_from_the_start),
+    ("descriptors_taken_away", descriptors::taken_away),
+    ("flipped_bits", damage::anywhere),
+    ("flipped_bits_in_slots", damage::in_slots),
+    ("expired_on_time", expiry::on_time),
+    ("expired_is_freed", expiry::freed),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut out = io::stdout().lock();
+    if arguments.iter().any(|argument| argument == "--list") {
+        for (name, _) in TRIALS {
+            let _ = writeln!(out, "{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    if cfg!(debug_assertions) && wanted.is_empty() {
+        let _ = writeln!(out, "limits: not without --release, unless trials are named");
+        return ExitCode::SUCCESS;
+    }
+    raise_descriptor_limit();
+
+    let mut report = Report::default();
+    let mut failed = Vec::new();
+    for (name, trial) in TRIALS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
+            continue;
+        }
+        let _ = write!(out, "{name} … ");
+        let _ = out.flush();
+        let started = Instant::now();
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| trial(&mut report)));
+        let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+        let _ = writeln!(out, "{word} ({:.1} s)", started.elapsed().as_secs_f64());
+        failed.extend(outcome.is_err().then_some(name));
+    }
+    let _ = write!(out, "\n{report}");
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let _ = writeln!(out, "\nfailed: {}", failed.join(", "));
+    ExitCode::FAILURE
+}
+
+/// The clients need as many descriptors as the server.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, the trials that need many are skipped.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// How many descriptors this process may have, and so may a server that it starts.
+fn descriptor_limit() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize)
+}
+
+/// A server of a trial's own, with its directory.
+struct Subject {
+    server: Server,
+    directory: TempDir,
+}
+
+impl Subject {
+    /// A server with the default options, but for `arguments`.
+    #[allow(clippy::unwrap_used)]
+    fn start(arguments: &[&str]) -> Subject {
+        let directory = tempfile::tempdir().unwrap();
+        Subject { server: Server::start(directory.path(), arguments), directory }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    fn process(&self) -> Process {
+        Process { id: self.server.pid() }
+    }
+
+    /// Ends the server in good order, and fails where it cannot.
+    fn end(self) -> TempDir {
+        let (status, log) = self.server.terminate();
+        assert!(status.success(), "{status}\n{log}");
+        self.directory
+    }
+}

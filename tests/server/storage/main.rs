@@ -1,0 +1,113 @@
+//! What the operator chooses about the keeping of the pairs, seen from outside: room, durability, crashes of the system.
+
+#![allow(clippy::unwrap_used)]
+
+use sharedance_test_support::server;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use server::{Server, answer, eventually, fetch, store};
+
+const LEN: usize = 256 * 1024;
+/// More than [`ROOM`] holds.
+const PAIRS: u32 = 400;
+const ROOM: &str = "--max-bytes=67108864";
+
+fn key(i: u32) -> Vec<u8> {
+    format!("key {i}").into_bytes()
+}
+
+fn value(i: u32) -> Vec<u8> {
+    vec![i as u8; LEN]
+}
+
+/// Stores all pairs; answers how many were acknowledged. The others end in a reset.
+fn store_all(server: &Server) -> u32 {
+    let is_stored = |i: &u32| {
+        let mut stream = server.connect();
+        let sent = stream.write_all(&store(&key(*i), &value(*i)));
+        sent.and_then(|()| answer(&mut stream)).is_ok_and(|answer| answer == b"OK\n")
+    };
+    (0..PAIRS).filter(is_stored).count() as u32
+}
+
+fn kept(server: &Server) -> Vec<u32> {
+    // Each is asked for once: room is still being made meanwhile.
+    let is_kept = |i: &u32| {
+        let found = server.ask(&fetch(&key(*i)));
+        assert!(found.is_empty() || found == value(*i), "another value of pair {i}");
+        !found.is_empty()
+    };
+    (0..PAIRS).filter(is_kept).collect()
+}
+
+fn thread_names(server: &Server) -> Vec<String> {
+    let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let names = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+fn file_bytes(directory: &Path) -> u64 {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn without_room_pairs_are_refused_and_what_is_there_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[ROOM]);
+    let stored = store_all(&server);
+    assert!((50..PAIRS).contains(&stored), "{stored}");
+    assert_eq!(kept(&server).len() as u32, stored, "whatever was acknowledged, and nothing else");
+    assert!(file_bytes(directory.path()) <= (64 << 20) + 4096);
+}
+
+#[test]
+fn without_room_old_pairs_make_room_where_that_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[ROOM, "--when-full=evict"]);
+    assert_eq!(store_all(&server), PAIRS);
+    let kept = kept(&server);
+    assert!((50..PAIRS as usize).contains(&kept.len()), "{}", kept.len());
+    assert!(kept.contains(&(PAIRS - 1)), "the newest is there");
+    assert!(file_bytes(directory.path()) <= (64 << 20) + 4096);
+}
+
+#[test]
+fn a_kill_costs_nothing_whatever_else_is_promised() {
+    for durability in ["os", "interval", "always"] {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = [&format!("--durability={durability}"), "--sync-interval=50"];
+        let server = Server::start(directory.path(), &arguments);
+        if durability == "interval" {
+            eventually("a thread that syncs", || thread_names(&server).contains(&"[SYNC]".to_owned()).then_some(()));
+        }
+        for round in 0..2 {
+            for i in 0..20 {
+                assert_eq!(server.ask(&store(&key(i), &value(i + round))), b"OK\n");
+            }
+        }
+        server.kill();
+        let server = Server::start(directory.path(), &arguments);
+        for i in 0..20 {
+            assert!(server.ask(&fetch(&key(i))) == value(i + 1), "{durability}");
+        }
+    }
+}
+
+#[test]
+fn after_a_crash_of_the_system_pairs_are_kept_or_dropped_as_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &[]);
+    assert_eq!(server.ask(&store(b"key", b"value")), b"OK\n");
+    server.kill();
+    // To a store, a copy of its directory is what another boot has left.
+    for (after_crash, expected) in [("salvage", &b"value"[..]), ("discard", b"")] {
+        let copy = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        let server = Server::start(copy.path(), &[&format!("--after-crash={after_crash}")]);
+        assert_eq!(server.ask(&fetch(b"key")), expected, "{after_crash}");
+    }
+}

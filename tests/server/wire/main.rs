@@ -1,0 +1,262 @@
+//! The wire transcripts of `tests/vectors`, run against the real server through sockets: whole, and cut in two.
+//!
+//! A cut is a real one: before the second piece is sent, the server has read the first. To see that without waiting, a
+//! later connection is let through ([`Server::settle`]): a server with one worker serves in the order of arrival. Where
+//! it accepts that one in the very turn in which it accepted the first, the pieces may be read as one after all; that
+//! makes no test fail, and happens too seldom to matter. The same shows that a connection is still open.
+
+#![allow(clippy::unwrap_used)]
+
+use sharedance_test_support::{server, vectors};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::thread;
+
+use server::Server;
+use tempfile::TempDir;
+use vectors::{End, Exchange, Vector};
+
+/// What is cut at all places. Each cut costs two connections.
+const SHORT_EXCHANGE_LEN: usize = 512;
+
+/// A longer one is cut at this many places from either end, and where the server's reads end.
+const CUTS_FROM_EACH_END: usize = 12;
+const READ_LEN: usize = 4096;
+
+/// What takes a server without optimisations a good part of a second.
+const HUGE_EXCHANGE_LEN: usize = 8 * 1024 * 1024;
+
+fn all_vectors() -> Vec<Vector> {
+    vectors_of("classic")
+}
+
+fn vectors_of(dialect: &str) -> Vec<Vector> {
+    vectors::load(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors").join(dialect))
+}
+
+fn is_short(vector: &Vector) -> bool {
+    longest(vector) <= SHORT_EXCHANGE_LEN
+}
+
+fn longest(vector: &Vector) -> usize {
+    vector.exchanges.iter().map(|exchange| exchange.sent.len().max(exchange.expected.len())).max().unwrap_or(0)
+}
+
+/// The servers that the vectors ask for, one for each limit.
+struct Servers {
+    of_limit: Vec<(Option<usize>, Server)>,
+    _directories: Vec<TempDir>,
+}
+
+impl Servers {
+    fn start(vectors: &[Vector], arguments: &[&str]) -> Servers {
+        let mut limits: Vec<_> = vectors.iter().map(|vector| vector.limit).collect();
+        limits.sort();
+        limits.dedup();
+        let mut servers = Servers { of_limit: Vec::new(), _directories: Vec::new() };
+        for limit in limits {
+            let directory = tempfile::tempdir().unwrap();
+            let limit_argument = limit.map(|limit| format!("--maxreadsize={limit}"));
+            let arguments: Vec<&str> = arguments.iter().copied().chain(limit_argument.as_deref()).collect();
+            servers.of_limit.push((limit, Server::start(directory.path(), &arguments)));
+            servers._directories.push(directory);
+        }
+        servers
+    }
+
+    fn for_vector(&self, vector: &Vector) -> &Server {
+        let (_, server) = self.of_limit.iter().find(|(limit, _)| *limit == vector.limit).unwrap();
+        server
+    }
+
+    /// Ends them, and fails if one had something to complain about.
+    fn end(self) {
+        for (_, server) in self.of_limit {
+            let (status, log) = server.terminate();
+            assert!(status.success(), "{status}\n{log}");
+            assert!(!log.contains("error:") && !log.contains("warning: refusing"), "{log}");
+        }
+    }
+}
+
+#[test]
+fn whole_and_cut_in_two() {
+    let vectors = all_vectors();
+    let servers = Servers::start(&vectors, &["--threads=1"]);
+    for vector in &vectors {
+        let server = servers.for_vector(vector);
+        for exchange in &vector.exchanges {
+            check(exchange, &[], server);
+        }
+        // Each round runs the whole file, so that every exchange finds what those before it have left.
+        let cuts: Vec<Vec<usize>> = vector.exchanges.iter().map(places_to_cut).collect();
+        let rounds = cuts.iter().map(Vec::len).max().unwrap_or(0);
+        for round in 0..rounds {
+            for (exchange, cuts) in vector.exchanges.iter().zip(&cuts) {
+                check(exchange, cuts.get(round..=round).unwrap_or_default(), server);
+            }
+        }
+    }
+    servers.end();
+}
+
+#[test]
+fn a_byte_at_a_time() {
+    let vectors: Vec<Vector> = all_vectors().into_iter().filter(is_short).collect();
+    let servers = Servers::start(&vectors, &["--threads=1"]);
+    for vector in &vectors {
+        for exchange in &vector.exchanges {
+            check(exchange, &exchange.cuts(), servers.for_vector(vector));
+        }
+    }
+    servers.end();
+}
+
+#[test]
+fn however_much_the_server_reads_at_once() {
+    let vectors: Vec<Vector> = all_vectors().into_iter().filter(|vector| longest(vector) < 8192).collect();
+    for read_len in ["1", "2", "9", "64", "65536"] {
+        let servers = Servers::start(&vectors, &["--threads=1", "--readsize", read_len]);
+        for vector in &vectors {
+            for exchange in &vector.exchanges {
+                check(exchange, &[], servers.for_vector(vector));
+            }
+        }
+        servers.end();
+    }
+}
+
+#[test]
+fn all_at_once_on_several_workers() {
+    const CLIENTS: usize = 8;
+    let vectors: Vec<Vector> = all_vectors().into_iter().filter(|vector| longest(vector) < HUGE_EXCHANGE_LEN).collect();
+    let servers = Servers::start(&vectors, &["--threads=3"]);
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (vectors, servers) = (&vectors, &servers);
+            scope.spawn(move || {
+                for vector in vectors.iter().skip(client).step_by(CLIENTS) {
+                    for exchange in &vector.exchanges {
+                        let mut peer = Peer::connect(servers.for_vector(vector));
+                        peer.send(&exchange.sent);
+                        // Where no worker waits for another, only a connection that ends can be checked.
+                        if exchange.end != End::Waiting {
+                            peer.check_end(exchange, &[]);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    servers.end();
+}
+
+/// The crate of the server cuts them at every place, without sockets.
+#[test]
+fn the_dialects_of_memcached() {
+    const CUTS: usize = 8;
+    let vectors = vectors_of("memcached");
+    for read_len in ["4096", "7"] {
+        let servers = Servers::start(&vectors, &["--threads=1", "--readsize", read_len]);
+        for vector in &vectors {
+            let server = servers.for_vector(vector);
+            for exchange in &vector.exchanges {
+                check(exchange, &[], server);
+                let cuts = exchange.cuts();
+                for cut in cuts.iter().step_by(cuts.len().div_ceil(CUTS).max(1)) {
+                    check(exchange, &[*cut], server);
+                }
+            }
+        }
+        servers.end();
+    }
+}
+
+/// Runs one exchange, in pieces that end at `cuts`, and checks the outcome.
+fn check(exchange: &Exchange, cuts: &[usize], server: &Server) {
+    let mut peer = Peer::connect(server);
+    let mut sent = 0;
+    for &cut in cuts {
+        peer.send(&exchange.sent[sent..cut]);
+        server.settle();
+        sent = cut;
+    }
+    peer.send(&exchange.sent[sent..]);
+    if exchange.end == End::Waiting {
+        server.settle();
+        assert!(!peer.is_refused && peer.is_open(), "{}, cut at {cuts:?}: closed or answered", exchange.place);
+    }
+    peer.check_end(exchange, cuts);
+}
+
+fn places_to_cut(exchange: &Exchange) -> Vec<usize> {
+    let len = exchange.sent.len();
+    let all = exchange.cuts();
+    if len <= SHORT_EXCHANGE_LEN {
+        return all;
+    }
+    let from_each_end = if len >= HUGE_EXCHANGE_LEN { 1 } else { CUTS_FROM_EACH_END };
+    let is_near = |places: Range<usize>| move |at: usize| places.contains(&at);
+    let (near_start, near_end) = (is_near(0..from_each_end + 1), is_near(len - from_each_end..len));
+    // Past the reads that find out what the request is, the pieces go straight into the buffer.
+    let near_read = is_near(READ_LEN - 1..READ_LEN + 2);
+    let is_interesting = |&at: &usize| near_start(at) || near_end(at) || near_read(at) || at == len / 2;
+    let also = [READ_LEN - 1, READ_LEN, READ_LEN + 1, len / 2];
+    let mut places: Vec<usize> = all.into_iter().chain(also).filter(is_interesting).filter(|&at| at < len).collect();
+    places.sort();
+    places.dedup();
+    places
+}
+
+/// A client, as the vectors have it.
+struct Peer {
+    stream: TcpStream,
+    /// A send has failed, because the server has closed.
+    is_refused: bool,
+}
+
+impl Peer {
+    fn connect(server: &Server) -> Peer {
+        Peer { stream: server.connect(), is_refused: false }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        match self.stream.write_all(bytes) {
+            Ok(()) => {}
+            Err(error) if is_end(&error) => self.is_refused = true,
+            Err(error) => panic!("cannot send: {error}"),
+        }
+    }
+
+    /// Whether the server neither has answered nor has closed.
+    fn is_open(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
+    fn check_end(mut self, exchange: &Exchange, cuts: &[usize]) {
+        let place = format!("{}, cut at {cuts:?}", exchange.place);
+        if exchange.shuts_down || exchange.end == End::Waiting {
+            // Where the server has closed already, there is nothing left to shut down.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+        let mut answer = Vec::with_capacity(exchange.expected.len() + 1);
+        let end = self.stream.read_to_end(&mut answer);
+        // Not assert_eq: a message with megabytes in it helps nobody.
+        assert!(answer == exchange.expected, "{place}: another answer, of {} bytes", answer.len());
+        match end {
+            Ok(_) => {}
+            Err(error) if is_end(&error) && matches!(exchange.end, End::Refused { .. }) => {}
+            Err(error) => panic!("{place}: {error}"),
+        }
+        assert!(!self.is_refused || matches!(exchange.end, End::Refused { .. }), "{place}: closed too early");
+    }
+}
+
+fn is_end(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
+}

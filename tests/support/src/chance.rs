@@ -1,0 +1,24 @@
+//! Chance for tests, which comes out the same for the same seed.
+
+/// Chance that comes out the same for the same seed (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next_u64() % end
+    }
+
+    /// Whether something happens that does so `times` in a hundred.
+    pub fn percent(&mut self, times: u64) -> bool {
+        self.below(100) < times
+    }
+}

@@ -1,0 +1,192 @@
+//! Reads wire transcripts: the format is described in `tests/vectors/README.md`.
+//!
+//! A file that breaks the format panics with its name and line: it is part of the test that reads it.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+/// One file: exchanges with one server, one after the other.
+pub struct Vector {
+    /// The file's name, without its ending.
+    pub name: String,
+    /// The largest request of the server in bytes, where it is not the default.
+    pub limit: Option<usize>,
+    /// One for each connection.
+    pub exchanges: Vec<Exchange>,
+}
+
+/// What happens on one connection.
+pub struct Exchange {
+    /// `file:line` of its last line, for messages.
+    pub place: String,
+    /// All that the client sends.
+    pub sent: Vec<u8>,
+    /// Where the part of `sent` begins that goes in one piece with the byte before it.
+    pub behind_at: usize,
+    /// Whether the client shuts down its sending side then.
+    pub shuts_down: bool,
+    /// All that the server sends.
+    pub expected: Vec<u8>,
+    /// What the server does then.
+    pub end: End,
+}
+
+/// How an exchange ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The server closes.
+    Closed,
+    /// The server closes, has not answered, and has changed nothing.
+    Refused {
+        /// Why, in a word.
+        reason: String,
+    },
+    /// The server waits for more.
+    Waiting,
+}
+
+/// Where an exchange is long, it is cut at this many places from either end.
+const CUTS_FROM_EACH_END: usize = 24;
+
+/// An exchange longer than this is long.
+const LONG_EXCHANGE_LEN: usize = 8192;
+
+impl Exchange {
+    /// The places at which to cut what is sent in two; each is the length of the first piece.
+    pub fn cuts(&self) -> Vec<usize> {
+        let len = self.sent.len();
+        let near: Range<usize> =
+            if len > LONG_EXCHANGE_LEN { CUTS_FROM_EACH_END..len - CUTS_FROM_EACH_END } else { 0..0 };
+        let may_cut = |at: &usize| *at != self.behind_at && !near.contains(at);
+        (1..len).filter(may_cut).collect()
+    }
+}
+
+/// All vectors of a folder, by name.
+pub fn load(folder: &Path) -> Vec<Vector> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no vector in {}", folder.display());
+    paths
+        .iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            parse(name, &fs::read_to_string(path).unwrap())
+        })
+        .collect()
+}
+
+/// One vector from the text of its file.
+pub fn parse(name: &str, text: &str) -> Vector {
+    assert!(text.starts_with("# "), "{name}: does not start with its reason");
+    let mut vector = Vector { name: name.to_owned(), limit: None, exchanges: Vec::new() };
+    let mut open = Open::default();
+    for (index, line) in text.lines().enumerate() {
+        let place = format!("{name}:{}", index + 1);
+        let (mark, rest) = line.split_at(line.len().min(2));
+        match (mark, rest) {
+            ("" | "# " | "#", _) => {}
+            ("! ", _) => {
+                assert!(vector.limit.is_none() && vector.exchanges.is_empty(), "{place}");
+                let limit = rest.strip_prefix("limit ").unwrap_or_else(|| panic!("{place}"));
+                vector.limit = Some(limit.parse().unwrap());
+            }
+            ("> ", "shutdown") => open.shuts_down = true,
+            ("> ", _) => {
+                assert!(open.behind.is_empty() && !open.shuts_down, "{place}: sent too late");
+                open.sent.extend(bytes(rest, &place));
+            }
+            ("+ ", _) => {
+                assert!(!open.sent.is_empty() && !open.shuts_down, "{place}: behind nothing");
+                open.behind.extend(bytes(rest, &place));
+            }
+            ("< ", _) => open.expected.extend(bytes(rest, &place)),
+            ("= ", _) => {
+                let end = end(rest).unwrap_or_else(|| panic!("{place}: unknown end"));
+                assert!(open.expected.is_empty() || end == End::Closed, "{place}");
+                vector.exchanges.push(std::mem::take(&mut open).ended(place, end));
+            }
+            _ => panic!("{place}: no line of this format"),
+        }
+    }
+    assert!(open.is_empty(), "{name}: the last exchange has no end");
+    assert!(!vector.exchanges.is_empty(), "{name}: no exchange");
+    vector
+}
+
+/// An exchange of which the end has not been read yet.
+#[derive(Default)]
+struct Open {
+    sent: Vec<u8>,
+    behind: Vec<u8>,
+    shuts_down: bool,
+    expected: Vec<u8>,
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.expected.is_empty() && !self.shuts_down
+    }
+
+    fn ended(self, place: String, end: End) -> Exchange {
+        let behind_at = self.sent.len();
+        Exchange {
+            place,
+            sent: [self.sent, self.behind].concat(),
+            behind_at,
+            shuts_down: self.shuts_down,
+            expected: self.expected,
+            end,
+        }
+    }
+}
+
+fn end(text: &str) -> Option<End> {
+    match text.split_once(' ') {
+        None if text == "closed" => Some(End::Closed),
+        None if text == "waiting" => Some(End::Waiting),
+        Some(("refused", reason)) => Some(End::Refused { reason: reason.to_owned() }),
+        _ => None,
+    }
+}
+
+/// The bytes that `"…"` or `"…" * N` stands for.
+fn bytes(text: &str, place: &str) -> Vec<u8> {
+    let broken = || -> ! { panic!("{place}: no quoted bytes") };
+    let inner = text.strip_prefix('"').unwrap_or_else(|| broken());
+    let (quoted, behind) = inner.rsplit_once('"').unwrap_or_else(|| broken());
+    let times = match behind.strip_prefix(" * ") {
+        Some(times) => times.parse().unwrap_or_else(|_| broken()),
+        None if behind.is_empty() => 1,
+        None => broken(),
+    };
+    unescaped(quoted).unwrap_or_else(|| broken()).repeat(times)
+}
+
+fn unescaped(quoted: &str) -> Option<Vec<u8>> {
+    let mut unread = quoted.as_bytes();
+    let mut bytes = Vec::with_capacity(unread.len());
+    while let [byte, rest @ ..] = unread {
+        unread = rest;
+        bytes.push(match (byte, rest) {
+            (b'\\', [escape, rest @ ..]) => {
+                unread = rest;
+                match escape {
+                    b'n' => b'\n',
+                    b'\\' | b'"' => *escape,
+                    b'x' => {
+                        let (digits, rest) = rest.split_at_checked(2)?;
+                        unread = rest;
+                        u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
+                    }
+                    _ => return None,
+                }
+            }
+            (b' '..=b'~', _) if *byte != b'"' => *byte,
+            _ => return None,
+        });
+    }
+    Some(bytes)
+}
