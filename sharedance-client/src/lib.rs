@@ -22,6 +22,7 @@ mod ring;
 mod servers;
 #[cfg(feature = "tower-sessions")]
 pub mod sessions;
+mod socket;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;

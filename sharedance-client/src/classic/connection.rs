@@ -13,6 +13,7 @@ use socket2::Socket;
 use crate::address::Address;
 use crate::connect::{connect, is_closed_by_peer};
 use crate::error::{Error, Phase};
+use crate::socket;
 
 /// The io timeout starts anew when so much has been moved, in bytes.
 const PROGRESS_LEN: usize = 1024 * 1024;
@@ -50,7 +51,7 @@ impl<'a> Connection<'a> {
             let sent_len = deadline
                 .patiently(|left| {
                     self.socket.set_write_timeout(Some(left))?;
-                    self.socket.send_vectored(unsent)
+                    socket::send_vectored(&self.socket, unsent)
                 })
                 .map_err(|failure| self.failed(failure, Phase::Send, 0))?;
             IoSlice::advance_slices(&mut unsent, sent_len);

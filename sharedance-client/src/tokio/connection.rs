@@ -2,7 +2,6 @@
 //! half-way, is not used again.
 
 use std::io::ErrorKind;
-use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use ::tokio::time::timeout_at;
@@ -66,26 +65,26 @@ impl Connection {
         }
     }
 
-    /// Whether the other end has neither closed it nor said anything that nobody asked for.
+    /// Whether the other end has neither closed it nor sent anything that nobody asked for.
     pub(crate) fn is_fit(&self) -> bool {
         if !self.wire.is_idle() {
             return false;
         }
-        match self.stream.at_once().peek(&mut [MaybeUninit::uninit()]) {
+        match self.stream.try_peek() {
             Ok(0) => false,
             Ok(_) => self.wire.is_owed(),
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         }
     }
 
-    /// Gives a lock back without waiting for anything, and says whether the connection can be used again; where it
+    /// Gives a lock back without waiting for anything, and returns whether the connection can be used again; where it
     /// cannot, closing it gives the lock back.
     pub(crate) fn unlock_at_once(&mut self, key: &[u8]) -> bool {
         if !self.wire.is_idle() {
             return false;
         }
         self.wire.put_unlock(key);
-        let sent = self.stream.at_once().send(self.wire.unsent());
+        let sent = self.stream.try_send(self.wire.unsent());
         self.wire.sent(sent.unwrap_or(0));
         self.wire.is_idle()
     }

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ::tokio::io::Interest;
 use ::tokio::net::TcpStream;
 #[cfg(unix)]
 use ::tokio::net::UnixStream;
@@ -13,6 +14,7 @@ use socket2::SockRef;
 use crate::address::Address;
 use crate::connect;
 use crate::error::{Attempt, Attempts, Error};
+use crate::socket;
 use crate::time::Deadline;
 
 pub(crate) enum Stream {
@@ -57,11 +59,15 @@ impl Stream {
 
     pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            either!(self, socket => socket.writable().await)?;
-            match either!(self, socket => socket.try_write(bytes)) {
+            let sent = either!(self, socket => {
+                socket.try_io(Interest::WRITABLE, || socket::try_send(&SockRef::from(socket), bytes))
+            });
+            match sent {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 outcome => return outcome,
             }
+            either!(self, socket => socket.writable().await)?;
         }
     }
 
@@ -75,8 +81,27 @@ impl Stream {
         }
     }
 
-    /// For calls that do not wait, and do not count on what the runtime has heard of the socket.
-    pub(crate) fn at_once(&self) -> SockRef<'_> {
+    /// Sends some of `bytes`, or fails with `WouldBlock`.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        socket::try_send(&self.socket(), bytes)
+    }
+
+    /// Returns 1 if there is something to read, 0 if the peer has closed the connection, and fails with `WouldBlock` if
+    /// there is nothing.
+    ///
+    /// Asks the system, also where the runtime knows of nothing: its driver may not have run since. Where the runtime
+    /// remembers that the last answer arrived, it learns that nothing is left of it, and the next
+    /// [`receive`](Stream::receive) does not try in vain.
+    pub(crate) fn try_peek(&self) -> io::Result<usize> {
+        let mut is_asked = false;
+        let peeked = either!(self, socket => socket.try_io(Interest::READABLE, || {
+            is_asked = true;
+            socket::try_peek(&SockRef::from(socket))
+        }));
+        if is_asked { peeked } else { socket::try_peek(&self.socket()) }
+    }
+
+    fn socket(&self) -> SockRef<'_> {
         either!(self, socket => SockRef::from(socket))
     }
 }

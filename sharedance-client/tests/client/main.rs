@@ -3,6 +3,9 @@
 // A helper that cannot do its work fails its test.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+#[path = "../support/child.rs"]
+mod child;
 #[path = "../support/memcached.rs"]
 mod memcached;
 #[path = "../support/peer.rs"]
@@ -17,3 +20,5 @@ mod locks;
 mod operations;
 mod outages;
 mod pooling;
+#[cfg(target_os = "linux")]
+mod system_calls;

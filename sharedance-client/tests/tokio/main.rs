@@ -3,6 +3,9 @@
 // A helper that cannot do its work fails its test.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+#[path = "../support/child.rs"]
+mod child;
 #[path = "../support/memcached.rs"]
 mod memcached;
 #[path = "../support/peer.rs"]
@@ -13,6 +16,8 @@ mod sharedanced;
 mod cancelling;
 mod faults;
 mod operations;
+#[cfg(target_os = "linux")]
+mod system_calls;
 
 use peer::AMPLE;
 use sharedance_client::Builder;

@@ -1,0 +1,71 @@
+//! What a call asks of the system, and what a closed connection does to the host process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::{self, JoinHandle};
+
+use crate::ample;
+use crate::child;
+use crate::memcached::Memcached;
+use crate::peer::AMPLE;
+use sharedance_client::Ttl;
+use tempfile::TempDir;
+
+/// Takes one connection, does this with it, and closes it.
+fn once(handle: impl FnOnce(&mut UnixStream) + Send + 'static) -> (TempDir, String, JoinHandle<()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let peer = thread::spawn(move || handle(&mut listener.accept().unwrap().0));
+    (folder, format!("unix:{}", path.display()), peer)
+}
+
+fn grant_a_lock(stream: &mut UnixStream) {
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
+    stream.write_all(b"LOCKED\r\n").unwrap();
+}
+
+fn run<T>(body: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body)
+}
+
+#[test]
+fn a_host_with_sigpipe_at_its_default_outlives_a_closed_connection() {
+    let test = "system_calls::a_host_with_sigpipe_at_its_default_outlives_a_closed_connection";
+    child::with_default_sigpipe(test, || {
+        run(async {
+            // A call on a closed connection, and giving back a lock on one.
+            for is_used in [true, false] {
+                let (_folder, address, peer) = once(grant_a_lock);
+                let client = ample(&address).build().unwrap();
+                let mut lock = client.lock("key", AMPLE, AMPLE).await.unwrap().unwrap();
+                peer.join().unwrap();
+                if is_used {
+                    lock.get().await.unwrap_err();
+                }
+                drop(lock);
+            }
+            // A value of which the peer reads one byte.
+            let (_folder, address, _peer) = once(|stream| stream.read_exact(&mut [0]).unwrap());
+            let value = vec![b'v'; 8_000_000];
+            ample(&address).build().unwrap().set("key", &value, Ttl::Never).await.unwrap_err();
+        });
+    });
+}
+
+#[test]
+fn a_call_takes_three_system_calls_and_at_most_one_to_wait() {
+    let memcached = Memcached::start(&[]);
+    let test = "system_calls::a_call_takes_three_system_calls_and_at_most_one_to_wait";
+    let calls = child::calls_each(test, memcached.address(), |address, count| {
+        run(async {
+            let client = ample(address).build().unwrap();
+            for _ in 0..count {
+                client.get("key").await.unwrap();
+            }
+        });
+    });
+    if let Some(calls) = calls {
+        assert!((2.9..4.3).contains(&calls), "{calls}");
+    }
+}
