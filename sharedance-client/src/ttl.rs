@@ -5,8 +5,15 @@ use std::time::Duration;
 /// From here on the dialect takes a number of seconds for Unix time.
 const RELATIVE_SECS_MAX: u64 = 30 * 24 * 60 * 60;
 
-/// The last Unix time that every server of the dialect can tell from an overflow.
-const UNIX_SECS_MAX: u64 = i32::MAX as u64;
+/// Servers take the numbers from here to 2³² - 1 for negative ones: -30 days to -1, as clients with 32 bits send them.
+const NEGATIVE_FIRST: u64 = NEGATIVE_END - RELATIVE_SECS_MAX;
+const NEGATIVE_END: u64 = 1 << 32;
+
+/// The last Unix time that a server with 32 bits, as memcached, does not take for a past one.
+const UNIX_SECS_32_BITS: u64 = i32::MAX as u64;
+
+/// A TTL of ten years. One that is longer means "as long as possible" to those who ask for it.
+const LONG_SECS: u64 = 10 * 365 * 24 * 60 * 60;
 
 const EXPTIME_NEVER: i64 = 0;
 const EXPTIME_AT_ONCE: i64 = -1;
@@ -25,7 +32,11 @@ pub enum Ttl {
     /// For ever, or until the server needs the room.
     Never,
     /// This long. The dialect counts whole seconds, so a part of one is rounded up; what lives for no time at all is
-    /// never seen by anybody, and an end after January 2038 is never.
+    /// never seen by anybody.
+    ///
+    /// More than 30 days are sent as a Unix time, which the server compares with its own clock. memcached has 32 bits
+    /// for it: there no such time ends after January 2038. So that nothing is lost there at once today, more than ten
+    /// years that end later than that are sent as [`Never`](Ttl::Never), to every server.
     After(Duration),
 }
 
@@ -49,11 +60,22 @@ impl Ttl {
         match secs {
             0 => EXPTIME_AT_ONCE,
             1..=RELATIVE_SECS_MAX => secs as i64,
-            _ => match unix_secs().saturating_add(secs) {
-                end @ ..=UNIX_SECS_MAX => end as i64,
-                _ => EXPTIME_NEVER,
-            },
+            _ => unix_exptime(unix_secs(), secs),
         }
+    }
+}
+
+/// The number for a life of more than 30 days.
+fn unix_exptime(now: u64, secs: u64) -> i64 {
+    match now.saturating_add(secs) {
+        UNIX_SECS_32_BITS.. if secs > LONG_SECS => EXPTIME_NEVER,
+        // No number says this time, of the year 2106. A life of 30 days and the last time that can be said both end
+        // earlier: the later of them is taken.
+        NEGATIVE_FIRST..NEGATIVE_END => match NEGATIVE_FIRST - 1 {
+            end if end <= now + RELATIVE_SECS_MAX => RELATIVE_SECS_MAX as i64,
+            end => end as i64,
+        },
+        end => end as i64,
     }
 }
 
@@ -78,11 +100,44 @@ mod tests {
             (Ttl::from_secs(2_592_000), 2_592_000),
             // More would be taken for a day in January 1970.
             (Ttl::from_secs(2_592_001), 1_802_592_001),
-            (Ttl::from_secs(UNIX_SECS_MAX - NOW), i64::from(i32::MAX)),
-            (Ttl::from_secs(UNIX_SECS_MAX - NOW + 1), 0),
+            (Ttl::from_secs(LONG_SECS), 2_115_360_000),
+            (Ttl::from_secs(UNIX_SECS_32_BITS - NOW - 1), i64::from(i32::MAX) - 1),
+            (Ttl::from_secs(UNIX_SECS_32_BITS - NOW), 0),
             (Ttl::After(Duration::MAX), 0),
         ] {
             assert_eq!(ttl.exptime(|| NOW), expected, "{ttl:?}");
+        }
+    }
+
+    #[test]
+    fn a_ttl_beyond_30_days_does_not_become_never_when_it_ends_after_january_2038() {
+        const DECEMBER_2037: u64 = 2_145_000_000;
+        for now in [DECEMBER_2037, UNIX_SECS_32_BITS, 4_000_000_000, NEGATIVE_END, 253_402_300_799] {
+            for secs in [2_592_001, 5_000_000, LONG_SECS] {
+                assert_eq!(Ttl::from_secs(secs).exptime(|| now), (now + secs) as i64, "{secs} from {now} on");
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_servers_take_for_a_negative_number_is_never_sent() {
+        const FIRST: u64 = 4_292_375_296;
+        for (now, secs, expected) in [
+            (FIRST - 2_592_002, 2_592_001, FIRST - 1),
+            // The last time that can be said is the later one.
+            (FIRST - 5_000_000, 5_000_000, FIRST - 1),
+            (FIRST - 5_000_000, 7_000_000, FIRST - 1),
+            // 30 days are later, or as late.
+            (FIRST - 2_592_001, 2_592_001, 2_592_000),
+            (FIRST - 2_592_000, 2_592_001, 2_592_000),
+            (FIRST - 1, 2_592_001, NEGATIVE_END),
+            (FIRST - 100, 2_592_001, 2_592_000),
+            (FIRST - 1, 5_000_000, FIRST + 4_999_999),
+        ] {
+            let exptime = Ttl::from_secs(secs).exptime(|| now);
+            assert_eq!(exptime, expected as i64, "{secs} from {now} on");
+            let end = if exptime <= 2_592_000 { now + exptime as u64 } else { exptime as u64 };
+            assert!(end <= now + secs && end > now);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What each call means, on real servers.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::backends::{ample, each};
 use crate::memcached::{Memcached, eventually};
+use crate::peer::AMPLE;
 use crate::sharedanced::Sharedanced;
 use sharedance_client::{Class, Error, KeyError, Rejection, Swap, Ttl};
 
@@ -241,4 +244,20 @@ fn one_client_in_many_threads() {
         }
         assert_eq!(client.get("all").unwrap().as_deref(), Some(&b"800"[..]));
     });
+}
+
+#[test]
+fn a_server_takes_an_end_after_january_2038_for_the_time_that_it_is() {
+    let server = Sharedanced::start();
+    let client = ample(server.address()).build().unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    for end in [2_147_483_647, 2_147_483_648, 2_500_000_000] {
+        write!(stream, "ms key 1 T{end}\r\nv\r\n").unwrap();
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HD\r\n");
+        let expires_in = client.get_entry("key").unwrap().unwrap().expires_in.unwrap();
+        assert!(expires_in.abs_diff(Duration::from_secs(end - now)) < AMPLE, "{end}: {expires_in:?}");
+    }
 }
