@@ -6,7 +6,10 @@ use std::sync::Arc;
 use crate::command::Command;
 use crate::error::Error;
 use crate::pipeline::Outputs;
+use crate::reply::Rejection;
+use crate::results::BatchResults;
 use crate::servers::{Server, Servers};
+use crate::time::Deadline;
 
 /// What one server is asked.
 pub(crate) struct Group<P, C> {
@@ -21,62 +24,79 @@ pub(crate) struct Group<P, C> {
 pub(crate) struct Batch<'s, P, C: Command> {
     servers: &'s Servers<P>,
     todo: Vec<Group<P, C>>,
-    outputs: Vec<Option<C::Output>>,
-    first_error: Option<Error>,
+    results: Vec<Option<Result<C::Output, Error>>>,
 }
 
 impl<'s, P, C: Command> Batch<'s, P, C> {
-    pub(crate) fn new(servers: &'s Servers<P>, commands: impl IntoIterator<Item = C>) -> Batch<'s, P, C> {
-        let mut batch = Batch { servers, todo: Vec::new(), outputs: Vec::new(), first_error: None };
+    /// What cannot be made a command is not sent; its error is its result.
+    pub(crate) fn new(
+        servers: &'s Servers<P>,
+        commands: impl IntoIterator<Item = Result<C, Error>>,
+    ) -> Batch<'s, P, C> {
+        let mut batch = Batch { servers, todo: Vec::new(), results: Vec::new() };
         for (index, command) in commands.into_iter().enumerate() {
-            batch.outputs.push(None);
-            batch.assign(index, command, 0);
+            match command {
+                Ok(command) => {
+                    batch.results.push(None);
+                    batch.assign(index, command, 0);
+                }
+                Err(error) => batch.results.push(Some(Err(error))),
+            }
         }
         batch
     }
 
-    /// What is to be done next; `None` when all is done.
-    pub(crate) fn next(&mut self) -> Option<Group<P, C>> {
-        self.todo.pop()
+    /// What is to be done next, and until when; `None` when all is done. A server that hangs leaves the others their
+    /// part of the time.
+    pub(crate) fn next(&mut self, deadline: Deadline) -> Option<(Group<P, C>, Deadline)> {
+        let group = self.todo.pop()?;
+        Some((group, deadline.share(self.todo.len() + 1)))
     }
 
-    /// Takes what came of a group. Whatever it is, the other groups are still to be done.
+    /// Takes the result of a group. Whatever it is, the other groups are still to be done.
     pub(crate) fn answered(&mut self, group: Group<P, C>, outcome: Result<Outputs<C>, Error>) {
         let outputs = match outcome {
             Ok(outputs) => outputs,
             Err(error) if error.is_unreached() => return self.move_on(group, error),
-            Err(error) => return self.fail(error),
+            Err(error) => return self.fail(group.indexes, &error),
         };
-        for (index, output) in group.indexes.into_iter().zip(outputs) {
-            match output {
-                Ok(output) => self.outputs[index] = Some(output),
-                Err(rejection) => self.fail(Error::Rejected { server: group.server.name(), rejection }),
+        let server = || group.server.name();
+        let mut last = None;
+        let mut indexes = group.indexes.into_iter();
+        for (output, index) in outputs.into_iter().zip(indexes.by_ref()) {
+            last = output.as_ref().err().copied();
+            let result = output.map_err(|rejection| Error::Rejected { server: server(), rejection });
+            self.results[index] = Some(result);
+        }
+        // The last rejection has ended the connection.
+        match last {
+            Some(rejection @ (Rejection::Unsupported | Rejection::TooManyConnections)) => {
+                self.fail(indexes, &Error::Rejected { server: server(), rejection });
             }
+            // The server may have executed what it has not answered.
+            _ => self.fail(indexes, &Error::Cut { server: server(), received_len: 0, source: None }),
         }
     }
 
-    /// The answers to all commands in their order, or the first thing that went wrong.
-    pub(crate) fn finish(self) -> Result<Vec<C::Output>, Error> {
-        match self.first_error {
-            Some(error) => Err(error),
-            // Without an error each command has its answer.
-            None => Ok(self.outputs.into_iter().flatten().collect()),
-        }
+    /// The results of all commands in their order.
+    pub(crate) fn finish(self) -> BatchResults<C::Output> {
+        let results = self.results.into_iter().map(|result| result.expect("every group has been answered"));
+        BatchResults::new(results.collect())
     }
 
-    fn fail(&mut self, error: Error) {
-        self.first_error.get_or_insert(error);
+    fn fail(&mut self, indexes: impl IntoIterator<Item = usize>, error: &Error) {
+        for index in indexes {
+            self.results[index] = Some(Err(error.clone()));
+        }
     }
 
     /// The next servers get what this one did not, if there are any to ask.
     fn move_on(&mut self, group: Group<P, C>, error: Error) {
         let attempt = group.attempt + 1;
-        let mut is_moved = true;
         for (index, command) in group.indexes.into_iter().zip(group.commands) {
-            is_moved &= self.assign(index, command, attempt);
-        }
-        if !is_moved {
-            self.fail(error);
+            if !self.assign(index, command, attempt) {
+                self.fail([index], &error);
+            }
         }
     }
 

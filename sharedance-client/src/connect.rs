@@ -18,7 +18,7 @@ pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Socket, Er
         Address::Tcp { host, port } => {
             let resolved = (host.as_str(), *port).to_socket_addrs();
             let addresses: Vec<SocketAddr> =
-                resolved.map_err(|source| Error::Unresolved { server: server(), source })?.collect();
+                resolved.map_err(|source| Error::Unresolved { server: server(), source: source.into() })?.collect();
             connect_in_turn(&addresses, timeout)
         }
         Address::Unix { path } => connect_unix(path, timeout),
@@ -44,7 +44,7 @@ fn connect_in_turn(addresses: &[SocketAddr], timeout: Duration) -> Result<Socket
         let share = left / (addresses.len() - index) as u32;
         match connect_tcp(address, share) {
             Ok(socket) => return Ok(socket),
-            Err(error) => attempts.push(Attempt { address: address.to_string(), error }),
+            Err(error) => attempts.push(Attempt { address: address.to_string(), error: error.into() }),
         }
     }
     Err(Attempts(attempts))
@@ -88,7 +88,7 @@ fn connect_unix(path: &Path, timeout: Duration) -> Result<Socket, Attempts> {
             ErrorKind::WouldBlock => ErrorKind::TimedOut.into(),
             _ => error,
         };
-        Attempts(vec![Attempt { address: format!("unix:{}", path.display()), error }])
+        Attempts(vec![Attempt { address: format!("unix:{}", path.display()), error: error.into() }])
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sharedance_core::protocol::KeyError;
@@ -12,6 +13,8 @@ use crate::reply::Rejection;
 /// Why a request has no result.
 ///
 /// Nothing of a key or a value is in it, so that it can be logged: the key of a web session is a credential.
+/// It can be cloned: one failure of a server is the result of many keys of a batch.
+///
 /// [`class`](Error::class) and [`is_retryable`](Error::is_retryable) say what can be done about it:
 ///
 /// ```no_run
@@ -27,7 +30,7 @@ use crate::reply::Rejection;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The text that names the server cannot be understood. Nothing was sent.
@@ -45,7 +48,7 @@ pub enum Error {
         /// The server.
         server: String,
         /// What the system's resolver said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 
     /// None of the server's addresses could be connected to. Nothing was sent.
@@ -100,7 +103,7 @@ pub enum Error {
         /// The server.
         server: String,
         /// How the system reported the end, if it was not in good order.
-        source: Option<io::Error>,
+        source: Option<Arc<io::Error>>,
     },
 
     /// The connection broke within the answer. The request was executed, or partly answered at least.
@@ -111,7 +114,7 @@ pub enum Error {
         /// How many bytes of the answer had come.
         received_len: usize,
         /// How the system reported the end, if it was not in good order.
-        source: Option<io::Error>,
+        source: Option<Arc<io::Error>>,
     },
 
     /// What answers there is no server of this dialect.
@@ -151,7 +154,7 @@ pub enum Error {
         /// What was being done.
         phase: Phase,
         /// What the system said.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 }
 
@@ -300,13 +303,13 @@ impl fmt::Display for Phase {
 }
 
 /// One address of a server, and why it could not be connected to: see [`Attempts`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The address.
     pub address: String,
     /// What the system said.
-    pub error: io::Error,
+    pub error: Arc<io::Error>,
 }
 
 /// All that was tried to reach a server, in the order in which it was tried.
@@ -324,7 +327,7 @@ pub struct Attempt {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Attempts(pub(crate) Vec<Attempt>);
 
 impl Attempts {
@@ -351,6 +354,6 @@ impl fmt::Display for Attempts {
 
 impl std::error::Error for Attempts {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.last().map(|attempt| &attempt.error as _)
+        self.0.last().map(|attempt| &*attempt.error as _)
     }
 }

@@ -1,6 +1,7 @@
 //! What ends the use of a connection, before it is known whose connection it is.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Phase};
@@ -40,10 +41,12 @@ impl Failure {
         let server = server.to_owned();
         match self {
             Failure::TimedOut { phase, after } => Error::TimedOut { server, phase, after },
-            Failure::Closed { received_len, source } => Error::Cut { server, received_len, source },
+            Failure::Closed { received_len, source } => {
+                Error::Cut { server, received_len, source: source.map(Arc::new) }
+            }
             Failure::Foreign => Error::Foreign { server },
             Failure::ValueTooLarge { max } => Error::AnswerTooLarge { server, max },
-            Failure::Io { phase, source } => Error::Io { server, phase, source },
+            Failure::Io { phase, source } => Error::Io { server, phase, source: source.into() },
         }
     }
 }

@@ -18,6 +18,7 @@ mod options;
 mod pipeline;
 mod pool;
 mod reply;
+mod results;
 mod ring;
 mod servers;
 #[cfg(feature = "tower-sessions")]
@@ -34,6 +35,7 @@ pub use entry::{Entry, Swap, Version};
 pub use error::{Attempt, Attempts, Class, Error, Phase};
 pub use options::{Builder, WhenDown};
 pub use reply::Rejection;
+pub use results::BatchResults;
 pub use ring::Continuum;
 pub use sharedance_core::protocol::KeyError;
 pub use ttl::Ttl;

@@ -18,10 +18,10 @@ macro_rules! example {
     };
 }
 
-/// Gives a client all of the calls: the head of the examples' function, how an example waits, and what makes a function
-/// asynchronous and waits in it. `Client`, `Lock` and `Lease` are the client's own.
+/// Gives a client all of the calls: the head of the examples' function, how an example waits for a result and for those
+/// of a batch, and what makes a function asynchronous and waits in it. `Client`, `Lock` and `Lease` are the client's own.
 macro_rules! operations {
-    ($subject:literal, $wait:literal, { $($async:ident)? }, { $($await:tt)* }) => {
+    ($subject:literal, $wait:literal, $wait_all:literal, { $($async:ident)? }, { $($await:tt)* }) => {
         impl Client {
             /// The value of `key`.
             ///
@@ -203,47 +203,38 @@ macro_rules! operations {
                 self.run(Delete { key })$($await)*
             }
 
-            /// The values of all `keys` in their order, in a round trip for each server.
+            /// The values of all `keys`, in a round trip for each server. A server that is down costs its own keys only.
             ///
-            /// # Errors
-            /// The first that went wrong; see [`Error`].
-            ///
-            #[doc = example!($subject, $wait, "for value in client.get_many(&[\"page-1\", \"page-2\"])",
-                " {\n    println!(\"{} bytes\", value.map_or(0, |value| value.len()));\n}")]
-            pub $($async)? fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, Error> {
-                let gets = keys.iter().map(|key| Ok(Get { key: checked(key.as_ref())?, exptime: None }));
-                self.run_all(gets.collect::<Result<Vec<_>, Error>>()?)$($await)*
+            #[doc = example!($subject, $wait_all, "for value in client.get_many(&[\"page-1\", \"page-2\"])",
+                ".all()? {\n    println!(\"{} bytes\", value.map_or(0, |value| value.len()));\n}")]
+            pub $($async)? fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> BatchResults<Option<Vec<u8>>> {
+                self.run_all(keys.iter().map(|key| Ok(Get { key: checked(key.as_ref())?, exptime: None })))$($await)*
             }
 
             /// Stores all `pairs` of a key and a value, as
             /// [`set`](Client::set)
-            /// does, in few round trips to each server. Of the same key twice the last stays.
+            /// does, in few round trips to each server. Of the same key twice the last stays. A server that is down, or a
+            /// value that is refused, costs its own keys only.
             ///
-            /// # Errors
-            /// The first that went wrong; see [`Error`]. The other pairs may have been stored.
-            ///
-            #[doc = example!($subject, $wait, "client.set_many(&[(\"page-1\", \"one\"), (\"page-2\", \"two\")], Ttl::from_secs(60))", ";")]
+            #[doc = example!($subject, $wait_all, "client.set_many(&[(\"page-1\", \"one\"), (\"page-2\", \"two\")], Ttl::from_secs(60))", ".all()?;")]
             pub $($async)? fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
                 &self,
                 pairs: &[(K, V)],
                 ttl: impl Into<Ttl>,
-            ) -> Result<(), Error> {
+            ) -> BatchResults<()> {
                 let (exptime, max_value_len) = (exptime(ttl), self.servers.options.max_value_len);
                 let sets = pairs
                     .iter()
                     .map(|(key, value)| store(Mode::Set, key.as_ref(), value.as_ref(), exptime, max_value_len));
-                self.run_all(sets.collect::<Result<Vec<_>, Error>>()?)$($await)*.map(drop)
+                self.run_all(sets)$($await)*.map(drop)
             }
 
-            /// Deletes all `keys`, in few round trips to each server, and says of each whether it was there.
+            /// Deletes all `keys`, in few round trips to each server, and returns of each whether it was there. A server
+            /// that is down costs its own keys only.
             ///
-            /// # Errors
-            /// The first that went wrong; see [`Error`]. The other keys may have been deleted.
-            ///
-            #[doc = example!($subject, $wait, "let were_there: Vec<bool> = client.delete_many(&[\"page-1\", \"page-2\"])", ";")]
-            pub $($async)? fn delete_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<bool>, Error> {
-                let deletes = keys.iter().map(|key| Ok(Delete { key: checked(key.as_ref())? }));
-                self.run_all(deletes.collect::<Result<Vec<_>, Error>>()?)$($await)*
+            #[doc = example!($subject, $wait_all, "let were_there: Vec<bool> = client.delete_many(&[\"page-1\", \"page-2\"])", ".all()?;")]
+            pub $($async)? fn delete_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> BatchResults<bool> {
+                self.run_all(keys.iter().map(|key| Ok(Delete { key: checked(key.as_ref())? })))$($await)*
             }
 
             /// Waits up to `wait` for the lock of `key`; `None` where others held it all that time. Who waits is served
@@ -296,17 +287,17 @@ macro_rules! operations {
             }
 
             $($async)? fn run<C: Command>(&self, command: C) -> Result<C::Output, Error> {
-                let mut outputs = self.run_all([command])$($await)*?;
-                Ok(outputs.pop().expect("one command has one answer"))
+                let mut results = self.run_all([Ok(command)])$($await)*.into_iter();
+                results.next().expect("one command has one result")
             }
 
             $($async)? fn run_all<C: Command>(
                 &self,
-                commands: impl IntoIterator<Item = C>,
-            ) -> Result<Vec<C::Output>, Error> {
+                commands: impl IntoIterator<Item = Result<C, Error>>,
+            ) -> BatchResults<C::Output> {
                 let deadline = Deadline::after(self.servers.options.operation_timeout);
                 let mut batch = Batch::new(&self.servers, commands);
-                while let Some(group) = batch.next() {
+                while let Some((group, deadline)) = batch.next(deadline) {
                     let outcome = match Lease::take(&group.server, deadline)$($await)* {
                         Ok(mut lease) => lease.run(&group.commands, deadline)$($await)*,
                         Err(error) => Err(error),

@@ -45,6 +45,15 @@ impl Deadline {
         now() - self.started
     }
 
+    /// The deadline of one of `count` waits that follow each other: each has an equal part of what is left.
+    pub(crate) fn share(self, count: usize) -> Deadline {
+        match count {
+            // No look at the clock is needed.
+            0 | 1 => self,
+            _ => Deadline::after(self.left().unwrap_or_default() / count.try_into().unwrap_or(u32::MAX)),
+        }
+    }
+
     /// What is left of it; nothing where it is over.
     pub(crate) fn left(self) -> Option<Duration> {
         let left = self.at.saturating_duration_since(now());

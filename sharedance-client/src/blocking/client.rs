@@ -10,6 +10,7 @@ use crate::entry::{Entry, Swap, Version};
 use crate::error::Error;
 use crate::operations::{checked, example, exptime, is_stored, operations, store};
 use crate::options::Builder;
+use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
 use crate::ttl::Ttl;
@@ -53,7 +54,7 @@ impl Client {
     }
 }
 
-operations!("fn example(client: &sharedance_client::Client)", "?", {}, {});
+operations!("fn example(client: &sharedance_client::Client)", "?", "", {}, {});
 
 impl Builder<Client> {
     /// The client. This connects to nobody yet.

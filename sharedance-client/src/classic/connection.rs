@@ -4,6 +4,7 @@
 //! each call to the system.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sharedance_core::protocol::classic::{self, ResponseError};
@@ -109,7 +110,7 @@ impl<'a> Connection<'a> {
 
     /// The error for a request that was not answered.
     pub(crate) fn refused(&self, source: Option<io::Error>) -> Error {
-        Error::Refused { server: self.address.to_string(), source }
+        Error::Refused { server: self.address.to_string(), source: source.map(Arc::new) }
     }
 
     /// The error for an answer that is not of this dialect.
@@ -118,7 +119,7 @@ impl<'a> Connection<'a> {
     }
 
     fn cut(&self, received_len: usize, source: Option<io::Error>) -> Error {
-        Error::Cut { server: self.address.to_string(), received_len, source }
+        Error::Cut { server: self.address.to_string(), received_len, source: source.map(Arc::new) }
     }
 
     fn failed(&self, failure: Failure, phase: Phase, received_len: usize) -> Error {
@@ -130,7 +131,7 @@ impl<'a> Connection<'a> {
                 0 => self.refused(Some(source)),
                 _ => self.cut(received_len, Some(source)),
             },
-            Failure::Io(source) => Error::Io { server, phase, source },
+            Failure::Io(source) => Error::Io { server, phase, source: source.into() },
         }
     }
 }

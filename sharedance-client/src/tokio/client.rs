@@ -10,6 +10,7 @@ use crate::entry::{Entry, Swap, Version};
 use crate::error::Error;
 use crate::operations::{checked, example, exptime, is_stored, operations, store};
 use crate::options::Builder;
+use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
 use crate::ttl::Ttl;
@@ -55,6 +56,7 @@ impl Client {
 operations!(
     "async fn example(client: &sharedance_client::tokio::Client)",
     ".await?",
+    ".await",
     { async },
     { .await }
 );

@@ -42,14 +42,14 @@ impl Stream {
                 let resolved = timeout(limit, ::tokio::net::lookup_host((host.as_str(), *port))).await;
                 let addresses: Vec<SocketAddr> = resolved
                     .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
-                    .map_err(|source| Error::Unresolved { server: address.to_string(), source })?
+                    .map_err(|source| Error::Unresolved { server: address.to_string(), source: source.into() })?
                     .collect();
                 connect_in_turn(&addresses, deadline).await
             }
             #[cfg(unix)]
             Address::Unix { path } => match within(limit, UnixStream::connect(path)).await {
                 Ok(socket) => Ok(Stream::Unix(socket)),
-                Err(error) => Err(Attempts(vec![Attempt { address: address.to_string(), error }])),
+                Err(error) => Err(Attempts(vec![Attempt { address: address.to_string(), error: error.into() }])),
             },
             #[cfg(not(unix))]
             Address::Unix { .. } => Err(Attempts(Vec::new())),
@@ -113,7 +113,7 @@ async fn connect_in_turn(addresses: &[SocketAddr], deadline: Deadline) -> Result
         let share = deadline.left().unwrap_or_default() / (addresses.len() - index) as u32;
         match connect_tcp(address, share).await {
             Ok(socket) => return Ok(Stream::Tcp(socket)),
-            Err(error) => attempts.push(Attempt { address: address.to_string(), error }),
+            Err(error) => attempts.push(Attempt { address: address.to_string(), error: error.into() }),
         }
     }
     Err(Attempts(attempts))

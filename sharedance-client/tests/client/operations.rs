@@ -184,9 +184,9 @@ fn keys_that_would_be_commands_are_refused_before_anything_is_sent() {
                 client.incr(key, 1).map(drop),
                 client.decr(key, 1).map(drop),
                 client.delete(key).map(drop),
-                client.get_many(&[key]).map(drop),
-                client.set_many(&[(key, "v")], HOUR),
-                client.delete_many(&[key]).map(drop),
+                client.get_many(&[key]).all().map(drop),
+                client.set_many(&[(key, "v")], HOUR).all().map(drop),
+                client.delete_many(&[key]).all().map(drop),
                 client.lock(key, Duration::ZERO, Duration::from_secs(1)).map(drop),
             ] {
                 let error = result.unwrap_err();
@@ -212,7 +212,9 @@ fn what_the_server_finds_too_large_costs_the_call_and_not_the_connection() {
 fn what_is_too_large_here_is_refused_before_it_is_sent() {
     let memcached = Memcached::start(&[]);
     let narrow = ample(memcached.address()).max_value_len(10).build().unwrap();
-    for result in [narrow.set("key", "eleven long", HOUR), narrow.set_many(&[("key", "eleven long")], HOUR)] {
+    for result in
+        [narrow.set("key", "eleven long", HOUR), narrow.set_many(&[("key", "eleven long")], HOUR).all().map(drop)]
+    {
         let error = result.unwrap_err();
         assert!(matches!(error, Error::TooLarge { len: 11, max: 10 }), "{error}");
         assert!(error.class() == Class::NotSent && !error.is_retryable());

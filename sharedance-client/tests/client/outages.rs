@@ -102,18 +102,18 @@ fn keys_are_spread_over_several_servers_and_found_there() {
     let all = all.build().unwrap();
     let keys = keys();
     let pairs: Vec<_> = keys.iter().map(|key| (key, key)).collect();
-    all.set_many(&pairs, Ttl::Never).unwrap();
+    all.set_many(&pairs, Ttl::Never).all().unwrap();
 
-    let values = all.get_many(&keys).unwrap();
+    let values = all.get_many(&keys).all().unwrap();
     assert!(values.iter().zip(&keys).all(|(value, key)| value.as_deref() == Some(key.as_bytes())));
     assert_eq!(all.get(&keys[7]).unwrap().as_deref(), Some(keys[7].as_bytes()));
     let counts: Vec<usize> = servers
         .iter()
-        .map(|server| ample(server.address()).build().unwrap().get_many(&keys).unwrap().iter().flatten().count())
+        .map(|server| ample(server.address()).build().unwrap().get_many(&keys).iter().flatten().flatten().count())
         .collect();
     assert_eq!(counts.iter().sum::<usize>(), keys.len());
     assert!(counts.iter().all(|&count| count > 5), "{counts:?}");
-    assert_eq!(all.delete_many(&keys).unwrap(), vec![true; keys.len()]);
+    assert_eq!(all.delete_many(&keys).all().unwrap(), vec![true; keys.len()]);
 }
 
 fn with_one_absent(when_down: WhenDown) -> (Socket, Memcached, Client) {
@@ -123,16 +123,48 @@ fn with_one_absent(when_down: WhenDown) -> (Socket, Memcached, Client) {
 }
 
 #[test]
-fn the_keys_of_a_server_that_is_down_fail_and_the_others_do_not() {
+fn a_batch_returns_the_values_of_live_servers_and_reports_each_key_of_one_that_is_down() {
     let (_socket, _memcached, client) = with_one_absent(WhenDown::Fail);
-    let stored = keys().iter().filter(|key| client.set(key, "v", Ttl::Never).is_ok()).count();
-    assert!((10..90).contains(&stored), "{stored}");
-    let error = client.get_many(&keys()).unwrap_err();
+    let keys = keys();
+    let live: Vec<bool> = keys.iter().map(|key| client.set(key, key, Ttl::Never).is_ok()).collect();
+    let count = live.iter().filter(|&&is_live| is_live).count();
+    assert!((10..90).contains(&count), "{count}");
+
+    let values = client.get_many(&keys);
+    for ((key, value), &is_live) in keys.iter().zip(&values).zip(&live) {
+        match value {
+            Ok(value) => assert!(is_live && value.as_deref() == Some(key.as_bytes())),
+            Err(error) => assert!(!is_live && matches!(error, Error::Down { .. }), "{error}"),
+        }
+    }
+    let error = values.all().unwrap_err();
     assert!(matches!(error, Error::Down { .. }), "{error}");
-    // Only what is asked of the other server is done.
-    assert!(client.set_many(&keys().iter().map(|key| (key, "w")).collect::<Vec<_>>(), Ttl::Never).is_err());
-    let changed = keys().iter().filter(|key| client.get(key).is_ok_and(|value| value.as_deref() == Some(b"w"))).count();
-    assert_eq!(changed, stored);
+
+    // The same of what writes: only what is asked of the live server is done.
+    let is_done = |results: Vec<bool>| assert_eq!(results, live);
+    let pairs: Vec<_> = keys.iter().map(|key| (key, "w")).collect();
+    is_done(client.set_many(&pairs, Ttl::Never).iter().map(Result::is_ok).collect());
+    is_done(keys.iter().map(|key| client.get(key).is_ok_and(|value| value.as_deref() == Some(b"w"))).collect());
+    is_done(client.delete_many(&keys).into_iter().map(|was_there| was_there.is_ok_and(|it| it)).collect());
+}
+
+#[test]
+fn a_server_that_hangs_leaves_a_batch_time_for_the_others() {
+    let memcached = Memcached::start(&[]);
+    let direct = ample(memcached.address()).build().unwrap();
+    let hanging = listen(hold);
+    // Whichever of them is asked first.
+    for servers in [[memcached.address(), &hanging], [&hanging, memcached.address()]] {
+        let client = Client::builder(servers[0]).server(servers[1]).operation_timeout(20 * SHORT).build().unwrap();
+        let keys = keys();
+        for key in &keys {
+            direct.set(key, key, Ttl::Never).unwrap();
+        }
+        let values = client.get_many(&keys);
+        let timed_out = values.failures().filter(|(_, error)| error.is_timeout()).count();
+        let found = values.iter().flatten().flatten().count();
+        assert!((10..90).contains(&found) && found + timed_out == keys.len(), "{found} found, {timed_out} timed out");
+    }
 }
 
 #[test]
@@ -141,11 +173,11 @@ fn the_keys_of_a_server_that_is_down_move_to_the_next() {
     for key in keys() {
         client.set(&key, &key, Ttl::Never).unwrap();
     }
-    let values = client.get_many(&keys()).unwrap();
+    let values = client.get_many(&keys()).all().unwrap();
     assert!(values.iter().zip(keys()).all(|(value, key)| value.as_deref() == Some(key.as_bytes())));
 
     let ((_a, first), (_b, second)) = (absent(), absent());
     let nobody = ample(&first).server(second).when_down(WhenDown::NextServer).build().unwrap();
     assert_eq!(nobody.get("key").unwrap_err().class(), Class::NotSent);
-    assert_eq!(nobody.get_many(&keys()).unwrap_err().class(), Class::NotSent);
+    assert_eq!(nobody.get_many(&keys()).all().unwrap_err().class(), Class::NotSent);
 }

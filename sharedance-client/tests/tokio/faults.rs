@@ -60,7 +60,7 @@ async fn the_keys_of_a_server_that_is_down_move_to_the_next() {
     for key in &keys {
         client.set(key, key, Ttl::Never).await.unwrap();
     }
-    assert!(client.get_many(&keys).await.unwrap().iter().all(Option::is_some));
+    assert!(client.get_many(&keys).await.all().unwrap().iter().all(Option::is_some));
 }
 
 #[tokio::test]

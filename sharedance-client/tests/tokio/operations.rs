@@ -62,10 +62,10 @@ async fn neither_end_waits_for_the_other_however_much_there_is() {
     let keys: Vec<String> = (0..500).map(|number| format!("{number:0200}")).collect();
     let value = vec![b'v'; 40_000];
     let pairs: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
-    client.set_many(&pairs, HOUR).await.unwrap();
-    let values = client.get_many(&keys).await.unwrap();
+    client.set_many(&pairs, HOUR).await.all().unwrap();
+    let values = client.get_many(&keys).await.all().unwrap();
     assert!(values.len() == 500 && values.iter().all(|found| found.as_deref() == Some(&value[..])));
-    assert_eq!(client.delete_many(&keys).await.unwrap(), vec![true; 500]);
+    assert_eq!(client.delete_many(&keys).await.all().unwrap(), vec![true; 500]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
