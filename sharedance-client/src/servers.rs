@@ -82,6 +82,11 @@ impl<P> Servers<P> {
         Servers { servers: addresses.into_iter().map(server).collect(), ring, options }
     }
 
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn count(&self) -> usize {
+        self.servers.len()
+    }
+
     /// The servers that may have the key, in the order in which they are to be asked: the next one only if one could
     /// not be reached.
     pub(crate) fn of(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Server<P>>> {

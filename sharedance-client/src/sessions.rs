@@ -1,7 +1,7 @@
 //! A store for `tower-sessions`, the session middleware of axum and other programs built on tower.
 //!
 //! A session is one pair: its key is a prefix and the session's id, its value JSON, its life what the middleware asks
-//! for, so that the server drops it by itself. Creating never overwrites another session; saving never brings back one
+//! for, so that the server drops it by itself. Creating picks an id on another server where that of the first is down. It never overwrites another session; saving never brings back one
 //! that was deleted meanwhile: a logout wins over the requests that are under way.
 //!
 //! What the middleware does not offer a store is a lock: of two requests of one session that change it at the same time,
@@ -23,7 +23,11 @@ use crate::tokio::Client;
 const DEFAULT_PREFIX: &str = "tower-";
 
 /// Ids are 128 random bits: a second collision means that something is wrong with the randomness.
-const CREATE_ATTEMPTS: usize = 4;
+const COLLISIONS_MAX: usize = 4;
+
+/// How many ids are tried for one that belongs to a server that is up. With half of the servers down, one in four
+/// billion new sessions finds none.
+const IDS_MAX: usize = 32;
 
 /// Keeps the sessions of `tower-sessions` on a server. Cheap to clone.
 ///
@@ -77,19 +81,36 @@ impl Sessions {
     fn key(&self, id: &Id) -> String {
         format!("{}{id}", self.prefix)
     }
+
+    /// Whether a new session may be stored under another id after this: nobody knows the one that failed, so it does no
+    /// harm if it is stored after all.
+    fn is_another_server_worth_trying(&self, error: &crate::Error) -> bool {
+        use crate::Error::{Cut, Io};
+
+        self.client.server_count() > 1 && (error.is_unreached() || matches!(error, Cut { .. } | Io { .. }))
+    }
 }
 
 #[async_trait]
 impl SessionStore for Sessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
-        for _ in 0..CREATE_ATTEMPTS {
+        let (mut collisions, mut first_error) = (0, None);
+        for _ in 0..IDS_MAX {
             let (value, ttl) = (encode(record)?, ttl(record));
-            if self.client.add(self.key(&record.id), value, ttl).await.map_err(backend)? {
-                return Ok(());
+            match self.client.add(self.key(&record.id), value, ttl).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => collisions += 1,
+                Err(error) if self.is_another_server_worth_trying(&error) => {
+                    first_error.get_or_insert(error);
+                }
+                Err(error) => return Err(backend(error)),
+            }
+            if collisions == COLLISIONS_MAX {
+                return Err(Error::Backend("every new session id is taken: is the system's randomness broken?".into()));
             }
             record.id = Id::default();
         }
-        Err(Error::Backend("every new id of a session is taken: is the system's randomness broken?".into()))
+        Err(first_error.map_or_else(|| Error::Backend("no session id was accepted".into()), backend))
     }
 
     /// Does nothing for a session that has been deleted or has expired meanwhile.
@@ -100,7 +121,8 @@ impl SessionStore for Sessions {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         match self.client.get(self.key(id)).await.map_err(backend)? {
-            Some(value) => decode(*id, &value).map(Some),
+            // The server counts whole seconds, rounded up: what it has may have ended.
+            Some(value) => decode(*id, &value).map(|record| Some(record).filter(is_alive)),
             None => Ok(None),
         }
     }
@@ -124,6 +146,10 @@ fn ttl(record: &Record) -> Duration {
     let left = record.expiry_date - OffsetDateTime::from(system_now());
     // What lies in the past lives for no time at all.
     left.try_into().unwrap_or(Duration::ZERO)
+}
+
+fn is_alive(record: &Record) -> bool {
+    record.expiry_date > OffsetDateTime::from(system_now())
 }
 
 /// The end in Unix time, seconds and nanoseconds, and the data. Not the id: it is a credential, and in the key.

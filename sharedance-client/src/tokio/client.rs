@@ -51,6 +51,11 @@ impl Client {
     pub fn builder(address: impl Into<String>) -> Builder<Client> {
         Builder::new(address.into())
     }
+
+    #[cfg(feature = "tower-sessions")]
+    pub(crate) fn server_count(&self) -> usize {
+        self.servers.count()
+    }
 }
 
 operations!(

@@ -1,6 +1,6 @@
 //! What the middleware may count on.
 
-use crate::peer::AMPLE;
+use crate::peer::{AMPLE, listen};
 use crate::sharedanced::Sharedanced;
 use sharedance_client::sessions::Sessions;
 use sharedance_client::tokio::Client;
@@ -100,4 +100,47 @@ async fn failures_are_told_and_show_no_id() {
     let error = sessions.load(&session.id).await.unwrap_err();
     assert!(matches!(error, Error::Backend(_)), "{error}");
     assert!(!format!("{error} {error:?} {sessions:?}").contains(&session.id.to_string()));
+}
+
+#[tokio::test]
+async fn a_session_that_expired_within_the_last_second_is_not_loaded() {
+    let (_server, client, sessions) = sessions();
+    let mut session = record(1, "ada");
+    sessions.create(&mut session).await.unwrap();
+    // Its end, which stands first, moves to just now: the server has it for longer than it lives, as it does for what is
+    // left of a second.
+    let key = format!("tower-{}", session.id);
+    let value = client.get(&key).await.unwrap().unwrap();
+    let mut parts: serde_json::Value = serde_json::from_slice(&value).unwrap();
+    parts[0] = OffsetDateTime::now_utc().unix_timestamp().into();
+    parts[1] = 0.into();
+    client.set(&key, parts.to_string(), AMPLE).await.unwrap();
+    assert_eq!(sessions.load(&session.id).await.unwrap(), None);
+}
+
+/// Sessions on two servers: one that works, and what is at this address.
+fn with_another(address: impl Into<String>) -> (Sharedanced, Sessions) {
+    let server = Sharedanced::start();
+    let client = Client::builder(server.address()).server(address).operation_timeout(AMPLE);
+    (server, Sessions::new(client.build().unwrap()))
+}
+
+#[tokio::test]
+async fn with_one_of_two_servers_down_each_new_session_is_created_on_the_other() {
+    // One that nobody listens at, and one that closes each connection.
+    for down in ["127.0.0.1:1".to_owned(), listen(|_| Ok(()))] {
+        let (_server, sessions) = with_another(down);
+        for user in 0..40 {
+            let mut session = record(user, "ada");
+            sessions.create(&mut session).await.unwrap();
+            assert_eq!(sessions.load(&session.id).await.unwrap(), Some(session));
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_every_server_is_down_creating_fails() {
+    let client = Client::builder("127.0.0.1:1").server("127.0.0.1:2").build().unwrap();
+    let error = Sessions::new(client).create(&mut record(1, "ada")).await.unwrap_err();
+    assert!(matches!(&error, Error::Backend(said) if said.contains("cannot reach 127.0.0.1:")), "{error}");
 }
