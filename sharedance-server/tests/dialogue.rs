@@ -31,6 +31,7 @@ const EXCHANGES: &[(&[u8], &[u8])] = &[
     (b"delete n\r\ndelete n noreply\r\n", b"DELETED\r\n"),
     (b"mg k s v O1\r\n", b"VA 7 s7 O1\r\nhello \x01\r\n"),
     (b"lock k 0 5\r\nunlock k\r\nunlock k\r\n", b"LOCKED\r\nUNLOCKED\r\nNOT_FOUND\r\n"),
+    (b"lock k 0 5\r\nmg k s H\r\nunlock_all 17\r\nmd k H\r\n", b"LOCKED\r\nHD s7\r\nUNLOCKED 1 17\r\nEX\r\n"),
     (b"nonsense\r\nverbosity 1\n", b"ERROR\r\nOK\r\n"),
     (b"set empty 0 0 0\r\n\r\nget empty\r\n", b"STORED\r\nVALUE empty 0 0\r\n\r\nEND\r\n"),
     (b"set long 0 0 600\r\n", b"SERVER_ERROR object too large for cache\r\n"),

@@ -78,6 +78,42 @@ fn a_lock_ends_in_time_and_so_does_the_wait_for_it() {
     assert_eq!((subject.stat("lock_timeouts"), subject.stat("locks_expired")), (2, 1));
 }
 
+#[test]
+fn a_holder_that_is_late_changes_nothing_where_it_says_that_it_needs_the_lock() {
+    let subject = start(&["--threads=2"]);
+    let (mut late, mut successor) = (subject.server.connect(), subject.server.connect());
+    ask(&mut late, b"lock k 0 1\r\nms k 3 H\r\nold\r\n", b"LOCKED\r\nHD\r\n");
+    ask(&mut successor, b"lock k 60000 60\r\n", b"LOCKED\r\n");
+    // Before the successor has written, and after.
+    let attempts = b"ms k 4 H\r\nlate\r\nmg k T-1 H\r\nmd k H\r\nunlock k\r\n";
+    let refused = b"EX\r\nEX\r\nEX\r\nNOT_FOUND\r\n";
+    ask(&mut late, attempts, refused);
+    ask(&mut successor, b"mg k v\r\nms k 3 H\r\nnew\r\n", b"VA 3\r\nold\r\nHD\r\n");
+    ask(&mut late, attempts, refused);
+    ask(&mut successor, b"unlock k\r\n", b"UNLOCKED\r\n");
+    ask(&mut late, attempts, refused);
+    ask(&mut late, b"mg k v\r\n", b"VA 3\r\nnew\r\n");
+}
+
+#[test]
+fn all_locks_of_a_connection_go_to_those_that_wait_for_them() {
+    let subject = start(&["--threads=2"]);
+    let mut holder = subject.server.connect();
+    ask(&mut holder, b"lock a 0 60\r\nlock b 0 60\r\nlock c 0 60\r\nlock d 0 0\r\n", &b"LOCKED\r\n".repeat(4));
+    let mut waiters: Vec<TcpStream> = (0..3).map(|_| subject.server.connect()).collect();
+    for ((waiter, key), waiting) in waiters.iter_mut().zip(["a", "a", "b"]).zip(1..) {
+        waiter.write_all(format!("lock {key} 60000 60\r\n").as_bytes()).unwrap();
+        eventually("it waits", || (subject.stat("locks_waiting") == waiting).then_some(()));
+    }
+    ask(&mut holder, b"unlock_all x\r\nunlock_all y\r\nlock c 0 60\r\n", b"UNLOCKED 3 x\r\nUNLOCKED 0 y\r\nLOCKED\r\n");
+    expect(&mut waiters[0], b"LOCKED\r\n");
+    expect(&mut waiters[2], b"LOCKED\r\n");
+    // What waits for a lock gives nothing back before it has it.
+    waiters[1].write_all(b"unlock_all z\r\n").unwrap();
+    ask(&mut waiters[0], b"unlock_all\r\n", b"UNLOCKED 1\r\n");
+    expect(&mut waiters[1], b"LOCKED\r\nUNLOCKED 1 z\r\n");
+}
+
 /// What PHP does with a session: lock, read, write, give back; from many processes at once.
 #[test]
 fn no_update_is_lost_under_a_lock() {

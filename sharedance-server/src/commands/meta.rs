@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sharedance_core::protocol::memcached::meta::{self, Delete, Facts, Get, Request, Set, Status};
+use sharedance_core::protocol::memcached::meta::{self, Delete, Facts, Flags, Get, Request, Set, Status};
 use sharedance_core::protocol::memcached::text::Reply;
 use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
 use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
@@ -17,6 +17,28 @@ const CURIOUS: Look = Look { touch: None, create: None, refresh_below: None, not
 /// Carries out `request`.
 #[inline]
 pub(super) fn execute(request: &Request<'_>, context: &Context<'_>, output: &mut Output) {
+    match request.needs_lock() {
+        None => execute_now(request, context, output),
+        Some((key, flags)) => match context.locks.pin(key.bytes(&mut KeyBuffer::default()), context.party, context.now)
+        {
+            // Dropped once the request has been carried out: nobody else gets the lock before.
+            Some(_pin) => execute_now(request, context, output),
+            None => refuse_without_lock(request, key, flags, output),
+        },
+    }
+}
+
+/// The answer where the lock that a request needs is not held: as if the value had another version.
+#[cold]
+fn refuse_without_lock(request: &Request<'_>, key: Key<'_>, flags: Flags<'_>, output: &mut Output) {
+    match request {
+        Request::Set(set) => meta::push_stored(output.bytes(), set, Status::Exists, 0),
+        _ => meta::push_status(output.bytes(), Status::Exists, flags, key),
+    }
+}
+
+#[inline]
+fn execute_now(request: &Request<'_>, context: &Context<'_>, output: &mut Output) {
     let failed = match request {
         Request::Get(get) => self::get(get, context, output),
         Request::Set(set) => self::set(set, context, output),

@@ -12,7 +12,7 @@ use sharedance_core::protocol::{DecodeError, Decoded, Limits};
 use sharedance_core::store::{Store, StoreError};
 
 use crate::counters::{AllCounters, Counters};
-use crate::locks::Locks;
+use crate::locks::{Locks, Party};
 use crate::output::Output;
 
 mod binary;
@@ -36,7 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) service: &'a Service,
     pub(crate) locks: &'a Locks,
-    pub(crate) worker: u32,
+    /// The connection, as its worker identifies it.
+    pub(crate) party: Party,
     pub(crate) now: Instant,
     /// The wall clock, as the time since 1970.
     pub(crate) unix_time: Duration,
@@ -124,6 +125,8 @@ pub(crate) enum Step<'a> {
     Lock { consumed: usize, key: &'a [u8], wait: Duration, ttl: Duration },
     /// So many bytes give a lock back.
     Unlock { consumed: usize, key: &'a [u8] },
+    /// So many bytes give back all locks of the connection.
+    UnlockAll { consumed: usize, opaque: Option<&'a [u8]> },
     /// So many bytes were the last request: once the output is sent, the connection is to be closed.
     Last { consumed: usize },
 }

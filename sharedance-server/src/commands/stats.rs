@@ -103,7 +103,7 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
     let settings = &service.settings;
     let (ever, sums) = service.counters.sums();
     let store = context.store.stats();
-    let locks = context.locks.tally(context.worker, context.now);
+    let locks = context.locks.tally(context.party.worker, context.now);
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
     let cpu = |time: Option<TimeVal>| {
         let time = time.unwrap_or(TimeVal::new(0, 0));

@@ -10,8 +10,11 @@ use sharedance_core::store;
 use tempfile::TempDir;
 
 use super::*;
+use crate::locks::{Answer, Terms};
 
 use vectors::{End, Exchange};
+
+const PARTY: Party = Party { worker: 0, token: 0, serial: 0 };
 
 const START: Duration = Duration::from_secs(1_700_000_000);
 
@@ -65,7 +68,7 @@ impl Peer {
             counters: &self.counters,
             service: &self.service,
             locks: &self.locks,
-            worker: 0,
+            party: PARTY,
             now: Instant::now(),
             unix_time: self.unix_time,
         }
@@ -96,7 +99,9 @@ impl Peer {
                         needed = more;
                     }
                     Ok(Step::Last { .. }) => return Said { answer: output.bytes().clone(), end: End::Closed },
-                    Ok(Step::Lock { .. } | Step::Unlock { .. }) => panic!("there are no locks here"),
+                    Ok(Step::Lock { .. } | Step::Unlock { .. } | Step::UnlockAll { .. }) => {
+                        panic!("there are no locks here")
+                    }
                     Err(error) => {
                         let reason = match error {
                             DecodeError::LineTooLong { .. } => "line-too-long",
@@ -241,7 +246,47 @@ fn locks_are_handed_to_who_knows_the_connections() {
     assert_eq!(step, Step::Lock { consumed: 18, key: b"key", wait, ttl });
     let step = conversation.step(&sent[18..], &peer.context(), &mut output).unwrap();
     assert_eq!(step, Step::Unlock { consumed: 12, key: b"key" });
+    let step = conversation.step(b"unlock_all r-17\r\n", &peer.context(), &mut output).unwrap();
+    assert_eq!(step, Step::UnlockAll { consumed: 17, opaque: Some(b"r-17") });
     assert!(output.is_empty());
+}
+
+#[test]
+fn a_command_that_needs_the_lock_changes_nothing_without_it() {
+    let peer = Peer::new(Limits { max_request_len: 100 });
+    let lock = |party, ttl_secs| {
+        let terms = Terms { wait: Duration::ZERO, ttl: Duration::from_secs(ttl_secs) };
+        peer.locks.ask(b"k", party, terms, Instant::now())
+    };
+    let attempts = "ms k 1 H c O1\r\nx\r\nma k H c\r\nma k H v N0 O2\r\nmg k T-1 H k\r\nmg k v q H\r\nmd k H I\r\nmd k H q O3\r\n\
+                    md aw== b k H\r\n";
+    let refused = "EX c0 O1\r\nEX\r\nEX O2\r\nEX kk\r\nEX\r\nEX\r\nEX O3\r\nEX kaw== b\r\n";
+    let too_large = "ms k 200 H\r\n";
+    peer.say("set k 0 0 1\r\n7\r\n");
+    // Nobody holds it; it has expired; another connection holds it.
+    assert_eq!(peer.say(attempts), refused);
+    assert!(matches!(lock(PARTY, 0), Answer::Locked(_)));
+    assert_eq!(peer.say(attempts), refused);
+    assert!(matches!(lock(Party { token: 1, ..PARTY }, 1000), Answer::Locked(_)));
+    assert_eq!(peer.say(attempts), refused);
+    assert!(peer.say(too_large).contains("too large"));
+    assert_eq!(peer.say("mg k v t f\r\n"), "VA 1 t-1 f0\r\n7\r\n");
+}
+
+#[test]
+fn a_command_that_needs_the_lock_is_carried_out_with_it() {
+    let peer = Peer::new(Limits::default());
+    let terms = Terms { wait: Duration::ZERO, ttl: Duration::from_secs(1000) };
+    for party in [PARTY, Party { token: 1, ..PARTY }] {
+        let key: &[u8] = if party == PARTY { b"k" } else { b"other" };
+        assert!(matches!(peer.locks.ask(key, party, terms, Instant::now()), Answer::Locked(_)));
+    }
+    let said = peer.say(
+        "ms k 1 ME H\r\n7\r\nma k H v\r\nmg k T60 v t H\r\nmg aw== b H v\r\nms k 1 H C1\r\nx\r\nmd k H q\r\nmn\r\n",
+    );
+    assert_eq!(said, "HD\r\nVA 1\r\n8\r\nVA 1 t60\r\n8\r\nVA 1\r\n8\r\nEX\r\nMN\r\n");
+    // The lock of another key is no help, also where the misses differ.
+    assert_eq!(peer.say("ms other 1 H\r\nx\r\nmg k H\r\nmd k H\r\nmd other H\r\n"), "EX\r\nEN\r\nNF\r\nEX\r\n");
 }
 
 #[test]

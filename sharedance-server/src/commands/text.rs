@@ -51,6 +51,7 @@ pub(super) fn execute<'a>(
         Request::Discarded => return Step::Done { consumed },
         Request::Lock { key, wait, ttl } => return Step::Lock { consumed, key, wait, ttl },
         Request::Unlock { key } => return Step::Unlock { consumed, key },
+        Request::UnlockAll { opaque } => return Step::UnlockAll { consumed, opaque },
         Request::Quit => return Step::Last { consumed },
         Request::EndOfGet => (Reply::End, false),
         Request::TooLarge { key, deletes, noreply } => {

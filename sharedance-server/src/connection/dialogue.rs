@@ -12,7 +12,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use sharedance_core::protocol::DecodeError;
-use sharedance_core::protocol::memcached::text::Reply;
+use sharedance_core::protocol::memcached::text::{Reply, push_unlocked};
 
 use super::held::{Asked, Held};
 use super::pace::Pace;
@@ -405,6 +405,12 @@ fn answer(
                 let unlocked = held.is_some_and(|held| held.unlock(key, turn.party, turn.locks, turn.now));
                 let reply = if unlocked { Reply::Unlocked } else { Reply::NotFound };
                 turn.output.bytes().extend_from_slice(reply.as_bytes());
+            }
+            Ok(Step::UnlockAll { consumed: len, opaque }) => {
+                consumed += len;
+                let held = held.as_mut();
+                let count = held.map_or(0, |held| held.unlock_all(turn.party.worker, turn.locks, turn.now));
+                push_unlocked(turn.output.bytes(), count, opaque);
             }
             Ok(Step::Last { consumed: len }) => return (consumed + len, Pause::Last),
             Err(error) => return (consumed, Pause::Refused(error)),

@@ -55,6 +55,11 @@ impl Held {
         place.is_some()
     }
 
+    /// Gives back all locks; how many were held until now.
+    pub(super) fn unlock_all(&mut self, worker: u32, locks: &Locks, now: Instant) -> u64 {
+        self.places.drain(..).map(|place| u64::from(locks.leave(place, worker, now))).sum()
+    }
+
     /// The wait is over: the lock is held now, or was not to be had in time.
     pub(super) fn decide(&mut self, locked: bool) {
         if let Some(place) = self.waits_for.take() {

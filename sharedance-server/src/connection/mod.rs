@@ -86,7 +86,7 @@ impl<'a> Turn<'a> {
             locks: self.locks,
             unix_time: self.unix_time,
             now: self.now,
-            worker: self.party.worker,
+            party: self.party,
         }
     }
 }

@@ -65,6 +65,23 @@ pub(crate) struct Place {
     spot: Spot,
 }
 
+/// A lock that stays with its owner while this lives: a command is being carried out under it. See [`Locks::pin`].
+#[derive(Debug)]
+#[must_use = "the lock may be passed on once this is dropped"]
+pub(crate) struct Pin<'a> {
+    locks: &'a Locks,
+    place: Place,
+    worker: u32,
+    now: Instant,
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let Pin { locks, place, worker, now } = *self;
+        locks.change(place.shard, worker, |table, verdicts| table.unpin(place.spot, now, verdicts));
+    }
+}
+
 /// What came of asking for a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -121,9 +138,18 @@ impl Locks {
         unlocked.map(|spot| Place { shard, spot })
     }
 
-    /// Gives back a lock, or a place in a queue; nothing happens where it is over already. `worker` is the caller.
-    pub(crate) fn leave(&self, place: Place, worker: u32, now: Instant) {
-        self.change(place.shard, worker, |table, verdicts| table.leave(place.spot, now, verdicts));
+    /// Keeps the lock of `key` with `party` for as long as the pin lives, even where its time ends before that; `None`
+    /// where `party` does not hold it. No mutex is held meanwhile.
+    pub(crate) fn pin(&self, key: &[u8], party: Party, now: Instant) -> Option<Pin<'_>> {
+        let (shard, hash) = self.shard_of(key);
+        let spot = self.table(shard).pin(hash, key, party, now)?;
+        Some(Pin { locks: self, place: Place { shard, spot }, worker: party.worker, now })
+    }
+
+    /// Gives back a lock, or a place in a queue; nothing happens where it is over already. Returns whether it was a lock
+    /// that was held until now. `worker` is the caller.
+    pub(crate) fn leave(&self, place: Place, worker: u32, now: Instant) -> bool {
+        self.change(place.shard, worker, |table, verdicts| table.leave(place.spot, now, verdicts))
     }
 
     /// Whether a lock is still held, or waited for, by whom it was given to.

@@ -82,6 +82,8 @@ struct Lock {
     hash: u64,
     key: Box<[u8]>,
     owner: Claim,
+    /// Whether the owner is carrying out a command that needs the lock: it is passed on only after that.
+    is_pinned: bool,
     /// By ticket: in the order of asking.
     queue: BTreeMap<u64, Claim>,
 }
@@ -130,7 +132,8 @@ impl Table {
                 return Asked::Refused;
             }
             let owner = Claim { party, ticket, ttl: terms.ttl, deadline: now + terms.ttl };
-            let slot = self.locks.insert(Lock { hash, key: key.into(), owner, queue: BTreeMap::new() }) as u32;
+            let lock = Lock { hash, key: key.into(), owner, is_pinned: false, queue: BTreeMap::new() };
+            let slot = self.locks.insert(lock) as u32;
             let locks = &self.locks;
             self.slots.insert_unique(hash, slot, |&slot| locks[slot as usize].hash);
             return Asked::Locked(Spot { slot, ticket });
@@ -177,21 +180,53 @@ impl Table {
         Some(spot)
     }
 
-    /// Gives back a lock, or a place in a queue, if it is still there.
-    pub(super) fn leave(&mut self, spot: Spot, now: Instant, verdicts: &mut Vec<Verdict>) {
+    /// Keeps the lock of `key` with `party`, which holds it now, until it is [unpinned](Table::unpin), even where its
+    /// time ends before. `None` where `party` does not hold it.
+    pub(super) fn pin(&mut self, hash: u64, key: &[u8], party: Party, now: Instant) -> Option<Spot> {
+        let slot = self.find(hash, key)?;
+        let lock = &mut self.locks[slot as usize];
+        if lock.owner.party != party || lock.owner.deadline <= now {
+            return None;
+        }
+        lock.is_pinned = true;
+        Some(Spot { slot, ticket: lock.owner.ticket })
+    }
+
+    /// Ends what [`Table::pin`] began. A lock whose time is over by `now` is passed on.
+    pub(super) fn unpin(&mut self, spot: Spot, now: Instant, verdicts: &mut Vec<Verdict>) {
         let Spot { slot, ticket } = spot;
-        let Some(lock) = self.locks.get_mut(slot as usize) else {
+        let Some(lock) = self.locks.get_mut(slot as usize).filter(|lock| lock.owner.ticket == ticket) else {
             return;
         };
+        lock.is_pinned = false;
+        if !lock.queue.is_empty() {
+            // It is missing where it has come while the lock was pinned.
+            self.timers.insert((lock.owner.deadline, slot, ticket));
+        }
+        self.end_if_expired(slot, now, verdicts);
+    }
+
+    /// Gives back a lock, or a place in a queue, if it is still there. Returns whether it was a lock that was held until
+    /// now.
+    pub(super) fn leave(&mut self, spot: Spot, now: Instant, verdicts: &mut Vec<Verdict>) -> bool {
+        let Spot { slot, ticket } = spot;
+        let Some(lock) = self.locks.get_mut(slot as usize) else {
+            return false;
+        };
         if lock.owner.ticket == ticket {
+            let was_held = lock.owner.deadline > now;
+            self.tally.expired += u64::from(!was_held);
             self.pass_on(slot, now, verdicts);
-        } else if let Some(claim) = lock.queue.remove(&ticket) {
+            return was_held;
+        }
+        if let Some(claim) = lock.queue.remove(&ticket) {
             self.timers.remove(&(claim.deadline, slot, ticket));
             self.tally.waiting -= 1;
             if lock.queue.is_empty() {
                 self.timers.remove(&(lock.owner.deadline, slot, lock.owner.ticket));
             }
         }
+        false
     }
 
     /// Whether a lock is still held, or waited for, by whom it was given to.
@@ -208,7 +243,9 @@ impl Table {
             && deadline <= now
         {
             let lock = &mut self.locks[slot as usize];
-            if lock.owner.ticket == ticket {
+            if lock.owner.ticket == ticket && lock.is_pinned {
+                self.timers.remove(&(deadline, slot, ticket));
+            } else if lock.owner.ticket == ticket {
                 self.end_if_expired(slot, now, verdicts);
             } else if let Some(claim) = lock.queue.remove(&ticket) {
                 self.timers.remove(&(deadline, slot, ticket));
@@ -241,7 +278,8 @@ impl Table {
     }
 
     fn end_if_expired(&mut self, slot: u32, now: Instant, verdicts: &mut Vec<Verdict>) {
-        if self.locks[slot as usize].owner.deadline <= now {
+        let lock = &self.locks[slot as usize];
+        if lock.owner.deadline <= now && !lock.is_pinned {
             self.tally.expired += 1;
             self.pass_on(slot, now, verdicts);
         }
@@ -400,6 +438,58 @@ mod tests {
         assert_eq!(unlock(&mut table, b"k", 3, now), (true, vec![]));
     }
 
+    fn pin(table: &mut Table, key: &[u8], token: u32, now: Instant) -> Option<Spot> {
+        table.pin(7, key, party(token), now)
+    }
+
+    #[test]
+    fn a_lock_is_not_passed_on_while_it_is_pinned() {
+        let (mut table, start) = (Table::new(2), Instant::now());
+        ask(&mut table, b"k", 0, terms(0, 5), start);
+        let pinned = pin(&mut table, b"k", 0, start + 4 * SECOND).unwrap();
+        let late = start + 6 * SECOND;
+        let mut verdicts = Vec::new();
+        assert_eq!(ask(&mut table, b"k", 1, terms(0, 9), late), (Asked::TimedOut, vec![]));
+        assert!(matches!(ask(&mut table, b"k", 2, terms(9, 9), late).0, Asked::Queued(_)));
+        table.expire(late, &mut verdicts);
+        assert_eq!(table.tally(late, &mut verdicts).held, 1);
+        assert_eq!(verdicts, []);
+        table.unpin(pinned, late, &mut verdicts);
+        assert_eq!(verdicts, [locked(2)]);
+        assert_eq!(pin(&mut table, b"k", 0, late), None);
+        // A pin that is over concerns nobody who came later.
+        table.unpin(pinned, late + 9 * SECOND, &mut verdicts);
+        assert_eq!(unlock(&mut table, b"k", 2, late), (true, vec![]));
+    }
+
+    #[test]
+    fn a_lock_whose_time_came_while_it_was_pinned_is_passed_on_by_whoever_looks_next() {
+        let (mut table, start) = (Table::new(2), Instant::now());
+        ask(&mut table, b"k", 0, terms(0, 5), start);
+        ask(&mut table, b"k", 1, terms(60, 9), start);
+        let before = start + 4 * SECOND;
+        let pinned = pin(&mut table, b"k", 0, before).unwrap();
+        let mut verdicts = Vec::new();
+        table.expire(start + 5 * SECOND, &mut verdicts);
+        // The owner's worker has read the clock earlier than the one that has looked at the deadlines.
+        table.unpin(pinned, before, &mut verdicts);
+        assert_eq!((&verdicts[..], table.next_deadline()), (&[][..], Some(start + 5 * SECOND)));
+        table.expire(start + 5 * SECOND, &mut verdicts);
+        assert_eq!(verdicts, [locked(1)]);
+    }
+
+    #[test]
+    fn only_the_owner_can_pin_and_only_in_its_time() {
+        let (mut table, start) = (Table::new(2), Instant::now());
+        assert_eq!(pin(&mut table, b"k", 0, start), None);
+        ask(&mut table, b"k", 0, terms(0, 5), start);
+        assert_eq!((pin(&mut table, b"k", 1, start), pin(&mut table, b"l", 0, start)), (None, None));
+        assert_eq!(pin(&mut table, b"k", 0, start + 5 * SECOND), None);
+        let pinned = pin(&mut table, b"k", 0, start + 4 * SECOND).unwrap();
+        table.unpin(pinned, start + 4 * SECOND, &mut Vec::new());
+        assert_eq!(unlock(&mut table, b"k", 0, start + 4 * SECOND), (true, vec![]));
+    }
+
     #[test]
     fn asking_again_prolongs() {
         let (mut table, start) = (Table::new(10), Instant::now());
@@ -424,6 +514,7 @@ mod tests {
     #[derive(Default)]
     struct Model {
         locks: HashMap<u8, (u32, u64)>,
+        pinned: Option<u8>,
         queues: HashMap<u8, VecDeque<(u32, u64, u64)>>,
     }
 
@@ -431,7 +522,7 @@ mod tests {
         /// Who is told what, until nothing is due at `now`.
         fn settle(&mut self, now: u64) -> Vec<Verdict> {
             let mut verdicts = Vec::new();
-            self.locks.retain(|_, &mut (_, deadline)| deadline > now);
+            self.locks.retain(|&key, &mut (_, deadline)| deadline > now || self.pinned == Some(key));
             for (key, queue) in &mut self.queues {
                 queue.retain(|&(token, gives_up, _)| {
                     verdicts.extend((gives_up <= now).then(|| timed_out(token)));
@@ -455,17 +546,35 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Ask { key: u8, wait: u64, ttl: u64 },
-        Unlock { key: u8 },
-        Leave { nth: usize },
-        Wait { secs: u64 },
+        Ask {
+            key: u8,
+            wait: u64,
+            ttl: u64,
+        },
+        Unlock {
+            key: u8,
+        },
+        UnlockAll,
+        Leave {
+            nth: usize,
+        },
+        /// A command that needs the lock, during which time passes.
+        Use {
+            key: u8,
+            secs: u64,
+        },
+        Wait {
+            secs: u64,
+        },
     }
 
     fn steps() -> impl Strategy<Value = Vec<(u32, Step)>> {
         let step = prop_oneof![
             4 => (0..3_u8, 0..6_u64, 1..6_u64).prop_map(|(key, wait, ttl)| Step::Ask { key, wait, ttl }),
             3 => (0..3_u8).prop_map(|key| Step::Unlock { key }),
+            1 => Just(Step::UnlockAll),
             1 => (0..9_usize).prop_map(|nth| Step::Leave { nth }),
+            2 => (0..3_u8, 0..3_u64).prop_map(|(key, secs)| Step::Use { key, secs }),
             1 => (0..3_u64).prop_map(|secs| Step::Wait { secs }),
         ];
         proptest::collection::vec((0..8_u32, step), 1..120)
@@ -512,6 +621,32 @@ mod tests {
                         prop_assert_eq!(unlocked, holds);
                         if holds {
                             model.locks.remove(&key);
+                        }
+                    }
+                    // As a connection does it: all that it was ever given, whatever has become of that.
+                    Step::UnlockAll if !waits => {
+                        let mut count = 0;
+                        spots.retain(|&(owner, _, spot)| {
+                            count += usize::from(owner == token && table.leave(spot, at(now), &mut verdicts));
+                            owner != token
+                        });
+                        let held = model.locks.len();
+                        model.locks.retain(|_, &mut (owner, _)| owner != token);
+                        prop_assert_eq!(count, held - model.locks.len());
+                    }
+                    Step::Use { key, secs } if !waits => {
+                        let holds = model.locks.get(&key).is_some_and(|&(owner, _)| owner == token);
+                        let pinned = table.pin(7, &[key], party(token), at(now));
+                        prop_assert_eq!(pinned.is_some(), holds);
+                        if let Some(spot) = pinned {
+                            now += secs;
+                            model.pinned = Some(key);
+                            table.expire(at(now), &mut verdicts);
+                            prop_assert_eq!(sorted(std::mem::take(&mut verdicts)), sorted(model.settle(now)));
+                            let other = table.ask(7, &[key], party(8), terms(0, 9), at(now), &mut verdicts);
+                            prop_assert_eq!(other, Asked::TimedOut);
+                            model.pinned = None;
+                            table.unpin(spot, at(now), &mut verdicts);
                         }
                     }
                     Step::Leave { nth } if nth < spots.len() => {

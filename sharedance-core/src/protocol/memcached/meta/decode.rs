@@ -78,6 +78,7 @@ struct Parsed<'a> {
     mode: Option<u8>,
     delta: u64,
     initial: u64,
+    needs_lock: bool,
     is_opaque_too_long: bool,
 }
 
@@ -126,6 +127,7 @@ impl<'a> Parsed<'a> {
             mode: None,
             delta: 1,
             initial: 0,
+            needs_lock: false,
             is_opaque_too_long: false,
         }
     }
@@ -141,6 +143,7 @@ impl<'a> Parsed<'a> {
             b'u' => self.unnoticed = true,
             b'q' => self.quiet = true,
             b'I' => self.invalidates = true,
+            b'H' => self.needs_lock = true,
             b'b' => self.key = Key::base64(self.key.said()).ok_or(Reply::BadBase64)?,
             b'T' => self.touch = Some(exptime()?),
             b'N' => self.create = Some(exptime()?),
@@ -174,6 +177,7 @@ impl<'a> Parsed<'a> {
             touch: self.touch,
             create: self.create,
             refresh_below: self.refresh_below,
+            needs_lock: self.needs_lock,
         })
     }
 
@@ -195,7 +199,13 @@ impl<'a> Parsed<'a> {
             exptime: self.touch.unwrap_or(Exptime::Never),
             version: self.version,
         };
-        Ok(Set { update, flags: self.flags, quiet: self.quiet, may_be_stale: self.invalidates })
+        Ok(Set {
+            update,
+            flags: self.flags,
+            quiet: self.quiet,
+            may_be_stale: self.invalidates,
+            needs_lock: self.needs_lock,
+        })
     }
 
     fn delete(self) -> Result<Delete<'a>, Reply> {
@@ -207,6 +217,7 @@ impl<'a> Parsed<'a> {
             version: self.version,
             invalidates: self.invalidates,
             touch: self.touch,
+            needs_lock: self.needs_lock,
         })
     }
 
@@ -228,6 +239,7 @@ impl<'a> Parsed<'a> {
             create: self.create,
             initial: self.initial,
             touch: self.touch,
+            needs_lock: self.needs_lock,
         })
     }
 }

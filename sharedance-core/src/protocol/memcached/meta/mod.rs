@@ -84,6 +84,21 @@ pub enum Request<'a> {
     Noop,
 }
 
+impl<'a> Request<'a> {
+    /// The key and the flags of a command that is carried out only if the connection holds the lock of the key: `H`.
+    /// Where it does not, the answer is [`Status::Exists`].
+    pub fn needs_lock(&self) -> Option<(Key<'a>, Flags<'a>)> {
+        let (needs_lock, key, flags) = match self {
+            Request::Get(get) => (get.needs_lock, get.key, get.flags),
+            Request::Set(set) => (set.needs_lock, set.update.key, set.flags),
+            Request::Delete(delete) => (delete.needs_lock, delete.key, delete.flags),
+            Request::Count(count) => (count.needs_lock, count.key, count.flags),
+            Request::Debug { .. } | Request::Noop => return None,
+        };
+        needs_lock.then_some((key, flags))
+    }
+}
+
 /// `mg`: to be answered by [`push_found`] or by [`push_status`] with [`Status::Missing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Get<'a> {
@@ -103,6 +118,8 @@ pub struct Get<'a> {
     pub create: Option<Exptime>,
     /// The value is due to be computed anew when it lives for less: `R`.
     pub refresh_below: Option<Exptime>,
+    /// Whether the connection must hold the lock of the key: `H`.
+    pub needs_lock: bool,
 }
 
 /// `ms`: to be answered by [`push_stored`].
@@ -116,6 +133,8 @@ pub struct Set<'a> {
     pub quiet: bool,
     /// Whether a version that is too old stores a value that is stale: `I`.
     pub may_be_stale: bool,
+    /// Whether the connection must hold the lock of the key: `H`.
+    pub needs_lock: bool,
 }
 
 /// `md`: to be answered by [`push_status`].
@@ -133,6 +152,8 @@ pub struct Delete<'a> {
     pub invalidates: bool,
     /// How long it lives then: `T`.
     pub touch: Option<Exptime>,
+    /// Whether the connection must hold the lock of the key: `H`.
+    pub needs_lock: bool,
 }
 
 /// `ma`: to be answered by [`push_counted`] or by [`push_status`].
@@ -158,6 +179,8 @@ pub struct Count<'a> {
     pub initial: u64,
     /// How long the pair lives from now on: `T`.
     pub touch: Option<Exptime>,
+    /// Whether the connection must hold the lock of the key: `H`.
+    pub needs_lock: bool,
 }
 
 impl<'a> Set<'a> {

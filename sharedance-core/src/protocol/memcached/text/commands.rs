@@ -13,6 +13,9 @@ pub(in crate::protocol::memcached) const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 
 /// More words than any command has, but for retrievals: what stands behind them is not looked at.
 const MAX_WORDS: usize = 8;
 
+/// A longer wait for a lock, or a longer life of one, counts as this: some 136 years. Sums with it do not overflow.
+const MAX_LOCK_TIME: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// What holds for all keys of a retrieval.
 #[derive(Debug, Default, Clone, Copy)]
 pub(in crate::protocol::memcached) struct Retrieval {
@@ -59,8 +62,8 @@ impl<'a> Announced<'a> {
                 let deletes = update.mode == Mode::Set && update.version.is_none();
                 Request::TooLarge { key: update.key, deletes, noreply }
             }
-            // Whatever its mode is, and never silently.
-            Announced::Meta(set) => Request::TooLarge { key: set.update.key, deletes: true, noreply: false },
+            // Whatever its mode is, and never silently. Whether the lock is held is not asked here.
+            Announced::Meta(set) => Request::TooLarge { key: set.update.key, deletes: !set.needs_lock, noreply: false },
         }
     }
 
@@ -121,6 +124,11 @@ fn decode_get_and_touch<'a>(line: &'a [u8], mut tokens: Tokens<'a>, with_version
         Some(number) => decode_get(line, tokens, Retrieval { with_version, touch: Some(Exptime::new(number)) }),
         None => Line::Whole(Request::Refused(Reply::BadExptime)),
     }
+}
+
+/// Whether `word` may be the opaque of `unlock_all`.
+fn is_opaque(word: &[u8]) -> bool {
+    word.len() < meta::MAX_OPAQUE_LEN && word.iter().all(u8::is_ascii_graphic)
 }
 
 /// The words behind a command that has few of them.
@@ -207,15 +215,18 @@ fn decode_short_command<'a>(command: &[u8], tokens: Tokens<'a>) -> Request<'a> {
             Some(number) => Request::Touch { key, exptime: Exptime::new(number), noreply },
             None => refused(Reply::BadExptime),
         },
-        (b"lock", 3) => match (unsigned_32(second), unsigned_32(third)) {
+        (b"lock", 3) => match (unsigned(second), unsigned(third)) {
             (Some(wait_ms), Some(ttl_secs)) if !is_key_too_long => {
-                let (wait, ttl) = (Duration::from_millis(wait_ms.into()), Duration::from_secs(ttl_secs.into()));
-                Request::Lock { key: first, wait, ttl }
+                let (wait, ttl) = (Duration::from_millis(wait_ms), Duration::from_secs(ttl_secs));
+                Request::Lock { key: first, wait: wait.min(MAX_LOCK_TIME), ttl: ttl.min(MAX_LOCK_TIME) }
             }
             _ => Request::Refused(Reply::BadFormat),
         },
         (b"unlock", 1) if is_key_too_long => Request::Refused(Reply::BadFormat),
         (b"unlock", 1) => Request::Unlock { key: first },
+        (b"unlock_all", 0) => Request::UnlockAll { opaque: None },
+        (b"unlock_all", 1) if is_opaque(first) => Request::UnlockAll { opaque: Some(first) },
+        (b"unlock_all", 1) => Request::Refused(Reply::BadFormat),
         (b"flush_all", 0..=2) => {
             let exptime = match words.count - usize::from(noreply) {
                 0 => Some(0),

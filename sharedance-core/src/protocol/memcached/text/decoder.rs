@@ -284,8 +284,8 @@ mod tests {
         let word = prop_oneof![
             4 => prop::sample::select(vec![
                 "get", "gets", "gat", "set", "cas", "append", "incr", "touch", "delete", "mg", "ms", "md", "ma", "mn", "me",
-                "flush_all", "stats", "lock", "unlock", "version", "noreply", "0", "1", "5", "12", "300", "-1", "a", "key",
-                "v", "q", "k", "b", "T5", "Oabc", "C1", "I", "AAEC",
+                "flush_all", "stats", "lock", "unlock", "unlock_all", "version", "noreply", "0", "1", "5", "12", "300", "-1", "a", "key",
+                "v", "q", "k", "b", "T5", "Oabc", "C1", "I", "H", "AAEC",
             ]).prop_map(str::to_owned),
             1 => "[a-z0-9]{1,12}",
         ];

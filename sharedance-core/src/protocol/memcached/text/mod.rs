@@ -52,7 +52,7 @@ mod replies;
 
 pub(super) use commands::{Announced, Line, MAX_BLOCK_LEN};
 pub use decoder::Decoder;
-pub use replies::{Reply, push_digits, push_number, push_stat, push_value};
+pub use replies::{Reply, push_digits, push_number, push_stat, push_unlocked, push_value};
 
 /// What a peer asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +142,11 @@ pub enum Request<'a> {
     Unlock {
         /// The key.
         key: &'a [u8],
+    },
+    /// `unlock_all`: to be answered by [`push_unlocked`].
+    UnlockAll {
+        /// What the answer repeats.
+        opaque: Option<&'a [u8]>,
     },
     /// A meta command.
     Meta(meta::Request<'a>),

@@ -150,6 +150,24 @@ pub fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends the line that answers `unlock_all`: how many locks were given back, and the opaque of the request.
+///
+/// ```
+/// # use sharedance_core::protocol::memcached::text::push_unlocked;
+/// let mut output = Vec::new();
+/// push_unlocked(&mut output, 2, Some(b"request-17"));
+/// assert_eq!(output, b"UNLOCKED 2 request-17\r\n");
+/// ```
+pub fn push_unlocked(out: &mut Vec<u8>, count: u64, opaque: Option<&[u8]>) {
+    out.extend_from_slice(b"UNLOCKED ");
+    numbers::push(out, count);
+    if let Some(opaque) = opaque {
+        out.push(b' ');
+        out.extend_from_slice(opaque);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Appends a number, as the value of a pair that counts.
 pub fn push_digits(out: &mut Vec<u8>, number: u64) {
     numbers::push(out, number);
