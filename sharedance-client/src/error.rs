@@ -89,6 +89,22 @@ pub enum Error {
         rejection: Rejection,
     },
 
+    /// The lock is not held any more: its TTL is over. Nothing was changed, and what the next holder of the lock has
+    /// stored stays.
+    #[error("the lock on {server} has expired before the call, which changed nothing: ask for it with a longer TTL")]
+    LockExpired {
+        /// The server.
+        server: String,
+    },
+
+    /// The value that was read under the lock has been changed by a client without the lock, or deleted, or has expired;
+    /// or there is one now, where none was found. Nothing was stored.
+    #[error("the value on {server} was changed without the lock since it was read; nothing was stored: read it again")]
+    Conflict {
+        /// The server.
+        server: String,
+    },
+
     /// The connection that held a lock has ended, and the lock with it. Nothing was sent.
     #[error("the lock is lost: the connection to {server} that held it has ended")]
     LockLost {
@@ -197,7 +213,9 @@ impl Error {
                 Phase::Wait | Phase::Connect => Class::NotSent,
                 Phase::Send | Phase::Receive => Class::MayHaveRun,
             },
-            Error::Rejected { .. } | Error::Refused { .. } => Class::Refused,
+            Error::Rejected { .. } | Error::Refused { .. } | Error::LockExpired { .. } | Error::Conflict { .. } => {
+                Class::Refused
+            }
             Error::Cut { .. } | Error::Foreign { .. } | Error::AnswerTooLarge { .. } => Class::MayHaveRun,
         }
     }
@@ -230,6 +248,8 @@ impl Error {
             }
             Error::Address { .. }
             | Error::LockLost { .. }
+            | Error::LockExpired { .. }
+            | Error::Conflict { .. }
             | Error::Foreign { .. }
             | Error::Key(_)
             | Error::TooLarge { .. }

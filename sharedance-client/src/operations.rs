@@ -237,11 +237,11 @@ macro_rules! operations {
                 self.run_all(keys.iter().map(|key| Ok(Delete { key: checked(key.as_ref())? })))$($await)*
             }
 
-            /// Waits up to `wait` for the lock of `key`; `None` where others held it all that time. Who waits is served
-            /// in the order of arrival. The lock ends with the [`Lock`], and after `ttl` at the latest (whole seconds,
-            /// rounded up), so that nobody who hangs holds up the others for ever.
+            /// Waits up to `wait` for the lock of `key`, a day at most; returns `None` if others held it all that time.
+            /// Callers that wait are served in the order of arrival. The lock ends with the [`Lock`], and after `ttl` at
+            /// the latest (whole seconds, rounded up), so that a client that hangs does not block the others for ever.
             ///
-            /// Locks are advisory: they keep nobody from reading or writing without one.
+            /// Locks are advisory: they keep no client from reading or writing without one.
             ///
             /// # Errors
             /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.

@@ -34,8 +34,8 @@ macro_rules! pool {
             }
         }
 
-        /// The right to use a connection to a server, and the connection. When it is dropped, the connection is kept for
-        /// the next one if nothing is under way on it, and closed otherwise.
+        /// The right to use a connection to a server, and the connection. When it is dropped, the connection gives back
+        /// the locks that it may hold, and is kept for the next use if nothing is under way on it, and closed otherwise.
         pub(crate) struct Lease {
             server: Arc<Server<Pool>>,
             connection: Option<Connection>,
@@ -104,17 +104,14 @@ macro_rules! pool {
                 self.server.name()
             }
 
-            /// Gives a lock back without waiting for the answer.
-            pub(crate) fn unlock_at_once(&mut self, key: &[u8]) {
-                if let Some(mut connection) = self.connection.take() {
-                    self.connection = connection.unlock_at_once(key).then_some(connection);
-                }
-            }
         }
 
         impl Drop for Lease {
             fn drop(&mut self) {
-                if let Some(connection) = self.connection.take() {
+                // Whatever became of the call that took a lock: the next one must not find it on the connection.
+                if let Some(mut connection) = self.connection.take()
+                    && connection.unlock_all_at_once()
+                {
                     self.server.pool.put(connection);
                 }
             }

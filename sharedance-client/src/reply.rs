@@ -17,13 +17,20 @@ const LINE_END: &[u8] = b"\r\n";
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply<'a> {
     Done(Flags<'a>),
-    Value { value: &'a [u8], flags: Flags<'a> },
+    Value {
+        value: &'a [u8],
+        flags: Flags<'a>,
+    },
     Missing(Flags<'a>),
     NotStored(Flags<'a>),
     Exists(Flags<'a>),
     Locked,
     LockTimedOut,
     Unlocked,
+    /// All locks of the connection were given back; what the request said.
+    UnlockedAll {
+        opaque: &'a [u8],
+    },
     NotHeld,
     Rejected(Rejection),
 }
@@ -37,7 +44,12 @@ impl<'a> Reply<'a> {
             | Reply::Missing(flags)
             | Reply::NotStored(flags)
             | Reply::Exists(flags) => Some(flags),
-            Reply::Locked | Reply::LockTimedOut | Reply::Unlocked | Reply::NotHeld | Reply::Rejected(_) => None,
+            Reply::Locked
+            | Reply::LockTimedOut
+            | Reply::Unlocked
+            | Reply::UnlockedAll { .. }
+            | Reply::NotHeld
+            | Reply::Rejected(_) => None,
         }
     }
 }
@@ -150,13 +162,21 @@ pub(crate) fn decode(input: &[u8], max_value_len: usize) -> Result<Decoded<Reply
         b"EN" | b"NF" => Reply::Missing(Flags(rest)),
         b"NS" => Reply::NotStored(Flags(rest)),
         b"EX" => Reply::Exists(Flags(rest)),
-        b"LOCKED" => Reply::Locked,
-        b"TIMEOUT" => Reply::LockTimedOut,
-        b"UNLOCKED" => Reply::Unlocked,
-        b"NOT_FOUND" => Reply::NotHeld,
+        b"LOCKED" if rest.is_empty() => Reply::Locked,
+        b"TIMEOUT" if rest.is_empty() => Reply::LockTimedOut,
+        b"UNLOCKED" if rest.is_empty() => Reply::Unlocked,
+        b"UNLOCKED" => Reply::UnlockedAll { opaque: unlocked_all(rest).ok_or(ReplyError::Foreign)? },
+        b"NOT_FOUND" if rest.is_empty() => Reply::NotHeld,
         _ => Reply::Rejected(Rejection::of(line).ok_or(ReplyError::Foreign)?),
     };
     Ok(Decoded::Complete { message, consumed })
+}
+
+/// The opaque that the answer to `unlock_all` repeats behind the number of locks.
+fn unlocked_all(rest: &[u8]) -> Option<&[u8]> {
+    let mut words = rest.splitn(2, |&byte| byte == b' ');
+    decimal(words.next()?)?;
+    words.next()
 }
 
 /// `rest` is what follows the code in the line, which ends at `line_end`.
@@ -224,6 +244,7 @@ mod tests {
             (b"LOCKED\r\n", Reply::Locked),
             (b"TIMEOUT\r\n", Reply::LockTimedOut),
             (b"UNLOCKED\r\n", Reply::Unlocked),
+            (b"UNLOCKED 2 17\r\n", Reply::UnlockedAll { opaque: b"17" }),
             (b"NOT_FOUND\r\n", Reply::NotHeld),
             (b"ERROR\r\n", Reply::Rejected(Rejection::Unsupported)),
             (b"ERROR Too many open connections\r\n", Reply::Rejected(Rejection::TooManyConnections)),
@@ -269,6 +290,9 @@ mod tests {
             b"VA\r\n",
             b"VA 18446744073709551616 \r\n",
             b"VA 1 O1\r\nab\r\n",
+            b"UNLOCKED x 17\r\n",
+            b"UNLOCKED 2\r\n",
+            b"LOCKED 1\r\n",
             b"\r\n",
             b"hd\r\n",
             &[b'x'; 2048],

@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Timeouts are brought into this range: the system takes none of zero, and sums with far ones overflow.
+/// Timeouts are brought into this range: the system takes none of zero, and sums with far ones overflow. A lock may be
+/// waited for for half of the longest, so that the server's answer comes before the client gives up.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
-const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const TIMEOUT_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn now() -> Instant {
     Instant::now()

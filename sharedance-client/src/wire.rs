@@ -1,10 +1,12 @@
 //! The bytes of one connection between the codec and the socket: what is still to be sent, what has been received and
 //! not been decoded, and what is owed to whoever used the connection before. No I/O.
 
+use std::collections::VecDeque;
+
 use sharedance_core::protocol::Decoded;
 
 use crate::command::{Command, Guarded, Tag};
-use crate::reply::{self, Reply, ReplyError};
+use crate::reply::{self, Reply, ReplyError, decimal};
 
 /// Room for a read, and the most that is kept of a buffer between two uses, in bytes.
 const READ_LEN: usize = 16 * 1024;
@@ -21,8 +23,10 @@ pub(crate) struct Wire {
     /// How much must lie there before it is worth decoding again.
     needed: usize,
     next_tag: Tag,
-    /// Answers to come that nobody waits for any more.
-    owed: usize,
+    /// The tags of answers to come that nobody waits for any more, in their order.
+    owed: VecDeque<Tag>,
+    /// Whether a lock was asked for, and has not been given back since.
+    may_hold_lock: bool,
 }
 
 impl Wire {
@@ -71,7 +75,7 @@ impl Wire {
 
     /// Whether the server may still have to say something.
     pub(crate) fn is_owed(&self) -> bool {
-        self.owed > 0
+        !self.owed.is_empty()
     }
 
     /// Puts a command behind what is to be sent, and answers its tag.
@@ -79,13 +83,19 @@ impl Wire {
         let tag = self.next_tag;
         self.next_tag = tag.wrapping_add(1);
         command.encode(tag, &mut self.output);
+        self.may_hold_lock = command.holds_lock_after(self.may_hold_lock);
         tag
     }
 
-    /// Gives back a lock without waiting for the answer: whoever uses the connection next passes over it.
-    pub(crate) fn put_unlock(&mut self, key: &[u8]) {
-        self.put(&Guarded::Unlock { key });
-        self.owed += 1;
+    /// Whether the connection may hold a lock: it was asked for, and nothing that gives it back was put behind that.
+    pub(crate) fn may_hold_lock(&self) -> bool {
+        self.may_hold_lock
+    }
+
+    /// Gives back all locks without waiting for the answer: the next use of the connection reads it first.
+    pub(crate) fn put_unlock_all(&mut self) {
+        let tag = self.put(&Guarded::UnlockAll);
+        self.owed.push_back(tag);
     }
 
     /// The next reply that somebody waits for, given to `take`; `None` where more must be received first.
@@ -105,18 +115,20 @@ impl Wire {
                 }
                 Decoded::Complete { message, consumed } => {
                     self.start += consumed;
-                    match (self.owed, message) {
-                        (0, message) => Some(take(message)),
-                        (_, Reply::Unlocked | Reply::NotHeld) => None,
+                    match (self.owed.pop_front(), message) {
+                        (None, message) => {
+                            self.may_hold_lock &= message != Reply::LockTimedOut;
+                            Some(take(message))
+                        }
+                        (Some(tag), Reply::UnlockedAll { opaque }) if decimal(opaque) == Some(tag.into()) => None,
                         _ => return Err(ReplyError::Foreign),
                     }
                 }
             };
             self.needed = 0;
             self.settle_input();
-            match taken {
-                Some(taken) => return Ok(Some(taken)),
-                None => self.owed -= 1,
+            if taken.is_some() {
+                return Ok(taken);
             }
         }
     }
@@ -165,16 +177,40 @@ mod tests {
     #[test]
     fn an_answer_that_is_owed_is_passed_over_and_nothing_else_is() {
         let mut wire = Wire::default();
-        wire.put_unlock(b"k");
-        wire.put_unlock(b"k");
-        receive(&mut wire, b"UNLOCKED\r\nNOT_FOUND\r\nHD O2\r\n");
+        wire.put_unlock_all();
+        wire.put_unlock_all();
+        assert_eq!(wire.unsent(), b"unlock_all 0\r\nunlock_all 1\r\n");
+        receive(&mut wire, b"UNLOCKED 1 0\r\nUNLOCKED 0 1\r\nHD O2\r\n");
         assert_eq!(wire.take_reply(MAX, |reply| matches!(reply, Reply::Done(_))), Ok(Some(true)));
         assert!(!wire.is_owed());
 
+        for other in [&b"VA 1 O0\r\nx\r\n"[..], b"UNLOCKED\r\n", b"UNLOCKED 1 1\r\n", b"ERROR\r\n"] {
+            let mut wire = Wire::default();
+            wire.put_unlock_all();
+            receive(&mut wire, other);
+            assert_eq!(wire.take_reply(MAX, |_| ()), Err(ReplyError::Foreign));
+        }
+    }
+
+    #[test]
+    fn a_lock_may_be_held_from_when_it_is_asked_for_until_it_is_given_back() {
         let mut wire = Wire::default();
-        wire.put_unlock(b"k");
-        receive(&mut wire, b"VA 1 O0\r\nx\r\n");
-        assert_eq!(wire.take_reply(MAX, |_| ()), Err(ReplyError::Foreign));
+        wire.put(&Delete { key: b"k" });
+        assert!(!wire.may_hold_lock());
+        wire.put(&Guarded::Lock { key: b"k", wait_ms: 0, ttl_secs: 1 });
+        wire.put(&Guarded::Delete(Delete { key: b"k" }));
+        assert!(wire.may_hold_lock());
+        wire.put(&Guarded::Unlock { key: b"k" });
+        assert!(!wire.may_hold_lock());
+        wire.put(&Guarded::Lock { key: b"k", wait_ms: 0, ttl_secs: 1 });
+        wire.put_unlock_all();
+        assert!(!wire.may_hold_lock());
+
+        let mut wire = Wire::default();
+        wire.put(&Guarded::Lock { key: b"k", wait_ms: 0, ttl_secs: 1 });
+        receive(&mut wire, b"TIMEOUT\r\n");
+        assert_eq!(wire.take_reply(MAX, |_| ()), Ok(Some(())));
+        assert!(!wire.may_hold_lock());
     }
 
     #[test]

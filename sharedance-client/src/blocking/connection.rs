@@ -104,15 +104,17 @@ impl Connection {
         }
     }
 
-    /// Gives a lock back without waiting for the answer, and returns whether the connection can be used again; where it
-    /// cannot, closing it gives the lock back.
-    pub(crate) fn unlock_at_once(&mut self, key: &[u8]) -> bool {
+    /// Gives back what locks it may hold, without waiting for the answer, and returns whether the connection can be used
+    /// again; where it cannot, closing it gives them back.
+    pub(crate) fn unlock_all_at_once(&mut self) -> bool {
         if !self.wire.is_idle() {
             return false;
         }
-        self.wire.put_unlock(key);
-        let sent = socket::try_send(&self.socket, self.wire.unsent());
-        self.wire.sent(sent.unwrap_or(0));
+        if self.wire.may_hold_lock() {
+            self.wire.put_unlock_all();
+            let sent = socket::try_send(&self.socket, self.wire.unsent());
+            self.wire.sent(sent.unwrap_or(0));
+        }
         self.wire.is_idle()
     }
 }

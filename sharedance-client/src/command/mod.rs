@@ -39,6 +39,11 @@ pub(crate) trait Command: Copy {
         true
     }
 
+    /// Whether the connection may hold a lock once this is executed; `held` says whether it may before.
+    fn holds_lock_after(&self, held: bool) -> bool {
+        held
+    }
+
     fn encode(&self, tag: Tag, out: &mut Vec<u8>);
 
     /// The meaning of a reply that is no rejection.
@@ -185,9 +190,26 @@ impl Command for Store<'_> {
     }
 
     fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        self.encode_with("", tag, out);
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<Swap, Unexpected> {
+        match (self.mode, reply) {
+            (_, Reply::Done(_)) => Ok(Swap::Stored),
+            (Mode::Add, Reply::NotStored(_)) | (Mode::IfVersion(_), Reply::Exists(_)) => Ok(Swap::Changed),
+            (Mode::Replace | Mode::Append | Mode::Prepend, Reply::NotStored(_))
+            | (Mode::IfVersion(_), Reply::Missing(_)) => Ok(Swap::Missing),
+            _ => Err(Unexpected),
+        }
+    }
+}
+
+impl Store<'_> {
+    /// With more flags, each with a space before it.
+    fn encode_with(&self, flags: &str, tag: Tag, out: &mut Vec<u8>) {
         out.reserve(self.key.len() + self.value.len() + 64);
         put_head(out, "ms", self.key);
-        put!(out, " {} O{tag}", self.value.len());
+        put!(out, " {} O{tag}{flags}", self.value.len());
         if !matches!(self.mode, Mode::Append | Mode::Prepend) {
             put!(out, " T{}", self.exptime);
         }
@@ -204,16 +226,6 @@ impl Command for Store<'_> {
         out.extend_from_slice(b"\r\n");
         out.extend_from_slice(self.value);
         out.extend_from_slice(b"\r\n");
-    }
-
-    fn decode(&self, reply: Reply<'_>) -> Result<Swap, Unexpected> {
-        match (self.mode, reply) {
-            (_, Reply::Done(_)) => Ok(Swap::Stored),
-            (Mode::Add, Reply::NotStored(_)) | (Mode::IfVersion(_), Reply::Exists(_)) => Ok(Swap::Changed),
-            (Mode::Replace | Mode::Append | Mode::Prepend, Reply::NotStored(_))
-            | (Mode::IfVersion(_), Reply::Missing(_)) => Ok(Swap::Missing),
-            _ => Err(Unexpected),
-        }
     }
 }
 

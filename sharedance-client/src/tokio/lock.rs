@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::command::{Delete, Get, Guarded, GuardedOutput, Mode, Touch};
+use crate::command::{Delete, Guarded, GuardedOutput, Touch};
 use crate::error::Error;
-use crate::guarded::{self, guarded};
+use crate::guarded::{self, Found, Known, Stored, guarded};
 use crate::operations::{example, exptime, store};
 use crate::options::Options;
 use crate::reply::Rejection;

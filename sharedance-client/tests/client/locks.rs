@@ -43,15 +43,24 @@ fn serve(stream: &TcpStream, journal: &Journal) -> std::io::Result<()> {
             ("lock", _) => "LOCKED\r\n".to_owned(),
             ("unlock", "late") => "NOT_FOUND\r\n".to_owned(),
             ("unlock", _) => "UNLOCKED\r\n".to_owned(),
-            ("mg", _) if line.contains(" v ") => format!("VA 5 {tag}\r\nvalue\r\n"),
+            ("unlock_all", number) => format!("UNLOCKED 1 {number}\r\n"),
+            ("mg", "unread") => "SERVER_ERROR out of memory\r\n".to_owned(),
+            ("mg", _) if line.contains(" v ") => format!("VA 5 c3 {tag}\r\nvalue\r\n"),
+            ("ms", "late") => {
+                lines.next().transpose()?;
+                format!("EX c0 {tag}\r\n")
+            }
             ("ms", _) => {
                 lines.next().transpose()?;
-                format!("HD {tag}\r\n")
+                format!("HD c4 {tag}\r\n")
             }
             ("ma", _) => return Ok(()),
             _ => format!("HD {tag}\r\n"),
         };
-        let said = line.replace(tag, "").trim_end().to_owned();
+        let said = match verb {
+            "unlock_all" => verb.to_owned(),
+            _ => line.split(' ').filter(|word| !word.starts_with('O')).collect::<Vec<_>>().join(" "),
+        };
         journal.lock().unwrap()[number].push(said);
         (&*stream).write_all(answer.as_bytes())?;
     }
@@ -78,7 +87,7 @@ fn a_lock_is_given_back_when_it_is_dropped_and_its_connection_goes_on() {
         drop(lock(&client, "key"));
     }
     assert_eq!(client.get("other").unwrap().as_deref(), Some(&b"value"[..]));
-    let once = ["lock key 1500 30", "unlock key"];
+    let once = ["lock key 1500 30", "unlock_all"];
     assert_heard(&journal, &[&[once[0], once[1], once[0], once[1], "mg other v"]]);
 }
 
@@ -93,7 +102,7 @@ fn all_that_is_done_under_a_lock_is_done_on_its_connection() {
     assert!(lock.touch(Ttl::Never).unwrap());
     assert!(lock.delete().unwrap());
     assert!(lock.release().unwrap());
-    let locked = ["lock key 1500 30", "mg key v", "ms key 3  T60", "mg key T0", "md key", "unlock key"];
+    let locked = ["lock key 1500 30", "mg key c v H", "ms key 3 c H T60 C3", "mg key T0 H", "md key H", "unlock key"];
     assert_heard(&journal, &[&locked, &["mg other v"]]);
 }
 
@@ -104,7 +113,16 @@ fn a_lock_that_others_hold_is_none_and_nothing_is_to_be_given_back() {
     // What was read without the lock is not shown.
     assert!(client.lock_and_get("busy", Duration::ZERO, TTL).unwrap().is_none());
     client.get("other").unwrap();
-    assert_heard(&journal, &[&["lock busy 0 30", "lock busy 0 30", "mg busy v", "mg other v"]]);
+    assert_heard(&journal, &[&["lock busy 0 30", "lock busy 0 30", "mg busy c v H", "mg other v"]]);
+}
+
+#[test]
+fn a_lock_whose_value_could_not_be_read_does_not_stay_on_a_kept_connection() {
+    let (client, journal) = client();
+    let error = client.lock_and_get("unread", WAIT, TTL).unwrap_err();
+    assert!(matches!(error, Error::Rejected { rejection: Rejection::OutOfMemory, .. }), "{error}");
+    client.get("other").unwrap();
+    assert_heard(&journal, &[&["lock unread 1500 30", "mg unread c v H", "unlock_all", "mg other v"]]);
 }
 
 #[test]
@@ -112,16 +130,18 @@ fn locking_and_reading_and_writing_and_giving_back_are_two_round_trips() {
     let (client, journal) = client();
     let (lock, value) = client.lock_and_get("key", WAIT, TTL).unwrap().unwrap();
     assert_eq!(value.as_deref(), Some(&b"value"[..]));
-    assert!(lock.set_and_release("new", Ttl::Never).unwrap());
+    lock.set_and_release("new", Ttl::Never).unwrap();
     client.get("other").unwrap();
-    assert_heard(&journal, &[&["lock key 1500 30", "mg key v", "ms key 3  T0", "unlock key", "mg other v"]]);
+    assert_heard(&journal, &[&["lock key 1500 30", "mg key c v H", "ms key 3 c H T0 C3", "unlock key", "mg other v"]]);
 }
 
 #[test]
 fn a_lock_whose_ttl_was_too_short_says_so_when_it_is_given_back() {
     let (client, _journal) = client();
     assert!(!lock(&client, "late").release().unwrap());
-    assert!(!lock(&client, "late").set_and_release("new", Ttl::Never).unwrap());
+    let error = lock(&client, "late").set_and_release("new", Ttl::Never).unwrap_err();
+    assert!(matches!(error, Error::LockExpired { .. }), "{error}");
+    assert!(error.class() == Class::Refused && !error.is_retryable());
     drop(lock(&client, "late"));
     assert_eq!(client.get("other").unwrap().as_deref(), Some(&b"value"[..]));
 }
@@ -190,7 +210,7 @@ fn one_after_the_other_on_a_real_server() {
                 for _ in 0..25 {
                     let (lock, count) = client.lock_and_get("count", AMPLE, AMPLE).unwrap().unwrap();
                     let count: u32 = count.map_or(0, |digits| String::from_utf8(digits).unwrap().parse().unwrap());
-                    assert!(lock.set_and_release((count + 1).to_string(), Ttl::Never).unwrap());
+                    lock.set_and_release((count + 1).to_string(), Ttl::Never).unwrap();
                 }
             })
         })
@@ -218,4 +238,106 @@ fn a_lock_that_is_dropped_is_the_next_ones_on_a_real_server() {
     let brief = client.lock("key", Duration::ZERO, Duration::from_secs(1)).unwrap().unwrap();
     assert!(client.lock("key", AMPLE, TTL).unwrap().is_some(), "its time is over");
     assert!(!brief.release().unwrap());
+}
+
+/// A lock whose holder took too long, and that of its successor.
+fn late_and_successor(client: &Client) -> ((Lock, Option<Vec<u8>>), Lock) {
+    client.set("key", "old", Ttl::Never).unwrap();
+    let late = client.lock_and_get("key", Duration::ZERO, Duration::from_secs(1)).unwrap().unwrap();
+    let successor = client.lock("key", AMPLE, AMPLE).unwrap().unwrap();
+    (late, successor)
+}
+
+#[track_caller]
+fn assert_expired<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    assert!(matches!(outcome, Err(Error::LockExpired { .. })), "{outcome:?}");
+}
+
+fn value(client: &Client) -> String {
+    String::from_utf8(client.get("key").unwrap().unwrap_or_default()).unwrap()
+}
+
+/// All that a late holder can do but give the lock back.
+fn assert_changes_nothing(client: &Client, late: &mut Lock, expected: &str) {
+    assert_expired(late.set("late", Ttl::Never));
+    assert_expired(late.touch(Ttl::from_secs(0)));
+    assert_expired(late.delete());
+    assert_expired(late.get());
+    assert_expired(late.set("late", Ttl::Never));
+    assert_eq!(value(client), expected);
+}
+
+#[test]
+fn a_late_holder_changes_nothing_before_its_successor_has_written() {
+    let server = Sharedanced::start();
+    let client = ample(server.address()).build().unwrap();
+    let ((mut late, _), mut successor) = late_and_successor(&client);
+    assert_changes_nothing(&client, &mut late, "old");
+    assert_expired(late.set_and_release("late", Ttl::Never));
+    assert_eq!(successor.get().unwrap().as_deref(), Some(&b"old"[..]));
+    successor.set_and_release("new", Ttl::Never).unwrap();
+    assert_eq!(value(&client), "new");
+}
+
+#[test]
+fn a_late_holder_changes_nothing_after_its_successor_has_written() {
+    let server = Sharedanced::start();
+    let client = ample(server.address()).build().unwrap();
+    let ((mut late, _), mut successor) = late_and_successor(&client);
+    successor.set("new", Ttl::Never).unwrap();
+    assert_changes_nothing(&client, &mut late, "new");
+    assert!(successor.release().unwrap());
+    // Nobody holds the lock any more: that does not make it the late one's.
+    assert_changes_nothing(&client, &mut late, "new");
+    assert_expired(late.set_and_release("late", Ttl::Never));
+    assert_eq!(value(&client), "new");
+}
+
+#[test]
+fn what_a_client_without_the_lock_has_changed_is_not_overwritten() {
+    let server = Sharedanced::start();
+    let client = ample(server.address()).build().unwrap();
+    let locked = || client.lock_and_get("key", Duration::ZERO, AMPLE).unwrap().unwrap().0;
+    let conflicts = |outcome: Result<(), Error>| assert!(matches!(outcome, Err(Error::Conflict { .. })), "{outcome:?}");
+    // There was none; there was another one; it is gone.
+    let mut lock = locked();
+    client.set("key", "others", Ttl::Never).unwrap();
+    conflicts(lock.set("new", Ttl::Never));
+    conflicts(lock.set_and_release("new", Ttl::Never));
+    let mut lock = locked();
+    client.set("key", "others again", Ttl::Never).unwrap();
+    conflicts(lock.set("new", Ttl::Never));
+    assert_eq!(lock.get().unwrap().as_deref(), Some(&b"others again"[..]));
+    lock.set("new", Ttl::Never).unwrap();
+    lock.set("newer", Ttl::from_secs(60)).unwrap();
+    assert!(lock.touch(Ttl::Never).unwrap());
+    lock.set_and_release("newest", Ttl::Never).unwrap();
+    let mut lock = locked();
+    client.delete("key").unwrap();
+    conflicts(lock.set("new", Ttl::Never));
+    conflicts(lock.set_and_release("new", Ttl::Never));
+    assert_eq!(client.get("key").unwrap(), None);
+    // What the holder itself has deleted, or let expire, is no conflict.
+    let mut lock = locked();
+    lock.set("new", Ttl::Never).unwrap();
+    assert!(lock.delete().unwrap());
+    lock.set("new", Ttl::from_secs(0)).unwrap();
+    lock.set("new", Ttl::Never).unwrap();
+    assert!(lock.touch(Ttl::from_secs(0)).unwrap());
+    lock.set_and_release("newest", Ttl::Never).unwrap();
+    assert_eq!(value(&client), "newest");
+}
+
+#[test]
+fn a_lock_is_waited_for_and_held_for_as_long_as_anybody_says() {
+    let server = Sharedanced::start();
+    let client = ample(server.address()).build().unwrap();
+    let first = client.lock("key", Duration::MAX, Duration::MAX).unwrap().unwrap();
+    let waiting = {
+        let client = client.clone();
+        thread::spawn(move || client.lock("key", Duration::MAX, Duration::MAX).unwrap().unwrap().release().unwrap())
+    };
+    assert!(client.lock("key", Duration::ZERO, Duration::MAX).unwrap().is_none());
+    assert!(first.release().unwrap());
+    assert!(waiting.join().unwrap());
 }

@@ -51,7 +51,7 @@ async fn a_dropped_lock_is_given_back_and_its_connection_goes_on() {
             let line = line?;
             let answer = match line.split(' ').next() {
                 Some("lock") => "LOCKED\r\n".to_owned(),
-                Some("unlock") => "UNLOCKED\r\n".to_owned(),
+                Some("unlock_all") => format!("UNLOCKED 1 {}\r\n", line.split(' ').next_back().unwrap()),
                 // It takes its time.
                 Some("ms" | "value") => String::new(),
                 _ => format!("EN {}\r\n", line.split(' ').next_back().unwrap()),
@@ -77,6 +77,6 @@ async fn a_dropped_lock_is_given_back_and_its_connection_goes_on() {
 
     let heard: Vec<String> = hears.iter().take_while(|line| line != "closed").collect();
     let tagless: Vec<&str> = heard.iter().map(|line| line.split(" O").next().unwrap()).collect();
-    let expected = ["lock key 1000 9", "unlock key", "mg other v", "lock key 0 9", "mg key v", "mg key v"];
+    let expected = ["lock key 1000 9", "unlock_all 1", "mg other v", "lock key 0 9", "mg key c v H", "mg key c v H"];
     assert_eq!(tagless[..6], expected);
 }

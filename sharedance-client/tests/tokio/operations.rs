@@ -39,12 +39,28 @@ async fn every_call() {
     assert!(lock.touch(HOUR).await.unwrap());
     assert_eq!(lock.get().await.unwrap().as_deref(), Some(&b"6"[..]));
     assert!(lock.delete().await.unwrap());
-    assert!(lock.set_and_release("7", HOUR).await.unwrap());
+    lock.set_and_release("7", HOUR).await.unwrap();
     let (lock, value) = client.lock_and_get("key", wait, ttl).await.unwrap().unwrap();
     assert_eq!(value.as_deref(), Some(&b"7"[..]));
     assert!(lock.release().await.unwrap());
     drop(client.lock("key", wait, ttl).await.unwrap());
     assert!(client.lock("key", AMPLE, ttl).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_holder_that_is_late_changes_nothing() {
+    let (_server, client) = client();
+    let brief = Duration::from_secs(1);
+    let mut late = client.lock("key", Duration::ZERO, brief).await.unwrap().unwrap();
+    let (late_too, _) = client.lock_and_get("other", Duration::ZERO, brief).await.unwrap().unwrap();
+    let successor = client.lock("key", AMPLE, AMPLE).await.unwrap().unwrap();
+    let _other = client.lock("other", AMPLE, AMPLE).await.unwrap().unwrap();
+    assert!(matches!(late.set("late", HOUR).await, Err(Error::LockExpired { .. })));
+    successor.set_and_release("new", HOUR).await.unwrap();
+    assert!(matches!(late.set_and_release("late", HOUR).await, Err(Error::LockExpired { .. })));
+    assert!(matches!(late_too.set_and_release("late", HOUR).await, Err(Error::LockExpired { .. })));
+    assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"new"[..]));
+    assert_eq!(client.get("other").await.unwrap(), None);
 }
 
 #[tokio::test]
