@@ -79,6 +79,14 @@ impl std::fmt::Display for FileName {
     }
 }
 
+/// Why a file could not be made.
+#[derive(Debug)]
+pub(crate) struct CreateError {
+    pub(crate) cause: StoreError,
+    /// Why the unfinished file could not be deleted: it still takes room.
+    pub(crate) leftover: Option<io::Error>,
+}
+
 /// What stands in the directory besides the lock and the description.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -190,16 +198,17 @@ impl Directory {
     /// Makes a file of `len` bytes with these contents, all of them allocated and mapped.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where less than `reserve` bytes of room would be left. No file is left behind by an error.
+    /// [`StoreError::Full`] where less than `reserve` bytes of room would be left. An error leaves no file behind unless it
+    /// contains a [`leftover`](CreateError::leftover).
     pub(crate) fn create_file(
         &self,
         name: FileName,
         len: usize,
         contents: Contents<'_>,
         reserve: u64,
-    ) -> Result<Mapping, StoreError> {
+    ) -> Result<Mapping, CreateError> {
         if self.is_short_of(len as u64 + reserve) {
-            return Err(StoreError::Full);
+            return Err(CreateError { cause: StoreError::Full, leftover: None });
         }
         let temporary = self.path.join(format!("{name}{TEMPORARY_SUFFIX}"));
         let grain = if self.unsynced.is_some() { Grain::Fine } else { Grain::Coarse };
@@ -208,8 +217,9 @@ impl Directory {
         self.note_names();
         made.map(|mapping| self.watched(mapping, name)).map_err(|error| {
             // A failed allocation keeps what it got: give it back by unlinking, whatever the error was.
-            let _ = fs::remove_file(&temporary);
-            self.classify(error, len as u64 + reserve)
+            let removed = self.remove(name, true);
+            let leftover = removed.err().filter(|error| error.kind() != io::ErrorKind::NotFound);
+            CreateError { cause: self.classify(error, len as u64 + reserve), leftover }
         })
     }
 
@@ -238,8 +248,10 @@ impl Directory {
         exists(name.to_string()) || exists(format!("{name}{BAD_SUFFIX}"))
     }
 
-    pub(crate) fn remove(&self, name: FileName) -> io::Result<()> {
-        let removed = fs::remove_file(self.path.join(name.to_string()));
+    /// Deletes a file, under its name or, if it was never finished, under its temporary name.
+    pub(crate) fn remove(&self, name: FileName, is_temporary: bool) -> io::Result<()> {
+        let suffix = if is_temporary { TEMPORARY_SUFFIX } else { "" };
+        let removed = fs::remove_file(self.path.join(format!("{name}{suffix}")));
         self.note_names();
         removed
     }
@@ -307,9 +319,9 @@ mod tests {
         let directory = Directory::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("seg-00000001.shd")).unwrap();
         let error = directory.create_file(FileName::Segment(1), 65_536, BLANK, 0).unwrap_err();
-        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        assert!(matches!(error, CreateError { cause: StoreError::Io { .. }, leftover: None }), "{error:?}");
         let error = directory.create_file(FileName::Segment(2), 65_536, BLANK, u64::MAX / 2).unwrap_err();
-        assert!(matches!(error, StoreError::Full), "{error}");
+        assert!(matches!(error, CreateError { cause: StoreError::Full, leftover: None }), "{error:?}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the lock and the directory");
     }
 

@@ -3,13 +3,13 @@
 //! Locks are taken in the order append point, then spare blanks or table; a shard of the index may be held before
 //! either. None is held over a file operation.
 
-use std::io;
 use std::time::Duration;
 
 use super::allocation::{Contents, Pace};
+use super::deletions::{Deletion, Deletions};
 use super::error::StoreError;
 use super::expiry::TtlClass;
-use super::files::{Directory, FileName};
+use super::files::{CreateError, Directory, FileName};
 use super::format::{self, Header, Kind};
 use super::index::MAX_SEGMENTS;
 use super::mapping::Mapping;
@@ -61,6 +61,8 @@ pub(crate) struct Log {
     /// Spent segments that readers still hold.
     limbo: Mutex<Vec<Arc<Segment>>>,
     pub(crate) space: Space,
+    /// Files out of use that could not be deleted.
+    pub(crate) deletions: Deletions,
     tracking: Tracking,
 }
 
@@ -131,6 +133,7 @@ impl Log {
             spare_taken: Condvar::new(),
             limbo: Mutex::default(),
             space: Space::new(max_bytes),
+            deletions: Deletions::default(),
             tracking,
         }
     }
@@ -312,7 +315,13 @@ impl Log {
         let reserve = self.reserve_of(kind);
         self.space.claim(len as u64, reserve)?;
         let created = self.directory.create_file(name, len, contents, reserve);
-        created.inspect_err(|_| self.space.give_back(len as u64))
+        created.map_err(|CreateError { cause, leftover }| {
+            match leftover {
+                Some(error) => self.deletions.add_failed(Deletion { name, is_temporary: true, len: len as u64 }, error),
+                None => self.space.give_back(len as u64),
+            }
+            cause
+        })
     }
 
     /// Whether a new segment need not be made first.
@@ -384,9 +393,9 @@ impl Log {
         }
     }
 
-    /// Takes a spent segment out of use. No shard of the index holds it any more. Its file is recycled or deleted, at
-    /// once or when its last reader is done with it.
-    pub(crate) fn retire(&self, segment: Arc<Segment>) -> Result<(), StoreError> {
+    /// Takes a spent segment out of use. No shard of the index holds it any more. Its file is recycled, at once or when
+    /// its last reader is done with it, or deleted; a deletion that fails is tried again.
+    pub(crate) fn retire(&self, segment: Arc<Segment>) {
         {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(place) = table.segments.get_mut(segment.number as usize) {
@@ -397,20 +406,16 @@ impl Log {
         if segment.header.kind == Kind::Big {
             return self.delete_file(FileName::Big(segment.header.segment_id), segment.file_len());
         }
-        self.recycle(segment)
+        self.recycle(segment);
     }
 
     /// Tries again to recycle the segments that readers held.
-    pub(crate) fn recycle_limbo(&self) -> Result<(), StoreError> {
+    pub(crate) fn recycle_limbo(&self) {
         let waiting = std::mem::take(&mut *lock(&self.limbo));
-        let mut result = Ok(());
-        for segment in waiting {
-            result = result.and(self.recycle(segment));
-        }
-        result
+        waiting.into_iter().for_each(|segment| self.recycle(segment));
     }
 
-    fn recycle(&self, segment: Arc<Segment>) -> Result<(), StoreError> {
+    fn recycle(&self, segment: Arc<Segment>) {
         let keep = {
             let spare = lock(&self.spare);
             spare.blanks.len() < spare.keep_target()
@@ -426,7 +431,6 @@ impl Log {
             }
             Err(held) => lock(&self.limbo).push(held),
         }
-        Ok(())
     }
 
     /// Keeps a blank for use: for survivors, where it is the only one that can be had for them.
@@ -447,7 +451,7 @@ impl Log {
     }
 
     /// Once a second: learns how fast blanks are used up, and deletes those beyond what that calls for.
-    pub(crate) fn note_demand(&self) -> Result<(), StoreError> {
+    pub(crate) fn note_demand(&self) {
         let has_room = self.room() >= self.description.segment_len as u64;
         let most_lasting = self.segments_in_use().min(MAX_LASTING);
         let surplus = {
@@ -460,31 +464,34 @@ impl Log {
             let surplus = spare.blanks.len().saturating_sub(spare.keep_target());
             spare.blanks.drain(..surplus).collect()
         };
-        self.delete_all(surplus)
+        self.delete_all(surplus);
     }
 
     /// Gives the room of the blanks that stand ready back.
-    pub(crate) fn delete_blanks(&self) -> Result<(), StoreError> {
+    pub(crate) fn delete_blanks(&self) {
         let blanks = std::mem::take(&mut lock(&self.spare).blanks);
-        self.delete_all(blanks)
+        self.delete_all(blanks);
     }
 
-    /// Deletes all that can be, and tells of the first that could not.
-    fn delete_all(&self, blanks: Vec<Blank>) -> Result<(), StoreError> {
-        let delete = |blank: Blank| self.delete_file(FileName::Segment(blank.segment_id), blank.file_len());
-        blanks.into_iter().map(delete).fold(Ok(()), Result::and)
-    }
-
-    fn delete_file(&self, name: FileName, len: usize) -> Result<(), StoreError> {
-        match self.directory.remove(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::Io { action: "delete a segment file", source: error })
-            }
-            _ => {
-                self.space.give_back(len as u64);
-                Ok(())
-            }
+    fn delete_all(&self, blanks: Vec<Blank>) {
+        for blank in blanks {
+            self.delete_file(FileName::Segment(blank.segment_id), blank.file_len());
         }
+    }
+
+    fn delete_file(&self, name: FileName, len: usize) {
+        let deletion = Deletion { name, is_temporary: false, len: len as u64 };
+        self.deletions.delete(&self.directory, &self.space, deletion);
+    }
+
+    /// Tries again to delete the files that could not be deleted.
+    pub(crate) fn retry_deletions(&self, now_ms: u64) {
+        self.deletions.retry_if_due(&self.directory, &self.space, now_ms);
+    }
+
+    /// The same for a writer that found no room: at once.
+    pub(crate) fn retry_deletions_now(&self) {
+        self.deletions.retry(&self.directory, &self.space);
     }
 
     /// Goes on after what recovery found.

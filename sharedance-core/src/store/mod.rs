@@ -109,6 +109,7 @@ mod accesses;
 mod allocation;
 mod carried;
 mod compaction;
+mod deletions;
 mod durability;
 mod error;
 mod eviction;

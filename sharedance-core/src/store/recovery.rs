@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::deletions::Deletion;
 use super::durability::{Durability, GroupCommit, UncleanBoot};
 use super::error::OpenError;
 use super::eviction::Eviction;
@@ -108,7 +109,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
 }
 
 fn discard(directory: &Directory, listing: &mut Listing) -> io::Result<()> {
-    listing.segments.drain(..).try_for_each(|name| directory.remove(name))?;
+    listing.segments.drain(..).try_for_each(|name| directory.remove(name, false))?;
     directory.sync()
 }
 
@@ -187,13 +188,18 @@ impl Scan {
         Ok(())
     }
 
-    /// A file with nothing in it is kept for use, or deleted where its pages may be older than its header.
+    /// A file with nothing in it is kept for use, or deleted where its pages may be older than its header. A deletion
+    /// that fails is tried again by maintenance.
     fn take_free(&self, name: FileName, file: &File, len: usize) -> io::Result<()> {
         if !self.same_boot || matches!(name, FileName::Big(_)) {
-            return self.log.directory.remove(name);
+            let Err(error) = self.log.directory.remove(name, false) else {
+                return Ok(());
+            };
+            self.log.deletions.add_failed(Deletion { name, is_temporary: false, len: len as u64 }, error);
+        } else {
+            let blank = Blank::recovered(name.id(), self.log.directory.map(name, file, len)?);
+            self.log.adopt_blank(blank);
         }
-        let blank = Blank::recovered(name.id(), self.log.directory.map(name, file, len)?);
-        self.log.adopt_blank(blank);
         let mut findings = self.findings();
         findings.file_bytes += len as u64;
         findings.next_segment_id = findings.next_segment_id.max(name.id().saturating_add(1));

@@ -48,6 +48,10 @@ pub struct Stats {
     pub evicted: u64,
     /// Counter: writes refused because there was no room.
     pub refused_full: u64,
+    /// Counter: attempts to delete a file out of use that failed. Each file is tried again until it is gone.
+    pub failed_deletions: u64,
+    /// Gauge: files out of use that could not be deleted so far. They are among [`Stats::file_bytes`].
+    pub pending_deletions: u64,
 }
 
 impl fmt::Display for Stats {
@@ -59,6 +63,7 @@ impl fmt::Display for Stats {
             (self.evicted, "evicted"),
             (self.refused_full, "refused for want of room"),
             (self.damaged, "damaged and dropped"),
+            (self.pending_deletions, "files that could not be deleted yet"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;

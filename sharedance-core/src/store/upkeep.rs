@@ -70,6 +70,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     }
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
+    inner.log.retry_deletions(now_ms);
     if upkeep.sweep.is_done() {
         upkeep.sweep.plan(inner.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
     }
@@ -88,7 +89,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     if is_time_to_save {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
         inner.save_clock()?;
-        inner.log.note_demand()?;
+        inner.log.note_demand();
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
     let pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
@@ -98,6 +99,10 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     // Where each write syncs, nobody does while nobody writes, and spent segments would wait for ever.
     if is_time_to_save && waits_for_sync && inner.durability == Durability::Always {
         inner.sync()?;
+    }
+    // Last, so that a file that cannot be deleted keeps nothing else from being done.
+    if let Some(source) = inner.log.deletions.take_error() {
+        return Err(StoreError::Io { action: "delete a segment file", source });
     }
     Ok(Progress {
         examined: swept.examined,
@@ -144,7 +149,7 @@ impl Upkeep {
     /// Takes the segments out of use in which nothing is live, once that cannot lose what was durable.
     fn retire_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> Result<usize, StoreError> {
         inner.log.seal_idle(now_ms);
-        inner.log.recycle_limbo()?;
+        inner.log.recycle_limbo();
         self.quarantine.admit(inner, now_ms);
         if need == Need::Full && self.quarantine.waits_for_sync() {
             inner.sync()?;
@@ -153,7 +158,7 @@ impl Upkeep {
         let retired = spent.len();
         for segment in spent {
             inner.index.forget_segment(segment.number);
-            inner.log.retire(segment)?;
+            inner.log.retire(segment);
         }
         Ok(retired)
     }
@@ -174,6 +179,7 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
+    inner.log.retry_deletions_now();
     // A walk that is under way is finished: its segment does not know any more when its next record expires.
     inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
     upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
@@ -183,7 +189,7 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
         None => retired > 0,
         Some(_) => {
             // Of blanks no other file can be made.
-            inner.log.delete_blanks()?;
+            inner.log.delete_blanks();
             inner.log.headroom() >= wanted
         }
     };
@@ -199,7 +205,7 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     while let Some(emptied) = upkeep.make_room(inner, now_ms, wanted)? {
         retired += emptied;
         if big_len.is_some() {
-            inner.log.delete_blanks()?;
+            inner.log.delete_blanks();
         }
     }
     if retired == 0 {

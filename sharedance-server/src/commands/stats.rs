@@ -164,6 +164,8 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
         ("identical_sets", number(store.identical_sets)),
         ("damaged", number(store.damaged)),
         ("compacted_bytes", number(store.compacted_bytes)),
+        ("failed_deletions", number(store.failed_deletions)),
+        ("pending_deletions", number(store.pending_deletions)),
     ]
 }
 

@@ -111,3 +111,37 @@ fn after_a_crash_of_the_system_pairs_are_kept_or_dropped_as_is_wanted() {
         assert_eq!(server.ask(&fetch(b"key")), expected, "{after_crash}");
     }
 }
+
+/// A number among the general statistics.
+fn stat(server: &Server, name: &str) -> u64 {
+    let stats = String::from_utf8(server.ask(b"stats\r\nquit\r\n")).unwrap();
+    let value = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+    value.unwrap_or_else(|| panic!("no {name}")).trim().parse().unwrap()
+}
+
+/// The user root may write to any directory, so that the names of the files are made those of directories for a while:
+/// no user can unlink these.
+#[test]
+fn files_that_cannot_be_deleted_for_a_while_give_their_room_back_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let aside = tempfile::tempdir_in(directory.path().parent().unwrap()).unwrap();
+    let server = Server::start(directory.path(), &[ROOM]);
+    let stored = store_all(&server);
+    let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let segments: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".shd")).collect();
+    for name in &segments {
+        fs::rename(directory.path().join(name), aside.path().join(name)).unwrap();
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    assert_eq!(server.ask(b"flush_all\r\nquit\r\n"), b"OK\r\n");
+    eventually("deletions fail", || (stat(&server, "pending_deletions") > 3).then_some(()));
+    assert!(stat(&server, "failed_deletions") > 3);
+    for name in &segments {
+        fs::remove_dir(directory.path().join(name)).unwrap();
+        fs::rename(aside.path().join(name), directory.path().join(name)).unwrap();
+    }
+    eventually("the files are deleted", || (stat(&server, "pending_deletions") == 0).then_some(()));
+    assert_eq!(stat(&server, "curr_items"), 0);
+    eventually("the room is back", || (stat(&server, "file_bytes") < 48 << 20).then_some(()));
+    assert!(store_all(&server) + 1 >= stored);
+}

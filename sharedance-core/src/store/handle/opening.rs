@@ -166,6 +166,8 @@ impl Store {
             compacted_bytes: inner.counters.compacted_bytes.count(),
             evicted: inner.counters.evicted.count(),
             refused_full: inner.counters.refused_full.count(),
+            failed_deletions: inner.log.deletions.failed(),
+            pending_deletions: inner.log.deletions.pending() as u64,
         }
     }
 

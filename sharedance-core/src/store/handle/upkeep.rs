@@ -40,7 +40,9 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Io`] where a file can be neither written nor deleted: the next call tries again.
+    /// [`StoreError::Io`] where a file cannot be written, or where a deletion failed: the next calls try again. A failed
+    /// deletion keeps nothing else from being done, and is reported once;
+    /// [`Stats::pending_deletions`](crate::store::Stats::pending_deletions) counts the files that are still there.
     /// [`StoreError::ReadOnly`] after a failed sync.
     pub fn maintain(&self, budget: usize) -> Result<Progress, StoreError> {
         upkeep::maintain(&self.inner, budget)
