@@ -4,6 +4,8 @@
 // A test that cannot use its own files is to fail at once.
 #![allow(clippy::unwrap_used)]
 
+#[path = "room/dead.rs"]
+mod dead;
 #[path = "room/deletions.rs"]
 mod deletions;
 #[path = "support/scratch.rs"]

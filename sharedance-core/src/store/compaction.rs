@@ -9,7 +9,7 @@
 use super::carried::{Reason, Source};
 use super::error::StoreError;
 use super::expiry::TtlClass;
-use super::format::Kind;
+use super::format::{self, Kind, RECORDS_OFFSET};
 use super::index::{Index, Location};
 use super::log::Log;
 use super::payload::Payload;
@@ -23,6 +23,9 @@ const SPACE_TARGET: u64 = 2;
 const SLACK_SEGMENTS: u64 = 3;
 /// A segment with a greater part of it live is left alone: copying it would gain next to nothing.
 const MAX_LIVE_RATIO: f64 = 0.9;
+/// Where writers find no room, a segment is emptied if this part of it is dead: at most that many bytes are copied for each
+/// byte gained. Any segment is emptied while a whole segment's worth is dead in all of them together.
+const MIN_DEAD_PART: u64 = 16;
 /// A segment with a greater part of it live is left alone before old pairs are evicted: to copy it would cost more than
 /// to lose some of what is read least.
 const MAX_LIVE_RATIO_BEFORE_EVICTION: f64 = 0.6;
@@ -36,7 +39,7 @@ pub(crate) const BYTES_A_STEP: usize = 1024;
 pub(crate) enum Need {
     /// They take more room than they should.
     Target,
-    /// A writer found no room at all: any gain will do.
+    /// Writers find no room: what is dead has to become room, at any price.
     Full,
     /// Old pairs are about to be evicted: what is dead goes first, where that costs little.
     Eviction,
@@ -76,7 +79,10 @@ impl Compaction {
         let mut done = Compacted { pending: true, ..Compacted::default() };
         while done.steps < budget {
             if self.victim.is_none() {
-                self.victim = choose(log, now_ms, need);
+                self.victim = match need {
+                    Need::Full => choose_for_room(log, now_ms),
+                    Need::Target | Need::Eviction => choose(log, now_ms, need),
+                };
                 self.next_slot = 0;
             }
             let Some(victim) = self.victim.clone() else {
@@ -96,6 +102,10 @@ impl Compaction {
             }
             if self.next_slot == slots {
                 self.victim = None;
+                if need == Need::Full {
+                    // The caller takes it out of use, and sees whether that is enough.
+                    break;
+                }
             }
         }
         Ok(done)
@@ -116,12 +126,48 @@ fn choose(log: &Log, now_ms: u64, need: Need) -> Option<Arc<Segment>> {
         return None;
     }
     let max_live_ratio = match need {
-        Need::Target | Need::Full => MAX_LIVE_RATIO,
         Need::Eviction => MAX_LIVE_RATIO_BEFORE_EVICTION,
+        Need::Target | Need::Full => MAX_LIVE_RATIO,
     };
     let scored =
         segments.into_iter().filter_map(|segment| gain(&segment, now_ms, max_live_ratio).map(|gain| (gain, segment)));
     scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, segment)| segment)
+}
+
+/// The segment that gives most room to new writes for what it costs, which is the one with most dead bytes: age and
+/// lifetimes do not count. None where less than a segment's worth is dead in all, and no segment has much of it: a store
+/// that is full of what lives does not spend the machine on copying it.
+///
+/// Each segment that is emptied lowers the sum of what is dead, so that this comes to an end.
+fn choose_for_room(log: &Log, now_ms: u64) -> Option<Arc<Segment>> {
+    let longest = format::footprint(log.max_shared_payload());
+    let candidates = log.segments_where(|segment| {
+        let is_open_for_more = segment.sealed_at_ms().is_none() && segment.room() >= longest;
+        segment.header.kind != Kind::Big && !segment.is_spent() && !is_open_for_more
+    });
+    let segment_len = log.description().segment_len as u64;
+    let scored = candidates.into_iter().map(|segment| (reclaimable(&segment, longest), segment));
+    let (mut total, mut best) = (0, None);
+    for (bytes, segment) in scored.filter(|(bytes, _)| *bytes > 0) {
+        total += bytes;
+        if best.as_ref().is_none_or(|(most, _)| bytes > *most) {
+            best = Some((bytes, segment));
+        }
+    }
+    let (most, segment) = best?;
+    if total < segment_len && most < segment_len / MIN_DEAD_PART {
+        return None;
+    }
+    log.seal(&segment, now_ms);
+    Some(segment)
+}
+
+/// Bytes that new records can use once the segment is emptied: those of dead records, and those that were never written,
+/// if they are more than the `longest` record may leave over at the end of any segment.
+fn reclaimable(segment: &Segment, longest: usize) -> u64 {
+    let room = segment.room();
+    let dead = ((segment.file_len() - RECORDS_OFFSET - room) as u64).saturating_sub(segment.live_bytes());
+    dead + if room > longest { room as u64 } else { 0 }
 }
 
 fn gain(segment: &Segment, now_ms: u64, max_live_ratio: f64) -> Option<f64> {

@@ -64,6 +64,9 @@ pub(crate) struct Log {
     /// Files out of use that could not be deleted.
     pub(crate) deletions: Deletions,
     tracking: Tracking,
+    /// Whether new records may go to any open segment when none can be added. Eviction distinguishes new pairs from those
+    /// that are read by their segments, so there they may not.
+    shares_segments_when_full: bool,
 }
 
 /// What segments keep in memory about the use of their records.
@@ -134,6 +137,7 @@ impl Log {
             limbo: Mutex::default(),
             space: Space::new(max_bytes),
             deletions: Deletions::default(),
+            shares_segments_when_full: !tracking.reads,
             tracking,
         }
     }
@@ -171,17 +175,83 @@ impl Log {
         table.segments.iter().flatten().filter(|segment| wanted(segment)).cloned().collect()
     }
 
-    /// Takes room for a new record in the open segment of its TTL class.
+    /// Takes room for a new record in the open segment of its TTL class, or in any open segment where none can be added.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where a new segment is needed and there is no room for one.
+    /// [`StoreError::Full`] where there is no room.
     pub(crate) fn reserve(
         &self,
         class: TtlClass,
         payload: &Payload<'_>,
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
-        self.reserve_at(self.point_for(class), Kind::Hot, class, payload, now_ms)
+        match self.reserve_at(self.point_for(class), Kind::Hot, class, payload, now_ms) {
+            Err(StoreError::Full) if self.shares_segments_when_full => {
+                self.reserve_anywhere(payload).ok_or(StoreError::Full)
+            }
+            reserved => reserved,
+        }
+    }
+
+    fn reserve_anywhere(&self, payload: &Payload<'_>) -> Option<Reservation> {
+        let hot = self.points.iter().find_map(|point| self.reserve_in(lock(&point.open).as_ref()?, payload));
+        hot.or_else(|| {
+            let open = lock(&self.cold.open);
+            // Survivors of a segment that is being emptied fit into this one and a whole one.
+            if self.has_room_for_survivors() { self.reserve_in(open.as_ref()?, payload) } else { None }
+        })
+    }
+
+    fn reserve_in(&self, segment: &Arc<Segment>, payload: &Payload<'_>) -> Option<Reservation> {
+        if self.can_number(segment) { segment.reserve(payload) } else { None }
+    }
+
+    /// Whether the sequences of new records can stand in the slots of `segment`.
+    fn can_number(&self, segment: &Segment) -> bool {
+        self.peek_sequence() - segment.header.base < MAX_SEQUENCE_SPAN
+    }
+
+    /// Whether compaction has a segment to put its survivors in. While the caller holds the lock of the cold append point
+    /// it stays so.
+    fn has_room_for_survivors(&self) -> bool {
+        let has_blank = lock(&self.spare).for_survivors.is_some();
+        has_blank || self.room() >= self.description.segment_len as u64
+    }
+
+    /// Whether the next record finds room, whatever its length, and without anything being emptied for it.
+    pub(crate) fn has_room(&self) -> bool {
+        if self.space.is_exceeded() {
+            return false;
+        }
+        if self.can_add_segment() {
+            return true;
+        }
+        let longest = format::footprint(self.max_shared_payload());
+        let is_roomy = |open: &Option<Arc<Segment>>| {
+            open.as_ref().is_some_and(|segment| segment.room() >= longest && self.can_number(segment))
+        };
+        self.points.iter().any(|point| is_roomy(&lock(&point.open)))
+            || is_roomy(&lock(&self.cold.open)) && self.has_room_for_survivors()
+    }
+
+    /// Whether a segment for new records stands ready or can be made.
+    pub(crate) fn can_add_segment(&self) -> bool {
+        let (has_blanks, reserve) = {
+            let spare = lock(&self.spare);
+            (!spare.blanks.is_empty(), self.reserve_of(Kind::Hot, &spare))
+        };
+        has_blanks || self.room() >= self.description.segment_len as u64 + reserve
+    }
+
+    /// Ends appending to `segment`, if it is open.
+    pub(crate) fn seal(&self, segment: &Arc<Segment>, now_ms: u64) {
+        for point in self.points.iter().chain([&self.cold]) {
+            let mut open = lock(&point.open);
+            if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, segment)) {
+                *open = None;
+                segment.seal(now_ms);
+            }
+        }
     }
 
     /// Takes room for a record that is carried forward. One segment is open for those of all classes: they have shown
@@ -210,8 +280,7 @@ impl Log {
             {
                 let mut open = lock(&point.open);
                 if let Some(segment) = open.as_ref()
-                    && self.peek_sequence() - segment.header.base < MAX_SEQUENCE_SPAN
-                    && let Some(reservation) = segment.reserve(payload)
+                    && let Some(reservation) = self.reserve_in(segment, payload)
                 {
                     return Ok(reservation);
                 }
@@ -224,7 +293,13 @@ impl Log {
                 }
             }
             let blank = self.create_blank(kind, Pace::AtOnce)?;
-            lock(&self.spare).blanks.push(blank);
+            let mut spare = lock(&self.spare);
+            if kind == Kind::Cold && spare.for_survivors.is_none() {
+                // A new write must not take it meanwhile: it may be the last that can be had.
+                spare.for_survivors = Some(blank);
+            } else {
+                spare.blanks.push(blank);
+            }
         }
     }
 
@@ -312,8 +387,16 @@ impl Log {
         if self.segments_in_use() >= MAX_SEGMENTS {
             return Err(StoreError::Full);
         }
-        let reserve = self.reserve_of(kind);
-        self.space.claim(len as u64, reserve)?;
+        let reserve = {
+            // The reserve of survivors is a blank or room for one, and does not become the other meanwhile.
+            let spare = lock(&self.spare);
+            let reserve = self.reserve_of(kind, &spare);
+            match kind {
+                Kind::Cold => self.space.claim_for_survivors(len as u64)?,
+                Kind::Hot | Kind::Big => self.space.claim(len as u64, reserve)?,
+            }
+            reserve
+        };
         let created = self.directory.create_file(name, len, contents, reserve);
         created.map_err(|CreateError { cause, leftover }| {
             match leftover {
@@ -335,11 +418,12 @@ impl Log {
         self.room().saturating_add(blanks)
     }
 
-    /// Room to leave, within the limit and on the file system: compaction may use up what new writes must leave, for it gives it back.
-    fn reserve_of(&self, kind: Kind) -> u64 {
+    /// Room to leave, within the limit and on the file system. Compaction may use up what new writes must leave: it gives
+    /// it back. Where a blank is kept for it, they need not leave any.
+    fn reserve_of(&self, kind: Kind, spare: &Spare) -> u64 {
         match kind {
-            Kind::Cold => 0,
-            Kind::Hot | Kind::Big => self.description.segment_len as u64,
+            Kind::Hot | Kind::Big if spare.for_survivors.is_none() => self.description.segment_len as u64,
+            Kind::Hot | Kind::Big | Kind::Cold => 0,
         }
     }
 
@@ -354,6 +438,10 @@ impl Log {
     }
 
     fn create_blank(&self, kind: Kind, pace: Pace) -> Result<Blank, StoreError> {
+        // Before the system is asked for a name: a full store comes here with each write.
+        if kind != Kind::Cold && self.space.left() < self.description.segment_len as u64 {
+            return Err(StoreError::Full);
+        }
         let id = self.fresh_id(FileName::Segment);
         let len = self.description.segment_len;
         let mapping = self.create_file(FileName::Segment(id), len, Contents::Blank(pace), kind)?;
@@ -418,7 +506,10 @@ impl Log {
     fn recycle(&self, segment: Arc<Segment>) {
         let keep = {
             let spare = lock(&self.spare);
-            spare.blanks.len() < spare.keep_target()
+            match self.space.is_exceeded() {
+                false => spare.blanks.len() < spare.keep_target(),
+                true => spare.for_survivors.is_none(),
+            }
         };
         if !keep {
             // A reader's mapping outlives the name.
@@ -452,16 +543,21 @@ impl Log {
 
     /// Once a second: learns how fast blanks are used up, and deletes those beyond what that calls for.
     pub(crate) fn note_demand(&self) {
-        let has_room = self.room() >= self.description.segment_len as u64;
+        let segment_len = self.description.segment_len as u64;
+        let has_room = self.room() >= segment_len;
         let most_lasting = self.segments_in_use().min(MAX_LASTING);
         let surplus = {
             let mut spare = lock(&self.spare);
-            if has_room && let Some(blank) = spare.for_survivors.take() {
+            if has_room
+                && self.space.left() >= segment_len
+                && let Some(blank) = spare.for_survivors.take()
+            {
                 spare.blanks.push(blank);
             }
             let lasting = (spare.demand - spare.demand.div_ceil(DEMAND_DECAY)).min(most_lasting);
             spare.demand = std::mem::take(&mut spare.activations).max(lasting);
-            let surplus = spare.blanks.len().saturating_sub(spare.keep_target());
+            let keep = if self.space.is_exceeded() { 0 } else { spare.keep_target() };
+            let surplus = spare.blanks.len().saturating_sub(keep);
             spare.blanks.drain(..surplus).collect()
         };
         self.delete_all(surplus);
@@ -501,6 +597,10 @@ impl Log {
         self.space.resume(file_bytes);
         let blank = lock(&self.spare).blanks.pop();
         blank.into_iter().for_each(|blank| self.keep_blank(blank));
+        let segment_len = self.description.segment_len as u64;
+        if self.space.left() < segment_len && lock(&self.spare).for_survivors.is_none() {
+            self.space.allow_survivors(segment_len);
+        }
     }
 
     /// Takes over a free file that recovery found.

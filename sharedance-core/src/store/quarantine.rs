@@ -52,9 +52,13 @@ impl Quarantine {
         }
     }
 
-    /// Whether a sync would let some go.
-    pub(crate) fn waits_for_sync(&self) -> bool {
-        self.waiting.iter().any(|(_, until)| matches!(until, Until::Synced(_)))
+    /// The last of the syncs that segments wait for.
+    pub(crate) fn awaited_sync(&self) -> Option<u64> {
+        let awaited = self.waiting.iter().filter_map(|(_, until)| match until {
+            Until::Synced(number) => Some(*number),
+            Until::WrittenBack(_) | Until::Now => None,
+        });
+        awaited.max()
     }
 
     /// The segments that may go. Where a writer finds no room, what was only to be written back is not waited for.

@@ -8,11 +8,13 @@ use super::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Space {
     used: AtomicU64,
     limit: u64,
+    /// What survivors of compaction may use up to, where that is more than the limit: see [`Space::allow_survivors`].
+    survivors_limit: AtomicU64,
 }
 
 impl Space {
     pub(crate) fn new(limit: Option<u64>) -> Space {
-        Space { used: AtomicU64::new(0), limit: limit.unwrap_or(u64::MAX) }
+        Space { used: AtomicU64::new(0), limit: limit.unwrap_or(u64::MAX), survivors_limit: AtomicU64::new(0) }
     }
 
     pub(crate) fn used(&self) -> u64 {
@@ -29,6 +31,11 @@ impl Space {
         self.limit.saturating_sub(self.used())
     }
 
+    /// Whether more is used than the limit allows: the store was opened with a lower one than before.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.used() > self.limit
+    }
+
     /// Whether there would be room for so many bytes if nothing else were there.
     pub(crate) fn could_hold(&self, bytes: u64) -> bool {
         bytes <= self.limit
@@ -39,16 +46,37 @@ impl Space {
     /// # Errors
     /// [`StoreError::Full`] where they are not.
     pub(crate) fn claim(&self, bytes: u64, reserve: u64) -> Result<(), StoreError> {
+        self.claim_within(self.limit, bytes, reserve)
+    }
+
+    /// Takes `bytes` for a file of survivors of compaction, which gives back more than it takes.
+    ///
+    /// # Errors
+    /// As for [`Space::claim`].
+    pub(crate) fn claim_for_survivors(&self, bytes: u64) -> Result<(), StoreError> {
+        self.claim_within(self.limit.max(self.survivors_limit.load(Ordering::Relaxed)), bytes, 0)
+    }
+
+    fn claim_within(&self, limit: u64, bytes: u64, reserve: u64) -> Result<(), StoreError> {
         let fits = |used: u64| {
             let claimed = used.checked_add(bytes)?;
-            (claimed.checked_add(reserve)? <= self.limit).then_some(claimed)
+            (claimed.checked_add(reserve)? <= limit).then_some(claimed)
         };
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).map(drop).map_err(|_| StoreError::Full)
     }
 
+    /// Lets survivors take `bytes` beyond what is used now, until there is that much room within the limit: a store that
+    /// was opened without any could otherwise not be compacted, however much of it is dead.
+    pub(crate) fn allow_survivors(&self, bytes: u64) {
+        self.survivors_limit.store(self.used().saturating_add(bytes), Ordering::Relaxed);
+    }
+
     /// Gives back the bytes of a file that is gone, or did not come into being.
     pub(crate) fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        let before = self.used.fetch_sub(bytes, Ordering::AcqRel);
+        if before <= self.limit {
+            self.survivors_limit.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Takes note of what recovery found, within the limit or not.
@@ -73,5 +101,22 @@ mod tests {
         assert!(matches!(space.claim(u64::MAX, u64::MAX), Err(StoreError::Full)));
         space.resume(200);
         assert_eq!(space.left(), 0);
+    }
+
+    #[test]
+    fn survivors_exceed_the_limit_only_while_there_is_no_room_within_it() {
+        let space = Space::new(Some(100));
+        space.resume(130);
+        assert!(space.claim_for_survivors(20).is_err());
+        space.allow_survivors(20);
+        space.claim_for_survivors(20).unwrap();
+        assert!(space.claim_for_survivors(20).is_err() && space.claim(20, 0).is_err());
+        for used in [130, 110, 90] {
+            space.give_back(20);
+            assert_eq!(space.used(), used);
+        }
+        space.give_back(20);
+        space.claim_for_survivors(20).unwrap();
+        assert!(space.claim_for_survivors(20).is_err(), "the limit holds again");
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Upkeep {
     rounds: usize,
     next_save_ms: u64,
     next_reclaim_ms: u64,
+    /// Room that a big value was refused for, in bytes; zero where there is no such.
+    refused_bytes: u64,
 }
 
 /// Segments that there should be room for where old pairs may be evicted: for new writes, for what is carried forward,
@@ -60,8 +62,12 @@ const HEADROOM_SEGMENTS: u64 = 3;
 /// How long nobody tries again to make room after it came to nothing, in milliseconds: writers that are refused must
 /// not spend the machine on trying.
 const RECLAIM_INTERVAL_MS: u64 = 100;
-/// How much compaction a writer does that found no room, in steps: about two segments' worth of copying.
+/// How much compaction a writer does that found no room, in steps: about two segments' worth of copying. The rest is left
+/// to maintenance.
 const RECLAIM_STEPS: usize = 16_384;
+/// And in segments, each of which may cost a sync: as many as it takes for the longest record to fit, if they are all of
+/// the kind of which the least is dead.
+const RECLAIM_SEGMENTS: usize = 4;
 
 /// One bounded piece of work: see [`Store::maintain`](super::Store::maintain).
 pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreError> {
@@ -76,12 +82,16 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     }
     let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
     inner.count_swept(swept);
-    let mut retired = upkeep.retire_spent(inner, now_ms, Need::Target)?;
+    let need = upkeep.need(inner);
+    let mut retired = upkeep.retire_spent(inner, now_ms, need);
     let left = budget.saturating_sub(swept.examined);
-    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Target, left)?;
+    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, need, left)?;
     if compacted.steps > 0 {
         inner.counters.compacted_bytes.add(compacted.bytes);
-        retired += upkeep.retire_spent(inner, now_ms, Need::Target)?;
+        retired += upkeep.retire_spent(inner, now_ms, need);
+    } else if need == Need::Full && !compacted.pending {
+        // Nothing that is dead is left to make room of: what was refused is refused again.
+        upkeep.refused_bytes = 0;
     }
     let evicted = upkeep.make_room(inner, now_ms, HEADROOM_SEGMENTS * inner.log.description().segment_len as u64)?;
     retired += evicted.unwrap_or(0);
@@ -92,13 +102,16 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
         inner.log.note_demand();
         (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
     }
-    let pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
-    let waits_for_sync = upkeep.quarantine.waits_for_sync();
+    let mut pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
+    let awaited_sync = upkeep.quarantine.awaited_sync();
     drop(upkeep);
     inner.sync_if_due()?;
-    // Where each write syncs, nobody does while nobody writes, and spent segments would wait for ever.
-    if is_time_to_save && waits_for_sync && inner.durability == Durability::Always {
+    // Under `Always` only writers sync: without them spent segments would wait for ever. Where writers find no room,
+    // spent segments do not wait for the interval either.
+    let is_urgent = need == Need::Full || is_time_to_save && inner.durability == Durability::Always;
+    if is_urgent && awaited_sync.is_some_and(|number| number > inner.group_commit.ended()) {
         inner.sync()?;
+        pending |= need == Need::Full;
     }
     // Last, so that a file that cannot be deleted keeps nothing else from being done.
     if let Some(source) = inner.log.deletions.take_error() {
@@ -143,24 +156,49 @@ impl Upkeep {
             inner.counters.compacted_bytes.add(evicted.kept_bytes);
         }
         self.rounds = round + 1;
-        self.retire_spent(inner, now_ms, Need::Full).map(Some)
+        self.retire_spent_at_once(inner, now_ms).map(Some)
     }
 
-    /// Takes the segments out of use in which nothing is live, once that cannot lose what was durable.
-    fn retire_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> Result<usize, StoreError> {
+    /// What compaction is needed for. Where old pairs may be evicted, their going makes room: see [`Upkeep::make_room`].
+    fn need(&mut self, inner: &Inner) -> Need {
+        if inner.eviction.is_some() {
+            return Need::Target;
+        }
+        if self.refused_bytes > 0 && inner.log.headroom() >= self.refused_bytes {
+            self.refused_bytes = 0;
+        }
+        if self.refused_bytes > 0 || !inner.log.has_room() { Need::Full } else { Need::Target }
+    }
+
+    /// Takes the segments out of use in which nothing is live, as far as that cannot lose what was durable.
+    fn retire_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> usize {
+        self.admit_spent(inner, now_ms);
+        self.release_spent(inner, now_ms, need)
+    }
+
+    /// The same, after the sync that it takes.
+    fn retire_spent_at_once(&mut self, inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
+        self.admit_spent(inner, now_ms);
+        if self.quarantine.awaited_sync().is_some_and(|number| number > inner.group_commit.ended()) {
+            inner.sync()?;
+        }
+        Ok(self.release_spent(inner, now_ms, Need::Full))
+    }
+
+    fn admit_spent(&mut self, inner: &Inner, now_ms: u64) {
         inner.log.seal_idle(now_ms);
         inner.log.recycle_limbo();
         self.quarantine.admit(inner, now_ms);
-        if need == Need::Full && self.quarantine.waits_for_sync() {
-            inner.sync()?;
-        }
+    }
+
+    fn release_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> usize {
         let spent = self.quarantine.release(inner, now_ms, need);
         let retired = spent.len();
         for segment in spent {
             inner.index.forget_segment(segment.number);
             inner.log.retire(segment);
         }
-        Ok(retired)
+        retired
     }
 }
 
@@ -184,22 +222,33 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
     inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
     upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
-    let mut retired = upkeep.retire_spent(inner, now_ms, Need::Full)?;
-    let is_enough = match big_len {
-        None => retired > 0,
+    let mut retired = upkeep.retire_spent_at_once(inner, now_ms)?;
+    let is_enough = || match big_len {
+        None if inner.eviction.is_some() => inner.log.can_add_segment(),
+        None => inner.log.has_room(),
         Some(_) => {
             // Of blanks no other file can be made.
             inner.log.delete_blanks();
             inner.log.headroom() >= wanted
         }
     };
-    if is_enough {
+    if is_enough() {
         return Ok(());
     }
     if inner.eviction.is_none() {
-        let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, RECLAIM_STEPS)?;
-        inner.counters.compacted_bytes.add(compacted.bytes);
-        retired += upkeep.retire_spent(inner, now_ms, Need::Full)?;
+        let mut steps = RECLAIM_STEPS;
+        for _ in 0..RECLAIM_SEGMENTS {
+            let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, steps)?;
+            inner.counters.compacted_bytes.add(compacted.bytes);
+            retired += upkeep.retire_spent_at_once(inner, now_ms)?;
+            steps = steps.saturating_sub(compacted.steps);
+            if !compacted.pending || steps == 0 || is_enough() {
+                break;
+            }
+        }
+        if big_len.is_some() && !is_enough() {
+            upkeep.refused_bytes = upkeep.refused_bytes.max(wanted);
+        }
     }
     upkeep.rounds = eviction::WRITERS_ROUND;
     while let Some(emptied) = upkeep.make_room(inner, now_ms, wanted)? {
