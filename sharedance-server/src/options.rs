@@ -292,6 +292,7 @@ mod tests {
             ("--max-connection-memory=1000", "--max-connection-memory"),
             ("--idle-timeout=-1", "--idle-timeout"),
             ("--max-bytes=1000", "--max-bytes"),
+            ("--max-bytes=2097151", "2097152"),
             ("--when-full=maybe", "--when-full"),
             ("--durability=never", "--durability"),
             ("--sync-interval=0", "--sync-interval"),

@@ -9,8 +9,9 @@ use sharedance_core::store::{self, BootId, Durability, OpenError, Store, Unclean
 /// Times have 31 bits of seconds: 68 years.
 const MAX_SECS: u64 = i32::MAX as u64;
 
-/// Eight segments of the store's.
-const MIN_BYTES: u64 = 8 * 8 * 1024 * 1024;
+/// A 32nd of this is the shortest segment that a store can have: below, some segments that are open or in reserve would be
+/// most of the room.
+const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
 const MAX_SYNC_INTERVAL_MS: u64 = 3_600_000;
 
@@ -68,8 +69,8 @@ pub(crate) struct StorageArguments {
           value_parser = value_parser!(u64).range(1..=MAX_SECS))]
     expiration: u64,
 
-    /// How much room the files in the directory may take, in bytes, at the least 64 MiB; up to twice as much as all
-    /// pairs have is normal [default: as much as there is]
+    /// How much room the files in the directory may take, in bytes, at least 2 MiB; up to twice as much as all pairs have is
+    /// normal [default: as much as there is]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(MIN_BYTES..))]
     max_bytes: Option<u64>,
 

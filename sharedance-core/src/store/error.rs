@@ -57,6 +57,35 @@ pub enum OpenError {
         /// The length asked for, in bytes.
         asked: usize,
     },
+    /// A limit below eight segments of the length that was asked for, or of the shortest ones.
+    #[error(
+        "max_bytes is {asked}, but {least} is the least for segments of {segment_len} bytes: a store needs eight of them. \
+         Raise max_bytes, or lower segment_len, which may be left to the store, if it is above 65536"
+    )]
+    MaxBytesTooLow {
+        /// The limit asked for, in bytes.
+        asked: u64,
+        /// The lowest limit, in bytes.
+        least: u64,
+        /// The length of the segments, in bytes.
+        segment_len: usize,
+    },
+    /// A limit below eight segments of the store that is in the directory.
+    #[error(
+        "{} has segments of {segment_len} bytes and needs room for eight of them: max_bytes is {asked}, but {least} is the \
+         least. Raise it, or choose an empty directory, where segments are as short as the limit needs",
+        path.display()
+    )]
+    MaxBytes {
+        /// The directory.
+        path: PathBuf,
+        /// The limit asked for, in bytes.
+        asked: u64,
+        /// The lowest limit for this store, in bytes.
+        least: u64,
+        /// The length of the segments there, in bytes.
+        segment_len: usize,
+    },
     /// Both copies of the store's description are damaged, so that its segments cannot be read. Nothing was deleted.
     #[error("{}: the store's description cannot be read; move the directory away to start with an empty one", path.display())]
     Damaged {

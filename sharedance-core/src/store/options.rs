@@ -14,6 +14,9 @@ use super::meta::BootId;
 /// Half an hour, as web sessions are wont to live.
 const DEFAULT_TTL: Duration = Duration::from_secs(30 * 60);
 const DEFAULT_SEGMENT_LEN: usize = 8 * 1024 * 1024;
+/// With a limit below as many segments of the default length, they are shorter: a store has some segments open, in reserve
+/// and ready, and these should be a small part of it.
+const SEGMENTS_WITHIN_LIMIT: u64 = 32;
 const DEFAULT_MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 /// Below, the page that each segment spends on its header would count.
 const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
@@ -21,7 +24,7 @@ const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
 pub(crate) const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
 /// One open for new writes (so few segments have a single append point), one for what compaction carries forward, one
 /// ready, one to be emptied, and as many to hold something.
-const MIN_SEGMENTS: usize = 8;
+const MIN_SEGMENTS: u64 = 8;
 /// Value lengths have 32 bits on disk; half of that keeps all sums within them.
 const MAX_VALUE_LEN: usize = 1 << 31;
 
@@ -46,7 +49,8 @@ const MAX_VALUE_LEN: usize = 1 << 31;
 #[derive(Debug, Clone)]
 pub struct Options {
     pub(crate) default_ttl: Duration,
-    pub(crate) segment_len: usize,
+    /// None where the store chooses it.
+    segment_len: Option<usize>,
     pub(crate) max_value_len: usize,
     pub(crate) clock: Clock,
     pub(crate) boot_id: BootIdSource,
@@ -117,7 +121,7 @@ impl Options {
     pub fn new() -> Options {
         Options {
             default_ttl: DEFAULT_TTL,
-            segment_len: DEFAULT_SEGMENT_LEN,
+            segment_len: None,
             max_value_len: DEFAULT_MAX_VALUE_LEN,
             clock: Clock::system(),
             boot_id: BootIdSource::System,
@@ -150,8 +154,9 @@ impl Options {
         self
     }
 
-    /// Bytes of each segment file: a power of two from 64 KiB to 256 MiB, 8 MiB unless told otherwise. Chosen when a
-    /// store is created; another length is refused later.
+    /// Bytes of each segment file: a power of two from 64 KiB to 256 MiB. By default 8 MiB, and less where
+    /// [`Options::max_bytes`] is below 256 MiB: a 32nd of it, rounded down to a power of two, at least 64 KiB. The length
+    /// is chosen when a store is created. Later it is that of the store, and asking for another one is refused.
     ///
     /// A store takes room in segments, a few even if it holds little, and moves pairs in segments: shorter ones make it
     /// smaller, longer ones cost less for each pair. A value above a quarter of a segment gets a file of its own.
@@ -164,12 +169,13 @@ impl Options {
     /// assert_eq!(store.stats().file_bytes % 65_536, 0);
     ///
     /// drop(store);
-    /// let refused = Options::new().open(dir.path());
+    /// let refused = Options::new().segment_len(1 << 20).open(dir.path());
     /// assert!(matches!(refused, Err(OpenError::SegmentLen { found: 65_536, .. })));
+    /// assert!(Options::new().open(dir.path())?.contains("user:17"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn segment_len(mut self, bytes: usize) -> Options {
-        self.segment_len = bytes;
+        self.segment_len = Some(bytes);
         self
     }
 
@@ -226,12 +232,17 @@ impl Options {
         self
     }
 
-    /// How much room the store's files may take, in bytes: as much as there is, unless told otherwise; at the least
-    /// eight segments. What happens at that limit, [`Options::when_full`] says; a file system without room is treated
-    /// alike.
+    /// How much room the store's files may take, in bytes: by default as much as there is. At least eight segments, which
+    /// is 512 KiB with the shortest ones; [`Options::segment_len`] describes how their length follows from the limit.
+    /// [`Options::when_full`] decides what happens at the limit; a file system without room is treated alike.
     ///
-    /// A store that is opened with less than it has takes no new segment before it has shrunk. Overwritten records take
-    /// room until compaction comes by: count with twice the bytes of all pairs.
+    /// An existing store keeps its segment length. It opens with any limit of at least eight of its segments; below that
+    /// opening fails with [`OpenError::MaxBytes`], which names the least limit. Above, its segments stay short: for a limit
+    /// that is many times higher start with an empty directory. A store that is opened with less than it has takes no new
+    /// segment before it has shrunk, except one at a time for compaction.
+    ///
+    /// Overwritten records take room until they are compacted: plan for twice the bytes of all pairs. The largest value
+    /// that fits is a segment and some kilobytes shorter than the limit.
     ///
     /// ```
     /// # use sharedance_core::store::{Options, StoreError};
@@ -356,12 +367,11 @@ impl Options {
         if self.default_ttl < Duration::from_millis(1) {
             return refuse("default_ttl", "a millisecond at the least");
         }
-        if !self.segment_len.is_power_of_two() || !(MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&self.segment_len) {
+        let is_segment_len = |len: usize| len.is_power_of_two() && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len);
+        if self.segment_len.is_some_and(|len| !is_segment_len(len)) {
             return refuse("segment_len", "a power of two from 64 KiB to 256 MiB");
         }
-        if self.max_bytes.is_some_and(|bytes| bytes < (MIN_SEGMENTS * self.segment_len) as u64) {
-            return refuse("max_bytes", "eight segments at the least");
-        }
+        self.check_max_bytes(self.new_segment_len(), None)?;
         if matches!(self.durability, Durability::Interval(interval) if interval < Duration::from_millis(1)) {
             return refuse("durability", "an interval of a millisecond at the least");
         }
@@ -369,6 +379,34 @@ impl Options {
             return refuse("max_value_len", "2 GiB at the most");
         }
         Ok(())
+    }
+
+    /// The length of the segments of a store that is created with these options.
+    pub(crate) fn new_segment_len(&self) -> usize {
+        self.segment_len.unwrap_or_else(|| {
+            let share = self.max_bytes.unwrap_or(u64::MAX) / SEGMENTS_WITHIN_LIMIT;
+            let share = share.clamp(MIN_SEGMENT_LEN as u64, DEFAULT_SEGMENT_LEN as u64);
+            1 << share.ilog2()
+        })
+    }
+
+    /// Checks that an existing store in `dir`, whose segments have this length, can be opened with these options.
+    pub(crate) fn check_segment_len(&self, found: usize, dir: &Path) -> Result<(), OpenError> {
+        if let Some(asked) = self.segment_len.filter(|asked| *asked != found) {
+            return Err(OpenError::SegmentLen { path: dir.to_owned(), found, asked });
+        }
+        self.check_max_bytes(found, Some(dir))
+    }
+
+    fn check_max_bytes(&self, segment_len: usize, dir: Option<&Path>) -> Result<(), OpenError> {
+        let least = MIN_SEGMENTS * segment_len as u64;
+        let Some(asked) = self.max_bytes.filter(|asked| *asked < least) else {
+            return Ok(());
+        };
+        Err(match dir {
+            Some(dir) => OpenError::MaxBytes { path: dir.to_owned(), asked, least, segment_len },
+            None => OpenError::MaxBytesTooLow { asked, least, segment_len },
+        })
     }
 
     pub(crate) fn resolve_boot_id(&self) -> Option<BootId> {
@@ -397,5 +435,56 @@ mod tests {
             assert!(matches!(options.open(&path), Err(OpenError::Options { .. })));
         }
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn segments_shrink_with_the_limit_and_a_length_that_was_asked_for_stays() {
+        let len = |max_bytes: u64| Options::new().max_bytes(max_bytes).new_segment_len();
+        let kib = 1 << 10;
+        for (max_bytes, expected) in [
+            (512 * kib, 64 * kib),
+            (2048 * kib, 64 * kib),
+            (3 << 20, 64 * kib),
+            (8 << 20, 256 * kib),
+            (63 << 20, 1024 * kib),
+            (64 << 20, 2048 * kib),
+            (255 << 20, 4096 * kib),
+            (256 << 20, 8192 * kib),
+            (u64::MAX, 8192 * kib),
+        ] {
+            assert_eq!(len(max_bytes) as u64, expected, "{max_bytes}");
+        }
+        assert_eq!(Options::new().new_segment_len(), DEFAULT_SEGMENT_LEN);
+        assert_eq!(Options::new().max_bytes(1 << 20).segment_len(65_536).new_segment_len(), 65_536);
+    }
+
+    #[test]
+    fn a_limit_that_is_too_low_is_refused_with_its_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |options: Options| options.open(dir.path()).unwrap_err().to_string();
+        let text = refused(Options::new().max_bytes(500_000));
+        assert!(["500000", "65536", "524288"].iter().all(|number| text.contains(number)), "{text}");
+        let text = refused(Options::new().max_bytes(2 << 20).segment_len(1 << 20));
+        assert!(["2097152", "1048576", "8388608"].iter().all(|number| text.contains(number)), "{text}");
+
+        drop(Options::new().open(dir.path()).unwrap());
+        let text = refused(Options::new().max_bytes(3 << 20));
+        let path = dir.path().display().to_string();
+        assert!([&path, "3145728", "8388608", "67108864"].iter().all(|part| text.contains(*part)), "{text}");
+        Options::new().max_bytes(64 << 20).open(dir.path()).unwrap();
+        // Where it would have chosen segments of 1 MiB.
+        let store = Options::new().max_bytes(100 << 20).open(dir.path()).unwrap();
+        assert_eq!(store.inner.log.description().segment_len, DEFAULT_SEGMENT_LEN);
+    }
+
+    #[test]
+    fn a_small_store_opens_with_a_higher_limit_and_with_no_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        Options::new().max_bytes(2 << 20).open(dir.path()).unwrap().set("key", "value").unwrap();
+        for options in [Options::new().max_bytes(1 << 30), Options::new(), Options::new().max_bytes(1 << 20)] {
+            let store = options.open(dir.path()).unwrap();
+            assert_eq!(store.get("key").unwrap(), "value");
+            assert_eq!(store.stats().file_bytes % 65_536, 0);
+        }
     }
 }

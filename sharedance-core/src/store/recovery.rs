@@ -56,10 +56,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     rustix::rand::getrandom(&mut identity, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| failed("draw random numbers for")(error.into()))?;
     let meta = Meta::open(dir, options.resolve_boot_id(), || describe(&options, &identity))?;
-    if meta.description.segment_len != options.segment_len {
-        let found = meta.description.segment_len;
-        return Err(OpenError::SegmentLen { path: dir.to_owned(), found, asked: options.segment_len });
-    }
+    options.check_segment_len(meta.description.segment_len, dir)?;
     let mut listing = directory.list().map_err(failed("list"))?;
     let same_boot = meta.is_same_boot();
     if !same_boot && options.unclean_boot == UncleanBoot::Discard {
@@ -116,7 +113,7 @@ fn discard(directory: &Directory, listing: &mut Listing) -> io::Result<()> {
 fn describe(options: &Options, random: &[u8; 24]) -> Description {
     let mut hash_key = [0; 16];
     hash_key.copy_from_slice(&random[..16]);
-    Description { segment_len: options.segment_len, store_id: format::read_u64(random, 16), hash_key }
+    Description { segment_len: options.new_segment_len(), store_id: format::read_u64(random, 16), hash_key }
 }
 
 /// The work of reading all segments, which several threads share.

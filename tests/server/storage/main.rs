@@ -145,3 +145,21 @@ fn files_that_cannot_be_deleted_for_a_while_give_their_room_back_afterwards() {
     eventually("the room is back", || (stat(&server, "file_bytes") < 48 << 20).then_some(()));
     assert!(store_all(&server) + 1 >= stored);
 }
+
+#[test]
+fn a_server_with_room_of_two_mebibytes_works() {
+    for (arguments, evicts) in
+        [(&["--max-bytes=2097152"][..], false), (&["--max-bytes=2097152", "--when-full=evict"], true)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let server = Server::start(directory.path(), arguments);
+        let sent = (0..600).filter(|i| {
+            let stored = server.ask(format!("set k{i} 0 0 5000\r\n{}\r\nquit\r\n", "x".repeat(5_000)).as_bytes());
+            stored == b"STORED\r\n"
+        });
+        let stored = sent.count();
+        assert!(if evicts { stored == 600 } else { (300..420).contains(&stored) }, "{stored}");
+        assert_eq!(stat(&server, "limit_maxbytes"), 2 << 20);
+        assert!(stat(&server, "file_bytes") <= 2 << 20 && stat(&server, "bytes") > 3 << 19);
+    }
+}

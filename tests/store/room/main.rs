@@ -4,12 +4,11 @@
 // A test that cannot use its own files is to fail at once.
 #![allow(clippy::unwrap_used)]
 
-#[path = "room/dead.rs"]
 mod dead;
-#[path = "room/deletions.rs"]
 mod deletions;
-#[path = "support/scratch.rs"]
-mod scratch;
+mod small;
+
+use sharedance_test_support::scratch;
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ fn full(durability: Durability, segments: u64, len: usize) -> Full {
 }
 
 impl Full {
-    /// Lets maintenance work while nobody writes, then sees how much can be written without any more of it.
+    /// Lets maintenance work without a writer, then writes as much as there is room for.
     fn refill(&self) -> u32 {
         for _ in 0..2 {
             maintain_for_a_second(&self.store, &self.hand);
@@ -50,7 +50,7 @@ impl Full {
         keys.into_iter().map(|key| u64::from(self.store.delete(&key.to_be_bytes()).unwrap())).sum()
     }
 
-    /// All that died can be written again but for one segment's worth.
+    /// All room that died can be written again, except that of one segment.
     #[track_caller]
     fn assert_refilled(&self, dead: u64) {
         let again = u64::from(self.refill());
@@ -87,7 +87,7 @@ fn dead_room_within_one_segment_of_a_full_store_can_be_written_to() {
     for durability in MODES {
         let full = full(durability, 8, LEN);
         let dead = full.delete(0..full.written / 10);
-        // Maintenance makes the room while nobody writes: the first writer finds it.
+        // Maintenance makes the room without a writer: the first one finds it.
         for _ in 0..3 {
             maintain_for_a_second(&full.store, &full.hand);
         }
