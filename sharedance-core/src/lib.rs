@@ -7,6 +7,8 @@
 //! | `clock` | `store` | the clock it runs on, which a test may turn by hand |
 //! | `protocol` | `protocol` | the codecs, without any I/O |
 //!
+//! The store needs Linux, 64-bit and little-endian; the build fails elsewhere, and says so. The codecs build anywhere.
+//!
 //! The two halves know nothing of each other: a program that serves one by the other says what a request means.
 //!
 #![cfg_attr(all(feature = "store", feature = "protocol"), doc = "```")]
@@ -34,6 +36,13 @@
 #[cfg(all(doctest, feature = "store"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeExamples;
+
+#[cfg(all(feature = "store", not(target_os = "linux")))]
+compile_error!(
+    "the store of sharedance-core needs Linux: its clock counts through suspend (CLOCK_BOOTTIME), it recognises a restart of \
+     the machine by /proc/sys/kernel/random/boot_id, and it relies on fallocate and MADV_POPULATE_WRITE. The protocol alone \
+     builds elsewhere: `default-features = false, features = [\"protocol\"]`"
+);
 
 #[cfg(feature = "store")]
 pub mod clock;

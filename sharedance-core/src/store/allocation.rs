@@ -115,14 +115,8 @@ fn fill(file: &File, len: usize, fill_len: usize, pace: Pace) -> io::Result<()> 
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
 fn is_memory(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|system| system.f_type as u64 == TMPFS_MAGIC)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_memory(_: &File) -> bool {
-    false
 }
 
 #[cfg(test)]

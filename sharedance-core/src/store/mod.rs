@@ -100,7 +100,7 @@
 //!   SIGBUS.
 //! - Secrecy: keys and values stand in the files as they are, for whoever may read them (the files are mode 0600).
 //!   They are printed nowhere: `Debug` shows lengths.
-//! - Other systems than Unix ones of 64 bits, little-endian. On btrfs, a full disk is an error and not a signal only in
+//! - Other systems than Linux on 64-bit, little-endian machines: the crate does not build there. On btrfs, a full disk is an error and not a signal only in
 //!   a directory without copy-on-write (`chattr +C`).
 
 use std::time::Duration;
