@@ -16,6 +16,8 @@ const SCRATCH_LEN: usize = 64 * 1024;
 
 /// Of one worker.
 pub(super) struct Desk {
+    /// Returns the current time. Tests replace it.
+    pub(super) clock: Box<dyn Fn() -> Instant + Send>,
     /// Which worker it is.
     pub(super) number: u32,
     pub(super) shared: Arc<Shared>,
@@ -32,6 +34,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(number: u32, shared: Arc<Shared>, locks: Arc<Locks>, store: Store) -> Desk {
         let mut desk = Desk {
+            clock: Box::new(Instant::now),
             number,
             counters: shared.service.counters.of_worker(number as usize),
             scratch: vec![0; shared.rules.read_len.max(SCRATCH_LEN)],
@@ -46,9 +49,9 @@ impl Desk {
         desk
     }
 
-    /// Once a turn.
+    /// To be called once a turn, and after everything that may take long within one.
     pub(super) fn read_clocks(&mut self) {
-        self.now = Instant::now();
+        self.now = (self.clock)();
         self.unix_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     }
 

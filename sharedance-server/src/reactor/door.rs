@@ -9,8 +9,8 @@ use log::warn;
 use polling::{Event, PollMode};
 use rustix::io::Errno;
 
-use super::{Reactor, interest, register};
-use crate::connection::{Awaits, Connection};
+use super::Reactor;
+use crate::connection::Connection;
 use crate::listener::{Accepted, break_off};
 use crate::logging::Throttle;
 
@@ -76,7 +76,7 @@ impl Reactor {
     /// Serves a connection that was accepted just now, and enters it into the table only if it has to wait.
     fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.next_serial = self.next_serial.wrapping_add(1);
-        let (token, serial) = (self.connections.vacant_key(), self.next_serial);
+        let (token, serial) = (self.connections.next_token(), self.next_serial);
         let mut connection = Connection::new(socket, serial, self.desk.now);
         self.desk.counters.connections_opened.add(1);
         let is_full = self.open() >= self.desk.shared.max_waiting;
@@ -93,24 +93,14 @@ impl Reactor {
         if is_full {
             return self.refuse(connection, Errno::MFILE);
         }
-        let interest = interest(self.first_key + token, connection.awaits());
-        match register(&self.poller, &connection, interest) {
-            Ok(()) => {}
+        let registered = match self.connections.register(&connection) {
+            Ok(registered) => registered,
             // The kernel watches no more descriptors: this peer is refused, the others are served on.
             Err(error) if is_shortage(&error) => return self.refuse(connection, Errno::NOMEM),
             Err(error) => return Err(error),
-        }
-        let patience = connection.patience();
-        if connection.is_unfinished() {
-            self.unfinished.push((token, serial));
-        }
-        if connection.awaits() == Awaits::Sync {
-            self.unsynced.push((token, serial));
-        }
-        self.connections.insert(connection);
+        };
         self.desk.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        self.watch(token, patience);
-        Ok(())
+        self.connections.insert(connection, registered, self.desk.now)
     }
 
     /// Refuses a connection that would have to wait, where too many do already.
@@ -134,8 +124,7 @@ impl Reactor {
         for listener in self.listeners.drain(..) {
             self.poller.delete(&listener)?;
         }
-        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
-        tokens.into_iter().try_for_each(|token| self.advance(token))
+        self.connections.tokens(|_| true).into_iter().try_for_each(|token| self.advance(token))
     }
 
     fn rest_from_accepting(&mut self) -> io::Result<()> {

@@ -1,7 +1,8 @@
 //! One worker: waits for readiness, lets connections go on, accepts new ones, ends what is overdue.
 //!
-//! The clocks are read once a turn. A connection that is over within the call that accepted it never enters the table or
-//! the poller. Every loop has a named cap. Level mode: what a cap left undone is reported again by the poller.
+//! The clocks are read once a turn, and once more after a sync. A connection that is over within the call that accepted it
+//! never enters the table or the poller. What is registered for a connection is the business of [`Connections`] alone.
+//! Every loop has a named cap. Level mode: the poller reports again what a cap left undone.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -11,20 +12,22 @@ use std::time::{Duration, Instant};
 
 use polling::{Event, PollMode, Poller};
 use sharedance_core::store::{Store, StoreError};
-use slab::Slab;
 
 use crate::admission::Admission;
 use crate::commands::Service;
-use crate::connection::{Awaits, Connection, End, Pace, Patience, Rules};
-use crate::deadlines::Deadlines;
+use crate::connection::{Connection, End, Rules};
 use crate::listener::{Listener, Spare, break_off};
 use crate::locks::{Locks, Verdict};
 
+mod connections;
 mod desk;
 mod door;
 mod readiness;
 mod reports;
+#[cfg(test)]
+mod tests;
 
+use connections::{ConnectionId, Connections};
 use desk::Desk;
 use door::ACCEPTS_PER_TURN;
 pub(crate) use door::Shortage;
@@ -33,9 +36,6 @@ use reports::Reports;
 
 /// Overdue connections closed in one turn: thousands may have fallen silent at the same time.
 const CLOSES_PER_TURN: usize = 1024;
-
-/// How long a peer that sends on behind its request may take to notice that it was answered.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long answers that are being sent may take once the server is to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -61,22 +61,11 @@ pub(crate) struct Reactor {
     poller: Arc<Poller>,
     /// Registered under the keys from 0.
     listeners: Vec<Listener>,
-    /// The key of the first connection in the table; the others follow.
-    first_key: usize,
-    connections: Slab<Connection>,
+    connections: Connections,
     /// Accepted in this turn and not yet served; empty between turns.
     arrivals: Vec<OwnedFd>,
-    /// Who could go on at once, with the serial.
-    unfinished: Vec<(usize, u32)>,
-    /// Who waits for a sync, with the serial.
-    unsynced: Vec<(usize, u32)>,
     verdicts: Vec<Verdict>,
     next_serial: u32,
-    /// Connections with something under way.
-    idle: Deadlines,
-    /// Those between requests, if that has an end.
-    resting: Option<Deadlines>,
-    draining: Deadlines,
     spare: Spare,
     admission: Admission,
     reports: Reports,
@@ -94,20 +83,15 @@ impl Reactor {
         for (key, listener) in listeners.iter().enumerate() {
             register(&poller, listener, Event::readable(key))?;
         }
+        let (idle_timeout, rest_timeout) = (shared.rules.idle_timeout, shared.rest_timeout);
         Ok(Reactor {
-            idle: Deadlines::new(shared.rules.idle_timeout),
-            resting: shared.rest_timeout.map(Deadlines::new),
-            draining: Deadlines::new(DRAIN_TIMEOUT),
             spare: Spare::new(),
-            connections: Slab::new(),
+            connections: Connections::new(Arc::clone(&poller), listeners.len(), idle_timeout, rest_timeout),
             arrivals: Vec::with_capacity(ACCEPTS_PER_TURN),
-            unfinished: Vec::new(),
-            unsynced: Vec::new(),
             verdicts: Vec::new(),
             next_serial: 0,
             admission: Admission::default(),
             reports: Reports::default(),
-            first_key: listeners.len(),
             desk: Desk::new(number, shared, locks, store),
             poller,
             listeners,
@@ -122,29 +106,8 @@ impl Reactor {
         let mut readiness = Readiness::new(Arc::clone(&self.poller));
         let mut stop_by = None;
         loop {
-            let deadline = self.next_deadline(stop_by);
-            readiness.wait(deadline.map(|deadline| deadline.saturating_duration_since(self.desk.now)))?;
-            self.desk.read_clocks();
-
-            // The backlogs first, since they are short: whoever does not fit in waits for a second. An event may
-            // outlive its connection within a turn: whoever got the key meanwhile finds that there is nothing to do.
-            let first_key = self.first_key;
-            for &key in readiness.keys().iter().filter(|&&key| key < first_key) {
-                self.accept(key)?;
-            }
-            let unfinished = std::mem::take(&mut self.unfinished);
-            for &key in readiness.keys().iter().filter(|&&key| key >= first_key) {
-                self.advance_if(key - first_key, |connection| !connection.is_unfinished())?;
-            }
-            for (token, serial) in unfinished {
-                self.advance_if(token, |connection| connection.serial() == serial && connection.is_unfinished())?;
-            }
-            self.serve_arrivals()?;
-            self.sync()?;
-            self.close_overdue()?;
-            self.see_to_locks()?;
-            self.resume_accepting()?;
-            self.flush_if_due();
+            readiness.wait(self.wait_time(stop_by))?;
+            self.turn(readiness.keys())?;
 
             if stop_by.is_none() && self.desk.shared.stopping.load(Ordering::SeqCst) {
                 self.stop_accepting()?;
@@ -159,26 +122,59 @@ impl Reactor {
         }
     }
 
-    fn next_deadline(&self, stop_by: Option<Instant>) -> Option<Instant> {
+    /// One pass over the sources that are ready, which have these `keys`, and over everything that is due.
+    fn turn(&mut self, keys: &[usize]) -> io::Result<()> {
+        self.desk.read_clocks();
+        // What arrives while this turn lasts is seen in the next one, and not too late for that.
+        let seen_at = self.desk.now;
+
+        // The backlogs first, since they are short: a client that finds one full waits for a second. An event may
+        // outlive its connection within a turn; a connection that got the key meanwhile finds that there is nothing to
+        // do.
+        for &key in keys {
+            if self.connections.token_of(key).is_none() {
+                self.accept(key)?;
+            }
+        }
+        let unfinished = self.connections.take_unfinished();
+        for &key in keys {
+            if let Some(token) = self.connections.token_of(key)
+                && self.connections.get_mut(token).is_some_and(|connection| !connection.is_unfinished())
+            {
+                self.advance(token)?;
+            }
+        }
+        for id in unfinished {
+            if self.connections.find(id).is_some_and(|connection| connection.is_unfinished()) {
+                self.advance(id.token)?;
+            }
+        }
+        self.serve_arrivals()?;
+        self.sync()?;
+        self.close_overdue(seen_at)?;
+        self.see_to_locks()?;
+        self.resume_accepting()?;
+        self.flush_if_due();
+        Ok(())
+    }
+
+    /// How long the next turn may wait for readiness; as long as it takes, without a number.
+    fn wait_time(&self, stop_by: Option<Instant>) -> Option<Duration> {
         let Desk { now, unix_time, number, locks, shared, .. } = &self.desk;
-        if !self.unfinished.is_empty() || !self.unsynced.is_empty() || locks.has_mail(*number) {
-            return Some(*now);
+        if self.connections.have_work() || locks.has_mail(*number) {
+            return Some(Duration::ZERO);
         }
         let flush_due = shared.service.flush.due_at();
         let deadlines = [
-            self.idle.next(),
-            self.resting.as_ref().and_then(Deadlines::next),
-            self.draining.next(),
+            self.connections.next_deadline(),
             self.admission.resumes_at(),
             locks.next_deadline(),
             flush_due.map(|due_at| *now + due_at.saturating_sub(*unix_time)),
             stop_by,
         ];
-        deadlines.into_iter().flatten().min()
-    }
-
-    fn advance_if(&mut self, token: usize, condition: impl Fn(&Connection) -> bool) -> io::Result<()> {
-        if self.connections.get(token).is_some_and(condition) { self.advance(token) } else { Ok(()) }
+        let deadline = deadlines.into_iter().flatten().min()?;
+        // Not counted from the beginning of the turn: nothing is to be late by the time that the turn took.
+        Some(deadline.saturating_duration_since((self.desk.clock)()))
     }
 
     /// Lets a connection go on.
@@ -186,94 +182,42 @@ impl Reactor {
         let Some(connection) = self.connections.get_mut(token) else {
             return Ok(());
         };
-        let state = |connection: &Connection| (connection.awaits(), connection.patience(), connection.pace());
-        let before = state(connection);
         let mut turn = self.desk.turn(token, connection.serial());
         let result = connection.advance(&mut turn);
         if let Some(remark) = turn.remark {
             self.reports.say(&remark, self.desk.now);
         }
-        if let Err(end) = result {
-            return self.close(token, &end);
+        match result {
+            Ok(()) => self.connections.update(token, self.desk.now),
+            Err(end) => self.close(token, &end),
         }
-        if connection.is_unfinished() {
-            self.unfinished.push((token, connection.serial()));
-        }
-        let after = state(connection);
-        if after.0 == Awaits::Sync {
-            self.unsynced.push((token, connection.serial()));
-        }
-        // What is asked of the poller stays as long as the answers wait for a sync: that comes within the turn.
-        if after.0 != before.0 && after.0 != Awaits::Sync {
-            let interest = interest(self.first_key + token, after.0);
-            self.poller.modify_with_mode(&*connection, interest, PollMode::Level)?;
-        }
-        self.rewatch(token, (before.1, before.2), (after.1, after.2));
-        Ok(())
     }
 
-    /// Has the disk take what was written in this turn, once for all connections, and lets those go on whose answers
-    /// have waited for that. What they write now is for the next turn, which does not wait then.
+    /// Writes to the disk what this turn has stored, once for all connections, and lets the connections go on that wait
+    /// for it. What they store now is for the next turn, which does not wait then.
     fn sync(&mut self) -> io::Result<()> {
-        if self.unsynced.is_empty() && !self.desk.store.owes_sync() {
+        if !self.connections.any_awaits_sync() && !self.desk.store.owes_sync() {
             return Ok(());
         }
         let synced = self.desk.store.sync().map_err(|error| self.reports.say(&End::StoreFailed(error), self.desk.now));
-        for (token, serial) in std::mem::take(&mut self.unsynced) {
-            if let Some(connection) = self.connections.get_mut(token).filter(|it| it.serial() == serial) {
-                connection.release();
-                match synced {
-                    Ok(()) => self.advance(token)?,
-                    Err(()) => self.close(token, &End::StoreFailed(StoreError::ReadOnly))?,
-                }
+        // A sync may take seconds. They are not the peers' seconds, and the waits for locks go on meanwhile.
+        self.desk.read_clocks();
+        for id in self.connections.take_unsynced() {
+            let Some(connection) = self.connections.find(id) else {
+                continue;
+            };
+            connection.release();
+            match synced {
+                Ok(()) => self.advance(id.token)?,
+                Err(()) => self.close(id.token, &End::StoreFailed(StoreError::ReadOnly))?,
             }
         }
         Ok(())
-    }
-
-    /// Sets the deadline of a connection that has none.
-    fn watch(&mut self, token: usize, patience: Patience) {
-        match patience {
-            Patience::UnderWay => self.idle.touch(token, self.desk.now),
-            Patience::Draining => self.draining.touch(token, self.desk.now),
-            Patience::Resting => {
-                if let Some(resting) = &mut self.resting {
-                    resting.touch(token, self.desk.now);
-                }
-            }
-            Patience::Waiting => {}
-        }
-    }
-
-    fn rewatch(&mut self, token: usize, before: (Patience, Pace), after: (Patience, Pace)) {
-        if before.0 != after.0 {
-            self.unwatch(token, before.0);
-            self.watch(token, after.0);
-        } else if before.1 != after.1 && after.0 != Patience::Draining {
-            self.watch(token, after.0);
-        }
-    }
-
-    fn unwatch(&mut self, token: usize, patience: Patience) {
-        match patience {
-            Patience::UnderWay => self.idle.remove(token),
-            Patience::Draining => self.draining.remove(token),
-            Patience::Resting => {
-                if let Some(resting) = &mut self.resting {
-                    resting.remove(token);
-                }
-            }
-            Patience::Waiting => {}
-        }
     }
 
     /// The one place where a connection of the table is closed.
     fn close(&mut self, token: usize, end: &End) -> io::Result<()> {
-        for patience in [Patience::UnderWay, Patience::Resting, Patience::Draining] {
-            self.unwatch(token, patience);
-        }
-        let connection = self.connections.remove(token);
-        self.poller.delete(&connection)?;
+        let connection = self.connections.remove(token)?;
         self.end(connection, end);
         self.desk.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         self.spare.refill();
@@ -308,11 +252,11 @@ impl Reactor {
         let mut verdicts = std::mem::take(&mut self.verdicts);
         locks.receive(*number, &mut verdicts);
         for Verdict { party, locked } in verdicts.drain(..) {
-            let token = party.token as usize;
-            // It may be gone, and with it what it was given.
-            if let Some(connection) = self.connections.get_mut(token).filter(|it| it.serial() == party.serial) {
+            let id = ConnectionId { token: party.token as usize, serial: party.serial };
+            // It may be gone, and the lock that it was given went with it.
+            if let Some(connection) = self.connections.find(id) {
                 connection.decide(locked);
-                self.advance(token)?;
+                self.advance(id.token)?;
             }
         }
         self.verdicts = verdicts;
@@ -327,18 +271,14 @@ impl Reactor {
         }
     }
 
-    fn close_overdue(&mut self) -> io::Result<()> {
-        // What the cap leaves is overdue in the next turn still, which does not wait then.
+    /// Closes the connections that were overdue at `seen_at`, when readiness was looked at last.
+    fn close_overdue(&mut self, seen_at: Instant) -> io::Result<()> {
+        // The next turn, which does not wait then, closes what the cap leaves.
         for _ in 0..CLOSES_PER_TURN {
-            if let Some(token) = self.idle.expired(self.desk.now) {
-                self.close(token, &End::TooSlow)?;
-            } else if let Some(token) = self.resting.as_ref().and_then(|resting| resting.expired(self.desk.now)) {
-                self.close(token, &End::Idle)?;
-            } else if let Some(token) = self.draining.expired(self.desk.now) {
-                self.close(token, &End::Answered)?;
-            } else {
+            let Some((token, end)) = self.connections.overdue(seen_at) else {
                 break;
-            }
+            };
+            self.close(token, &end)?;
         }
         Ok(())
     }
@@ -346,19 +286,8 @@ impl Reactor {
     /// Closes those who are not being answered any more, or all, once there is no time left for that.
     fn close_all(&mut self, by: Instant) -> io::Result<()> {
         let is_over = |connection: &Connection| by <= self.desk.now || !connection.is_being_answered();
-        let over = self.connections.iter().filter(|(_, connection)| is_over(connection));
-        let tokens: Vec<usize> = over.map(|(token, _)| token).collect();
+        let tokens = self.connections.tokens(is_over);
         tokens.into_iter().try_for_each(|token| self.close(token, &End::Stopped))
-    }
-}
-
-/// What a connection asks of the poller: a function of what it waits for, and of nothing else.
-fn interest(key: usize, awaits: Awaits) -> Event {
-    match awaits {
-        Awaits::Request | Awaits::Quiet => Event::readable(key),
-        Awaits::Room => Event::writable(key),
-        // A lock, or a sync, is not the poller's business, but a peer that is gone is, which it tells unasked.
-        Awaits::Lock | Awaits::Sync => Event::none(key),
     }
 }
 
@@ -367,7 +296,7 @@ fn register(poller: &Poller, source: &impl AsFd, interest: Event) -> io::Result<
     let source = source.as_fd().as_raw_fd();
     // SAFETY: the poller wants a source to be deleted from it before it is closed. Sources are listeners, which
     // `Reactor::stop_accepting` deletes before it drops them, and connections, which leave the table in
-    // `Reactor::close` only. A worker that dies on an error drops its sources without; epoll and kqueue then forget
-    // them by themselves, and nobody waits on that poller any more.
+    // `Connections::remove` only. A worker that dies on an error drops its sources without; epoll and kqueue then forget
+    // them by themselves, and no thread waits on that poller any more.
     unsafe { poller.add_with_mode(source, interest, PollMode::Level) }
 }

@@ -1,0 +1,194 @@
+//! A worker, turn by turn, with its peers and a clock that moves on its own.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+
+use sharedance_core::protocol::Limits;
+use sharedance_core::store::{Durability, Options};
+use tempfile::TempDir;
+
+use super::*;
+use crate::buffer::Budget;
+use crate::commands::{Flush, Settings};
+use crate::connection::Awaits;
+use crate::counters::AllCounters;
+use crate::listener;
+
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+struct Fixture {
+    reactor: Reactor,
+    readiness: Readiness,
+    address: std::net::SocketAddr,
+    _directory: TempDir,
+}
+
+impl Fixture {
+    fn new(durability: Durability) -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Options::new().durability(durability).open(directory.path()).unwrap();
+        let mut listeners = listener::listen(Some("127.0.0.1"), 0, 16, 1).unwrap();
+        let address = listener::local_addr(&listeners).unwrap();
+        let poller = Arc::new(Poller::new().unwrap());
+        let locks = Arc::new(Locks::new(&[Arc::clone(&poller)], Instant::now()));
+        let shared = Shared {
+            rules: Rules {
+                limits: Limits::default(),
+                read_len: 4096,
+                idle_timeout: IDLE_TIMEOUT,
+                max_connection_len: usize::MAX,
+                budget: Budget::new(1 << 30),
+            },
+            service: Service {
+                counters: AllCounters::new(1),
+                flush: Flush::default(),
+                settings: Settings::default(),
+                started: Duration::ZERO,
+            },
+            rest_timeout: None,
+            max_waiting: 100,
+            waiting: AtomicUsize::new(0),
+            shortage: Shortage::default(),
+            stopping: AtomicBool::new(false),
+        };
+        let listeners = listeners.pop().unwrap();
+        let readiness = Readiness::new(Arc::clone(&poller));
+        let reactor = Reactor::new(poller, listeners, 0, Arc::new(shared), locks, store).unwrap();
+        Fixture { reactor, readiness, address, _directory: directory }
+    }
+
+    fn turn(&mut self) {
+        self.readiness.wait(Some(Duration::ZERO)).unwrap();
+        self.reactor.turn(self.readiness.keys()).unwrap();
+    }
+
+    /// Sends, and waits until that has arrived.
+    fn send(&mut self, peer: &mut TcpStream, request: &[u8]) {
+        peer.write_all(request).unwrap();
+        self.readiness.wait(Some(IDLE_TIMEOUT)).unwrap();
+    }
+
+    /// A peer, and the token of its connection. `request` is the first that it asks.
+    fn connect(&mut self, request: &[u8]) -> (TcpStream, usize) {
+        let mut peer = TcpStream::connect(self.address).unwrap();
+        peer.set_nodelay(true).unwrap();
+        peer.set_read_timeout(Some(IDLE_TIMEOUT)).unwrap();
+        let token = self.reactor.connections.next_token();
+        self.send(&mut peer, request);
+        self.turn();
+        (peer, token)
+    }
+
+    fn awaits(&mut self, token: usize) -> Awaits {
+        self.reactor.connections.get_mut(token).unwrap().awaits()
+    }
+
+    /// From now on, each look at the clock finds that `step` has passed since the one before.
+    fn let_time_pass(&mut self, step: Duration) {
+        let time = Mutex::new(self.reactor.desk.now);
+        self.reactor.desk.clock = Box::new(move || {
+            let mut time = time.lock().unwrap();
+            *time += step;
+            *time
+        });
+    }
+}
+
+fn expect(peer: &mut TcpStream, expected: &[u8]) {
+    let mut received = vec![0; expected.len()];
+    peer.read_exact(&mut received).unwrap();
+    assert_eq!(String::from_utf8_lossy(&received), String::from_utf8_lossy(expected));
+}
+
+fn expect_nothing(peer: &mut TcpStream) {
+    peer.set_nonblocking(true).unwrap();
+    assert_eq!(peer.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    peer.set_nonblocking(false).unwrap();
+}
+
+/// A connection that waits for a sync and is reported, or goes on by itself, is in the list of those that wait once. It
+/// was in it twice, and was released once too often: its next answer did not wait for a sync.
+#[test]
+fn every_answer_waits_for_the_sync_of_what_it_acknowledges() {
+    let set = b"set k 0 0 1\r\nv\r\n".as_slice();
+    // The second is more than a turn allows to one connection.
+    for burst in [set.to_vec(), set.repeat(700)] {
+        let mut fixture = Fixture::new(Durability::Always);
+        let (mut peer, token) = fixture.connect(set);
+        expect(&mut peer, b"STORED\r\n");
+        let mut acknowledged = Vec::new();
+        for _ in 0..20 {
+            fixture.send(&mut peer, &burst);
+            // It may be in the midst of a wait for a sync when it is reported again.
+            for more in [b"".as_slice(), set] {
+                if !more.is_empty() {
+                    fixture.send(&mut peer, more);
+                }
+                fixture.turn();
+                if fixture.reactor.desk.store.owes_sync() {
+                    assert_eq!(fixture.awaits(token), Awaits::Sync, "acknowledged without a sync");
+                }
+            }
+        }
+        let expected = b"STORED\r\n".repeat((burst.len() / set.len() + 1) * 20);
+        peer.set_nonblocking(true).unwrap();
+        while acknowledged.len() < expected.len() {
+            fixture.turn();
+            let mut received = [0; 4096];
+            match peer.read(&mut received) {
+                Ok(len) => acknowledged.extend_from_slice(&received[..len]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        assert_eq!(acknowledged, expected);
+    }
+}
+
+/// The turn's time was that of its beginning until its end, and the next wait was counted from there.
+#[test]
+fn a_wait_for_a_lock_that_ends_during_a_sync_is_not_late() {
+    let mut fixture = Fixture::new(Durability::Always);
+    let (mut holder, _) = fixture.connect(b"lock k 0 60\r\n");
+    expect(&mut holder, b"LOCKED\r\n");
+    let (mut waiter, token) = fixture.connect(b"lock k 5000 60\r\n");
+    assert_eq!(fixture.awaits(token), Awaits::Lock);
+
+    fixture.let_time_pass(Duration::from_secs(3));
+    // Three seconds have passed when the turn begins, and six when its sync has ended.
+    fixture.send(&mut holder, b"set k 0 0 1\r\nv\r\n");
+    fixture.turn();
+    expect(&mut holder, b"STORED\r\n");
+    expect(&mut waiter, b"TIMEOUT\r\n");
+}
+
+#[test]
+fn the_next_wait_is_shorter_by_the_length_of_the_turn() {
+    let mut fixture = Fixture::new(Durability::Os);
+    let (_holder, _) = fixture.connect(b"lock k 0 60\r\n");
+    let (mut waiter, _) = fixture.connect(b"lock k 5000 60\r\n");
+    fixture.let_time_pass(Duration::from_secs(3));
+    fixture.turn();
+    expect_nothing(&mut waiter);
+    assert_eq!(fixture.reactor.wait_time(None), Some(Duration::ZERO));
+    fixture.turn();
+    expect(&mut waiter, b"TIMEOUT\r\n");
+}
+
+/// What arrived while the disk was waited for was not seen yet, and is in time.
+#[test]
+fn the_time_of_a_sync_is_not_counted_against_the_peers() {
+    let mut fixture = Fixture::new(Durability::Always);
+    let (mut slow, slow_token) = fixture.connect(b"set k 0 0 5\r\nhal");
+    let (mut writer, _) = fixture.connect(b"mn\r\n");
+    expect(&mut writer, b"MN\r\n");
+    fixture.let_time_pass(IDLE_TIMEOUT * 2 / 3);
+    fixture.send(&mut writer, b"set other 0 0 1\r\nv\r\n");
+    fixture.turn();
+    expect(&mut writer, b"STORED\r\n");
+    assert_eq!(fixture.awaits(slow_token), Awaits::Request);
+
+    fixture.send(&mut slow, b"f!\r\n");
+    fixture.turn();
+    expect(&mut slow, b"STORED\r\n");
+}
