@@ -180,6 +180,14 @@ pub(crate) fn local_addr(per_worker: &[Vec<Listener>]) -> Option<SocketAddr> {
     per_worker.first()?.first()?.local_addr().ok()
 }
 
+/// The addresses of all sockets, each once.
+pub(crate) fn local_addrs(per_worker: &[Vec<Listener>]) -> Vec<SocketAddr> {
+    let sockets = per_worker.first().into_iter().flatten();
+    let mut addresses: Vec<_> = sockets.filter_map(|socket| socket.local_addr().ok()).collect();
+    addresses.dedup();
+    addresses
+}
+
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
     // An IPv6 address may come in the brackets that it has in a URL.
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use log::{error, info};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sharedance_core::store::BootId;
+use sharedance_core::store::{BootId, Store};
 use sharedance_server::daemon::{self, Side};
 use sharedance_server::directory::Directory;
-use sharedance_server::logging::{Chain, Logging};
+use sharedance_server::logging::{self, Chain, Logging};
 use sharedance_server::notify::Notify;
 use sharedance_server::options::Options;
 use sharedance_server::privileges::Privileges;
@@ -48,12 +48,15 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
         None
     };
     title::set(TITLE);
-    let path = privileges.give_up(&directory)?;
+    let confinement = privileges.give_up(&directory)?;
+    if !confinement.is_by_landlock {
+        logging.forget_syslog_directory();
+    }
 
-    let store = options.storage.open(&path, options.server.max_request_len, boot_id).map_err(|error| {
-        // The store names it as it sees it, which may be as its root.
-        format!("cannot open the store in {}: {}", directory.path().display(), Chain(&error))
-    })?;
+    let store = options
+        .storage
+        .open(&confinement.path, directory.path(), options.server.max_request_len, boot_id)
+        .map_err(|error| format!("cannot open the store: {}", Chain(&error)))?;
     info!("{}: {}", directory.path().display(), store.recovery());
     let shutdown = server.shutdown();
     let manager = Arc::clone(&notify);
@@ -61,7 +64,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
         manager.stopping();
         shutdown.begin();
     })?;
-    info!("listening on {}", server.local_addr());
+    info!(target: logging::START, "{}", start_line(options, &server, &directory, &store));
 
     if let Some(background) = background {
         logging.leave_terminal();
@@ -71,6 +74,22 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     server.run(&store)?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What runs, and with which limits. The addresses come last.
+fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
+    let addresses: Vec<String> = server.local_addrs().iter().map(ToString::to_string).collect();
+    format!(
+        "version {}, {} pairs in {}, {}, requests of up to {} bytes, up to {} connections, {} threads: listening on {}",
+        env!("CARGO_PKG_VERSION"),
+        store.len(),
+        directory.path().display(),
+        options.storage.limits(),
+        options.server.max_request_len,
+        server.max_connections(),
+        options.server.threads,
+        addresses.join(" "),
+    )
 }
 
 /// As many connections as the system allows, without the operator having to think of it.

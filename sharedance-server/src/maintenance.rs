@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use log::{debug, error};
+use log::{Level, debug, error};
 use rustix::process::setpriority_process;
-use sharedance_core::store::{Durability, Store};
+use sharedance_core::store::{Durability, Store, StoreError};
 
-use crate::logging::{Chain, Throttle};
+use crate::logging::{Chain, Kind, LogLimits};
 
 /// How often expired pairs are looked for.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -36,12 +36,13 @@ pub(crate) struct Maintenance {
 }
 
 impl Maintenance {
-    pub(crate) fn start(store: &Store) -> io::Result<Maintenance> {
+    /// Starts the threads. `log` limits what they log.
+    pub(crate) fn start(store: &Store, log: &Arc<LogLimits>) -> io::Result<Maintenance> {
         let mut maintenance = Maintenance { stopping: Arc::default(), threads: Vec::new() };
-        maintenance.spawn("[PREPARE]", store, prepare)?;
-        maintenance.spawn("[CLEANUP]", store, clean_up)?;
+        maintenance.spawn("[PREPARE]", store, log, prepare)?;
+        maintenance.spawn("[CLEANUP]", store, log, clean_up)?;
         if matches!(store.durability(), Durability::Interval(_)) {
-            maintenance.spawn("[SYNC]", store, sync)?;
+            maintenance.spawn("[SYNC]", store, log, sync)?;
         }
         Ok(maintenance)
     }
@@ -51,9 +52,15 @@ impl Maintenance {
         // The end of `self` is what stops them.
     }
 
-    fn spawn(&mut self, name: &str, store: &Store, work: fn(&Store, &AtomicBool)) -> io::Result<()> {
-        let (store, stopping) = (store.clone(), Arc::clone(&self.stopping));
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&store, &stopping))?;
+    fn spawn(
+        &mut self,
+        name: &str,
+        store: &Store,
+        log: &Arc<LogLimits>,
+        work: fn(&Store, &LogLimits, &AtomicBool),
+    ) -> io::Result<()> {
+        let (store, log, stopping) = (store.clone(), Arc::clone(log), Arc::clone(&self.stopping));
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&store, &log, &stopping))?;
         self.threads.push(thread);
         Ok(())
     }
@@ -71,12 +78,11 @@ impl Drop for Maintenance {
     }
 }
 
-fn clean_up(store: &Store, stopping: &AtomicBool) {
+fn clean_up(store: &Store, log: &LogLimits, stopping: &AtomicBool) {
     // Of this thread alone: on Linux the call means the calling thread.
     if let Err(error) = setpriority_process(None, NICENESS) {
         debug!("maintenance runs at normal priority: {error}");
     }
-    let mut failures = Throttle::default();
     while !stopping.load(Ordering::Acquire) {
         match store.maintain(RECORDS_PER_PIECE) {
             Ok(progress) if progress.pending => {
@@ -84,18 +90,14 @@ fn clean_up(store: &Store, stopping: &AtomicBool) {
                 continue;
             }
             Ok(_) => {}
-            Err(error) => {
-                if let Some(unsaid) = failures.permit(Instant::now()) {
-                    error!("the store's maintenance failed: {}{unsaid}", Chain(&error));
-                }
-            }
+            Err(error) => log_failure(log, "the store's maintenance failed", &error),
         }
         thread::park_timeout(INTERVAL);
     }
 }
 
 /// Begins a sync twice an interval: what is promised counts from the beginning of the last sync that has ended.
-fn sync(store: &Store, stopping: &AtomicBool) {
+fn sync(store: &Store, _log: &LogLimits, stopping: &AtomicBool) {
     let Durability::Interval(interval) = store.durability() else {
         return;
     };
@@ -109,14 +111,21 @@ fn sync(store: &Store, stopping: &AtomicBool) {
     }
 }
 
-fn prepare(store: &Store, stopping: &AtomicBool) {
-    let mut failures = Throttle::default();
+fn prepare(store: &Store, log: &LogLimits, stopping: &AtomicBool) {
     while !stopping.load(Ordering::Acquire) {
         if let Err(error) = store.prepare(PREPARE_WAIT) {
-            if let Some(unsaid) = failures.permit(Instant::now()) {
-                error!("no room can be prepared for further pairs: {}{unsaid}", Chain(&error));
-            }
+            log_failure(log, "cannot prepare segments for further pairs", &error);
             thread::park_timeout(RETRY_AFTER);
         }
+    }
+}
+
+fn log_failure(log: &LogLimits, what: &str, error: &StoreError) {
+    let now = Instant::now();
+    match error {
+        // No failure: a full store evicts, or refuses pairs, which is logged then.
+        StoreError::Full => {}
+        StoreError::ReadOnly => log.log_store_error(error, now),
+        error => log.log(Kind::FailedMaintenance, Level::Error, now, format_args!("{what}: {}", Chain(error))),
     }
 }

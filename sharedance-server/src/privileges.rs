@@ -54,6 +54,15 @@ pub enum PrivilegeError {
     Regained,
 }
 
+/// What confines the process once it has given up its rights.
+#[derive(Debug)]
+pub struct Confinement {
+    /// The path by which the directory is known from now on.
+    pub path: PathBuf,
+    /// Whether Landlock denies all files outside that directory.
+    pub is_by_landlock: bool,
+}
+
 /// Who the process will be.
 #[derive(Debug, Clone, Copy)]
 pub struct Privileges {
@@ -97,12 +106,11 @@ impl Privileges {
         self.gid.as_raw()
     }
 
-    /// Gives up all rights but those needed within `directory`, for good, and answers the path by which that is known
-    /// from now on. To be called while there is one thread only.
+    /// Gives up all rights except those needed within `directory`, for good. To be called while there is one thread only.
     ///
     /// # Errors
-    /// The first step that failed. The process has less rights than before, and is to end.
-    pub fn give_up(&self, directory: &Directory) -> Result<PathBuf, PrivilegeError> {
+    /// The first step that failed. The process has fewer rights than before, and is to end.
+    pub fn give_up(&self, directory: &Directory) -> Result<Confinement, PrivilegeError> {
         let path = if self.is_root {
             change_root(directory)?;
             self.change_ids()?;
@@ -111,17 +119,17 @@ impl Privileges {
             directory.path().to_owned()
         };
         rustix::thread::set_no_new_privs(true).map_err(failed("forgo new rights (no_new_privs)", ""))?;
-        let confined = confine(&path)?;
+        let is_by_landlock = confine(&path)?;
         if self.is_root && self.uid.is_root() {
             warn!("the server stays root within its directory; --uid=USER makes it an ordinary user");
         } else if self.is_root {
             info!("now user {} and group {}, confined to {}", self.uid, self.gid, directory.path().display());
-        } else if confined {
+        } else if is_by_landlock {
             warn!("not started as root: no chroot, no other user; Landlock confines it to {}", path.display());
         } else {
             warn!("not started as root: no chroot, no other user; and this kernel has no Landlock to confine it with");
         }
-        Ok(path)
+        Ok(Confinement { path, is_by_landlock })
     }
 
     fn change_ids(&self) -> Result<(), PrivilegeError> {

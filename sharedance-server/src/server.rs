@@ -24,7 +24,7 @@ use crate::connection::Rules;
 use crate::counters::AllCounters;
 use crate::listener::{self, BindError, Listener};
 use crate::locks::Locks;
-use crate::logging::Chain;
+use crate::logging::{Chain, LogLimits};
 use crate::maintenance::Maintenance;
 use crate::reactor::{Reactor, Shared, Shortage};
 
@@ -166,6 +166,16 @@ impl Server {
         self.local_addr
     }
 
+    /// All the addresses it listens on.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        listener::local_addrs(&self.listeners)
+    }
+
+    /// How many connections may be open: what was asked for, and what there are descriptors for.
+    pub fn max_connections(&self) -> usize {
+        self.shutdown.shared.max_waiting
+    }
+
     /// The handle that ends it.
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
@@ -177,7 +187,8 @@ impl Server {
     /// # Errors
     /// A worker could not be started, or its poller failed, or the final sync did.
     pub fn run(self, store: &Store) -> Result<(), ServerError> {
-        let maintenance = Maintenance::start(store).map_err(system("cannot start the maintenance"))?;
+        let maintenance = Maintenance::start(store, &self.shutdown.shared.service.log)
+            .map_err(system("cannot start the maintenance"))?;
         let served = self.run_workers(store);
         maintenance.stop();
         // Also where a worker failed: what was acknowledged is not lost by that.
@@ -252,6 +263,7 @@ fn service(options: &ServerOptions, local_addr: SocketAddr, max_connections: usi
             idle_timeout: options.rest_timeout.unwrap_or_default(),
         },
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+        log: Arc::new(LogLimits::new(Instant::now())),
     }
 }
 

@@ -34,12 +34,31 @@ pub struct StorageOptions {
 }
 
 impl StorageOptions {
-    /// Opens the store at `path`, which is how the directory is seen from here. Its values are `max_value_len` bytes long
-    /// at the most.
+    /// What bounds the store, for people.
+    pub fn limits(&self) -> String {
+        let room = match self.max_bytes {
+            Some(bytes) => format!("at most {bytes} bytes of files"),
+            None => "as many bytes of files as there is room for".to_owned(),
+        };
+        let when_full = match self.when_full {
+            WhenFull::Evict => "old pairs are evicted when that is full",
+            _ => "new pairs are refused when that is full",
+        };
+        format!("{room} ({when_full})")
+    }
+
+    /// Opens the store at `path`, which is how this process sees the directory; errors name it by `outer_path`, which is
+    /// how the operator does. Its values have at most `max_value_len` bytes.
     ///
     /// # Errors
     /// As for [`store::Options::open`].
-    pub fn open(&self, path: &Path, max_value_len: usize, boot_id: Option<BootId>) -> Result<Store, OpenError> {
+    pub fn open(
+        &self,
+        path: &Path,
+        outer_path: &Path,
+        max_value_len: usize,
+        boot_id: Option<BootId>,
+    ) -> Result<Store, OpenError> {
         let options = store::Options::new()
             .default_ttl(self.expiration)
             .max_value_len(max_value_len)
@@ -54,7 +73,23 @@ impl StorageOptions {
             None => options,
         }
         .open(path)
+        .map_err(|error| seen_from_outside(error, path, outer_path))
     }
+}
+
+/// The same error, with the paths that the operator knows.
+fn seen_from_outside(mut error: OpenError, inner: &Path, outer: &Path) -> OpenError {
+    if let OpenError::InUse { path }
+    | OpenError::FormatVersion { path, .. }
+    | OpenError::SegmentLen { path, .. }
+    | OpenError::MaxBytes { path, .. }
+    | OpenError::Damaged { path }
+    | OpenError::Io { path, .. } = &mut error
+        && let Ok(rest) = path.strip_prefix(inner)
+    {
+        *path = if rest.as_os_str().is_empty() { outer.to_owned() } else { outer.join(rest) };
+    }
+    error
 }
 
 /// The same, as it stands on the command line.

@@ -64,7 +64,7 @@ pub(super) fn execute<'a>(
         }
         Command::FlushAll { at } => {
             context.counters.flushes.add(1);
-            context.service.flush.order(at, context).map(|()| 0).map_err(|error| Failure::from(error).into())
+            context.service.flush.order(at, context).map(|()| 0).map_err(|error| context.failure(&error).into())
         }
         Command::Noop => Ok(0),
         Command::Version => {

@@ -8,7 +8,7 @@ use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
 use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
 
 use super::Context;
-use super::pairs::{Count, Counted, Failure, Written};
+use super::pairs::{Count, Counted, Written};
 use crate::output::Output;
 
 /// A look that leaves no trace.
@@ -172,7 +172,7 @@ fn ttl_secs(key: &[u8], context: &Context<'_>) -> Option<u64> {
 fn debug(key: Key<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     context.counters.meta_debugs.add(1);
     let mut buffer = KeyBuffer::default();
-    match context.store.look(key.bytes(&mut buffer), &CURIOUS).map_err(Failure::from)? {
+    match context.store.look(key.bytes(&mut buffer), &CURIOUS).map_err(|error| context.failure(&error))? {
         Some(seen) => meta::push_debug(output.bytes(), key, &facts(&seen)),
         None => output.bytes().extend_from_slice(b"EN\r\n"),
     }

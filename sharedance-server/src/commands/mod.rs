@@ -4,6 +4,7 @@
 //! connection and carries it out, request by request; answers go to the connection's [`Output`]. Each dialect of
 //! memcached has a file here that knows its answers; what they do to the store is the same, and in `pairs.rs`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use sharedance_core::store::{Store, StoreError};
 
 use crate::counters::{AllCounters, Counters};
 use crate::locks::{Locks, Party};
+use crate::logging::LogLimits;
 use crate::output::Output;
 
 mod binary;
@@ -51,6 +53,7 @@ pub(crate) struct Service {
     pub(crate) settings: Settings,
     /// When it started, as the time since 1970.
     pub(crate) started: Duration,
+    pub(crate) log: Arc<LogLimits>,
 }
 
 /// When everything is to be deleted, if a peer has asked for that with a delay.

@@ -31,19 +31,6 @@ pub(super) enum Failure {
     Other,
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        match error {
-            StoreError::ValueLen { .. } => Failure::TooLarge,
-            StoreError::Full => Failure::OutOfMemory,
-            error => {
-                log::warn!("the store failed: {}", crate::logging::Chain(&error));
-                Failure::Other
-            }
-        }
-    }
-}
-
 /// What came of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
@@ -74,6 +61,17 @@ pub(super) struct Count {
 }
 
 impl Context<'_> {
+    /// What a peer is told of a failure in the store. The operator hears of it through the log.
+    #[cold]
+    pub(super) fn failure(&self, error: &StoreError) -> Failure {
+        self.service.log.log_store_error(error, self.now);
+        match error {
+            StoreError::ValueLen { .. } => Failure::TooLarge,
+            StoreError::Full => Failure::OutOfMemory,
+            _ => Failure::Other,
+        }
+    }
+
     pub(super) fn ttl(&self, exptime: Exptime) -> Ttl {
         match exptime {
             Exptime::Never => Ttl::Never,
@@ -95,7 +93,7 @@ impl Context<'_> {
     /// The value of `key`, which lives for so long from now on.
     pub(super) fn touch(&self, key: &[u8], exptime: Exptime) -> Result<Option<Value>, Failure> {
         let look = Look { touch: Some(self.ttl(exptime)), note_access: true, never_chosen: true, ..Look::default() };
-        let seen = self.store.look(key, &look)?;
+        let seen = self.store.look(key, &look).map_err(|error| self.failure(&error))?;
         let counter = if seen.is_some() { &self.counters.touch_hits } else { &self.counters.touch_misses };
         counter.add(1);
         Ok(seen.map(|seen| seen.value))
@@ -103,7 +101,7 @@ impl Context<'_> {
 
     /// The value of `key`, and what is known of it.
     pub(super) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, Failure> {
-        let seen = self.store.look(key, look)?;
+        let seen = self.store.look(key, look).map_err(|error| self.failure(&error))?;
         let counter = match (&seen, look.touch) {
             (None, _) => &self.counters.get_misses,
             (Some(_), Some(_)) => &self.counters.touch_hits,
@@ -134,7 +132,7 @@ impl Context<'_> {
             Ok(_) if matches!(condition, Condition::Absent | Condition::Present) => Written::NotStored,
             Ok(Outcome::Exists) => Written::Exists,
             Ok(Outcome::Missing) => Written::NotFound,
-            Err(error) => Written::Failed(error.into()),
+            Err(error) => Written::Failed(self.failure(&error)),
         };
         if let Condition::Version(_) | Condition::VersionOrStale(_) = condition {
             match written {
@@ -164,8 +162,8 @@ impl Context<'_> {
     pub(super) fn refuse_too_large(&self, key: Key<'_>, deletes: bool) {
         self.counters.too_large.add(1);
         if deletes && let Err(error) = self.store.delete(key.bytes(&mut KeyBuffer::default())) {
-            // It is logged; the peer is told of a failure as it is.
-            let _ = Failure::from(error);
+            // The peer is told of a failure in any case.
+            self.failure(&error);
         }
     }
 
@@ -190,7 +188,7 @@ impl Context<'_> {
             Ok(_) => Written::NotStored,
             Err(Halt::Exists) => Written::Exists,
             Err(Halt::NotANumber | Halt::Store(StoreError::ValueLen { .. })) => Written::NotStored,
-            Err(Halt::Store(error)) => Written::Failed(error.into()),
+            Err(Halt::Store(error)) => Written::Failed(self.failure(&error)),
         };
         self.note_written(written, update);
         written
@@ -198,7 +196,8 @@ impl Context<'_> {
 
     /// Deletes a pair.
     pub(super) fn delete(&self, key: &[u8], version: Option<u64>) -> Result<Outcome, Failure> {
-        let outcome = self.store.delete_if(key, version.map_or(Condition::Always, Condition::Version))?;
+        let condition = version.map_or(Condition::Always, Condition::Version);
+        let outcome = self.store.delete_if(key, condition).map_err(|error| self.failure(&error))?;
         let counter = if outcome.is_done() { &self.counters.delete_hits } else { &self.counters.delete_misses };
         counter.add(1);
         Ok(outcome)
@@ -212,7 +211,8 @@ impl Context<'_> {
         touch: Option<Exptime>,
     ) -> Result<Outcome, Failure> {
         let condition = version.map_or(Condition::Present, Condition::Version);
-        let outcome = self.store.invalidate(key, condition, touch.map(|exptime| self.ttl(exptime)))?;
+        let ttl = touch.map(|exptime| self.ttl(exptime));
+        let outcome = self.store.invalidate(key, condition, ttl).map_err(|error| self.failure(&error))?;
         if !outcome.is_done() {
             self.counters.delete_misses.add(1);
         }
@@ -239,7 +239,7 @@ impl Context<'_> {
                         }
                         // Somebody else was quicker: there is a number to be changed now.
                         Ok(_) => continue,
-                        Err(error) => return Counted::Failed(error.into()),
+                        Err(error) => return Counted::Failed(self.failure(&error)),
                     }
                 }
                 (Counted::NotFound, None) => misses.add(1),
@@ -277,7 +277,7 @@ impl Context<'_> {
             Ok(_) => Counted::NotFound,
             Err(Halt::Exists) => Counted::Exists,
             Err(Halt::NotANumber) => Counted::NotANumber,
-            Err(Halt::Store(error)) => Counted::Failed(error.into()),
+            Err(Halt::Store(error)) => Counted::Failed(self.failure(&error)),
         }
     }
 }

@@ -47,6 +47,7 @@ impl Peer {
             flush: Flush::default(),
             settings: Settings { threads: 1, ..Settings::default() },
             started: START,
+            log: Arc::new(LogLimits::new(Instant::now())),
         };
         let poller = Arc::new(Poller::new().unwrap());
         Peer {

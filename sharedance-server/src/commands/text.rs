@@ -82,7 +82,7 @@ pub(super) fn execute<'a>(
             context.counters.flushes.add(1);
             match context.service.flush.order(at, context) {
                 Ok(()) => (Reply::Ok, noreply),
-                Err(error) => (Failure::from(error).into(), noreply),
+                Err(error) => (context.failure(&error).into(), noreply),
             }
         }
         Request::Stats { about } => {

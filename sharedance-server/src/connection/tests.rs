@@ -3,6 +3,7 @@
 use super::*;
 use crate::commands::{Flush, Settings};
 use crate::counters::AllCounters;
+use crate::logging::LogLimits;
 use polling::Poller;
 use sharedance_core::protocol::{Request, classic::encode_request};
 use sharedance_core::store::{Durability, Options};
@@ -53,6 +54,7 @@ impl Fixture {
                 flush: Flush::default(),
                 settings: Settings::default(),
                 started: Duration::ZERO,
+                log: Arc::new(LogLimits::new(Instant::now())),
             },
             locks: Locks::new(&[Arc::new(Poller::new().unwrap())], Instant::now()),
             scratch: vec![0; 2 * READ_LEN],

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sharedance_core::store::Store;
 
-use super::Shared;
-use crate::connection::Turn;
+use super::{Shared, report};
+use crate::connection::{End, Turn};
 use crate::counters::Counters;
 use crate::locks::{Locks, Party};
 use crate::output::Output;
@@ -53,6 +53,11 @@ impl Desk {
     pub(super) fn read_clocks(&mut self) {
         self.now = (self.clock)();
         self.unix_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    }
+
+    /// Logs why a connection has ended, or what was refused on it, if that matters.
+    pub(super) fn report(&self, end: &End) {
+        report(&self.shared.service.log, end, self.now);
     }
 
     /// For the connection that has this token and this serial, or will have them.

@@ -2,17 +2,17 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use log::warn;
+use log::Level;
 use polling::{Event, PollMode};
 use rustix::io::Errno;
 
 use super::Reactor;
 use crate::connection::Connection;
 use crate::listener::{Accepted, break_off};
-use crate::logging::Throttle;
+use crate::logging::Kind;
 
 /// Connections accepted from each listener in one turn: all that a backlog of the usual length holds, and so few that
 /// those already connected wait for some milliseconds at most.
@@ -28,8 +28,6 @@ pub(crate) struct Shortage {
     /// another has given up for refusing, and then has no more.
     has_come: AtomicBool,
     door: Mutex<()>,
-    /// For saying so once, not once a worker.
-    reports: Mutex<Throttle>,
 }
 
 impl Reactor {
@@ -84,7 +82,7 @@ impl Reactor {
         turn.is_full = is_full;
         let result = connection.advance(&mut turn);
         if let Some(remark) = turn.remark {
-            self.reports.say(&remark, self.desk.now);
+            self.desk.report(&remark);
         }
         if let Err(end) = result {
             self.end(connection, &end);
@@ -141,12 +139,10 @@ impl Reactor {
     }
 
     fn report_shortage(&self, reason: Errno) {
-        let reports = &self.desk.shared.shortage.reports;
-        let permitted = reports.lock().unwrap_or_else(PoisonError::into_inner).permit(self.desk.now);
-        if let Some(unsaid) = permitted {
-            let waiting = self.desk.shared.waiting.load(Ordering::Relaxed);
-            warn!("refusing connections, with {waiting} open: {reason}; raise the limit on open files{unsaid}");
-        }
+        let shared = &self.desk.shared;
+        let waiting = shared.waiting.load(Ordering::Relaxed);
+        let line = format_args!("refusing connections, with {waiting} open: {reason}; raise the limit on open files");
+        shared.service.log.log(Kind::Shortage, Level::Warn, self.desk.now, line);
     }
 }
 

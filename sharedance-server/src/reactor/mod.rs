@@ -32,7 +32,7 @@ use desk::Desk;
 use door::ACCEPTS_PER_TURN;
 pub(crate) use door::Shortage;
 use readiness::Readiness;
-use reports::Reports;
+use reports::report;
 
 /// Overdue connections closed in one turn: thousands may have fallen silent at the same time.
 const CLOSES_PER_TURN: usize = 1024;
@@ -68,7 +68,6 @@ pub(crate) struct Reactor {
     next_serial: u32,
     spare: Spare,
     admission: Admission,
-    reports: Reports,
 }
 
 impl Reactor {
@@ -91,7 +90,6 @@ impl Reactor {
             verdicts: Vec::new(),
             next_serial: 0,
             admission: Admission::default(),
-            reports: Reports::default(),
             desk: Desk::new(number, shared, locks, store),
             poller,
             listeners,
@@ -185,7 +183,7 @@ impl Reactor {
         let mut turn = self.desk.turn(token, connection.serial());
         let result = connection.advance(&mut turn);
         if let Some(remark) = turn.remark {
-            self.reports.say(&remark, self.desk.now);
+            self.desk.report(&remark);
         }
         match result {
             Ok(()) => self.connections.update(token, self.desk.now),
@@ -199,7 +197,7 @@ impl Reactor {
         if !self.connections.any_awaits_sync() && !self.desk.store.owes_sync() {
             return Ok(());
         }
-        let synced = self.desk.store.sync().map_err(|error| self.reports.say(&End::StoreFailed(error), self.desk.now));
+        let synced = self.desk.store.sync().map_err(|error| self.desk.report(&End::StoreFailed(error)));
         // A sync may take seconds. They are not the peers' seconds, and the waits for locks go on meanwhile.
         self.desk.read_clocks();
         for id in self.connections.take_unsynced() {
@@ -233,7 +231,7 @@ impl Reactor {
         } else {
             drop(socket);
         }
-        self.reports.say(end, self.desk.now);
+        self.desk.report(end);
     }
 
     fn part_with(&mut self, connection: Connection) -> OwnedFd {
@@ -265,9 +263,9 @@ impl Reactor {
 
     /// Deletes everything where a peer has ordered that for this time.
     fn flush_if_due(&mut self) {
-        let Desk { shared, store, unix_time, now, .. } = &self.desk;
+        let Desk { shared, store, unix_time, .. } = &self.desk;
         if let Err(error) = shared.service.flush.run_if_due(*unix_time, store) {
-            self.reports.say(&End::StoreFailed(error), *now);
+            self.desk.report(&End::StoreFailed(error));
         }
     }
 

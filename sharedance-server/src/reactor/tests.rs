@@ -14,6 +14,7 @@ use crate::commands::{Flush, Settings};
 use crate::connection::Awaits;
 use crate::counters::AllCounters;
 use crate::listener;
+use crate::logging::LogLimits;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -45,6 +46,7 @@ impl Fixture {
                 flush: Flush::default(),
                 settings: Settings::default(),
                 started: Duration::ZERO,
+                log: Arc::new(LogLimits::new(Instant::now())),
             },
             rest_timeout: None,
             max_waiting: 100,

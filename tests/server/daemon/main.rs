@@ -123,8 +123,9 @@ fn a_second_server_on_a_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let first = Server::start(directory.path(), &[]);
     let log = refused(&mut command(directory.path()));
-    let named = directory.path().canonicalize().unwrap();
-    assert!(log.contains(&*named.to_string_lossy()), "{log}");
+    // Also where it is the root directory of the process.
+    let named = format!("{} is in use by another store", directory.path().canonicalize().unwrap().display());
+    assert!(log.contains(&named), "{log}");
     assert_eq!(first.ask(&store(b"k", b"v")), b"OK\n");
 }
 
@@ -178,6 +179,67 @@ fn it_shows_itself_by_its_title_and_cleans_up_at_low_priority() {
             (niceness == "19").then_some(())
         })
     });
+}
+
+/// With a syslog, the terminal showed nothing; without one, all notices vanished.
+#[test]
+fn a_start_in_a_terminal_says_what_runs_where_and_with_which_limits() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(program());
+    command.args(["--ip=127.0.0.1", "--port=0", "--threads=3", "--max-bytes=100000000", "--max-connections=77"]);
+    let server = Server::spawn(command.arg("--directory").arg(directory.path())).unwrap();
+    let log = server.log();
+    let line = log.iter().find(|line| line.contains(": listening on 127.0.0.1:")).unwrap();
+    let path = directory.path().canonicalize().unwrap().display().to_string();
+    for part in [env!("CARGO_PKG_VERSION"), " 0 pairs ", &path, "100000000", "77 connections", "3 threads"] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    if !Path::new("/dev/log").exists() {
+        assert!(log.iter().any(|line| line.contains(" segments")), "no word of the recovery: {log:?}");
+    }
+}
+
+/// Preparing segments fails all the time where the store is full, and that was logged as an error.
+#[test]
+fn an_evicting_server_that_is_full_logs_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--max-bytes=67108864", "--when-full=evict"]);
+    let value = vec![b'v'; 1_000_000];
+    for n in 0..150 {
+        assert_eq!(server.ask(&store(format!("{n}").as_bytes(), &value)), b"OK\n");
+    }
+    let (status, log) = server.terminate();
+    assert!(status.success() && !log.contains("error:"), "{log}");
+}
+
+/// Each request that was refused was a line in the log.
+#[test]
+fn a_store_that_refuses_every_request_does_not_flood_the_log() {
+    const REQUESTS: usize = 300;
+    let traced = Command::new("strace").arg("-V").output();
+    if !traced.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("strace");
+    command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync,msync,sync_file_range"]);
+    command.args(["-e", "inject=fsync,fdatasync,msync,sync_file_range:error=EIO:when=3+"]).arg(program());
+    command.args(["--durability=always", "--threads=1", "--ip=127.0.0.1", "--port=0", "--directory"]);
+    let server = Server::spawn(command.arg(directory.path())).unwrap();
+    let mut refused = 0;
+    let mut stream = server.connect();
+    for _ in 0..REQUESTS {
+        let mut received = [0; 256];
+        match stream.write_all(b"set k 0 0 1\r\nv\r\n").and_then(|()| stream.read(&mut received)) {
+            Ok(len @ 1..) => refused += usize::from(received[..len].starts_with(b"SERVER_ERROR")),
+            // A connection whose answer waited for the sync that failed is closed.
+            _ => stream = server.connect(),
+        }
+    }
+    assert!(refused > REQUESTS / 2, "{refused} refused");
+    let log = server.log();
+    assert!(log.iter().any(|line| line.contains("nothing is stored or deleted since a sync failed")), "{log:?}");
+    assert!(log.len() < 30, "{} lines: {log:?}", log.len());
 }
 
 #[test]

@@ -1,0 +1,144 @@
+//! Log lines that clients or a failing disk can provoke: at most one of a kind every ten seconds, in all threads
+//! together.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use log::{Level, log, log_enabled};
+use sharedance_core::store::StoreError;
+
+use super::Chain;
+
+/// At most one line of a kind is logged in this time.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// The kinds of limited log lines. A flood of one kind does not silence another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// Connections closed for what their peer sent, or did not.
+    ClosedConnection,
+    /// Connections refused because descriptors or memory have run out.
+    Shortage,
+    /// Requests refused because too much is in flight.
+    OverBudget,
+    /// Pairs refused because the store is full.
+    Full,
+    /// Requests and maintenance refused because the store is read-only.
+    ReadOnly,
+    /// Requests that failed in the store.
+    FailedRequest,
+    /// Background work that failed.
+    FailedMaintenance,
+}
+
+const KINDS: usize = Kind::FailedMaintenance as usize + 1;
+
+/// The limits of one server.
+#[derive(Debug)]
+pub(crate) struct LogLimits {
+    origin: Instant,
+    kinds: [Limit; KINDS],
+}
+
+#[derive(Debug, Default)]
+struct Limit {
+    /// In milliseconds since the origin.
+    next: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl LogLimits {
+    pub(crate) fn new(origin: Instant) -> LogLimits {
+        LogLimits { origin, kinds: Default::default() }
+    }
+
+    /// Logs `line`, unless one of its kind was logged within the last [`PERIOD`].
+    pub(crate) fn log(&self, kind: Kind, level: Level, now: Instant, line: fmt::Arguments<'_>) {
+        if !log_enabled!(level) {
+            return;
+        }
+        if let Some(suppressed) = self.permit(kind, now) {
+            log!(level, "{line}{suppressed}");
+        }
+    }
+
+    /// Logs that the store refused a request, if the operator has to know.
+    pub(crate) fn log_store_error(&self, error: &StoreError, now: Instant) {
+        match error {
+            StoreError::Full => self.log(
+                Kind::Full,
+                Level::Warn,
+                now,
+                format_args!(
+                    "a pair was not stored: there is no room, on the file system or within --max-bytes; make room, \
+                     raise --max-bytes, or let old pairs go with --when-full=evict"
+                ),
+            ),
+            StoreError::ReadOnly => self.log(
+                Kind::ReadOnly,
+                Level::Error,
+                now,
+                format_args!(
+                    "nothing is stored or deleted since a sync failed; restart the server once the disk is well"
+                ),
+            ),
+            // The peer's mistakes.
+            StoreError::KeyLen { .. } | StoreError::ValueLen { .. } | StoreError::NotANumber => {
+                self.log(Kind::ClosedConnection, Level::Debug, now, format_args!("a request was refused: {error}"))
+            }
+            error => self.log(
+                Kind::FailedRequest,
+                Level::Error,
+                now,
+                format_args!("a request failed in the store: {}", Chain(error)),
+            ),
+        }
+    }
+
+    fn permit(&self, kind: Kind, now: Instant) -> Option<Suppressed> {
+        let limit = &self.kinds[kind as usize];
+        let now = now.saturating_duration_since(self.origin).as_millis() as u64;
+        let next = limit.next.load(Ordering::Relaxed);
+        let after = now + PERIOD.as_millis() as u64;
+        // Of several threads one logs.
+        if now < next || limit.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            limit.suppressed.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Suppressed(limit.suppressed.swap(0, Ordering::Relaxed)))
+    }
+}
+
+/// How many lines of the kind were suppressed before this one; displays as the end of the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Suppressed(u64);
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " (and {count} times before)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_of_a_kind_is_logged_and_the_others_are_counted() {
+        let start = Instant::now();
+        let limits = LogLimits::new(start);
+        assert_eq!(limits.permit(Kind::Full, start), Some(Suppressed(0)));
+        for n in 1..=7 {
+            assert_eq!(limits.permit(Kind::Full, start + Duration::from_secs(n)), None);
+        }
+        assert_eq!(limits.permit(Kind::ReadOnly, start), Some(Suppressed(0)), "a kind of its own");
+        let later = start + PERIOD;
+        let suppressed = limits.permit(Kind::Full, later).unwrap();
+        assert_eq!(suppressed.to_string(), " (and 7 times before)");
+        assert_eq!(limits.permit(Kind::Full, later + PERIOD).unwrap().to_string(), "");
+    }
+}

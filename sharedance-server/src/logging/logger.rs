@@ -1,0 +1,151 @@
+//! The program's log: syslog (facility *daemon*, with the process id), and standard error while there is a terminal, or
+//! the journal.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use log::{Level, LevelFilter, Log, Metadata, Record, error};
+
+use super::syslog::Syslog;
+
+/// The target of the line that says how the server was started. It goes to standard error whatever its level.
+pub const START: &str = "start";
+
+const SYSLOG_SOCKET: &str = "/dev/log";
+
+/// Facility *daemon*, in the place where syslog has it.
+const FACILITY: u8 = 3 << 3;
+
+/// The handle on the log that the program keeps.
+#[derive(Clone)]
+pub struct Logging {
+    terminal: Arc<AtomicBool>,
+    syslog: Option<Arc<Syslog>>,
+}
+
+impl Logging {
+    /// Sets the program's log up: warnings and errors go to standard error, notices as well to syslog, and with `debug`
+    /// everything to both. Lines that no syslog takes go to standard error, whatever their level. Where standard error
+    /// is systemd's journal, that alone gets everything, since its syslog would be the same journal.
+    pub fn start(debug: bool) -> Logging {
+        let in_journal = stderr_is_journal();
+        let terminal = Arc::new(AtomicBool::new(true));
+        let syslog = (!in_journal).then(|| Arc::new(Syslog::new(Path::new(SYSLOG_SOCKET))));
+        let logger = Logger {
+            terminal: Arc::clone(&terminal),
+            terminal_level: if debug { LevelFilter::Debug } else { LevelFilter::Warn },
+            in_journal,
+            syslog: syslog.clone(),
+        };
+        // An embedding program may have set up its own; that one stays.
+        if log::set_boxed_logger(Box::new(logger)).is_ok() {
+            log::set_max_level(if debug { LevelFilter::Debug } else { LevelFilter::Info });
+            // A server in the background has no terminal to print a panic to.
+            std::panic::set_hook(Box::new(|panic| error!("this is a bug: {panic}")));
+        }
+        Logging { terminal, syslog }
+    }
+
+    /// Writes no more to the terminal, which is about to be left.
+    pub fn leave_terminal(&self) {
+        self.terminal.store(false, Ordering::Release);
+    }
+
+    /// Gives up the access to the directory of syslog's socket, where nothing but the root directory confines the
+    /// process: an open directory outside would be a way out.
+    pub fn forget_syslog_directory(&self) {
+        if let Some(syslog) = &self.syslog {
+            syslog.forget_directory();
+        }
+    }
+}
+
+/// systemd names the device and the inode of the stream that it made, in case a program has been given another.
+fn stderr_is_journal() -> bool {
+    let Ok(stat) = rustix::fs::fstat(std::io::stderr()) else {
+        return false;
+    };
+    let stream = format!("{}:{}", stat.st_dev, stat.st_ino);
+    std::env::var_os("JOURNAL_STREAM").is_some_and(|named| named == *stream)
+}
+
+struct Logger {
+    terminal: Arc<AtomicBool>,
+    terminal_level: LevelFilter,
+    in_journal: bool,
+    syslog: Option<Arc<Syslog>>,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let is_taken = self.syslog.as_ref().is_some_and(|syslog| {
+            let lost = |count| syslog_line(Level::Warn, &format_args!("{count} log lines before this one were lost"));
+            syslog.send(&syslog_line(record.level(), record.args()), Instant::now(), lost)
+        });
+        let is_for_terminal = record.level() <= self.terminal_level || record.target() == START || !is_taken;
+        if is_for_terminal && self.terminal.load(Ordering::Acquire) {
+            // One write a line, so that lines of several threads do not mix. A terminal that is gone is no reason
+            // to end.
+            let line = if self.in_journal { journal_line(record) } else { terminal_line(record) };
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn terminal_line(record: &Record<'_>) -> String {
+    let word = match record.level() {
+        Level::Error => "error: ",
+        Level::Warn => "warning: ",
+        Level::Info => "",
+        Level::Debug | Level::Trace => "debug: ",
+    };
+    format!("sharedanced: {word}{}\n", record.args())
+}
+
+/// The journal takes the severity from the front of the line, and knows whose line it is.
+fn journal_line(record: &Record<'_>) -> String {
+    format!("<{}>{}\n", severity(record.level()), record.args())
+}
+
+fn syslog_line(level: Level, line: &impl fmt::Display) -> String {
+    // The process id is asked for each time: it changes when the process goes into the background.
+    let (priority, pid) = (FACILITY | severity(level), std::process::id());
+    format!("<{priority}>sharedanced[{pid}]: {line}")
+}
+
+/// As syslog numbers them.
+fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_gets_lines_of_its_form() {
+        let record = Record::builder().level(Level::Warn).args(format_args!("what happened")).build();
+        let syslog = format!("<28>sharedanced[{}]: what happened", std::process::id());
+        assert_eq!(syslog_line(record.level(), record.args()), syslog);
+        assert_eq!(journal_line(&record), "<4>what happened\n");
+        assert_eq!(terminal_line(&record), "sharedanced: warning: what happened\n");
+    }
+}
