@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use log::warn;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
@@ -25,7 +26,7 @@ const SOCKETS_PER_WORKER: usize = 4;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The name of the host is none.
+    /// The name of the host cannot be resolved.
     #[error("the address \"{host}\" to listen on cannot be resolved")]
     Resolve {
         /// What was to be resolved.
@@ -46,7 +47,6 @@ pub enum BindError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => " (another server has this port: stop it, or choose another with --port)",
-        io::ErrorKind::AddrNotAvailable => " (--ip takes addresses of this host only)",
         io::ErrorKind::PermissionDenied => " (ports below 1024 need root's rights)",
         _ => "",
     }
@@ -58,7 +58,7 @@ pub(crate) struct Listener {
     socket: Socket,
 }
 
-/// What came of trying to accept.
+/// The result of an attempt to accept.
 pub(crate) enum Accepted {
     /// A connection, on a socket that does not block.
     Connection(OwnedFd),
@@ -150,28 +150,50 @@ pub(crate) fn listen(
     };
     let mut per_worker: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut port = port;
-    let mut refused = None;
+    let mut missing = Vec::new();
     for mut address in candidates {
         address.set_port(port);
-        match listen_on(address, backlog, workers * SOCKETS_PER_WORKER) {
-            Ok(mut sockets) => {
-                for worker in &mut per_worker {
-                    worker.extend(sockets.drain(..SOCKETS_PER_WORKER));
-                }
+        match listen_on(address, backlog, workers * SOCKETS_PER_WORKER, Presence::Required) {
+            Ok(sockets) => {
+                deal(sockets, &mut per_worker);
                 port = local_addr(&per_worker).map_or(port, |bound| bound.port());
                 if host.is_none() {
                     // One socket for both families; the second candidate is for hosts without IPv6.
                     break;
                 }
             }
-            // A name may stand for an address of a family, or of an interface, that this host has not.
-            Err(source) if is_missing(&source) => refused = Some(BindError::Listen { address, source }),
+            // A name may stand for an address of a family, or of an interface, that this host does not have.
+            Err(source) if is_missing(&source) => missing.push(address),
             Err(source) => return Err(BindError::Listen { address, source }),
+        }
+    }
+    if per_worker.iter().any(|sockets| !sockets.is_empty()) {
+        return Ok(per_worker);
+    }
+    // An address may appear seconds after boot, or when another host fails.
+    let mut refused = None;
+    for mut address in missing {
+        address.set_port(port);
+        match listen_on(address, backlog, workers * SOCKETS_PER_WORKER, Presence::Expected) {
+            Ok(sockets) => {
+                deal(sockets, &mut per_worker);
+                port = local_addr(&per_worker).map_or(port, |bound| bound.port());
+                let ip = address.ip();
+                warn!("{ip} is not an address of this host; connections are accepted as soon as it is one");
+            }
+            Err(source) => refused = Some(BindError::Listen { address, source }),
         }
     }
     match refused {
         Some(error) if per_worker.iter().all(Vec::is_empty) => Err(error),
         _ => Ok(per_worker),
+    }
+}
+
+/// Gives each worker its share of the sockets on an address.
+fn deal(mut sockets: Vec<Listener>, per_worker: &mut [Vec<Listener>]) {
+    for worker in per_worker {
+        worker.extend(sockets.drain(..SOCKETS_PER_WORKER));
     }
 }
 
@@ -209,8 +231,16 @@ fn is_missing(error: &io::Error) -> bool {
     missing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-fn listen_on(mut address: SocketAddr, backlog: i32, count: usize) -> io::Result<Vec<Listener>> {
-    let first = open(address)?;
+/// Whether an address must be one of this host's now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Required,
+    /// It may become one later (`IP_FREEBIND`).
+    Expected,
+}
+
+fn listen_on(mut address: SocketAddr, backlog: i32, count: usize, presence: Presence) -> io::Result<Vec<Listener>> {
+    let first = open(address, presence)?;
     first.bind(&SockAddr::from(address))?;
     first.set_reuse_port(true)?;
     let first = Listener { socket: first };
@@ -218,7 +248,7 @@ fn listen_on(mut address: SocketAddr, backlog: i32, count: usize) -> io::Result<
 
     let mut listeners = vec![first];
     while listeners.len() < count {
-        let socket = open(address)?;
+        let socket = open(address, presence)?;
         socket.set_reuse_port(true)?;
         socket.bind(&SockAddr::from(address))?;
         listeners.push(Listener { socket });
@@ -230,11 +260,16 @@ fn listen_on(mut address: SocketAddr, backlog: i32, count: usize) -> io::Result<
     Ok(listeners)
 }
 
-fn open(address: SocketAddr) -> io::Result<Socket> {
+fn open(address: SocketAddr, presence: Presence) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
+    }
+    match (presence, address) {
+        (Presence::Required, _) => {}
+        (Presence::Expected, SocketAddr::V4(_)) => socket.set_freebind_v4(true)?,
+        (Presence::Expected, SocketAddr::V6(_)) => socket.set_freebind_v6(true)?,
     }
     // Accepted sockets inherit both. Urgent data is data like any other: a peer that sends it, and nobody who reads it,
     // would keep the poller reporting for ever.
@@ -303,9 +338,21 @@ mod tests {
         assert!(unresolved.to_string().contains("cannot be resolved"), "{unresolved}");
     }
 
+    /// The start failed, again and again until the service manager gave up.
     #[test]
-    fn an_address_of_another_host_is_refused() {
-        let refused = listen(Some("192.0.2.1"), 0, BACKLOG, 1).unwrap_err();
-        assert!(refused.to_string().contains("addresses of this host"), "{refused}");
+    fn an_address_that_this_host_does_not_have_yet_is_listened_on() {
+        for host in ["192.0.2.1", "2001:db8::1"] {
+            let address = resolve(host, 0).unwrap()[0];
+            if address.is_ipv6() && !local_addr(&listen(None, 0, BACKLOG, 1).unwrap()).unwrap().is_ipv6() {
+                continue;
+            }
+            let listeners = listen(Some(host), 0, BACKLOG, 2).unwrap();
+            let bound = local_addr(&listeners).unwrap();
+            assert_eq!((bound.ip(), listeners.len()), (address.ip(), 2));
+            assert_ne!(bound.port(), 0);
+            // It is the address that may be missing, and not more: a port that is taken is refused.
+            let taken = listen(Some(host), bound.port(), BACKLOG, 2).unwrap_err();
+            assert!(taken.to_string().contains("another server has this port"), "{taken}");
+        }
     }
 }

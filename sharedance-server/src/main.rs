@@ -37,7 +37,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     let privileges = Privileges::resolve(options.user.as_deref(), options.group.as_deref())?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let boot_id = BootId::read();
-    let notify = Arc::new(Notify::connect()?);
+    let notify = Arc::new(Notify::connect());
 
     let background = if options.daemonize {
         match daemon::daemonize()? {

@@ -1,6 +1,7 @@
 //! Telling systemd how the service fares (`Type=notify`): the protocol of sd_notify(3), one datagram a message.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -13,21 +14,22 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// Connects to the service manager named by the environment. To be called before the root directory changes.
-    ///
-    /// # Errors
-    /// The environment names a socket that cannot be connected to: the manager would wait in vain.
-    pub fn connect() -> io::Result<Notify> {
+    /// Connects to the service manager that the environment names. To be called before the root directory changes. A name
+    /// that leads nowhere is no reason not to serve: it is logged.
+    pub fn connect() -> Notify {
         let Some(name) = env::var_os("NOTIFY_SOCKET") else {
-            return Ok(Notify::default());
+            return Notify::default();
         };
-        let address = match name.as_bytes() {
-            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
-            _ => SocketAddr::from_pathname(&name)?,
-        };
-        let socket = UnixDatagram::unbound()?;
-        socket.connect_addr(&address)?;
-        Ok(Notify { socket: Some(socket) })
+        match connect(&name) {
+            Ok(socket) => Notify { socket: Some(socket) },
+            Err(error) => {
+                log::warn!(
+                    "the environment variable NOTIFY_SOCKET is {name:?}, which cannot be connected to: {error}; no service \
+                     manager is told when the server is ready"
+                );
+                Notify::default()
+            }
+        }
     }
 
     /// The server serves, in this process.
@@ -47,4 +49,15 @@ impl Notify {
             log::warn!("the service manager cannot be told {message:?}: {error}");
         }
     }
+}
+
+fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
+    let address = match name.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        [b'/', ..] => SocketAddr::from_pathname(name)?,
+        _ => return Err(io::Error::other("it is neither an absolute path nor a name that begins with @")),
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    Ok(socket)
 }

@@ -2,7 +2,8 @@
 //!
 //! Started as root: its root directory becomes the one with the pairs, then groups, group and user change, and it is
 //! verified that root's rights cannot be had back. Started as anyone else: none of that is possible, and the kernel's
-//! Landlock confines the process instead. Every step that fails is an error: none is skipped in silence.
+//! Landlock confines the process instead. A step that fails is an error, except that a user namespace may deny to change
+//! the supplementary groups, which is a warning: no step is skipped in silence.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -112,8 +113,10 @@ impl Privileges {
     /// The first step that failed. The process has fewer rights than before, and is to end.
     pub fn give_up(&self, directory: &Directory) -> Result<Confinement, PrivilegeError> {
         let path = if self.is_root {
+            // Asked while /proc can still be seen.
+            let may_set_groups = may_set_groups();
             change_root(directory)?;
-            self.change_ids()?;
+            self.change_ids(may_set_groups)?;
             PathBuf::from("/")
         } else {
             directory.path().to_owned()
@@ -132,12 +135,17 @@ impl Privileges {
         Ok(Confinement { path, is_by_landlock })
     }
 
-    fn change_ids(&self) -> Result<(), PrivilegeError> {
-        const ADVICE: &str = " (it needs the capabilities CAP_SETUID and CAP_SETGID)";
+    fn change_ids(&self, may_set_groups: bool) -> Result<(), PrivilegeError> {
         let Privileges { uid, gid, .. } = *self;
-        nix::unistd::setgroups(&[gid]).map_err(failed(&format!("leave all groups but {gid}"), ADVICE))?;
-        nix::unistd::setresgid(gid, gid, gid).map_err(failed(&format!("become group {gid}"), ADVICE))?;
-        nix::unistd::setresuid(uid, uid, uid).map_err(failed(&format!("become user {uid}"), ADVICE))?;
+        if may_set_groups {
+            nix::unistd::setgroups(&[gid]).map_err(id_change_failed(format!("leave all groups but {gid}")))?;
+        } else if nix::unistd::getgroups().map_or(true, |groups| groups.iter().any(|group| *group != gid)) {
+            warn!(
+                "this user namespace denies setgroups, so the server keeps the supplementary groups of the user that                  created the namespace; to start without them, create it with a mapping by newgidmap (as rootless                  containers do), or start the server as that user, without a namespace"
+            );
+        }
+        nix::unistd::setresgid(gid, gid, gid).map_err(id_change_failed(format!("become group {gid}")))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(id_change_failed(format!("become user {uid}")))?;
 
         let root = Uid::from_raw(0);
         let has_changed = Uid::current() == uid && Uid::effective() == uid && Gid::effective() == gid;
@@ -145,6 +153,24 @@ impl Privileges {
             return Err(PrivilegeError::Regained);
         }
         Ok(())
+    }
+}
+
+/// Whether the user namespace allows to change the supplementary groups at all, to those who have the capability.
+fn may_set_groups() -> bool {
+    !std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|state| state.trim() == "deny")
+}
+
+fn id_change_failed(step: String) -> impl FnOnce(nix::errno::Errno) -> PrivilegeError {
+    move |error| {
+        let advice = match error {
+            nix::errno::Errno::EINVAL => {
+                " (this user namespace does not know that id: see /proc/self/uid_map and gid_map for those that it \
+                 knows, and choose one with --uid and --gid)"
+            }
+            _ => " (it needs the capabilities CAP_SETUID and CAP_SETGID)",
+        };
+        PrivilegeError::Step { step, source: error.into(), advice }
     }
 }
 

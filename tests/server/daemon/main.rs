@@ -259,6 +259,48 @@ fn the_service_manager_is_told() {
     assert_eq!(message(), "STOPPING=1\n");
 }
 
+/// The start ended with "Invalid argument".
+#[test]
+fn a_service_manager_that_is_not_there_is_no_reason_not_to_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let dead = directory.path().join("dead");
+    drop(UnixDatagram::bind(&dead).unwrap());
+    for name in ["", "relative", "/no/such/socket", "@no such name", dead.to_str().unwrap()] {
+        let mut command = command(&directory.path().join("store"));
+        let server = Server::spawn(command.env("NOTIFY_SOCKET", name)).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let warned = server.log().iter().any(|line| line.contains("warning: the environment variable NOTIFY_SOCKET"));
+        assert!(warned, "{name:?}: {:?}", server.log());
+        assert!(server.terminate().0.success());
+    }
+}
+
+/// The start failed, and the advice asked for capabilities that root had.
+#[test]
+fn root_of_a_user_namespace_that_denies_setgroups_is_served() {
+    let namespace = ["--user", "--map-root-user"];
+    let has_namespaces = Command::new("unshare").args(namespace).arg("true").status();
+    if !has_namespaces.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let within = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(namespace).arg(program()).args(["--debug", "--ip=127.0.0.1", "--port=0"]).args(arguments);
+        command.arg("--directory").arg(directory.path());
+        command
+    };
+    let server = Server::spawn(&mut within(&[])).unwrap_or_else(|failure| panic!("{failure:?}"));
+    assert_eq!(server.ask(&store(b"k", b"v")), b"OK\n");
+    let groups = server.status("Groups");
+    let keeps_groups = groups.split_whitespace().any(|group| group != "0");
+    let is_warned = server.log().iter().any(|line| line.contains("this user namespace denies setgroups"));
+    assert_eq!(is_warned, keeps_groups, "groups {groups}: {:?}", server.log());
+    assert!(server.terminate().0.success());
+
+    let log = refused(&mut within(&["--gid=61234"]));
+    assert!(log.contains("cannot become group 61234 (this user namespace does not know that id"), "{log}");
+}
+
 #[test]
 fn root_becomes_another_user_for_good_within_its_directory() {
     if !geteuid().is_root() {
