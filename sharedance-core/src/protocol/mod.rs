@@ -260,6 +260,9 @@ pub enum DecodeError {
         /// The limit.
         max: usize,
     },
+    /// A data block that is thrown away does not end where its line says: it is not known where the next line begins.
+    #[error("a data block does not end where its command line says")]
+    BlockEnd,
     /// A frame of the binary dialect begins with another byte than its magic one.
     #[error("a frame begins with 0x{0:02x}")]
     Magic(u8),

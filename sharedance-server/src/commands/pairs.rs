@@ -151,7 +151,7 @@ impl Context<'_> {
         match written {
             Written::Done { .. } => self.counters.stored.add(1),
             Written::Failed(Failure::TooLarge) => {
-                self.refuse_too_large(update.key, update.mode == Mode::Set && update.version.is_none());
+                self.refuse_too_large(update.key, update.is_unconditional());
             }
             Written::Failed(Failure::OutOfMemory) => self.counters.out_of_memory.add(1),
             _ => {}

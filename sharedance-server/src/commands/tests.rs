@@ -106,6 +106,7 @@ impl Peer {
                     Err(error) => {
                         let reason = match error {
                             DecodeError::LineTooLong { .. } => "line-too-long",
+                            DecodeError::BlockEnd => "block-end",
                             DecodeError::Magic(_) => "magic",
                             _ => panic!("{error}"),
                         };
@@ -205,8 +206,10 @@ fn a_flush_may_wait() {
     peer.advance(Duration::from_millis(1));
     peer.service.flush.run_if_due(peer.unix_time, &peer.store).unwrap();
     assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none());
-    peer.say("set k 0 0 1\r\na\r\nflush_all 10\r\nflush_all\r\n");
-    assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none(), "at once, and not again");
+    for at_once in ["flush_all", "flush_all 0", "flush_all -1", "flush_all 4294967295"] {
+        peer.say(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\n{at_once}\r\n"));
+        assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none(), "{at_once}, and not again");
+    }
 }
 
 #[test]

@@ -98,6 +98,10 @@ pub(super) fn execute<'a>(
         }
         Request::Verbosity { noreply } => (Reply::Ok, noreply),
         Request::Refused(reply) => (reply, false),
+        Request::Fatal(reply) => {
+            output.bytes().extend_from_slice(reply.as_bytes());
+            return Step::Last { consumed };
+        }
         _ => (Reply::Error, false),
     };
     if !noreply {

@@ -29,7 +29,12 @@ pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
         0..30 => {
             parts.opcode = one_of(chance, &[0x01, 0x02, 0x03, 0x11, 0x12, 0x13]);
             parts.key = key(chance);
-            parts.value = if chance.percent(2) { vec![b'L'; 2 << 20] } else { value(chance) };
+            let is_too_large = chance.percent(2);
+            parts.value = if is_too_large { vec![b'L'; 2 << 20] } else { value(chance) };
+            if is_too_large {
+                // In this case memcached deletes the old value, whatever version was asked for.
+                parts.version = (0, 0);
+            }
             if chance.percent(20) {
                 parts.key = number_key(chance);
                 parts.value = number(chance);
@@ -82,7 +87,7 @@ pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
     }
     let opaque = chance.next_u64() as u32 & 0x7fff_ffff;
     let frame = |version| parts.frame(version, opaque);
-    Command { theirs: frame(parts.version.0), ours: frame(parts.version.1), is_alone, block_is_a_command: false }
+    Command { theirs: frame(parts.version.0), ours: frame(parts.version.1), is_alone, ..Command::default() }
 }
 
 fn one_of(chance: &mut Chance, opcodes: &[u8]) -> u8 {
@@ -90,7 +95,8 @@ fn one_of(chance: &mut Chance, opcodes: &[u8]) -> u8 {
 }
 
 fn binary_exptime(chance: &mut Chance) -> u32 {
-    u32::try_from(exptime(chance)).unwrap_or(0)
+    // Numbers that are negative as 32 bits are dates to memcached, in this dialect alone.
+    i32::try_from(exptime(chance)).ok().and_then(|exptime| u32::try_from(exptime).ok()).unwrap_or(0)
 }
 
 /// Lengths that no frame of its opcode has. Both close.

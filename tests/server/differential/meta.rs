@@ -6,7 +6,7 @@ use crate::script::{Command, delta, exptime, key, number, number_key, pick, smal
 
 pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
     match chance.below(100) {
-        0..35 => get(chance, versions),
+        0..35 => get(chance),
         35..65 => set(chance, versions),
         65..78 => delete(chance, versions),
         78..92 => count(chance, versions),
@@ -114,7 +114,7 @@ fn begin(verb: &str, chance: &mut Chance, flags: &mut Flags) -> Command {
     command
 }
 
-fn get(chance: &mut Chance, versions: &Versions) -> Command {
+fn get(chance: &mut Chance) -> Command {
     let mut flags = Flags::new();
     let mut command = begin("mg", chance, &mut flags);
     flags.add_each(chance, 30, &["v", "t", "s", "c", "f", "h", "l"]);
@@ -128,9 +128,6 @@ fn get(chance: &mut Chance, versions: &Versions) -> Command {
     }
     if chance.percent(15) {
         flags.add(format!("R{}", chance.below(200_000)));
-    }
-    if chance.percent(1) {
-        flags.add_version(version(chance, versions));
     }
     flags.add_common(chance);
     if flags.is_base64 {
@@ -149,7 +146,8 @@ fn lasting(chance: &mut Chance) -> i64 {
 fn set(chance: &mut Chance, versions: &Versions) -> Command {
     let mut flags = Flags::new();
     let mut command = begin("ms", chance, &mut flags);
-    let mut value = if chance.percent(2) { vec![b'L'; 2 << 20] } else { value(chance) };
+    let is_too_large = chance.percent(2);
+    let mut value = if is_too_large { vec![b'L'; 2 << 20] } else { value(chance) };
     let is_number = chance.percent(15);
     if is_number {
         flags = Flags::new();
@@ -169,18 +167,26 @@ fn set(chance: &mut Chance, versions: &Versions) -> Command {
     if chance.percent(40) {
         flags.add(format!("F{}", chance.next_u64() as u32));
     }
-    if chance.percent(30) {
+    // Where a value is too large, memcached deletes the old one, whatever the condition was.
+    if chance.percent(30) && !is_too_large {
         flags.add_version(version(chance, versions));
     }
-    if chance.percent(40) && !is_number {
+    if chance.percent(40) && !is_number && !is_too_large {
         let mode = if chance.percent(3) { "MX" } else { pick(chance, &["MS", "ME", "MA", "MP", "MR"]) };
         flags.add(mode);
     }
     flags.add_common(chance);
+    // What is no letter may be the length, for all that sharedanced knows.
+    flags.words.retain(|word| word.ours[0].is_ascii_alphabetic());
     flags.write(chance, &mut command);
     command.push("\r\n");
     command.push(&value);
-    command.push(if chance.percent(98) { "\r\n" } else { "xy" });
+    if chance.percent(98) {
+        command.push("\r\n");
+    } else {
+        command.push("xy");
+        command.end_ours();
+    }
     command
 }
 
@@ -235,6 +241,10 @@ fn count(chance: &mut Chance, versions: &Versions) -> Command {
         flags.add_version(version(chance, versions));
     }
     flags.add_common(chance);
+    if flags.words.iter().any(|word| word.ours[0] == b'N') {
+        // 1.6.18 answers where a number was created, quiet or not.
+        flags.words.retain(|word| word.ours != b"q");
+    }
     flags.write(chance, &mut command);
     command.push("\r\n");
     command.is_alone = true;
@@ -288,6 +298,9 @@ fn mistaken(chance: &mut Chance) -> Command {
                 "ma key1 Mxx",
             ],
         )),
+    }
+    if command.ours.starts_with(b"ms") {
+        command.end_ours();
     }
     command.push("\r\n");
     command

@@ -103,6 +103,11 @@ impl Connection {
             let without = theirs.bytes.strip_suffix(b"ERROR\r\nMN\r\n").map(|rest| [rest, b"MN\r\n"].concat());
             theirs.bytes = without.unwrap_or(theirs.bytes);
         }
+        if batch.iter().any(|command| command.ends_ours) {
+            // The rest is what they make of the data.
+            let first_line = theirs.bytes.windows(2).position(|pair| pair == b"\r\n").map_or(0, |end| end + 2);
+            theirs = Answer { bytes: theirs.bytes[..first_line].to_vec(), has_closed: true };
+        }
         self.is_open = !theirs.has_closed && !ours.has_closed;
         (theirs, ours)
     }

@@ -17,12 +17,21 @@ pub(crate) struct Command {
     pub(crate) is_alone: bool,
     /// A line of storage that is refused, with its data block: memcached 1.6.18 takes the block for a command.
     pub(crate) block_is_a_command: bool,
+    /// A storage command whose data block ends nobody knows where: both refuse it in the same words, and then
+    /// sharedanced closes the connection, while memcached takes what follows for commands.
+    pub(crate) ends_ours: bool,
 }
 
 impl Command {
     pub(crate) fn push(&mut self, bytes: impl AsRef<[u8]>) {
         self.theirs.extend_from_slice(bytes.as_ref());
         self.ours.extend_from_slice(bytes.as_ref());
+    }
+
+    /// For a command that [ends the connection](Command::ends_ours) to sharedanced.
+    pub(crate) fn end_ours(&mut self) {
+        self.ends_ours = true;
+        self.is_alone = true;
     }
 
     pub(crate) fn word(&mut self, bytes: impl AsRef<[u8]>) {
@@ -104,7 +113,7 @@ fn unique(chance: &mut Chance, most: u64) -> Vec<u8> {
 
 /// An expiration time that does not end while the test runs, or that has ended.
 pub(crate) fn exptime(chance: &mut Chance) -> i64 {
-    match chance.below(12) {
+    match chance.below(13) {
         0..5 => 0,
         5 => -1,
         6 => 2_592_000,
@@ -112,6 +121,8 @@ pub(crate) fn exptime(chance: &mut Chance) -> i64 {
         7 => 2_592_001,
         8 => unix_secs() + 5_000,
         9 => -2_000_000_000,
+        // Negative ones, as 32 bits without a sign write them.
+        10 => 4_294_967_295 - chance.below(2_592_000) as i64,
         _ => 1_000 + chance.below(100_000) as i64,
     }
 }

@@ -53,14 +53,16 @@ fn storage(chance: &mut Chance, versions: &Versions) -> Command {
         command.push(" ");
         command.version(version(chance, versions));
     }
-    if chance.percent(10) {
+    let is_block_right = value.len() >= 1 << 20 || chance.percent(97);
+    // About a block that does not end where it should, sharedanced is never silent.
+    if is_block_right && chance.percent(10) {
         command.word("noreply");
     }
     command.push(if chance.percent(90) { "\r\n" } else { "\n" });
-    if chance.percent(3) && value.len() < 1 << 20 {
-        // A block that does not end where it should, and with it the line that follows.
+    if !is_block_right {
         command.push(&value);
         command.push("xy");
+        command.end_ours();
     } else {
         command.push(&value);
         command.push("\r\n");
@@ -215,9 +217,12 @@ fn mistaken(chance: &mut Chance) -> Command {
                 "watc",
                 "incr key1 noreply",
                 "touch key1 noreply",
-                "set key1 0 0 noreply",
             ],
         )),
+    }
+    let verb = command.ours.split(|&byte| byte == b' ').next().unwrap_or_default();
+    if [&b"set"[..], b"add", b"replace", b"append", b"prepend", b"cas"].contains(&verb) {
+        command.end_ours();
     }
     command.push(pick(chance, &["\r\n", "\r\n", "\n"]));
     command
@@ -249,6 +254,9 @@ fn mistaken_storage(chance: &mut Chance, versions: &Versions) -> Command {
         }
     }
     command.push("\r\n");
+    if !has_block {
+        command.end_ours();
+    }
     if has_block {
         command.push("nobody\r\n");
         command.block_is_a_command = true;

@@ -25,6 +25,11 @@ pub const MAX_LINE_LEN: usize = 2048;
 /// Up to this many seconds an expiration time is relative; beyond, it is a Unix time. 30 days.
 const MAX_RELATIVE_SECS: i64 = 30 * 24 * 60 * 60;
 
+/// From here to the end, a number is a negative one, -30 days to -1, that a client has written as an unsigned number of
+/// 32 bits. As Unix times these would be dates in January and February 2106.
+const WRAPPED_NEGATIVES_START: i64 = WRAPPED_NEGATIVES_END - MAX_RELATIVE_SECS;
+const WRAPPED_NEGATIVES_END: i64 = 1 << 32;
+
 /// A key as the peer said it: plain, or in base64.
 ///
 /// `Debug` prints its length alone: a web session's key is a credential.
@@ -85,6 +90,15 @@ impl fmt::Debug for Key<'_> {
 }
 
 /// How long a pair is to live, as the peer said it.
+///
+/// ```
+/// # use sharedance_core::protocol::memcached::Exptime;
+/// assert_eq!(Exptime::parse(b"300"), Some(Exptime::Secs(300)));
+/// assert_eq!(Exptime::parse(b"1800000000"), Some(Exptime::Until(1_800_000_000)));
+/// // -1, as clients write it that have 32 bits and no sign.
+/// assert_eq!(Exptime::parse(b"4294967295"), Some(Exptime::Past));
+/// assert_eq!(Exptime::parse(b"soon"), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exptime {
     /// For ever.
@@ -93,15 +107,22 @@ pub enum Exptime {
     Secs(u32),
     /// Until this Unix time, in seconds. It may have passed.
     Until(u64),
-    /// Not at all: a negative time.
+    /// Not at all: a negative time, also one that is written as an unsigned number of 32 bits.
     Past,
 }
 
 impl Exptime {
+    /// The exptime that `word` is, in decimal digits; `None` where it is not a number of 64 bits.
+    #[inline]
+    pub fn parse(word: &[u8]) -> Option<Exptime> {
+        numbers::signed(word).map(Exptime::new)
+    }
+
+    /// The exptime that a number of a request stands for, in any dialect.
     pub(crate) fn new(number: i64) -> Exptime {
         match number {
             0 => Exptime::Never,
-            ..0 => Exptime::Past,
+            ..0 | WRAPPED_NEGATIVES_START..WRAPPED_NEGATIVES_END => Exptime::Past,
             secs @ 1..=MAX_RELATIVE_SECS => Exptime::Secs(secs as u32),
             unix_secs => Exptime::Until(unix_secs as u64),
         }
@@ -140,6 +161,14 @@ pub struct Update<'a> {
     pub exptime: Exptime,
     /// The version (the cas unique) that the value in place must have, where one was given.
     pub version: Option<u64>,
+}
+
+impl Update<'_> {
+    /// Whether the value is to be replaced whatever it is. Only then must the old value not be left in place of a new
+    /// one that is too large: a client that sets a condition learns that its write has failed.
+    pub fn is_unconditional(&self) -> bool {
+        self.mode == Mode::Set && self.version.is_none()
+    }
 }
 
 impl fmt::Debug for Update<'_> {

@@ -164,7 +164,7 @@ impl Decoder {
         if let Command::Update(update) = command
             && is_too_large
         {
-            command = Command::TooLarge { key: update.key, deletes: update.mode == Mode::Set };
+            command = Command::TooLarge { key: update.key, deletes: update.is_unconditional() };
             self.discarding = whole_len - needed as u64;
         }
         Decoded::Complete { message: Request { command, tag: frame.tag, quiet }, consumed: needed }

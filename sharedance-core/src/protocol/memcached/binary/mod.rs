@@ -93,7 +93,8 @@ pub enum Command<'a> {
     TooLarge {
         /// The key.
         key: Key<'a>,
-        /// Whether the value in place is to be deleted: it must not be taken for what was to replace it.
+        /// Whether the value in place is to be deleted: the write was [unconditional](Update::is_unconditional), and
+        /// the old value must not be taken for the new one.
         deletes: bool,
     },
     /// A deletion.

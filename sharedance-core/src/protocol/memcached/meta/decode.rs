@@ -1,8 +1,8 @@
 //! Meta commands, decoded.
 
 use super::{Count, Delete, Flags, Get, MAX_OPAQUE_LEN, Request, Set};
-use crate::protocol::memcached::numbers::{signed, unsigned, unsigned_32};
-use crate::protocol::memcached::text::{self, Announced, Line, MAX_BLOCK_LEN, Reply};
+use crate::protocol::memcached::numbers::{unsigned, unsigned_32};
+use crate::protocol::memcached::text::{self, Announced, Line, Reply, block_len};
 use crate::protocol::memcached::tokens::Tokens;
 use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update};
 
@@ -14,6 +14,9 @@ pub(in crate::protocol::memcached) fn decode<'a>(command: &[u8], mut tokens: Tok
     if command == b"mn" {
         return Line::Whole(text::Request::Meta(Request::Noop));
     }
+    if command == b"ms" {
+        return decode_set(tokens);
+    }
     let Some(key) = tokens.next() else {
         return refused(if command == b"me" { Reply::BadFormat } else { Reply::Error });
     };
@@ -21,7 +24,6 @@ pub(in crate::protocol::memcached) fn decode<'a>(command: &[u8], mut tokens: Tok
         return refused(Reply::BadFormat);
     }
     let request = match command {
-        b"ms" => return decode_set(key, tokens),
         b"mg" => parse(key, tokens, 2, Reply::FlagsAreTooLong).and_then(Parsed::get).map(Request::Get),
         b"md" => {
             parse(key, tokens, 2, Reply::FlagsTooLong).map_err(vague).and_then(Parsed::delete).map(Request::Delete)
@@ -52,13 +54,23 @@ fn decode_debug<'a>(key: &'a [u8], mut tokens: Tokens<'a>) -> Result<Request<'a>
     Ok(Request::Debug { key })
 }
 
-fn decode_set<'a>(key: &'a [u8], mut tokens: Tokens<'a>) -> Line<'a> {
-    let Some(block_len) = tokens.next().and_then(unsigned).filter(|&len| len <= MAX_BLOCK_LEN) else {
-        return refused(Reply::BadFormat);
+fn decode_set(mut tokens: Tokens<'_>) -> Line<'_> {
+    let Some(key) = tokens.next() else {
+        return Line::refused_without_length(Reply::Error);
     };
+    let Some(block_len) = tokens.next().and_then(block_len) else {
+        return Line::refused_without_length(Reply::BadFormat);
+    };
+    if tokens.clone().next().is_some_and(|flag| !flag[0].is_ascii_alphabetic()) {
+        // A key with a space in it: this is the length, and what stands in its place is a part of the key.
+        return Line::refused_without_length(Reply::InvalidFlag);
+    }
+    if key.len() > MAX_KEY_LEN {
+        return Line::refused_with_block(Reply::BadFormat, block_len, false);
+    }
     match parse(key, tokens, 3, Reply::FlagsTooLong).and_then(Parsed::set) {
         Ok(set) => Line::WithBlock { block_len, announced: Announced::Meta(set) },
-        Err(reply) => Line::Refused { reply: Some(reply), block_len },
+        Err(reply) => Line::refused_with_block(reply, block_len, false),
     }
 }
 
@@ -134,7 +146,7 @@ impl<'a> Parsed<'a> {
 
     /// Takes in what one flag says.
     fn take(&mut self, letter: u8, argument: &[u8]) -> Result<(), Reply> {
-        let exptime = || signed(argument).map(Exptime::new).ok_or(Reply::BadToken);
+        let exptime = || Exptime::parse(argument).ok_or(Reply::BadToken);
         match letter {
             // Of meaning for the answer alone, or for somebody between the peer and the server.
             b'k' | b's' | b't' | b'c' | b'f' | b'l' | b'h' | b'P' | b'L' => {}

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Get, Reply, Request};
-use crate::protocol::memcached::numbers::{signed, unsigned, unsigned_32};
+use crate::protocol::memcached::numbers::{unsigned, unsigned_32};
 use crate::protocol::memcached::tokens::Tokens;
 use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update, meta};
 
 /// The longest data block that a line can announce: what fits into 31 bits with its end.
-pub(in crate::protocol::memcached) const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 2;
+const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 2;
 
 /// More words than any command has, but for retrievals: what stands behind them is not looked at.
 const MAX_WORDS: usize = 8;
@@ -37,8 +37,37 @@ pub(in crate::protocol::memcached) enum Line<'a> {
     FirstKey { retrieval: Retrieval, key: &'a [u8], key_end: usize },
     /// A request that a data block of this length belongs to.
     WithBlock { block_len: u64, announced: Announced<'a> },
-    /// A request that is refused, or nothing, and a data block of this length that belongs to it.
-    Refused { reply: Option<Reply>, block_len: u64 },
+    /// A storage command that is refused.
+    RefusedStorage(RefusedStorage),
+}
+
+/// A storage command that is refused, as far as the decoder must know it to keep the data block from being taken for
+/// commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::protocol::memcached) struct RefusedStorage {
+    pub(super) reply: Reply,
+    /// The length of the data block that follows the line; `None` where the line does not say, or says what cannot be
+    /// trusted.
+    pub(super) block_len: Option<u64>,
+    /// Whether the client asked for no answer. It gets one nevertheless if the connection has to be closed.
+    pub(super) noreply: bool,
+}
+
+impl<'a> Line<'a> {
+    /// Refuses a storage command whose data block has a known length.
+    pub(in crate::protocol::memcached) fn refused_with_block(reply: Reply, block_len: u64, noreply: bool) -> Line<'a> {
+        Line::RefusedStorage(RefusedStorage { reply, block_len: Some(block_len), noreply })
+    }
+
+    /// Refuses a storage command of which it is not known how long its data block is.
+    pub(in crate::protocol::memcached) fn refused_without_length(reply: Reply) -> Line<'a> {
+        Line::RefusedStorage(RefusedStorage { reply, block_len: None, noreply: false })
+    }
+}
+
+/// The length of a data block, if `word` is one.
+pub(in crate::protocol::memcached) fn block_len(word: &[u8]) -> Option<u64> {
+    unsigned(word).filter(|&len| len <= MAX_BLOCK_LEN)
 }
 
 /// What a data block is for.
@@ -59,18 +88,13 @@ impl<'a> Announced<'a> {
     pub(super) fn too_large(self) -> Request<'a> {
         match self {
             Announced::Update { update, noreply } => {
-                let deletes = update.mode == Mode::Set && update.version.is_none();
-                Request::TooLarge { key: update.key, deletes, noreply }
+                Request::TooLarge { key: update.key, deletes: update.is_unconditional(), noreply }
             }
-            // Whatever its mode is, and never silently. Whether the lock is held is not asked here.
-            Announced::Meta(set) => Request::TooLarge { key: set.update.key, deletes: !set.needs_lock, noreply: false },
-        }
-    }
-
-    pub(super) fn refused(self, reply: Reply) -> Request<'a> {
-        match self {
-            Announced::Update { noreply: true, .. } => Request::Discarded,
-            _ => Request::Refused(reply),
+            // A quiet `ms` is silent about its success alone. Whether the lock is held is not asked here.
+            Announced::Meta(set) => {
+                let deletes = set.update.is_unconditional() && !set.needs_lock;
+                Request::TooLarge { key: set.update.key, deletes, noreply: false }
+            }
         }
     }
 }
@@ -120,8 +144,8 @@ fn decode_get_and_touch<'a>(line: &'a [u8], mut tokens: Tokens<'a>, with_version
     let Some(exptime) = tokens.next() else {
         return Line::Whole(Request::Refused(Reply::Error));
     };
-    match signed(exptime) {
-        Some(number) => decode_get(line, tokens, Retrieval { with_version, touch: Some(Exptime::new(number)) }),
+    match Exptime::parse(exptime) {
+        Some(exptime) => decode_get(line, tokens, Retrieval { with_version, touch: Some(exptime) }),
         None => Line::Whole(Request::Refused(Reply::BadExptime)),
     }
 }
@@ -156,31 +180,23 @@ impl<'a> Words<'a> {
 
 fn decode_update(tokens: Tokens<'_>, mode: Mode, has_version: bool) -> Line<'_> {
     let words = Words::new(tokens);
-    let least = if has_version { 5 } else { 4 };
-    if words.count != least && words.count != least + 1 {
-        return Line::Whole(Request::Refused(Reply::Error));
-    }
     let noreply = words.noreply();
+    let expected = if has_version { 5 } else { 4 };
+    if words.count - usize::from(noreply) != expected {
+        // A word too few, or too many, as by a key with a space in it: any word could be the length.
+        return Line::refused_without_length(Reply::Error);
+    }
     let [key, client_flags, exptime, len, version, ..] = words.words;
-    let refused = (!noreply).then_some(Reply::BadFormat);
-    let Some(block_len) = unsigned(len).filter(|&len| len <= MAX_BLOCK_LEN) else {
-        return Line::Whole(refused.map_or(Request::Discarded, Request::Refused));
+    let Some(block_len) = block_len(len) else {
+        return Line::refused_without_length(Reply::BadFormat);
     };
     let version = if has_version { Some(unsigned(version)) } else { None };
     let (Some(client_flags), Some(exptime), false, true) =
-        (unsigned_32(client_flags), signed(exptime), version == Some(None), key.len() <= MAX_KEY_LEN)
+        (unsigned_32(client_flags), Exptime::parse(exptime), version == Some(None), key.len() <= MAX_KEY_LEN)
     else {
-        // What follows is data for all that is known, and must not be taken for commands.
-        return Line::Refused { reply: refused, block_len };
+        return Line::refused_with_block(Reply::BadFormat, block_len, noreply);
     };
-    let update = Update {
-        key: Key::plain(key),
-        value: &[],
-        mode,
-        client_flags,
-        exptime: Exptime::new(exptime),
-        version: version.flatten(),
-    };
+    let update = Update { key: Key::plain(key), value: &[], mode, client_flags, exptime, version: version.flatten() };
     Line::WithBlock { block_len, announced: Announced::Update { update, noreply } }
 }
 
@@ -211,8 +227,8 @@ fn decode_short_command<'a>(command: &[u8], tokens: Tokens<'a>) -> Request<'a> {
             }
             None => refused(Reply::BadDelta),
         },
-        (b"touch", 2..=3) => match signed(second) {
-            Some(number) => Request::Touch { key, exptime: Exptime::new(number), noreply },
+        (b"touch", 2..=3) => match Exptime::parse(second) {
+            Some(exptime) => Request::Touch { key, exptime, noreply },
             None => refused(Reply::BadExptime),
         },
         (b"lock", 3) => match (unsigned(second), unsigned(third)) {
@@ -228,12 +244,12 @@ fn decode_short_command<'a>(command: &[u8], tokens: Tokens<'a>) -> Request<'a> {
         (b"unlock_all", 1) if is_opaque(first) => Request::UnlockAll { opaque: Some(first) },
         (b"unlock_all", 1) => Request::Refused(Reply::BadFormat),
         (b"flush_all", 0..=2) => {
-            let exptime = match words.count - usize::from(noreply) {
-                0 => Some(0),
-                _ => signed(first),
+            let at = match words.count - usize::from(noreply) {
+                0 => Some(Exptime::Never),
+                _ => Exptime::parse(first),
             };
-            match exptime {
-                Some(number) => Request::FlushAll { at: Exptime::new(number), noreply },
+            match at {
+                Some(at) => Request::FlushAll { at, noreply },
                 None => refused(Reply::BadExptime),
             }
         }

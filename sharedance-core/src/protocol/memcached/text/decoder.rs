@@ -1,8 +1,7 @@
 //! One request after the other, from the bytes of a connection.
 
-use super::commands::{Announced, Line, Retrieval, decode_command};
+use super::commands::{Announced, Line, RefusedStorage, Retrieval, decode_command};
 use super::{Reply, Request};
-use crate::protocol::memcached::numbers::signed;
 use crate::protocol::memcached::tokens::{Tokens, find};
 use crate::protocol::memcached::{Exptime, MAX_KEY_LEN, MAX_LINE_LEN};
 use crate::protocol::{DecodeError, Decoded, Limits};
@@ -25,10 +24,12 @@ enum State {
     Line,
     /// Keys, up to the end of the line.
     Keys(Retrieval),
-    /// So many bytes that are thrown away.
+    /// A data block that is thrown away: so many bytes, the last of which are to be [`END_OF_BLOCK`].
     Discarding(u64),
     /// The rest of a line, thrown away.
     DiscardingLine,
+    /// All that follows, thrown away: it is not known where the next line begins.
+    Ended,
 }
 
 impl Decoder {
@@ -43,14 +44,16 @@ impl Decoder {
     /// block once its length is known.
     ///
     /// # Errors
-    /// [`DecodeError::LineTooLong`]: more than [`MAX_LINE_LEN`] bytes are no line, nor the beginning of a retrieval.
+    /// - [`DecodeError::LineTooLong`]: more than [`MAX_LINE_LEN`] bytes are no line, nor the beginning of a retrieval.
+    /// - [`DecodeError::BlockEnd`]: the data block of a command that was refused is longer or shorter than its line says.
     #[inline]
     pub fn decode<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<Decoded<Request<'a>>, DecodeError> {
         match self.state {
             State::Line => self.decode_line(input, limits),
             State::Keys(retrieval) => Ok(self.decode_key(input, retrieval)),
-            State::Discarding(len) => Ok(self.discard(input, len)),
+            State::Discarding(len) => self.discard(input, len),
             State::DiscardingLine => Ok(self.discard_line(input)),
+            State::Ended => Ok(discard_all(input)),
         }
     }
 
@@ -76,11 +79,7 @@ impl Decoder {
             Line::WithBlock { block_len, announced } => {
                 self.decode_block(input, line_len, block_len, announced, limits)
             }
-            Line::Refused { reply, block_len } => {
-                self.state = State::Discarding(block_len + END_OF_BLOCK.len() as u64);
-                let message = reply.map_or(Request::Discarded, Request::Refused);
-                Decoded::Complete { message, consumed: line_len }
-            }
+            Line::RefusedStorage(refused) => Decoded::Complete { message: self.refuse(refused), consumed: line_len },
         })
     }
 
@@ -94,7 +93,7 @@ impl Decoder {
     ) -> Decoded<Request<'a>> {
         let whole_len = line_len as u64 + block_len + END_OF_BLOCK.len() as u64;
         if whole_len > limits.max_request_len as u64 {
-            self.state = State::Discarding(block_len + END_OF_BLOCK.len() as u64);
+            self.discard_block(block_len);
             return Decoded::Complete { message: announced.too_large(), consumed: line_len };
         }
         // The length is within the limit, which is a usize: so is each of its parts.
@@ -104,9 +103,31 @@ impl Decoder {
         };
         let message = match block.strip_suffix(END_OF_BLOCK) {
             Some(value) => announced.with_value(value),
-            None => announced.refused(Reply::BadDataChunk),
+            // The client's data has another length than it announced: where it ends is not known.
+            None => self.refuse(RefusedStorage { reply: Reply::BadDataChunk, block_len: None, noreply: false }),
         };
         Decoded::Complete { message, consumed: needed }
+    }
+
+    /// What becomes of a storage command that is refused, whatever the reason: its data block must not be taken for
+    /// commands. A block of known length is thrown away; otherwise nothing that follows is decoded.
+    #[cold]
+    fn refuse<'a>(&mut self, refused: RefusedStorage) -> Request<'a> {
+        let RefusedStorage { reply, block_len, noreply } = refused;
+        match block_len {
+            Some(block_len) => {
+                self.discard_block(block_len);
+                if noreply { Request::Discarded } else { Request::Refused(reply) }
+            }
+            None => {
+                self.state = State::Ended;
+                Request::Fatal(reply)
+            }
+        }
+    }
+
+    fn discard_block(&mut self, block_len: u64) {
+        self.state = State::Discarding(block_len + END_OF_BLOCK.len() as u64);
     }
 
     /// A line whose end is too far away. A retrieval goes on key by key, from behind its last word that is no key.
@@ -123,8 +144,8 @@ impl Decoder {
         let touch = match has_exptime.then(|| tokens.next()) {
             None => None,
             Some(None) => return Err(too_long),
-            Some(Some(token)) => match signed(token) {
-                Some(number) => Some(Exptime::new(number)),
+            Some(Some(token)) => match Exptime::parse(token) {
+                Some(exptime) => Some(exptime),
                 None => {
                     self.scanned = 0;
                     self.state = State::DiscardingLine;
@@ -170,16 +191,22 @@ impl Decoder {
         Decoded::Complete { message, consumed }
     }
 
-    fn discard<'a>(&mut self, input: &[u8], len: u64) -> Decoded<Request<'a>> {
+    fn discard<'a>(&mut self, input: &[u8], len: u64) -> Result<Decoded<Request<'a>>, DecodeError> {
         if input.is_empty() {
-            return Decoded::Incomplete { needed: 1 };
+            return Ok(Decoded::Incomplete { needed: 1 });
         }
         let consumed = usize::try_from(len).unwrap_or(usize::MAX).min(input.len());
-        self.state = match len - consumed as u64 {
-            0 => State::Line,
-            rest => State::Discarding(rest),
-        };
-        Decoded::Complete { message: Request::Discarded, consumed }
+        let rest = len - consumed as u64;
+        // Of the block's end, this may be a part.
+        let before_end = len.saturating_sub(END_OF_BLOCK.len() as u64);
+        let end_in_input = &input[usize::try_from(before_end).unwrap_or(usize::MAX).min(consumed)..consumed];
+        let end_so_far = END_OF_BLOCK.len() - (rest as usize).min(END_OF_BLOCK.len());
+        if !END_OF_BLOCK[..end_so_far].ends_with(end_in_input) {
+            self.state = State::Ended;
+            return Err(DecodeError::BlockEnd);
+        }
+        self.state = if rest == 0 { State::Line } else { State::Discarding(rest) };
+        Ok(Decoded::Complete { message: Request::Discarded, consumed })
     }
 
     fn discard_line<'a>(&mut self, input: &[u8]) -> Decoded<Request<'a>> {
@@ -194,6 +221,13 @@ impl Decoder {
             None => input.len(),
         };
         Decoded::Complete { message: Request::Discarded, consumed }
+    }
+}
+
+fn discard_all<'a>(input: &[u8]) -> Decoded<Request<'a>> {
+    match input.len() {
+        0 => Decoded::Incomplete { needed: 1 },
+        consumed => Decoded::Complete { message: Request::Discarded, consumed },
     }
 }
 
@@ -231,14 +265,15 @@ mod tests {
             panic!("it is too large");
         };
         assert_eq!(consumed, line.len());
-        let (mut left, piece) = (1_000_000_002_u64, vec![b'x'; 65_536]);
+        let (mut left, piece) = (1_000_000_000_u64, vec![b'x'; 65_536]);
         while left > piece.len() as u64 {
             let all = Decoded::Complete { message: Request::Discarded, consumed: piece.len() };
             assert_eq!(decoder.decode(&piece, &LIMITS), Ok(all));
             left -= piece.len() as u64;
         }
-        let rest = Decoded::Complete { message: Request::Discarded, consumed: left as usize };
-        assert_eq!(decoder.decode(&piece, &LIMITS), Ok(rest), "what follows is not part of it");
+        let end = [&piece[..left as usize], b"\r\nx"].concat();
+        let rest = Decoded::Complete { message: Request::Discarded, consumed: left as usize + 2 };
+        assert_eq!(decoder.decode(&end, &LIMITS), Ok(rest), "what follows is not part of it");
         assert_eq!(decoder.decode(b"version\r\n", &LIMITS).map(|_| ()), Ok(()));
     }
 
@@ -250,7 +285,7 @@ mod tests {
             let decoded = Decoder::new().decode(line.as_bytes(), &limits).unwrap();
             match len {
                 "2147483645" => assert_eq!(decoded, Decoded::Incomplete { needed: line.len() + 2_147_483_647 }),
-                _ => assert!(matches!(decoded, Decoded::Complete { message: Request::Refused(Reply::BadFormat), .. })),
+                _ => assert!(matches!(decoded, Decoded::Complete { message: Request::Fatal(Reply::BadFormat), .. })),
             }
         }
     }

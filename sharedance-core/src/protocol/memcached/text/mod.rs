@@ -47,10 +47,12 @@ use std::time::Duration;
 use super::{Direction, Exptime, Key, Update, meta};
 
 mod commands;
+#[cfg(test)]
+mod data_never_runs;
 mod decoder;
 mod replies;
 
-pub(super) use commands::{Announced, Line, MAX_BLOCK_LEN};
+pub(super) use commands::{Announced, Line, block_len};
 pub use decoder::Decoder;
 pub use replies::{Reply, push_digits, push_number, push_stat, push_unlocked, push_value};
 
@@ -71,12 +73,12 @@ pub enum Request<'a> {
         /// Whether nothing is to be answered.
         noreply: bool,
     },
-    /// A write of more than the limit: to be answered by [`Reply::TooLarge`]. The data block will be discarded.
+    /// A write of more than the limit: to be answered by [`Reply::TooLarge`]. The decoder throws the data block away.
     TooLarge {
         /// The key.
         key: Key<'a>,
-        /// Whether the value in place is to be deleted: it would have been replaced in any case, and must not be taken
-        /// for what was to replace it.
+        /// Whether the value in place is to be deleted: the write was [unconditional](Update::is_unconditional), and
+        /// the old value must not be taken for the new one.
         deletes: bool,
         /// Whether nothing is to be answered.
         noreply: bool,
@@ -152,6 +154,10 @@ pub enum Request<'a> {
     Meta(meta::Request<'a>),
     /// What cannot be carried out, and what to answer. The connection goes on.
     Refused(Reply),
+    /// A storage command that cannot be carried out, and what to answer, whether or not the client wants answers. The
+    /// connection is to be closed then: it is not known where the data block ends, and the decoder throws away all that
+    /// follows.
+    Fatal(Reply),
 }
 
 /// A key of a retrieval. The values are answered in the order of the keys, and behind the last [`Reply::End`].
