@@ -16,7 +16,13 @@ const REFUSALS_A_REST: usize = 128;
 pub(crate) struct Admission {
     refusals: usize,
     counted_until: Option<Instant>,
-    rests_until: Option<Instant>,
+    rest: Option<Rest>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    since: Instant,
+    until: Instant,
 }
 
 impl Admission {
@@ -33,24 +39,26 @@ impl Admission {
 
     /// Rests from `now` on; whether it accepted until now.
     pub(crate) fn rest(&mut self, now: Instant) -> bool {
-        self.rests_until.replace(now + REST).is_none()
+        let since = self.rest.map_or(now, |rest| rest.since);
+        self.rest.replace(Rest { since, until: now + REST }).is_none()
     }
 
     /// There is room again.
     pub(crate) fn room_appeared(&mut self, now: Instant) {
-        if let Some(until) = &mut self.rests_until {
-            *until = now;
+        if let Some(rest) = &mut self.rest {
+            rest.until = now;
         }
     }
 
-    /// Ends a rest that is over at `now`; whether there was one.
-    pub(crate) fn resume(&mut self, now: Instant) -> bool {
-        self.rests_until.take_if(|until| *until <= now).is_some()
+    /// Ends a rest that is over at `now`, and returns how long it was; `None` where there was no such rest.
+    pub(crate) fn resume(&mut self, now: Instant) -> Option<Duration> {
+        let rest = self.rest.take_if(|rest| rest.until <= now)?;
+        Some(now.saturating_duration_since(rest.since))
     }
 
     /// When the rest ends, if there is one.
     pub(crate) fn resumes_at(&self) -> Option<Instant> {
-        self.rests_until
+        self.rest.map(|rest| rest.until)
     }
 }
 
@@ -77,18 +85,23 @@ mod tests {
     fn a_rest_ends_in_time_or_when_room_appears() {
         let now = Instant::now();
         let mut admission = Admission::default();
-        assert!(!admission.resume(now));
+        assert_eq!(admission.resume(now), None);
         assert!(admission.rest(now));
         assert!(!admission.rest(now));
         assert_eq!(admission.resumes_at(), Some(now + REST));
-        assert!(!admission.resume(now + REST / 2));
-        assert!(admission.resume(now + REST));
-        assert!(!admission.resume(now + REST));
+        assert_eq!(admission.resume(now + REST / 2), None);
+        assert_eq!(admission.resume(now + REST), Some(REST));
+        assert_eq!(admission.resume(now + REST), None);
 
         assert!(admission.rest(now));
         admission.room_appeared(now + REST / 4);
-        assert!(admission.resume(now + REST / 4));
+        assert_eq!(admission.resume(now + REST / 4), Some(REST / 4));
         admission.room_appeared(now + REST / 2);
         assert_eq!(admission.resumes_at(), None);
+
+        // A refusal during a rest makes it longer.
+        assert!(admission.rest(now));
+        assert!(!admission.rest(now + REST / 2));
+        assert_eq!(admission.resume(now + 2 * REST), Some(2 * REST));
     }
 }

@@ -78,6 +78,13 @@ counters! {
     connections_opened,
     connections_closed,
     connections_rejected,
+    /// How often a worker stopped accepting because there were too many connections, how often it went on, and how
+    /// long the pauses were that have ended, in microseconds.
+    accepting_pauses,
+    accepting_resumes,
+    accepting_paused_us,
+    /// How often a connection had to let others have their turn although it could have gone on.
+    yields,
     bytes_read,
     bytes_written,
 }

@@ -42,11 +42,13 @@ impl Dialect {
     /// ```
     /// # use sharedance_core::protocol::Dialect;
     /// assert_eq!(Dialect::detect(b'S'), Some(Dialect::Classic));
-    /// assert_eq!(Dialect::detect(b'\n'), None);
+    /// // An empty line, as a user of telnet may send first.
+    /// assert_eq!(Dialect::detect(b'\r'), Some(Dialect::MemcachedText));
+    /// assert_eq!(Dialect::detect(b' '), None);
     /// ```
     pub fn detect(first_byte: u8) -> Option<Dialect> {
         match first_byte {
-            b'a'..=b'z' => Some(Dialect::MemcachedText),
+            b'a'..=b'z' | b'\r' | b'\n' => Some(Dialect::MemcachedText),
             memcached::binary::MAGIC => Some(Dialect::MemcachedBinary),
             _ => classic::starts_request(first_byte).then_some(Dialect::Classic),
         }

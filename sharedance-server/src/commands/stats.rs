@@ -1,17 +1,23 @@
-//! What `stats` tells: figures that were counted, and settings that hold. Nothing that names a key or a peer.
+//! Statistics: figures that were counted, and settings that hold. Nothing that names a key or a peer.
 
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use rustix::fs::statvfs;
 use sharedance_core::protocol::memcached::binary::{self, Tag};
 use sharedance_core::protocol::memcached::text::{self, Reply};
-use sharedance_core::store::{Store, WhenFull};
+use sharedance_core::store::{self, Store, WhenFull};
 
 use super::Context;
+use crate::counters::Sums;
 
-/// What clients are told that ask for a version. They know memcached's, and fail on a major number that is zero.
-pub(super) const VERSION: &str = concat!("1.6.0-sharedance-", env!("CARGO_PKG_VERSION"));
+/// The version of memcached whose commands this server has, and nothing else: of what stands there, some clients parse
+/// the beginning, some the end, and some all.
+pub(super) const VERSION: &str = "1.6.45";
+
+/// The version of this program, which the statistics report besides.
+const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The settings of the server, as far as they are told.
 #[derive(Debug, Clone, Default)]
@@ -99,29 +105,59 @@ pub(super) fn answer_binary(about: &[u8], context: &Context<'_>, out: &mut Vec<u
 }
 
 fn everything(context: &Context<'_>) -> Vec<Stat> {
-    let service = context.service;
-    let settings = &service.settings;
-    let (ever, sums) = service.counters.sums();
+    let (ever, sums) = context.service.counters.sums();
     let store = context.store.stats();
-    let locks = context.locks.tally(context.party.worker, context.now);
+    let mut stats = process(context);
+    stats.extend(connections(&ever, &sums, &context.service.settings));
+    stats.extend(commands(&sums, &store));
+    stats.extend(pairs(&sums, &store, context));
+    stats.extend(locks(context));
+    stats.extend(files(&store));
+    stats
+}
+
+fn number(number: u64) -> String {
+    number.to_string()
+}
+
+fn process(context: &Context<'_>) -> Vec<Stat> {
     let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
     let cpu = |time: Option<TimeVal>| {
         let time = time.unwrap_or(TimeVal::new(0, 0));
         format!("{}.{:06}", time.tv_sec(), time.tv_usec())
     };
-    let number = |number: u64| number.to_string();
     vec![
         ("pid", std::process::id().to_string()),
-        ("uptime", number(context.unix_time.saturating_sub(service.started).as_secs())),
+        ("uptime", number(context.unix_time.saturating_sub(context.service.started).as_secs())),
         ("time", number(context.unix_time.as_secs())),
         ("version", VERSION.into()),
+        ("sharedance_version", OWN_VERSION.into()),
         ("pointer_size", usize::BITS.to_string()),
         ("rusage_user", cpu(usage.map(|usage| usage.user_time()))),
         ("rusage_system", cpu(usage.map(|usage| usage.system_time()))),
+    ]
+}
+
+fn connections(ever: &Sums, sums: &Sums, settings: &Settings) -> Vec<Stat> {
+    let pausing = ever.accepting_pauses.saturating_sub(ever.accepting_resumes);
+    let is_accepting = pausing < settings.threads as u64;
+    vec![
         ("max_connections", settings.max_connections.to_string()),
         ("curr_connections", number(ever.connections_opened.saturating_sub(ever.connections_closed))),
         ("total_connections", number(sums.connections_opened)),
         ("rejected_connections", number(sums.connections_rejected)),
+        ("accepting_conns", number(is_accepting.into())),
+        ("listen_disabled_num", number(sums.accepting_pauses)),
+        ("time_in_listen_disabled_us", number(sums.accepting_paused_us)),
+        ("conn_yields", number(sums.yields)),
+        ("threads", settings.threads.to_string()),
+        ("bytes_read", number(sums.bytes_read)),
+        ("bytes_written", number(sums.bytes_written)),
+    ]
+}
+
+fn commands(sums: &Sums, store: &store::Stats) -> Vec<Stat> {
+    vec![
         ("cmd_get", number(sums.get_hits + sums.get_misses)),
         ("cmd_set", number(sums.sets)),
         ("cmd_flush", number(sums.flushes)),
@@ -130,6 +166,8 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
         ("get_hits", number(sums.get_hits)),
         ("get_misses", number(sums.get_misses)),
         ("get_expired", number(store.expired_reads)),
+        // memcached deletes what was flushed when it is asked for; here a flush has deleted it before.
+        ("get_flushed", number(0)),
         ("delete_misses", number(sums.delete_misses)),
         ("delete_hits", number(sums.delete_hits)),
         ("incr_misses", number(sums.incr_misses)),
@@ -143,37 +181,59 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
         ("touch_misses", number(sums.touch_misses)),
         ("store_too_large", number(sums.too_large)),
         ("store_no_memory", number(sums.out_of_memory)),
-        ("bytes_read", number(sums.bytes_read)),
-        ("bytes_written", number(sums.bytes_written)),
-        ("limit_maxbytes", number(context.store.max_bytes().unwrap_or(0))),
-        ("threads", settings.threads.to_string()),
-        ("bytes", number(store.live_bytes)),
-        ("curr_items", number(store.pairs)),
+    ]
+}
+
+fn pairs(sums: &Sums, stats: &store::Stats, context: &Context<'_>) -> Vec<Stat> {
+    vec![
+        ("limit_maxbytes", number(max_bytes(context.store))),
+        ("bytes", number(stats.live_bytes)),
+        ("curr_items", number(stats.pairs)),
         ("total_items", number(sums.stored)),
-        ("expired_unfetched", number(store.expired_unread)),
-        ("evictions", number(store.evicted)),
-        ("reclaimed", number(store.expired)),
+        ("expired_unfetched", number(stats.expired_unread)),
+        ("evictions", number(stats.evicted)),
+        ("reclaimed", number(stats.expired)),
+    ]
+}
+
+fn locks(context: &Context<'_>) -> Vec<Stat> {
+    let locks = context.locks.tally(context.party.worker, context.now);
+    vec![
         ("locks_held", number(locks.held)),
         ("locks_waiting", number(locks.waiting)),
         ("lock_waits", number(locks.waits)),
         ("lock_timeouts", number(locks.timeouts)),
         ("locks_expired", number(locks.expired)),
-        ("file_bytes", number(store.file_bytes)),
-        ("segments", number(store.segments)),
-        ("index_bytes", number(store.index_bytes)),
-        ("identical_sets", number(store.identical_sets)),
-        ("damaged", number(store.damaged)),
-        ("compacted_bytes", number(store.compacted_bytes)),
-        ("failed_deletions", number(store.failed_deletions)),
-        ("pending_deletions", number(store.pending_deletions)),
     ]
+}
+
+fn files(stats: &store::Stats) -> Vec<Stat> {
+    vec![
+        ("file_bytes", number(stats.file_bytes)),
+        ("segments", number(stats.segments)),
+        ("index_bytes", number(stats.index_bytes)),
+        ("identical_sets", number(stats.identical_sets)),
+        ("damaged", number(stats.damaged)),
+        ("compacted_bytes", number(stats.compacted_bytes)),
+        ("failed_deletions", number(stats.failed_deletions)),
+        ("pending_deletions", number(stats.pending_deletions)),
+    ]
+}
+
+/// What the store's files may take: the limit that the operator has set or, without one, what they take and what the
+/// file system would give them besides. Monitors divide by it, so it is never zero.
+fn max_bytes(store: &Store) -> u64 {
+    store.max_bytes().unwrap_or_else(|| {
+        let available = statvfs(store.path()).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        store.stats().file_bytes.saturating_add(available).max(1)
+    })
 }
 
 impl Settings {
     fn stats(&self, store: &Store) -> Vec<Stat> {
         let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         vec![
-            ("maxbytes", store.max_bytes().unwrap_or(0).to_string()),
+            ("maxbytes", number(max_bytes(store))),
             ("maxconns", self.max_connections.to_string()),
             ("tcpport", self.port.to_string()),
             ("udpport", "0".into()),

@@ -340,6 +340,12 @@ fn what_happens_is_counted() {
         "get_expired",
         "bytes_read",
         "bytes_written",
+        "accepting_conns",
+        "listen_disabled_num",
+        "time_in_listen_disabled_us",
+        "conn_yields",
+        "get_flushed",
+        "sharedance_version",
         "limit_maxbytes",
         "bytes",
         "evictions",
@@ -349,6 +355,13 @@ fn what_happens_is_counted() {
         assert!(stats.contains(&format!("STAT {name} ")), "{name}");
     }
     assert!(stats.ends_with("END\r\n"));
+    assert!(stats.contains("STAT version 1.6.45\r\n") && stats.contains("STAT accepting_conns 1\r\n"));
+    let has_a_limit = |stats: &str, name: &str| {
+        let value = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")).map(str::to_owned));
+        value.unwrap().parse::<u64>().unwrap() > 0
+    };
+    assert!(has_a_limit(&stats, "limit_maxbytes"), "without a limit, the file system's room is one");
+    assert!(has_a_limit(&peer.say("stats settings\r\n"), "maxbytes"));
     assert_eq!(peer.say("stats reset\r\n"), "RESET\r\n");
     assert!(peer.say("stats\r\n").contains("STAT cmd_set 0\r\n"));
     assert_eq!(peer.say("stats items\r\nstats slabs\r\nstats conns\r\n"), "END\r\n".repeat(3));

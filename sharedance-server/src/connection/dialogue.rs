@@ -223,12 +223,12 @@ impl Dialogue {
                         return Ok(());
                     }
                     if allowance.bytes == 0 {
-                        self.is_unfinished = true;
+                        self.yield_turn(turn);
                         return Ok(());
                     }
                 }
                 Pause::Budget => {
-                    self.is_unfinished = true;
+                    self.yield_turn(turn);
                     return Ok(());
                 }
                 Pause::Lock => return Ok(()),
@@ -247,6 +247,12 @@ impl Dialogue {
             pace.check(turn)?;
         }
         Ok(())
+    }
+
+    /// Lets other connections have their turn, although this one could go on.
+    fn yield_turn(&mut self, turn: &Turn<'_>) {
+        self.is_unfinished = true;
+        turn.counters.yields.add(1);
     }
 
     /// Receives once, and answers what is whole by then: how much that was, and why it ended there. `None` where it is

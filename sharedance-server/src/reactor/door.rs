@@ -126,11 +126,20 @@ impl Reactor {
     }
 
     fn rest_from_accepting(&mut self) -> io::Result<()> {
-        if self.admission.rest(self.desk.now) { self.listen_for(Event::none) } else { Ok(()) }
+        if !self.admission.rest(self.desk.now) {
+            return Ok(());
+        }
+        self.desk.counters.accepting_pauses.add(1);
+        self.listen_for(Event::none)
     }
 
     pub(super) fn resume_accepting(&mut self) -> io::Result<()> {
-        if self.admission.resume(self.desk.now) { self.listen_for(Event::readable) } else { Ok(()) }
+        let Some(rested) = self.admission.resume(self.desk.now) else {
+            return Ok(());
+        };
+        self.desk.counters.accepting_resumes.add(1);
+        self.desk.counters.accepting_paused_us.add(rested.as_micros() as u64);
+        self.listen_for(Event::readable)
     }
 
     fn listen_for(&self, interest: fn(usize) -> Event) -> io::Result<()> {
