@@ -32,6 +32,7 @@ pub(crate) const RESERVATION_OFFSET: usize = STATE_OFFSET + 8;
 pub(crate) const SLOT_LEN: usize = 32;
 pub(crate) const RECORD_ALIGN: usize = 16;
 pub(crate) const CLIENT_FLAGS_LEN: usize = 4;
+pub(crate) const VERSION_LEN: usize = 8;
 
 pub(crate) const FORMAT_VERSION: u32 = 1;
 /// No store lives long enough to count this far: what says so is not believed.
@@ -211,6 +212,8 @@ pub(crate) enum RecordState {
 
 /// Four bytes of client flags stand before the key.
 pub(crate) const FLAG_CLIENT_FLAGS: u8 = 1;
+/// Eight bytes of a version that the caller chose stand before the key, behind the client flags.
+pub(crate) const FLAG_VERSION: u8 = 8;
 /// The value is out of date, and a new one is wanted.
 pub(crate) const FLAG_STALE: u8 = 2;
 /// Somebody was chosen to make a new value.
@@ -264,10 +267,15 @@ impl Word {
         })
     }
 
-    /// Bytes of the record before the value: client flags, if there are any, and the key.
+    /// Bytes of the record before the value: client flags and a version, if there are any, and the key.
     pub(crate) fn prefix_len(self) -> usize {
-        let client_flags_len = if self.flags & FLAG_CLIENT_FLAGS == 0 { 0 } else { CLIENT_FLAGS_LEN };
-        client_flags_len + usize::from(self.key_len)
+        let version_len = if self.flags & FLAG_VERSION == 0 { 0 } else { VERSION_LEN };
+        self.version_offset() + version_len + usize::from(self.key_len)
+    }
+
+    /// Where the version stands in the record, if there is one: behind the client flags.
+    pub(crate) fn version_offset(self) -> usize {
+        if self.flags & FLAG_CLIENT_FLAGS == 0 { 0 } else { CLIENT_FLAGS_LEN }
     }
 
     pub(crate) fn is_live(self) -> bool {
@@ -375,7 +383,7 @@ impl Slot {
         base.wrapping_add_signed(i64::from(self.sequence_delta))
     }
 
-    /// The checksum that this slot must carry, given that of its payload (client flags, key and value).
+    /// The checksum that this slot must carry, given that of its payload (client flags, version, key and value).
     pub(crate) fn seal(&self, payload_crc: u32, base: u64, word: Word) -> u32 {
         let mut tail = [0; 40];
         tail[0..8].copy_from_slice(&base.to_le_bytes());
@@ -384,7 +392,7 @@ impl Slot {
         tail[24..28].copy_from_slice(&self.record_offset.to_le_bytes());
         tail[28..32].copy_from_slice(&self.value_len.to_le_bytes());
         tail[32..34].copy_from_slice(&word.key_len.to_le_bytes());
-        tail[34] = word.flags & FLAG_CLIENT_FLAGS;
+        tail[34] = word.flags & (FLAG_CLIENT_FLAGS | FLAG_VERSION);
         crc32c::crc32c_append(payload_crc, &tail)
     }
 }

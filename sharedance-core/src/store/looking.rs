@@ -1,5 +1,6 @@
 //! What a look is told, and what comes of it.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::Ttl;
@@ -25,6 +26,8 @@ pub struct Look {
     pub touch: Option<Ttl>,
     /// Where there is no value, store an empty one that lives for so long, and be chosen to make the real one.
     pub create: Option<Ttl>,
+    /// The version of the value that is created; a new one without.
+    pub create_version: Option<NonZeroU64>,
     /// Ask to be chosen where it has less than this left to live.
     pub refresh_below: Option<Duration>,
     /// Whether this counts as a reading of the value, for those who ask for [`Seen::idle`] and [`Seen::was_read`]

@@ -6,12 +6,14 @@
 //! it is still there, and otherwise prepared anew.
 
 use std::cell::Cell;
+use std::num::NonZeroU64;
 
 use super::accesses::{self, Access};
 use super::error::StoreError;
 use super::expiry::TtlClass;
 use super::format::{
-    self, CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, FLAG_REFRESHER, FLAG_STALE, RecordState, Word,
+    self, CLIENT_FLAGS_LEN, Deadline, FLAG_CLIENT_FLAGS, FLAG_REFRESHER, FLAG_STALE, FLAG_VERSION, RecordState,
+    VERSION_LEN, Word,
 };
 use super::index::{Found, Location};
 use super::log::Log;
@@ -52,6 +54,11 @@ impl Pinned {
     }
 
     pub(crate) fn version(&self) -> u64 {
+        self.segment.version(&self.record)
+    }
+
+    /// The sequence of the write: other than a version that a caller chose, no other write of the key has it.
+    fn sequence(&self) -> u64 {
         self.segment.sequence(&self.record)
     }
 
@@ -87,10 +94,46 @@ impl Marks {
     }
 }
 
+/// What is written in the place of a value that is there, besides the new value. What is `None` stays as it is, except
+/// that the version is a new one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rewrite {
+    pub(crate) ttl: Option<Ttl>,
+    pub(crate) marks: Marks,
+    pub(crate) client_flags: Option<u32>,
+    pub(crate) version: Option<NonZeroU64>,
+}
+
+/// What stands before the key: client flags where they are not zero, and a version where the caller has chosen one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Prefix {
+    bytes: [u8; CLIENT_FLAGS_LEN + VERSION_LEN],
+    len: usize,
+    flags: u8,
+}
+
+impl Prefix {
+    fn new(client_flags: u32, version: Option<NonZeroU64>) -> Prefix {
+        let mut prefix = Prefix::default();
+        if client_flags != 0 {
+            prefix.push(&client_flags.to_le_bytes(), FLAG_CLIENT_FLAGS);
+        }
+        if let Some(version) = version {
+            prefix.push(&version.get().to_le_bytes(), FLAG_VERSION);
+        }
+        prefix
+    }
+
+    fn push(&mut self, bytes: &[u8], flag: u8) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+        self.flags |= flag;
+    }
+}
+
 /// What a record to be written has in it.
 struct Draft<'a> {
-    /// As they stand in the record, where they are not zero.
-    client_flags: [u8; CLIENT_FLAGS_LEN],
+    prefix: Prefix,
     marks: Marks,
     key: &'a [u8],
     /// In parts.
@@ -99,7 +142,7 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     fn flags(&self) -> u8 {
-        self.marks.flags() | if self.prefix().is_empty() { 0 } else { FLAG_CLIENT_FLAGS }
+        self.marks.flags() | self.prefix.flags
     }
 
     fn value_len(&self) -> usize {
@@ -111,12 +154,9 @@ impl Draft<'_> {
         current.record.word.flags == self.flags() && current.segment.has_payload(&current.record, payload)
     }
 
-    fn prefix(&self) -> &[u8] {
-        if self.client_flags == [0; CLIENT_FLAGS_LEN] { &[] } else { &self.client_flags }
-    }
-
     fn payload(&self) -> Payload<'_> {
-        Payload::of([self.prefix(), self.key].into_iter().chain(self.value.iter().copied()))
+        let prefix = &self.prefix.bytes[..self.prefix.len];
+        Payload::of([prefix, self.key].into_iter().chain(self.value.iter().copied()))
     }
 }
 
@@ -179,13 +219,13 @@ impl Inner {
         if lifetime.deadline.has_passed(now_ms) {
             match condition {
                 // What is written as stale lives as long as the value in its place would have.
-                Condition::VersionOrStale(version) => {
-                    match self.write_for_no_time(hash, key, Condition::Version(version), now_ms) {
+                Condition::VersionOrStale(oldest) => {
+                    match self.write_for_no_time(hash, key, Condition::Version(oldest), attributes.version, now_ms) {
                         Outcome::Exists => {}
                         outcome => return Ok(outcome),
                     }
                 }
-                _ => return Ok(self.write_for_no_time(hash, key, condition, now_ms)),
+                _ => return Ok(self.write_for_no_time(hash, key, condition, attributes.version, now_ms)),
             }
         }
         let current = self.peek(hash, key, value.len(), condition);
@@ -194,8 +234,8 @@ impl Inner {
         {
             return Ok(refused);
         }
-        let client_flags = attributes.client_flags.to_le_bytes();
-        let draft = Draft { client_flags, marks: Marks::default(), key, value: &[value] };
+        let prefix = Prefix::new(attributes.client_flags, attributes.version);
+        let draft = Draft { prefix, marks: Marks::default(), key, value: &[value] };
         let payload = draft.payload();
         if let Some(current) = current.filter(|current| condition.allows_identical() && draft.is(current, &payload))
             && self.touch_again(hash, key, &current, lifetime.deadline, now_ms)
@@ -205,7 +245,8 @@ impl Inner {
         }
         let reservation = self.prepare_record(lifetime.class, &payload, now_ms)?;
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
-        Ok(self.publish(hash, key, reservation, now_ms, |current| {
+        let version = attributes.version;
+        Ok(self.publish(hash, key, reservation, version, now_ms, |current| {
             match condition.refuses(current.and_then(|found| live_version(found.segment, &found.record, now_ms))) {
                 Some(refused) => Verdict::GiveUp(refused),
                 None => Verdict::Commit(current.map_or(word, |found| word_in_place_of(word, found, condition))),
@@ -215,16 +256,21 @@ impl Inner {
 
     /// Stores an empty value, marked as one that somebody was chosen to replace; answers it, or `None` where there is a
     /// value. It is the record that was committed even if it is gone already: whoever made it was the one.
-    pub(crate) fn create_empty(&self, key: &[u8], ttl: Ttl) -> Result<Option<Pinned>, StoreError> {
+    pub(crate) fn create_empty(
+        &self,
+        key: &[u8],
+        ttl: Ttl,
+        version: Option<NonZeroU64>,
+    ) -> Result<Option<Pinned>, StoreError> {
         self.check_lengths(key, 0)?;
         let now = self.timeline.now();
         let (now_ms, lifetime) = (now.ms, self.lifetime(ttl, now));
         let marks = Marks { is_stale: false, has_refresher: true };
-        let draft = Draft { client_flags: [0; CLIENT_FLAGS_LEN], marks, key, value: &[] };
+        let draft = Draft { prefix: Prefix::new(0, version), marks, key, value: &[] };
         let reservation = self.prepare_record(lifetime.class, &draft.payload(), now_ms)?;
         let (segment, slot) = (reservation.segment().clone(), reservation.slot());
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
-        let outcome = self.publish(self.hash(key), key, reservation, now_ms, |current| {
+        let outcome = self.publish(self.hash(key), key, reservation, version, now_ms, |current| {
             let version = current.and_then(|found| live_version(found.segment, &found.record, now_ms));
             Condition::Absent.refuses(version).map_or(Verdict::Commit(word), Verdict::GiveUp)
         });
@@ -246,27 +292,30 @@ impl Inner {
         }
     }
 
-    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not. The client
-    /// flags stay, and the deadline unless another TTL is given.
+    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not.
     pub(crate) fn write_after(
         &self,
         key: &[u8],
         current: &Pinned,
         parts: &[&[u8]],
-        ttl: Option<Ttl>,
-        marks: Marks,
+        rewrite: Rewrite,
     ) -> Result<Outcome, StoreError> {
+        let Rewrite { ttl, marks, client_flags, version } = rewrite;
         let now = self.timeline.now();
         let now_ms = now.ms;
         let hash = current.record.slot.hash;
-        let draft = Draft { client_flags: current.client_flags().to_le_bytes(), marks, key, value: parts };
+        let prefix = Prefix::new(client_flags.unwrap_or_else(|| current.client_flags()), version);
+        let draft = Draft { prefix, marks, key, value: parts };
         self.check_lengths(key, draft.value_len())?;
         let lifetime = ttl.map(|ttl| self.lifetime(ttl, now));
         let class = lifetime.map_or(TtlClass(current.segment.header.ttl_class), |lifetime| lifetime.class);
         let reservation = self.prepare_record(class, &draft.payload(), now_ms)?;
-        let version = current.version();
-        Ok(self.publish(hash, key, reservation, now_ms, |found| match found {
-            Some(found) if live_version(found.segment, &found.record, now_ms) == Some(version) => {
+        let sequence = current.sequence();
+        let is_current = |found: &Found<'_>| {
+            found.segment.sequence(&found.record) == sequence && !found.record.word.deadline.has_passed(now_ms)
+        };
+        Ok(self.publish(hash, key, reservation, version, now_ms, |found| match found {
+            Some(found) if is_current(found) => {
                 let before = found.record.word;
                 let deadline = lifetime.map_or(before.deadline, |lifetime| lifetime.deadline);
                 Verdict::Commit(Word { flags: draft.flags(), deadline, ..before })
@@ -277,7 +326,9 @@ impl Inner {
 
     /// Puts what `update` makes of it in the place of `current`, if that is still there.
     pub(crate) fn write_update(&self, key: &[u8], current: &Pinned, update: &Update) -> Result<Outcome, StoreError> {
-        self.write_after(key, current, &[&update.value], update.ttl, Marks::default())
+        let Update { ref value, ttl, client_flags, is_stale, version } = *update;
+        let marks = Marks { is_stale, has_refresher: false };
+        self.write_after(key, current, &[value], Rewrite { ttl, marks, client_flags, version })
     }
 
     /// Marks the value of `key` as stale, if `condition` holds. That is a new version of it.
@@ -290,7 +341,7 @@ impl Inner {
                 refused.set(Some(outcome));
                 Ok(Outcome::Missing)
             }
-            None => self.write_after(key, current, &[current.value()], ttl, marks),
+            None => self.write_after(key, current, &[current.value()], Rewrite { ttl, marks, ..Rewrite::default() }),
         })?;
         Ok(refused.take().unwrap_or(outcome))
     }
@@ -300,7 +351,7 @@ impl Inner {
         let counted = Cell::new(0);
         let outcome = self.rewrite(key, |current| {
             counted.set(change(decimal(current.value()).ok_or(StoreError::NotANumber)?));
-            self.write_after(key, current, &[counted.get().to_string().as_bytes()], None, Marks::default())
+            self.write_after(key, current, &[counted.get().to_string().as_bytes()], Rewrite::default())
         })?;
         Ok(outcome.is_done().then_some(counted.get()))
     }
@@ -347,8 +398,15 @@ impl Inner {
     }
 
     /// A value that is gone at once: what was there goes, and nothing comes in its place.
-    fn write_for_no_time(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> Outcome {
-        let version = self.log.next_sequence();
+    fn write_for_no_time(
+        &self,
+        hash: u64,
+        key: &[u8],
+        condition: Condition,
+        version: Option<NonZeroU64>,
+        now_ms: u64,
+    ) -> Outcome {
+        let version = version.map_or_else(|| self.log.next_sequence(), NonZeroU64::get);
         match self.remove(hash, key, condition, now_ms) {
             Outcome::Missing if condition.refuses(None).is_none() => Outcome::Done { version },
             Outcome::Done { .. } => Outcome::Done { version },
@@ -403,12 +461,14 @@ impl Inner {
         }
     }
 
-    /// Asks `decide` about what is there, and accordingly commits the record in its place or gives it up.
+    /// Asks `decide` about what is there, and accordingly commits the record in its place or gives it up. `version` is
+    /// the one that stands in the record, if one does.
     fn publish(
         &self,
         hash: u64,
         key: &[u8],
         reservation: Reservation,
+        version: Option<NonZeroU64>,
         now_ms: u64,
         decide: impl FnOnce(Option<&Found<'_>>) -> Verdict,
     ) -> Outcome {
@@ -421,8 +481,8 @@ impl Inner {
             Verdict::GiveUp(outcome) => return outcome,
         };
         let old = found.map(|found| (found.segment.clone(), found.slot, found.record));
-        let version = self.log.next_sequence();
-        reservation.commit(hash, version, word);
+        let sequence = self.log.next_sequence();
+        reservation.commit(hash, sequence, word);
         if let Some(accesses) = &segment.accesses {
             accesses.note(slot, Access { at_secs: accesses::seconds(now_ms), was_read: false });
         }
@@ -436,7 +496,7 @@ impl Inner {
             None if self.eviction.as_ref().is_some_and(|eviction| eviction.welcome(hash)) => segment.note_read(slot),
             None => {}
         }
-        Outcome::Done { version }
+        Outcome::Done { version: version.map_or(sequence, NonZeroU64::get) }
     }
 
     fn check_lengths(&self, key: &[u8], value_len: usize) -> Result<(), StoreError> {
@@ -468,14 +528,14 @@ impl Inner {
 
 /// The version of the record, unless it has expired.
 fn live_version(segment: &Segment, record: &Record, now_ms: u64) -> Option<u64> {
-    (!record.word.deadline.has_passed(now_ms)).then(|| segment.sequence(record))
+    (!record.word.deadline.has_passed(now_ms)).then(|| segment.version(record))
 }
 
 /// The word to commit in the place of what is there: a newer one than was asked for makes it stale.
 fn word_in_place_of(word: Word, found: &Found<'_>, condition: Condition) -> Word {
     let before = found.record.word;
     match condition {
-        Condition::VersionOrStale(oldest) if found.segment.sequence(&found.record) > oldest => {
+        Condition::VersionOrStale(oldest) if found.segment.version(&found.record) > oldest => {
             let flags = word.flags | FLAG_STALE | before.flags & FLAG_REFRESHER;
             Word { flags, deadline: before.deadline, ..word }
         }
@@ -544,9 +604,44 @@ mod tests {
     }
 
     #[test]
+    fn a_version_may_be_chosen() {
+        let (dir, store, hand) = open();
+        let attributes = |version| Attributes { ttl: Ttl::Never, version: NonZeroU64::new(version), client_flags: 7 };
+        let written = |version| Ok::<_, ()>(Outcome::Done { version });
+        let write =
+            |value: &[u8], version, condition| store.write(b"k", value, attributes(version), condition).map_err(|_| ());
+        assert_eq!(write(b"one", 1 << 40, Condition::Absent), written(1 << 40));
+        assert_eq!(write(b"two", 3, Condition::Version(1 << 40)), written(3), "the order is the caller's business");
+        assert_eq!(write(b"three", 4, Condition::Version(2)), Ok(Outcome::Exists));
+        let value = store.get(b"k").unwrap();
+        assert_eq!((&*value, value.version(), value.client_flags()), (&b"two"[..], 3, 7));
+        drop((value, store));
+        let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
+        assert_eq!(store.get(b"k").unwrap().version(), 3);
+        store.append(b"k", b"!").unwrap();
+        assert!(version(&store, b"k") > 3, "the store goes on with its own");
+    }
+
+    #[test]
+    fn an_update_notices_a_write_of_the_same_version() {
+        let (_dir, store, _) = open();
+        let attributes = Attributes { ttl: TTL, version: NonZeroU64::new(5), ..Attributes::default() };
+        store.write(b"k", b"a", attributes, Condition::Always).unwrap();
+        let is_first = Cell::new(true);
+        let change = |value: &Value| -> Result<Update, StoreError> {
+            if is_first.replace(false) {
+                store.write(b"k", b"b", attributes, Condition::Always)?;
+            }
+            Ok([value, &b"!"[..]].concat().into())
+        };
+        assert!(store.update(b"k", change).unwrap().is_done());
+        assert_eq!(store.get(b"k").unwrap(), b"b!");
+    }
+
+    #[test]
     fn client_flags_stay_with_the_value() {
         let (_dir, store, _) = open();
-        let attributes = Attributes { ttl: TTL, client_flags: u32::MAX };
+        let attributes = Attributes { ttl: TTL, client_flags: u32::MAX, ..Attributes::default() };
         store.write(b"k", b"value", attributes, Condition::Always).unwrap();
         let flags = |value: Option<Value>| value.unwrap().client_flags();
         assert_eq!(flags(store.get(b"k")), u32::MAX);

@@ -26,7 +26,7 @@ impl Inner {
             let Some(ttl) = look.create.filter(|ttl| !matches!(ttl, Ttl::After(ttl) if ttl.as_millis() == 0)) else {
                 return Ok(None);
             };
-            if let Some(created) = self.create_empty(key, ttl)? {
+            if let Some(created) = self.create_empty(key, ttl, look.create_version)? {
                 return Ok(Some(self.seen_as_new(created, look)));
             }
         }
@@ -118,7 +118,14 @@ mod tests {
     use crate::store::{Attributes, Condition, Options, Outcome, Store};
 
     const SECOND: Duration = Duration::from_secs(1);
-    const PLAIN: Look = Look { touch: None, create: None, refresh_below: None, note_access: true, never_chosen: false };
+    const PLAIN: Look = Look {
+        touch: None,
+        create: None,
+        create_version: None,
+        refresh_below: None,
+        note_access: true,
+        never_chosen: false,
+    };
 
     fn open() -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
@@ -259,7 +266,12 @@ mod tests {
         let (_dir, store, hand) = open();
         assert_eq!(store.invalidate(b"k", Condition::Present, None).unwrap(), Outcome::Missing);
         store
-            .write(b"k", b"value", Attributes { ttl: Ttl::After(100 * SECOND), client_flags: 7 }, Condition::Absent)
+            .write(
+                b"k",
+                b"value",
+                Attributes { ttl: Ttl::After(100 * SECOND), client_flags: 7, ..Attributes::default() },
+                Condition::Absent,
+            )
             .unwrap();
         let before = see(&store, PLAIN).unwrap().value.version();
         assert_eq!(store.invalidate(b"k", Condition::Version(before + 1), None).unwrap(), Outcome::Exists);

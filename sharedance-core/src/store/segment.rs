@@ -316,7 +316,15 @@ impl Segment {
         }
     }
 
-    /// All of the record: client flags, key and value.
+    /// The version of the value: the one that the caller chose or, without such a one, the sequence of the write.
+    pub(crate) fn version(&self, record: &Record) -> u64 {
+        match record.word.flags & format::FLAG_VERSION {
+            0 => self.sequence(record),
+            _ => format::read_u64(self.payload(record), record.word.version_offset()),
+        }
+    }
+
+    /// All of the record: client flags, version, key and value.
     pub(crate) fn payload(&self, record: &Record) -> &[u8] {
         // SAFETY: as for `key`.
         unsafe { self.mapping.bytes(record.layout.payload()) }

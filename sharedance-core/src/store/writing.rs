@@ -1,6 +1,7 @@
 //! What a write is told, and what comes of it.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// How long a pair lives, from the moment it is set or touched. A [`Duration`] does wherever one is asked for.
@@ -57,6 +58,10 @@ pub struct Attributes {
     pub ttl: Ttl,
     /// A number of the caller's, returned untouched.
     pub client_flags: u32,
+    /// The [version](super::Value::version) that the value gets; without one, a new version that is greater than all
+    /// that the store has chosen before. A caller that chooses versions itself, such as row versions of a database, is
+    /// responsible for their order.
+    pub version: Option<NonZeroU64>,
 }
 
 impl<T: Into<Ttl>> From<T> for Attributes {
@@ -74,7 +79,7 @@ impl<T: Into<Ttl>> From<T> for Attributes {
 /// # let store = Store::open(dir.path())?;
 /// store.set_with_ttl("user:17", "ada", Duration::from_secs(300))?;
 /// let capitalise = |name: &Value| -> Result<Update, StoreError> {
-///     Ok(Update { value: name.to_ascii_uppercase(), ttl: Some(Ttl::Never) })
+///     Ok(Update { value: name.to_ascii_uppercase(), ttl: Some(Ttl::Never), ..Update::default() })
 /// };
 /// store.update("user:17", capitalise)?;
 /// assert_eq!(store.get("user:17").unwrap(), "ADA");
@@ -87,11 +92,17 @@ pub struct Update {
     pub value: Vec<u8>,
     /// How long it lives from now on; `None` leaves the deadline as it is.
     pub ttl: Option<Ttl>,
+    /// The client flags; `None` leaves them as they are.
+    pub client_flags: Option<u32>,
+    /// Whether the new value is marked stale, as by [`Store::invalidate`](super::Store::invalidate).
+    pub is_stale: bool,
+    /// The version that the value gets: see [`Attributes::version`].
+    pub version: Option<NonZeroU64>,
 }
 
 impl From<Vec<u8>> for Update {
     fn from(value: Vec<u8>) -> Update {
-        Update { value, ttl: None }
+        Update { value, ..Update::default() }
     }
 }
 
@@ -201,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_update_prints_none_of_its_bytes() {
-        let update = Update { value: b"secret".to_vec(), ttl: Some(Ttl::Never) };
+        let update = Update { value: b"secret".to_vec(), ttl: Some(Ttl::Never), ..Update::default() };
         assert_eq!(format!("{update:?}"), "Update(6 bytes, Some(Never))");
     }
 }

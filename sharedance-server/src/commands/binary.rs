@@ -4,7 +4,7 @@ use sharedance_core::protocol::memcached::binary::{self, Command, Request, Statu
 use sharedance_core::protocol::memcached::{Exptime, Mode, Update};
 use sharedance_core::store::Outcome;
 
-use super::pairs::{Count, Counted, Failure, Written};
+use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
 use super::{Context, Step, stats};
 use crate::output::Output;
 
@@ -51,7 +51,7 @@ pub(super) fn execute<'a>(
         },
         Command::Count { key, direction, delta, initial, create, version } => {
             let create = create.map(|exptime| (initial, exptime));
-            let count = Count { direction, delta, version, touch: None, create };
+            let count = Count { direction, delta, version, touch: None, create, new_version: None };
             match count_to(key, &count, initial, context) {
                 Ok((number, version)) => {
                     if !quiet {
@@ -134,7 +134,7 @@ fn write(update: Update<'_>, context: &Context<'_>) -> Result {
         (Mode::Add | Mode::Replace, Some(_)) => Mode::Set,
         (mode, _) => mode,
     };
-    match context.write(&Update { mode, ..update }, false) {
+    match context.write(&Update { mode, ..update }, &WriteOptions::default()) {
         Written::Done { version } => Ok(version),
         Written::Exists => Err(Status::Exists),
         Written::NotFound => Err(Status::NotFound),

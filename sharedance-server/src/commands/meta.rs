@@ -1,5 +1,7 @@
 //! Meta commands, carried out.
 
+use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use sharedance_core::protocol::memcached::meta::{self, Delete, Facts, Flags, Get, Request, Set, Status};
@@ -8,11 +10,18 @@ use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
 use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
 
 use super::Context;
-use super::pairs::{Count, Counted, Written};
+use super::pairs::{Count, Counted, Remainder, WriteOptions, Written};
 use crate::output::Output;
 
 /// A look that leaves no trace.
-const CURIOUS: Look = Look { touch: None, create: None, refresh_below: None, note_access: false, never_chosen: true };
+const CURIOUS: Look = Look {
+    touch: None,
+    create: None,
+    create_version: None,
+    refresh_below: None,
+    note_access: false,
+    never_chosen: true,
+};
 
 /// Carries out `request`.
 #[inline]
@@ -32,7 +41,7 @@ pub(super) fn execute(request: &Request<'_>, context: &Context<'_>, output: &mut
 #[cold]
 fn refuse_without_lock(request: &Request<'_>, key: Key<'_>, flags: Flags<'_>, output: &mut Output) {
     match request {
-        Request::Set(set) => meta::push_stored(output.bytes(), set, Status::Exists, 0),
+        Request::Set(set) => meta::push_stored(output.bytes(), set, Status::Exists, 0, set.update.value.len()),
         _ => meta::push_status(output.bytes(), Status::Exists, flags, key),
     }
 }
@@ -60,6 +69,7 @@ fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
     let look = Look {
         touch: get.touch.map(|exptime| context.ttl(exptime)),
         create: get.create.map(|exptime| context.ttl(exptime)),
+        create_version: get.new_version,
         refresh_below: get.refresh_below.and_then(|exptime| remaining(exptime, context)),
         note_access: !get.unnoticed,
         never_chosen: false,
@@ -70,8 +80,10 @@ fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
         }
         return Ok(());
     };
-    meta::push_found(output.bytes(), get, &facts(&seen));
-    if get.wants_value {
+    // A client that has this version has no need of its value.
+    let wants_value = get.wants_value && get.known_version != NonZeroU64::new(seen.value.version());
+    meta::push_found(output.bytes(), &Get { wants_value, ..*get }, &facts(&seen));
+    if wants_value {
         output.push_value(seen.value);
         output.bytes().extend_from_slice(b"\r\n");
     }
@@ -108,7 +120,14 @@ fn whole_secs(remaining: Duration) -> u64 {
 }
 
 fn set(set: &Set<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
-    let (status, version) = match context.write(&set.update, set.may_be_stale) {
+    let value_len = Cell::new(set.update.value.len());
+    let options = WriteOptions {
+        may_be_stale: set.may_be_stale,
+        creates: set.creates,
+        new_version: set.new_version,
+        value_len: set.flags.ask_for_len().then_some(&value_len),
+    };
+    let (status, version) = match context.write(&set.update, &options) {
         Written::Done { .. } if set.quiet => return Ok(()),
         Written::Done { version } => (Status::Done, version),
         Written::NotStored => (Status::NotStored, 0),
@@ -116,16 +135,26 @@ fn set(set: &Set<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
         Written::NotFound => (Status::NotFound, 0),
         Written::Failed(failure) => return Err(failure.into()),
     };
-    meta::push_stored(output.bytes(), set, status, version);
+    meta::push_stored(output.bytes(), set, status, version, value_len.get());
     Ok(())
 }
 
 fn delete(delete: &Delete<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     let mut buffer = KeyBuffer::default();
     let key = delete.key.bytes(&mut buffer);
-    let outcome = match delete.invalidates {
-        true => context.invalidate(key, delete.version, delete.touch)?,
-        false => context.delete(key, delete.version)?,
+    let outcome = match (delete.removes_value, delete.invalidates) {
+        (false, false) => context.delete(key, delete.version)?,
+        (false, true) if delete.new_version.is_none() => context.invalidate(key, delete.version, delete.touch)?,
+        (removes_value, is_stale) => {
+            let remainder = Remainder {
+                keeps_value: !removes_value,
+                client_flags: delete.client_flags,
+                is_stale,
+                touch: delete.touch,
+                new_version: delete.new_version,
+            };
+            context.reduce(key, delete.version, &remainder)?
+        }
     };
     let status = match outcome {
         Outcome::Done { .. } if delete.quiet => return Ok(()),
@@ -143,12 +172,13 @@ fn count(count: &meta::Count<'_>, context: &Context<'_>, output: &mut Output) ->
     let change = Count {
         direction: count.direction,
         delta: count.delta,
-        version: count.version.filter(|&version| version != 0),
+        version: count.version.map(NonZeroU64::get),
         touch: count.touch,
         create: count.create.map(|exptime| (count.initial, exptime)),
+        new_version: count.new_version,
     };
     let (number, version) = match context.count(key, &change) {
-        Counted::Done { .. } if count.quiet => return Ok(()),
+        Counted::Done { .. } | Counted::Created { .. } if count.quiet => return Ok(()),
         Counted::Done { number, version } => (number, version),
         Counted::Created { version } => (count.initial, version),
         Counted::NotANumber => return Err(Reply::NotANumber),

@@ -1,6 +1,7 @@
 //! What the dialects of memcached do to a pair, and what is counted of it. How the results are said is not known here.
 
 use std::cell::Cell;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use sharedance_core::protocol::memcached::{Direction, Exptime, Key, KeyBuffer, Mode, Update};
@@ -31,6 +32,30 @@ pub(super) enum Failure {
     Other,
 }
 
+/// What a write of the meta commands is told besides its [`Update`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WriteOptions<'a> {
+    /// A version that is too old is no reason not to write.
+    pub(super) may_be_stale: bool,
+    /// Whether the value is stored where there is nothing to append or prepend to.
+    pub(super) creates: bool,
+    /// The version that the value gets.
+    pub(super) new_version: Option<NonZeroU64>,
+    /// Where the length of an appended or prepended value is noted.
+    pub(super) value_len: Option<&'a Cell<usize>>,
+}
+
+/// What stays of a pair instead of its deletion.
+pub(super) struct Remainder {
+    /// Whether the value stays; otherwise it is an empty one with these client flags.
+    pub(super) keeps_value: bool,
+    pub(super) client_flags: u32,
+    pub(super) is_stale: bool,
+    /// How long it lives from now on.
+    pub(super) touch: Option<Exptime>,
+    pub(super) new_version: Option<NonZeroU64>,
+}
+
 /// What came of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
@@ -58,6 +83,8 @@ pub(super) struct Count {
     pub(super) touch: Option<Exptime>,
     /// What to store where there is none, and how long that lives.
     pub(super) create: Option<(u64, Exptime)>,
+    /// The version that the number gets.
+    pub(super) new_version: Option<NonZeroU64>,
 }
 
 impl Context<'_> {
@@ -111,22 +138,22 @@ impl Context<'_> {
         Ok(seen)
     }
 
-    /// Writes a value. `may_be_stale`: a version that is too old is no reason not to.
+    /// Writes a value.
     #[inline]
-    pub(super) fn write(&self, update: &Update<'_>, may_be_stale: bool) -> Written {
+    pub(super) fn write(&self, update: &Update<'_>, options: &WriteOptions<'_>) -> Written {
         self.counters.sets.add(1);
         let mut buffer = KeyBuffer::default();
         let key = update.key.bytes(&mut buffer);
         let condition = match (update.mode, update.version) {
-            (Mode::Append | Mode::Prepend, _) => return self.extend(key, update),
+            (Mode::Append | Mode::Prepend, _) => return self.extend(key, update, options),
             (Mode::Add, _) => Condition::Absent,
             // A version of zero is that of no value, and older than none.
-            (_, Some(version @ 1..)) if may_be_stale => Condition::VersionOrStale(version),
+            (_, Some(version @ 1..)) if options.may_be_stale => Condition::VersionOrStale(version),
             (_, Some(version)) => Condition::Version(version),
             (Mode::Replace, None) => Condition::Present,
             (Mode::Set, None) => Condition::Always,
         };
-        let attributes = Attributes { ttl: self.ttl(update.exptime), client_flags: update.client_flags };
+        let attributes = attributes(self.ttl(update.exptime), update, options);
         let written = match self.store.write(key, update.value, attributes, condition) {
             Ok(Outcome::Done { version }) => Written::Done { version },
             Ok(_) if matches!(condition, Condition::Absent | Condition::Present) => Written::NotStored,
@@ -168,30 +195,51 @@ impl Context<'_> {
     }
 
     /// Appends or prepends.
-    fn extend(&self, key: &[u8], update: &Update<'_>) -> Written {
-        // A version of zero is that of no value, and stands for none.
-        let expected = update.version.filter(|&version| version != 0);
-        let outcome = match (expected, update.mode) {
-            (None, Mode::Append) => self.store.append(key, update.value).map_err(Halt::from),
-            (None, _) => self.store.prepend(key, update.value).map_err(Halt::from),
-            (Some(expected), mode) => self.store.update(key, |value| {
-                if value.version() != expected {
-                    return Err(Halt::Exists);
+    fn extend(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Written {
+        let written = loop {
+            let outcome = self.extend_once(key, update, options);
+            let created = match outcome {
+                Ok(Outcome::Missing) if options.creates => {
+                    let attributes = attributes(self.ttl(update.exptime), update, options);
+                    self.store.write(key, update.value, attributes, Condition::Absent).map_err(Halt::from)
                 }
-                let parts: [&[u8]; 2] =
-                    if mode == Mode::Append { [value, update.value] } else { [update.value, value] };
-                Ok(parts.concat().into())
-            }),
-        };
-        let written = match outcome {
-            Ok(Outcome::Done { version }) => Written::Done { version },
-            Ok(_) => Written::NotStored,
-            Err(Halt::Exists) => Written::Exists,
-            Err(Halt::NotANumber | Halt::Store(StoreError::ValueLen { .. })) => Written::NotStored,
-            Err(Halt::Store(error)) => Written::Failed(self.failure(&error)),
+                outcome => outcome,
+            };
+            break match created {
+                Ok(Outcome::Done { version }) => Written::Done { version },
+                // Another client has created it in between.
+                Ok(Outcome::Exists) => continue,
+                Ok(Outcome::Missing) => Written::NotStored,
+                Err(Halt::Exists) => Written::Exists,
+                Err(Halt::NotANumber | Halt::Store(StoreError::ValueLen { .. })) => Written::NotStored,
+                Err(Halt::Store(error)) => Written::Failed(self.failure(&error)),
+            };
         };
         self.note_written(written, update);
         written
+    }
+
+    fn extend_once(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Result<Outcome, Halt> {
+        // A version of zero is that of no value, and stands for none.
+        let expected = update.version.filter(|&version| version != 0);
+        if expected.is_none() && options.new_version.is_none() && options.value_len.is_none() {
+            return Ok(match update.mode {
+                Mode::Append => self.store.append(key, update.value)?,
+                _ => self.store.prepend(key, update.value)?,
+            });
+        }
+        self.store.update(key, |value| {
+            if expected.is_some_and(|expected| value.version() != expected) {
+                return Err(Halt::Exists);
+            }
+            let parts: [&[u8]; 2] =
+                if update.mode == Mode::Append { [value, update.value] } else { [update.value, value] };
+            let value = parts.concat();
+            if let Some(value_len) = options.value_len {
+                value_len.set(value.len());
+            }
+            Ok(store::Update { value, version: options.new_version, ..store::Update::default() })
+        })
     }
 
     /// Deletes a pair.
@@ -219,6 +267,33 @@ impl Context<'_> {
         Ok(outcome)
     }
 
+    /// Replaces a pair by what is to stay of it, if it has this version.
+    pub(super) fn reduce(&self, key: &[u8], version: Option<u64>, remainder: &Remainder) -> Result<Outcome, Failure> {
+        let outcome = self.store.update(key, |value| {
+            if version.is_some_and(|expected| expected != value.version()) {
+                return Err(Halt::Exists);
+            }
+            Ok(store::Update {
+                value: if remainder.keeps_value { value.to_vec() } else { Vec::new() },
+                ttl: remainder.touch.map(|exptime| self.ttl(exptime)),
+                client_flags: (!remainder.keeps_value).then_some(remainder.client_flags),
+                is_stale: remainder.is_stale,
+                version: remainder.new_version,
+            })
+        });
+        let outcome = match outcome {
+            Err(Halt::Exists | Halt::NotANumber) => Ok(Outcome::Exists),
+            Err(Halt::Store(error)) => Err(self.failure(&error)),
+            Ok(outcome) => Ok(outcome),
+        }?;
+        match outcome {
+            Outcome::Done { .. } if !remainder.is_stale => self.counters.delete_hits.add(1),
+            Outcome::Done { .. } => {}
+            _ => self.counters.delete_misses.add(1),
+        }
+        Ok(outcome)
+    }
+
     /// Changes a number.
     pub(super) fn count(&self, key: &[u8], count: &Count) -> Counted {
         let counters = self.counters;
@@ -232,7 +307,9 @@ impl Context<'_> {
                 (Counted::NotFound, Some((initial, exptime))) => {
                     let mut digits = Vec::new();
                     sharedance_core::protocol::memcached::text::push_digits(&mut digits, initial);
-                    match self.store.write(key, &digits, self.ttl(exptime), Condition::Absent) {
+                    let attributes =
+                        Attributes { ttl: self.ttl(exptime), version: count.new_version, ..Attributes::default() };
+                    match self.store.write(key, &digits, attributes, Condition::Absent) {
                         Ok(Outcome::Done { version }) => {
                             counters.stored.add(1);
                             return Counted::Created { version };
@@ -270,7 +347,8 @@ impl Context<'_> {
                 // The value keeps its length, as it does in memcached.
                 digits.resize(value.len(), b' ');
             }
-            Ok(store::Update { value: digits, ttl: count.touch.map(|exptime| self.ttl(exptime)) })
+            let ttl = count.touch.map(|exptime| self.ttl(exptime));
+            Ok(store::Update { value: digits, ttl, version: count.new_version, ..store::Update::default() })
         });
         match outcome {
             Ok(Outcome::Done { version }) => Counted::Done { number: counted.get(), version },
@@ -280,6 +358,10 @@ impl Context<'_> {
             Err(Halt::Store(error)) => Counted::Failed(self.failure(&error)),
         }
     }
+}
+
+fn attributes(ttl: Ttl, update: &Update<'_>, options: &WriteOptions<'_>) -> Attributes {
+    Attributes { ttl, client_flags: update.client_flags, version: options.new_version }
 }
 
 /// The number that a value is, with spaces behind it.

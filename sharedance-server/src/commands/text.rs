@@ -4,7 +4,7 @@ use sharedance_core::protocol::memcached::Key;
 use sharedance_core::protocol::memcached::text::{self, Get, Reply, Request};
 use sharedance_core::store::Outcome;
 
-use super::pairs::{Count, Counted, Failure, Written};
+use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
 use super::{Context, Step, meta, stats};
 use crate::output::Output;
 
@@ -43,7 +43,7 @@ pub(super) fn execute<'a>(
             retrieve(&get, context, output);
             return Step::Done { consumed };
         }
-        Request::Update { update, noreply } => (context.write(&update, false).into(), noreply),
+        Request::Update { update, noreply } => (context.write(&update, &WriteOptions::default()).into(), noreply),
         Request::Meta(request) => {
             meta::execute(&request, context, output);
             return Step::Done { consumed };
@@ -60,7 +60,7 @@ pub(super) fn execute<'a>(
         }
         Request::Delete { key, noreply } => (delete(key, context), noreply),
         Request::Count { key, direction, delta, noreply } => {
-            let count = Count { direction, delta, version: None, touch: None, create: None };
+            let count = Count { direction, delta, version: None, touch: None, create: None, new_version: None };
             match context.count(key.said(), &count) {
                 Counted::Done { number, .. } => {
                     if !noreply {

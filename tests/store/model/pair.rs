@@ -63,7 +63,7 @@ impl Pair {
     pub(crate) fn apply(&mut self, op: Op) {
         match op {
             Op::Set { key: i, value, ttl, client_flags } => {
-                let attributes = Attributes { ttl, client_flags };
+                let attributes = Attributes { ttl, client_flags, ..Attributes::default() };
                 assert!(self.store().write(&key(i), &value, attributes, Condition::Always).unwrap().is_done());
                 self.naive.set(&key(i), &value, ttl_ms(ttl), client_flags);
                 self.check_key(i);

@@ -119,6 +119,7 @@ impl Exptime {
     }
 
     /// The exptime that a number of a request stands for, in any dialect.
+    #[inline]
     pub(crate) fn new(number: i64) -> Exptime {
         match number {
             0 => Exptime::Never,

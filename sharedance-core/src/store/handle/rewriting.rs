@@ -2,7 +2,7 @@
 
 use super::Store;
 use crate::store::error::StoreError;
-use crate::store::pairs::Marks;
+use crate::store::pairs::Rewrite;
 use crate::store::value::Value;
 use crate::store::writing::{Outcome, Update};
 
@@ -31,9 +31,7 @@ impl Store {
     ) -> Result<Outcome, StoreError> {
         let (key, tail) = (key.as_ref(), tail.as_ref());
         self.change(|inner| {
-            inner.rewrite(key, |current| {
-                inner.write_after(key, current, &[current.value(), tail], None, Marks::default())
-            })
+            inner.rewrite(key, |current| inner.write_after(key, current, &[current.value(), tail], Rewrite::default()))
         })
     }
 
@@ -58,9 +56,7 @@ impl Store {
     ) -> Result<Outcome, StoreError> {
         let (key, head) = (key.as_ref(), head.as_ref());
         self.change(|inner| {
-            inner.rewrite(key, |current| {
-                inner.write_after(key, current, &[head, current.value()], None, Marks::default())
-            })
+            inner.rewrite(key, |current| inner.write_after(key, current, &[head, current.value()], Rewrite::default()))
         })
     }
 

@@ -75,7 +75,7 @@ impl Store {
     /// # use sharedance_core::store::{Attributes, Condition, Outcome, Store, Ttl};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// let attributes = Attributes { ttl: Ttl::Never, client_flags: 7 };
+    /// let attributes = Attributes { ttl: Ttl::Never, client_flags: 7, ..Attributes::default() };
     /// let Outcome::Done { version } = store.write("user:17", "Ada", attributes, Condition::Absent)? else {
     ///     panic!("it was not there");
     /// };

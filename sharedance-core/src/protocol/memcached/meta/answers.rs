@@ -77,12 +77,14 @@ pub fn push_found(out: &mut Vec<u8>, get: &Get<'_>, facts: &Facts) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the answer to a `ms`: the version is that of the value stored, or zero.
-pub fn push_stored(out: &mut Vec<u8>, set: &Set<'_>, status: Status, version: u64) {
+/// Appends the response to a `ms`. `version` is that of the value that was stored, or zero; `value_len` is the length of
+/// that value or, where none was stored, of the one that was sent.
+pub fn push_stored(out: &mut Vec<u8>, set: &Set<'_>, status: Status, version: u64, value_len: usize) {
     out.extend_from_slice(status.as_bytes());
     for (letter, word) in set.flags.iter() {
         match letter {
             b'c' => push_fact(out, letter, version),
+            b's' => push_fact(out, letter, value_len as u64),
             _ => push_echo(out, letter, word, set.update.key),
         }
     }

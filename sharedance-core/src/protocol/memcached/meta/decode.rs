@@ -1,5 +1,7 @@
 //! Meta commands, decoded.
 
+use std::num::NonZeroU64;
+
 use super::{Count, Delete, Flags, Get, MAX_OPAQUE_LEN, Request, Set};
 use crate::protocol::memcached::numbers::{unsigned, unsigned_32};
 use crate::protocol::memcached::text::{self, Announced, Line, Reply, block_len};
@@ -61,7 +63,7 @@ fn decode_set(mut tokens: Tokens<'_>) -> Line<'_> {
     let Some(block_len) = tokens.next().and_then(block_len) else {
         return Line::refused_without_length(Reply::BadFormat);
     };
-    if tokens.clone().next().is_some_and(|flag| !flag[0].is_ascii_alphabetic()) {
+    if tokens.rest().iter().find(|&&byte| byte != b' ').is_some_and(|flag| !flag.is_ascii_alphabetic()) {
         // A key with a space in it: this is the length, and what stands in its place is a part of the key.
         return Line::refused_without_length(Reply::InvalidFlag);
     }
@@ -82,11 +84,13 @@ struct Parsed<'a> {
     quiet: bool,
     unnoticed: bool,
     invalidates: bool,
+    removes_value: bool,
     touch: Option<Exptime>,
     create: Option<Exptime>,
     refresh_below: Option<Exptime>,
     client_flags: u32,
     version: Option<u64>,
+    new_version: Option<NonZeroU64>,
     mode: Option<u8>,
     delta: u64,
     initial: u64,
@@ -131,11 +135,13 @@ impl<'a> Parsed<'a> {
             quiet: false,
             unnoticed: false,
             invalidates: false,
+            removes_value: false,
             touch: None,
             create: None,
             refresh_below: None,
             client_flags: 0,
             version: None,
+            new_version: None,
             mode: None,
             delta: 1,
             initial: 0,
@@ -156,12 +162,14 @@ impl<'a> Parsed<'a> {
             b'q' => self.quiet = true,
             b'I' => self.invalidates = true,
             b'H' => self.needs_lock = true,
+            b'x' => self.removes_value = true,
             b'b' => self.key = Key::base64(self.key.said()).ok_or(Reply::BadBase64)?,
             b'T' => self.touch = Some(exptime()?),
             b'N' => self.create = Some(exptime()?),
             b'R' => self.refresh_below = Some(exptime()?),
             b'F' => self.client_flags = unsigned_32(argument).ok_or(Reply::BadFormat)?,
             b'C' => self.version = Some(unsigned(argument).ok_or(Reply::BadToken)?),
+            b'E' => self.new_version = NonZeroU64::new(unsigned(argument).ok_or(Reply::BadToken)?),
             b'J' => self.initial = unsigned(argument).ok_or(Reply::BadInitial)?,
             b'D' => self.delta = unsigned(argument).ok_or(Reply::BadMetaDelta)?,
             b'M' => match argument {
@@ -190,6 +198,8 @@ impl<'a> Parsed<'a> {
             create: self.create,
             refresh_below: self.refresh_below,
             needs_lock: self.needs_lock,
+            known_version: self.version.and_then(NonZeroU64::new),
+            new_version: self.new_version,
         })
     }
 
@@ -203,12 +213,13 @@ impl<'a> Parsed<'a> {
             Some(_) => return Err(Reply::BadSetMode),
         };
         self.check_opaque()?;
+        let extends = matches!(mode, Mode::Append | Mode::Prepend);
         let update = Update {
             key: self.key,
             value: &[],
             mode,
             client_flags: self.client_flags,
-            exptime: self.touch.unwrap_or(Exptime::Never),
+            exptime: if extends { self.create } else { self.touch }.unwrap_or(Exptime::Never),
             version: self.version,
         };
         Ok(Set {
@@ -217,6 +228,8 @@ impl<'a> Parsed<'a> {
             quiet: self.quiet,
             may_be_stale: self.invalidates,
             needs_lock: self.needs_lock,
+            creates: extends && self.create.is_some(),
+            new_version: self.new_version,
         })
     }
 
@@ -228,8 +241,11 @@ impl<'a> Parsed<'a> {
             quiet: self.quiet,
             version: self.version,
             invalidates: self.invalidates,
+            removes_value: self.removes_value,
+            client_flags: self.client_flags,
             touch: self.touch,
             needs_lock: self.needs_lock,
+            new_version: self.new_version,
         })
     }
 
@@ -245,13 +261,14 @@ impl<'a> Parsed<'a> {
             flags: self.flags,
             wants_value: self.wants_value,
             quiet: self.quiet,
-            version: self.version,
+            version: self.version.and_then(NonZeroU64::new),
             direction,
             delta: self.delta,
             create: self.create,
             initial: self.initial,
             touch: self.touch,
             needs_lock: self.needs_lock,
+            new_version: self.new_version,
         })
     }
 }

@@ -19,12 +19,13 @@
 //!
 //! // It asks for the version, so the answer has it.
 //! let mut output = Vec::new();
-//! meta::push_stored(&mut output, &set, meta::Status::Done, 17);
+//! meta::push_stored(&mut output, &set, meta::Status::Done, 17, 5);
 //! assert_eq!(output, b"HD c17\r\n");
 //! # Ok::<(), sharedance_core::protocol::DecodeError>(())
 //! ```
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use super::tokens::Tokens;
 use super::{Direction, Exptime, Key, Update};
@@ -51,9 +52,18 @@ impl<'a> Flags<'a> {
 }
 
 impl Flags<'_> {
-    /// Whether the answer tells how long the pair still lives: `t`.
+    /// Whether the response reports how long the pair still lives: `t`.
     pub fn ask_for_ttl(self) -> bool {
-        self.iter().any(|(letter, _)| letter == b't')
+        self.has(b't')
+    }
+
+    /// Whether the response reports how long the value is: `s`.
+    pub fn ask_for_len(self) -> bool {
+        self.has(b's')
+    }
+
+    fn has(self, wanted: u8) -> bool {
+        self.iter().any(|(letter, _)| letter == wanted)
     }
 }
 
@@ -120,6 +130,10 @@ pub struct Get<'a> {
     pub refresh_below: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
+    /// A value of this version is not sent, even if it is asked for: `C`.
+    pub known_version: Option<NonZeroU64>,
+    /// The version of the empty value that is stored where there is none: `E`.
+    pub new_version: Option<NonZeroU64>,
 }
 
 /// `ms`: to be answered by [`push_stored`].
@@ -135,6 +149,11 @@ pub struct Set<'a> {
     pub may_be_stale: bool,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
+    /// Whether [`Mode::Append`](super::Mode::Append) and [`Mode::Prepend`](super::Mode::Prepend) store the value where
+    /// there is none, for as long as the update's exptime says: `N`.
+    pub creates: bool,
+    /// The version that the value gets: `E`.
+    pub new_version: Option<NonZeroU64>,
 }
 
 /// `md`: to be answered by [`push_status`].
@@ -150,10 +169,16 @@ pub struct Delete<'a> {
     pub version: Option<u64>,
     /// Whether the value stays, and is stale: `I`.
     pub invalidates: bool,
-    /// How long it lives then: `T`.
+    /// Whether the pair stays, with an empty value: `x`.
+    pub removes_value: bool,
+    /// The client flags of the empty value: `F`.
+    pub client_flags: u32,
+    /// How long the pair that stays lives: `T`.
     pub touch: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
+    /// The version that the pair that stays gets: `E`.
+    pub new_version: Option<NonZeroU64>,
 }
 
 /// `ma`: to be answered by [`push_counted`] or by [`push_status`].
@@ -167,8 +192,8 @@ pub struct Count<'a> {
     pub wants_value: bool,
     /// Whether success is not answered: `q`.
     pub quiet: bool,
-    /// The version that the value must have, unless it is zero: `C`.
-    pub version: Option<u64>,
+    /// The version that the value must have: `C`. Zero stands for any.
+    pub version: Option<NonZeroU64>,
     /// Which way: `M`.
     pub direction: Direction,
     /// How far: `D`.
@@ -181,6 +206,8 @@ pub struct Count<'a> {
     pub touch: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
+    /// The version that the number gets: `E`.
+    pub new_version: Option<NonZeroU64>,
 }
 
 impl<'a> Set<'a> {

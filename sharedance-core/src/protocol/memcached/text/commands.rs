@@ -66,6 +66,7 @@ impl<'a> Line<'a> {
 }
 
 /// The length of a data block, if `word` is one.
+#[inline]
 pub(in crate::protocol::memcached) fn block_len(word: &[u8]) -> Option<u64> {
     unsigned(word).filter(|&len| len <= MAX_BLOCK_LEN)
 }
@@ -190,13 +191,16 @@ fn decode_update(tokens: Tokens<'_>, mode: Mode, has_version: bool) -> Line<'_> 
     let Some(block_len) = block_len(len) else {
         return Line::refused_without_length(Reply::BadFormat);
     };
-    let version = if has_version { Some(unsigned(version)) } else { None };
-    let (Some(client_flags), Some(exptime), false, true) =
-        (unsigned_32(client_flags), Exptime::parse(exptime), version == Some(None), key.len() <= MAX_KEY_LEN)
-    else {
+    let version = if has_version { unsigned(version) } else { None };
+    let (Some(client_flags), Some(exptime), true, true) = (
+        unsigned_32(client_flags),
+        Exptime::parse(exptime),
+        version.is_some() == has_version,
+        key.len() <= MAX_KEY_LEN,
+    ) else {
         return Line::refused_with_block(Reply::BadFormat, block_len, noreply);
     };
-    let update = Update { key: Key::plain(key), value: &[], mode, client_flags, exptime, version: version.flatten() };
+    let update = Update { key: Key::plain(key), value: &[], mode, client_flags, exptime, version };
     Line::WithBlock { block_len, announced: Announced::Update { update, noreply } }
 }
 
