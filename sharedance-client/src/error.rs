@@ -144,10 +144,12 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] KeyError),
 
-    /// The value, or the whole request of the classic dialect, is longer than the limit. Nothing was sent.
-    #[error("{len} bytes are more than the limit of {max} bytes")]
+    /// The request is longer than the limit. Nothing was sent, and the old value stays. Store a smaller value, or raise
+    /// the limit here and at the server.
+    #[error("a request of {len} bytes is larger than the limit of {max} bytes")]
     TooLarge {
-        /// The length in bytes: in the classic dialect of header, key and value together.
+        /// The length in bytes of the whole request: of the command line and the value with their line ends, or in the
+        /// classic dialect of header, key and value.
         len: u64,
         /// The limit in force.
         max: usize,

@@ -218,8 +218,8 @@ macro_rules! guarded {
                 value: impl AsRef<[u8]>,
                 ttl: impl Into<Ttl>,
             ) -> Result<(), Error> {
-                let (exptime, max_value_len) = (exptime(ttl), self.options.max_value_len);
-                let set = store(self.known.mode(), &self.key, value.as_ref(), exptime, max_value_len)?;
+                let (exptime, max_request_len) = (exptime(ttl), self.options.max_request_len);
+                let set = guarded_store(self.known.mode(), &self.key, value.as_ref(), exptime, max_request_len)?;
                 let outputs = self.lease.run(&[Guarded::Store(set)], self.deadline())$($await)*?;
                 match guarded::stored(&self.accepted(outputs)?) {
                     Stored::As(version) => {
@@ -285,8 +285,8 @@ macro_rules! guarded {
                 value: impl AsRef<[u8]>,
                 ttl: impl Into<Ttl>,
             ) -> Result<(), Error> {
-                let max_value_len = self.options.max_value_len;
-                let set = store(self.known.mode(), &self.key, value.as_ref(), exptime(ttl), max_value_len)?;
+                let max_request_len = self.options.max_request_len;
+                let set = guarded_store(self.known.mode(), &self.key, value.as_ref(), exptime(ttl), max_request_len)?;
                 let commands = [Guarded::Store(set), Guarded::Unlock { key: &self.key }];
                 let outputs = self.lease.run(&commands, self.deadline())$($await)*?;
                 let outputs = self.accepted(outputs)?;

@@ -1,7 +1,7 @@
 //! The calls that the blocking client and the one for tokio have in common, written once: what they mean, and which
 //! commands they are. The clients differ in how they wait.
 
-use crate::command::{Mode, Store};
+use crate::command::{Mode, STORE_FLAGS, Store};
 use crate::entry::Swap;
 use crate::error::Error;
 use crate::key;
@@ -75,7 +75,10 @@ macro_rules! operations {
             /// Stores `value` under `key`, and replaces what is there. When this returns, the server has acknowledged it.
             ///
             /// # Errors
-            /// See [`Error`]. Where the value is too large for the server, the old one is gone too.
+            /// See [`Error`]. Where the value is too large for the server ([`Rejection::ValueTooLarge`]), the old one is
+            /// gone too; where this client refuses it ([`Error::TooLarge`]), the old one stays.
+            ///
+            /// [`Rejection::ValueTooLarge`]: crate::Rejection::ValueTooLarge
             ///
             #[doc = example!($subject, $wait, "client.set(\"page-42\", \"<p>Hello\", Ttl::from_secs(60))", ";")]
             pub $($async)? fn set(
@@ -222,10 +225,10 @@ macro_rules! operations {
                 pairs: &[(K, V)],
                 ttl: impl Into<Ttl>,
             ) -> BatchResults<()> {
-                let (exptime, max_value_len) = (exptime(ttl), self.servers.options.max_value_len);
+                let (exptime, max_request_len) = (exptime(ttl), self.servers.options.max_request_len);
                 let sets = pairs
                     .iter()
-                    .map(|(key, value)| store(Mode::Set, key.as_ref(), value.as_ref(), exptime, max_value_len));
+                    .map(|(key, value)| store(Mode::Set, key.as_ref(), value.as_ref(), exptime, max_request_len));
                 self.run_all(sets)$($await)*.map(drop)
             }
 
@@ -282,7 +285,7 @@ macro_rules! operations {
             }
 
             $($async)? fn store(&self, mode: Mode, key: &[u8], value: &[u8], exptime: i64) -> Result<Swap, Error> {
-                let command = store(mode, key, value, exptime, self.servers.options.max_value_len)?;
+                let command = store(mode, key, value, exptime, self.servers.options.max_request_len)?;
                 self.run(command)$($await)*
             }
 
@@ -330,11 +333,25 @@ pub(crate) fn store<'a>(
     key: &'a [u8],
     value: &'a [u8],
     exptime: i64,
-    max_value_len: usize,
+    max_request_len: usize,
 ) -> Result<Store<'a>, Error> {
-    let key = checked(key)?;
-    match value.len() <= max_value_len {
-        true => Ok(Store { mode, key, value, exptime }),
-        false => Err(Error::TooLarge { len: value.len() as u64, max: max_value_len }),
+    within_limit(Store { mode, key: checked(key)?, value, exptime }, "", max_request_len)
+}
+
+/// For a connection that holds the lock of the key.
+pub(crate) fn guarded_store<'a>(
+    mode: Mode,
+    key: &'a [u8],
+    value: &'a [u8],
+    exptime: i64,
+    max_request_len: usize,
+) -> Result<Store<'a>, Error> {
+    within_limit(Store { mode, key: checked(key)?, value, exptime }, STORE_FLAGS, max_request_len)
+}
+
+fn within_limit<'a>(store: Store<'a>, flags: &str, max: usize) -> Result<Store<'a>, Error> {
+    match store.exceeds(flags, max) {
+        None => Ok(store),
+        Some(len) => Err(Error::TooLarge { len, max }),
     }
 }

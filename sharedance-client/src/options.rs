@@ -4,6 +4,8 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
+
 use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::error::Error;
@@ -17,9 +19,6 @@ const DEFAULT_OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const DEFAULT_MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
-
-/// The server's own limit on a whole request, unless it is told otherwise.
-const DEFAULT_MAX_VALUE_LEN: usize = 32 * 1024 * 1024;
 
 const DEFAULT_BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5) };
 
@@ -82,7 +81,7 @@ pub(crate) struct Options {
     pub(crate) operation_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_connections: NonZeroUsize,
-    pub(crate) max_value_len: usize,
+    pub(crate) max_request_len: usize,
     pub(crate) backoff: Backoff,
     pub(crate) when_down: WhenDown,
     pub(crate) continuum: Continuum,
@@ -95,7 +94,7 @@ impl<C> Builder<C> {
             operation_timeout: DEFAULT_OPERATION_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
             max_connections: DEFAULT_MAX_CONNECTIONS,
-            max_value_len: DEFAULT_MAX_VALUE_LEN,
+            max_request_len: DEFAULT_MAX_REQUEST_LEN,
             backoff: DEFAULT_BACKOFF,
             when_down: WhenDown::default(),
             continuum: Continuum::default(),
@@ -169,13 +168,15 @@ impl<C> Builder<C> {
         self
     }
 
-    /// The largest value in bytes; 32 MiB by default. A larger one is refused before it is sent, and not received.
+    /// The longest request in bytes, the command line, the value and both line ends together; 32 MiB by default, as the
+    /// server's own option `--maxreadsize`, which counts in the same way. A longer request is refused before any of it
+    /// is sent, so that the old value stays, and a value of more bytes is not received.
     ///
     /// ```
-    /// let builder = sharedance_client::Client::builder("localhost").max_value_len(1024 * 1024);
+    /// let builder = sharedance_client::Client::builder("localhost").max_request_len(1024 * 1024);
     /// ```
-    pub fn max_value_len(mut self, max: usize) -> Builder<C> {
-        self.options.max_value_len = max;
+    pub fn max_request_len(mut self, max: usize) -> Builder<C> {
+        self.options.max_request_len = max;
         self
     }
 

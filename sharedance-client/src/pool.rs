@@ -79,7 +79,7 @@ macro_rules! pool {
                     let Some(mut connection) = self.connection.take() else {
                         return Err(Error::LockLost { server: self.server.name() });
                     };
-                    let mut pipeline = Pipeline::new(commands, self.server.options.max_value_len);
+                    let mut pipeline = Pipeline::new(commands, self.server.options.max_request_len);
                     let failure = match connection.run(&mut pipeline, deadline)$($await)* {
                         Ok(()) => {
                             let (outputs, is_in_step) = pipeline.finish();

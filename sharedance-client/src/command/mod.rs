@@ -11,10 +11,15 @@ use std::time::Duration;
 use crate::entry::{Entry, Swap, Version};
 use crate::reply::{Flags, Reply, decimal};
 
-pub(crate) use guarded::{Guarded, GuardedOutput};
+pub(crate) use guarded::{Guarded, GuardedOutput, STORE_FLAGS};
 
 /// A number that a request carries and its answer repeats.
 pub(crate) type Tag = u32;
+
+const END_OF_LINE: &[u8] = b"\r\n";
+
+/// More bytes than a [`Store`] has besides its value: a key of up to 250 bytes, four numbers of up to 20 digits, flags.
+const MAX_STORE_OVERHEAD_LEN: usize = 512;
 
 /// The answer is none to this request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,9 +210,29 @@ impl Command for Store<'_> {
 }
 
 impl Store<'_> {
+    /// The length of the request in bytes, if that is more than `max`. It is computed as servers of this project do, from
+    /// the line, the value and both line ends, with the longest tag that the request may get. `flags` are those of
+    /// [`Store::encode_with`].
+    pub(crate) fn exceeds(&self, flags: &str, max: usize) -> Option<u64> {
+        // Nearly every value is so small that the rest does not matter.
+        if self.value.len().saturating_add(MAX_STORE_OVERHEAD_LEN) <= max {
+            return None;
+        }
+        let mut line = Vec::with_capacity(MAX_STORE_OVERHEAD_LEN);
+        self.encode_line(flags, Tag::MAX, &mut line);
+        let len = (line.len() + END_OF_LINE.len()) as u64 + self.value.len() as u64;
+        (len > max as u64).then_some(len)
+    }
+
     /// With more flags, each with a space before it.
     fn encode_with(&self, flags: &str, tag: Tag, out: &mut Vec<u8>) {
         out.reserve(self.key.len() + self.value.len() + 64);
+        self.encode_line(flags, tag, out);
+        out.extend_from_slice(self.value);
+        out.extend_from_slice(END_OF_LINE);
+    }
+
+    fn encode_line(&self, flags: &str, tag: Tag, out: &mut Vec<u8>) {
         put_head(out, "ms", self.key);
         put!(out, " {} O{tag}{flags}", self.value.len());
         if !matches!(self.mode, Mode::Append | Mode::Prepend) {
@@ -223,9 +248,7 @@ impl Store<'_> {
                 put!(out, " C{version}");
             }
         }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(self.value);
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(END_OF_LINE);
     }
 }
 

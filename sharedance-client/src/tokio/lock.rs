@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::command::{Delete, Guarded, GuardedOutput, Touch};
 use crate::error::Error;
 use crate::guarded::{self, Found, Known, Stored, guarded};
-use crate::operations::{example, exptime, store};
+use crate::operations::{example, exptime, guarded_store};
 use crate::options::Options;
 use crate::reply::Rejection;
 use crate::servers::Servers;

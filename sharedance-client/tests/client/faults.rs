@@ -126,7 +126,7 @@ fn a_value_larger_than_the_limit_is_not_received() {
         stream.write_all(b"VA 100001 O0\r\n")?;
         hold(stream)
     });
-    let error = ample(&address).max_value_len(100_000).build().unwrap().get("key").unwrap_err();
+    let error = ample(&address).max_request_len(100_000).build().unwrap().get("key").unwrap_err();
     assert!(matches!(error, Error::AnswerTooLarge { max: 100_000, .. }), "{error}");
 }
 

@@ -16,6 +16,7 @@ mod sharedanced;
 mod backends;
 mod batches;
 mod faults;
+mod limits;
 mod locks;
 mod operations;
 mod outages;

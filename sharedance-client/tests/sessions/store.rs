@@ -4,6 +4,7 @@ use crate::peer::{AMPLE, listen};
 use crate::sharedanced::Sharedanced;
 use sharedance_client::sessions::Sessions;
 use sharedance_client::tokio::Client;
+use sharedance_server::ServerOptions;
 use tower_sessions::SessionStore;
 use tower_sessions::cookie::time::{Duration, OffsetDateTime};
 use tower_sessions::session::{Id, Record};
@@ -11,9 +12,13 @@ use tower_sessions::session_store::Error;
 
 fn sessions() -> (Sharedanced, Client, Sessions) {
     let server = Sharedanced::start();
-    let client = Client::builder(server.address()).operation_timeout(AMPLE).build().unwrap();
+    let client = client(&server);
     let sessions = Sessions::new(client.clone());
     (server, client, sessions)
+}
+
+fn client(server: &Sharedanced) -> Client {
+    Client::builder(server.address()).operation_timeout(AMPLE).build().unwrap()
 }
 
 fn record(id: i128, user: &str) -> Record {
@@ -87,6 +92,24 @@ async fn programs_with_other_prefixes_do_not_share_sessions() {
     shop.create(&mut session).await.unwrap();
     sessions.delete(&session.id).await.unwrap();
     assert_eq!(shop.load(&session.id).await.unwrap(), Some(session));
+}
+
+#[tokio::test]
+async fn a_session_that_grew_too_large_is_reported_and_stays_as_it_was() {
+    const LIMIT: usize = 100_000;
+    let server = Sharedanced::start_with(ServerOptions { max_request_len: LIMIT, ..ServerOptions::default() });
+    let strict = Client::builder(server.address()).operation_timeout(AMPLE).max_request_len(LIMIT).build().unwrap();
+    // One is refused by the server, the other by its own client.
+    for (id, client) in [(1, client(&server)), (2, strict)] {
+        let sessions = Sessions::new(client);
+        let mut session = record(id, "ada");
+        sessions.create(&mut session).await.unwrap();
+        let mut grown = session.clone();
+        grown.data.insert("cart".to_owned(), "x".repeat(LIMIT).into());
+        let error = sessions.save(&grown).await.unwrap_err();
+        assert!(matches!(error, Error::Backend(_)), "{error}");
+        assert_eq!(sessions.load(&session.id).await.unwrap(), Some(session));
+    }
 }
 
 #[tokio::test]
