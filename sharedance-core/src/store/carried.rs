@@ -6,7 +6,7 @@
 //! restart would bring that back. This is where a segment keeps the way from its records to their sources, and to the
 //! segments that its own records are the sources for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::sync::atomic::{AtomicUsize, Ordering};
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,8 +18,31 @@ pub(crate) struct Carried<S> {
     sources: Mutex<HashMap<u32, Source<S>>>,
     /// How many there are, for those who need not look.
     source_count: AtomicUsize,
-    /// Where records are of which this segment has the sources. Weak, or the two would keep each other alive.
-    destinations: Mutex<Vec<Weak<S>>>,
+    destinations: Mutex<Destinations<S>>,
+}
+
+/// The segments with records whose sources are in this one. Weak, or the two would keep each other alive.
+#[derive(Debug)]
+struct Destinations<S> {
+    /// By address: a weak reference keeps the memory, so that no other segment gets the same address.
+    segments: BTreeMap<usize, Weak<S>>,
+    /// The number of entries at which those of dropped segments are removed: twice as many as the last removal left, so
+    /// that the work is amortized over the added segments and at most half of the entries are dead.
+    prune_at: usize,
+}
+
+/// Fewer destinations than this are not worth pruning.
+const MIN_PRUNE: usize = 16;
+
+impl<S> Destinations<S> {
+    fn add(&mut self, destination: &Arc<S>) {
+        if self.segments.len() >= self.prune_at {
+            self.segments.retain(|_, known| known.strong_count() > 0);
+            self.prune_at = MIN_PRUNE.max(2 * self.segments.len());
+        }
+        let address = Arc::as_ptr(destination) as usize;
+        self.segments.entry(address).or_insert_with(|| Arc::downgrade(destination));
+    }
 }
 
 /// A record that is live on disk for as long as the one it is the source of is not safe.
@@ -47,7 +70,12 @@ pub(crate) enum Reason {
 
 impl<S> Carried<S> {
     pub(crate) fn nowhere() -> Carried<S> {
-        Carried { sources: Mutex::default(), source_count: AtomicUsize::new(0), destinations: Mutex::default() }
+        let destinations = Destinations { segments: BTreeMap::new(), prune_at: MIN_PRUNE };
+        Carried {
+            sources: Mutex::default(),
+            source_count: AtomicUsize::new(0),
+            destinations: Mutex::new(destinations),
+        }
     }
 
     fn with_sources<T>(&self, change: impl FnOnce(&mut HashMap<u32, Source<S>>) -> T) -> T {
@@ -57,13 +85,13 @@ impl<S> Carried<S> {
         result
     }
 
-    fn lock_destinations(&self) -> MutexGuard<'_, Vec<Weak<S>>> {
+    fn lock_destinations(&self) -> MutexGuard<'_, Destinations<S>> {
         self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether records elsewhere have their sources in this segment.
     pub(crate) fn has_destinations(&self) -> bool {
-        !self.lock_destinations().is_empty()
+        self.lock_destinations().segments.values().any(|known| known.strong_count() > 0)
     }
 
     /// Whether records are here of which the disk may still need the sources.
@@ -77,10 +105,7 @@ impl<S> Carried<S> {
     }
 
     pub(crate) fn add_destination(&self, destination: &Arc<S>) {
-        let mut destinations = self.lock_destinations();
-        if !destinations.iter().any(|known| known.as_ptr() == Arc::as_ptr(destination)) {
-            destinations.push(Arc::downgrade(destination));
-        }
+        self.lock_destinations().add(destination);
     }
 
     /// The source of the record in `slot`, if it has one.
@@ -108,6 +133,35 @@ impl<S> Carried<S> {
     }
 
     pub(crate) fn destinations(&self) -> Vec<Arc<S>> {
-        self.lock_destinations().iter().filter_map(Weak::upgrade).collect()
+        self.lock_destinations().segments.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_that_are_gone_are_forgotten_and_none_is_listed_twice() {
+        let carried = Carried::<u32>::nowhere();
+        let kept: Vec<_> = (0..3).map(Arc::new).collect();
+        for i in 0..10_000 {
+            carried.add_destination(&kept[i % 3]);
+            carried.add_destination(&Arc::new(100));
+        }
+        assert_eq!(carried.destinations().len(), 3);
+        assert!(carried.has_destinations());
+        let listed = carried.lock_destinations().segments.len();
+        assert!(listed <= MIN_PRUNE, "{listed} destinations are listed, of which 3 exist");
+        drop(kept);
+        assert!(!carried.has_destinations() && carried.destinations().is_empty());
+    }
+
+    #[test]
+    fn thousands_of_destinations_that_exist_are_all_listed() {
+        let carried = Carried::<usize>::nowhere();
+        let kept: Vec<_> = (0..5_000).map(Arc::new).collect();
+        (0..2).for_each(|_| kept.iter().for_each(|destination| carried.add_destination(destination)));
+        assert_eq!(carried.destinations().len(), kept.len());
     }
 }

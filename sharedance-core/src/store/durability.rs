@@ -134,15 +134,30 @@ impl GroupCommit {
         state.begun += 1;
         let own = state.begun;
         drop(state);
-        let result = run();
-        if result.is_err() {
-            self.fail();
+        let mut running = Running { group: self, own, is_done: false };
+        run()?;
+        running.is_done = true;
+        Ok(true)
+    }
+}
+
+/// A sync that is under way. Dropping it ends the sync and wakes the waiting writers, also where the sync returned an
+/// error or panicked: then nothing is known about the disk, and the group has failed.
+struct Running<'g> {
+    group: &'g GroupCommit,
+    own: u64,
+    is_done: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.group.fail();
         }
-        let mut state = self.lock();
+        let mut state = self.group.lock();
         state.running = false;
-        state.ended = own;
-        self.finished.notify_all();
-        result.map(|()| true)
+        state.ended = self.own;
+        self.group.finished.notify_all();
     }
 }
 
@@ -150,7 +165,7 @@ impl GroupCommit {
 mod tests {
     use super::*;
     use crate::store::sync::atomic::AtomicU64;
-    use crate::store::sync::thread;
+    use crate::store::sync::{Arc, thread};
 
     #[test]
     fn whoever_waits_is_covered_by_a_sync_that_began_afterwards() {
@@ -178,6 +193,32 @@ mod tests {
             }
         });
         assert!(syncs.into_inner() <= 500 * WRITERS as u64);
+    }
+
+    #[test]
+    fn a_sync_that_panics_does_not_leave_the_writers_waiting() {
+        let group = Arc::new(GroupCommit::default());
+        let (released, releases) = std::sync::mpsc::channel();
+        let panicking = thread::spawn({
+            let group = group.clone();
+            move || {
+                group.clone().sync(|| {
+                    for _ in 0..3 {
+                        let (group, released) = (group.clone(), released.clone());
+                        thread::spawn(move || {
+                            released.send(group.sync(|| unreachable!("nothing is synced any more"))).unwrap();
+                        });
+                    }
+                    panic!("in the middle of a sync");
+                })
+            }
+        });
+        assert!(panicking.join().is_err());
+        for _ in 0..3 {
+            let is_synced = releases.recv_timeout(Duration::from_secs(60)).expect("a writer waits for ever");
+            assert!(!is_synced.unwrap(), "nobody knows what is on the disk");
+        }
+        assert!(group.has_failed() && group.ended() == 0);
     }
 
     #[test]

@@ -183,6 +183,18 @@ impl Index {
         removed
     }
 
+    /// Removes a record whose payload or word is damaged, and marks it gone, if the index still names it; returns whether
+    /// it did. `record` is the record as it was before its word was damaged: it is what the accounts contain.
+    pub(crate) fn remove_damaged(&self, segment: &Arc<Segment>, slot: u32, record: &Record) -> bool {
+        let hash = record.slot.hash;
+        let mut shard = self.write(hash);
+        let removed = shard.remove_from(hash, segment, slot);
+        if removed {
+            segment.mark_gone(slot, record);
+        }
+        removed
+    }
+
     /// Drops what the shards hold of segment `number`, which no location names any more.
     pub(crate) fn forget_segment(&self, number: u32) {
         for shard in 0..self.shards() {

@@ -199,7 +199,7 @@ impl Inner {
 
     /// Drops a record whose bytes are not the ones that were written; false where it is gone already.
     pub(crate) fn drop_damaged(&self, damaged: &Pinned) -> bool {
-        let removed = self.index.remove_if(&damaged.segment, damaged.slot, |_| true);
+        let removed = self.index.remove_damaged(&damaged.segment, damaged.slot, &damaged.record);
         self.counters.damaged.add(usize::from(removed));
         removed
     }
@@ -359,12 +359,15 @@ impl Inner {
     /// Moves the deadline of `key`; answers its record, if there is one.
     pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl, now: Moment) -> Option<Pinned> {
         let deadline = self.lifetime(ttl, now).deadline;
-        let pinned = {
+        let (pinned, touched) = {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now.ms))?;
-            found.segment.touch(found.slot, &found.record, deadline);
-            found.pin()
+            (found.pin(), found.segment.touch(found.slot, &found.record, deadline))
         };
+        if touched.is_none() {
+            self.drop_damaged(&pinned);
+            return None;
+        }
         self.is_sound(&pinned).then_some(pinned)
     }
 
@@ -425,14 +428,19 @@ impl Inner {
 
     /// Moves the deadline of the record if it is still there; answers whether it was.
     fn touch_again(&self, hash: u64, key: &[u8], current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
-        let shard = self.index.read(hash);
-        match shard.find(hash, key) {
-            Some(found) if current.is(&found) && !found.record.word.deadline.has_passed(now_ms) => {
-                found.segment.touch(found.slot, &found.record, deadline);
-                true
+        let touched = {
+            let shard = self.index.read(hash);
+            match shard.find(hash, key) {
+                Some(found) if current.is(&found) && !found.record.word.deadline.has_passed(now_ms) => {
+                    found.segment.touch(found.slot, &found.record, deadline)
+                }
+                _ => return false,
             }
-            _ => false,
+        };
+        if touched.is_none() {
+            self.drop_damaged(current);
         }
+        touched.is_some()
     }
 
     /// Puts the record's bytes into a segment, where nobody sees them yet.

@@ -59,14 +59,18 @@ impl Inner {
                 self.counters.expired_reads.add(1);
                 return None;
             }
-            let mut word = found.record.word;
-            if let Some(ttl) = look.touch {
-                word = found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now).deadline);
-            }
-            let refresh = choose_refresher(&found, word, look, now_ms);
+            let word = match look.touch {
+                Some(ttl) => found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now).deadline),
+                None => Some(found.record.word),
+            };
+            let refresh = word.and_then(|word| choose_refresher(&found, word, look, now_ms));
             let mut pinned = found.pin();
-            pinned.record.word = word;
+            pinned.record.word = word.unwrap_or(found.record.word);
             (pinned, refresh)
+        };
+        let Some(refresh) = refresh else {
+            self.drop_damaged(&pinned);
+            return None;
         };
         if !self.is_sound(&pinned) {
             return None;
@@ -88,20 +92,21 @@ impl Inner {
     }
 }
 
-/// Chooses the reader where there is reason to, and nobody was chosen before.
-fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> Refresh {
+/// Chooses this reader to refresh the value where that is due and no other reader was chosen before. `None` where the
+/// record's word is damaged.
+fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> Option<Refresh> {
     if word.flags & FLAG_REFRESHER != 0 {
-        return Refresh::Another;
+        return Some(Refresh::Another);
     }
     let is_late = look
         .refresh_below
         .is_some_and(|below| word.deadline.remaining(now_ms).is_some_and(|remaining| remaining < below));
     if look.never_chosen || !is_late && word.flags & FLAG_STALE == 0 {
-        return Refresh::Nobody;
+        return Some(Refresh::Nobody);
     }
-    match found.segment.mark(found.slot, &found.record, FLAG_REFRESHER) {
-        true => Refresh::You,
-        false => Refresh::Another,
+    match found.segment.mark(found.slot, &found.record, FLAG_REFRESHER)? {
+        true => Some(Refresh::You),
+        false => Some(Refresh::Another),
     }
 }
 

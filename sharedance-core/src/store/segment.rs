@@ -413,32 +413,37 @@ impl Segment {
         self.mapping.note_change();
     }
 
-    /// Moves the record's deadline; answers its word as it is then. The caller holds its key's shard, for reading at
-    /// the least.
-    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) -> Word {
-        let before = self.change_word(slot, record, |word| Word { deadline, ..word });
+    /// Moves the record's deadline; returns its word as it is then, or `None` where the word is damaged. The caller holds
+    /// its key's shard, at least for reading.
+    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) -> Option<Word> {
+        let before = self.change_word(slot, record, |word| Word { deadline, ..word })?;
         self.expect_expiry(deadline);
-        Word { deadline, ..before }
+        Some(Word { deadline, ..before })
     }
 
-    /// Sets a flag of the record's; false where it was set already: of those who set it at once, one is told true. The
-    /// caller holds its key's shard, for reading at the least.
-    pub(crate) fn mark(&self, slot: u32, record: &Record, flag: u8) -> bool {
-        self.change_word(slot, record, |word| Word { flags: word.flags | flag, ..word }).flags & flag == 0
+    /// Sets a flag of the record; returns whether it was clear before: of several callers at once, one gets `true`. `None`
+    /// where the word is damaged. The caller holds its key's shard, at least for reading.
+    pub(crate) fn mark(&self, slot: u32, record: &Record, flag: u8) -> Option<bool> {
+        let before = self.change_word(slot, record, |word| Word { flags: word.flags | flag, ..word })?;
+        Some(before.flags & flag == 0)
     }
 
-    /// Changes the record's word in one step; answers the one before. Under its shard's lock the record stays live, but
-    /// others who hold that for reading may change the word at the same time.
-    fn change_word(&self, slot: u32, record: &Record, change: impl Fn(Word) -> Word) -> Word {
+    /// Changes the record's word in one step; returns the one before. Under its shard's lock the record stays live, but
+    /// other holders of that lock for reading may change the word at the same time: each failed exchange is one of theirs
+    /// (or spurious), so the loop ends.
+    ///
+    /// Returns `None` where the word in the file is not one that the store writes: memory or disk changed it since the
+    /// record was found. No expected value that is made from the record would ever match such a word.
+    fn change_word(&self, slot: u32, record: &Record, change: impl Fn(Word) -> Word) -> Option<Word> {
         let mut current = record.word;
         loop {
             let (old, new) = (current.encode(), change(current).encode());
             match self.slot_word(slot).compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     self.mapping.note_change();
-                    return current;
+                    return Some(current);
                 }
-                Err(actual) => current = Word::decode(actual).unwrap_or(current),
+                Err(actual) => current = Word::decode(actual).filter(|word| word.is_live())?,
             }
         }
     }
@@ -571,5 +576,26 @@ mod tests {
         assert!(!segment.verify(old, &segment.record(old).unwrap()));
         let new = write(&segment, b"key", b"value", 12);
         assert!(segment.verify(new, &segment.record(new).unwrap()));
+    }
+
+    #[test]
+    fn changing_a_word_that_was_damaged_ends() {
+        let segment = segment();
+        let slot = write(&segment, b"key", b"value", 12);
+        let record = segment.record(slot).unwrap();
+        let whole = record.word.encode();
+        // A flipped bit, nothing at all, and a record that is dead already.
+        for damaged in [whole ^ 1 << 30, 0, Word { state: RecordState::Dead, ..record.word }.encode()] {
+            segment.slot_word(slot).store(damaged, Ordering::Relaxed);
+            let (changed, changes) = std::sync::mpsc::channel();
+            let segment = segment.clone();
+            std::thread::spawn(move || {
+                let touched = segment.touch(slot, &record, Deadline::at_ms(2_000));
+                changed.send((touched, segment.mark(slot, &record, format::FLAG_STALE))).unwrap();
+            });
+            let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("it goes on for ever");
+            assert_eq!(changes, (None, None));
+        }
+        assert_eq!(segment.slot_word(slot).load(Ordering::Relaxed), Word { state: RecordState::Dead, ..record.word }.encode());
     }
 }

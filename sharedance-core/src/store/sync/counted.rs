@@ -126,9 +126,9 @@ impl<T> Drop for Arc<T> {
 }
 
 impl<T> Weak<T> {
-    pub(crate) fn as_ptr(&self) -> *const T {
+    pub(crate) fn strong_count(&self) -> usize {
         // SAFETY: a holder is counted, so the memory is there.
-        unsafe { self.counted.as_ref() }.value.get().cast()
+        unsafe { self.counted.as_ref() }.owners.load(Ordering::Relaxed)
     }
 
     pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
