@@ -19,7 +19,7 @@ use sharedance_core::store::Store;
 use thiserror::Error;
 
 use crate::buffer::Budget;
-use crate::commands::{Flush, Service, Settings};
+use crate::commands::{Service, Settings};
 use crate::connection::Rules;
 use crate::counters::AllCounters;
 use crate::listener::{self, BindError, Listener};
@@ -252,7 +252,6 @@ impl Drop for StopOnDrop {
 fn service(options: &ServerOptions, local_addr: SocketAddr, max_connections: usize) -> Service {
     Service {
         counters: AllCounters::new(options.threads.get()),
-        flush: Flush::default(),
         settings: Settings {
             address: options.host.clone().unwrap_or_default(),
             port: local_addr.port(),

@@ -71,11 +71,7 @@ pub(crate) enum Reason {
 impl<S> Carried<S> {
     pub(crate) fn nowhere() -> Carried<S> {
         let destinations = Destinations { segments: BTreeMap::new(), prune_at: MIN_PRUNE };
-        Carried {
-            sources: Mutex::default(),
-            source_count: AtomicUsize::new(0),
-            destinations: Mutex::new(destinations),
-        }
+        Carried { sources: Mutex::default(), source_count: AtomicUsize::new(0), destinations: Mutex::new(destinations) }
     }
 
     fn with_sources<T>(&self, change: impl FnOnce(&mut HashMap<u32, Source<S>>) -> T) -> T {

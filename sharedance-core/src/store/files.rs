@@ -26,6 +26,14 @@ pub(crate) struct DirectoryLock {
     file: File,
 }
 
+impl DirectoryLock {
+    /// Unlocks the directory while it is still in use, as the system does for a process that was killed.
+    #[cfg(test)]
+    pub(crate) fn release(&self) {
+        fs2::FileExt::unlock(&self.file).unwrap();
+    }
+}
+
 /// Unlocked by name, not by closing alone: a child process that was just forked has the file open until it runs its
 /// program.
 impl Drop for DirectoryLock {

@@ -4,7 +4,7 @@
 //!    0 description        magic 8, version 4, log2 of segment length 4, store id 8, hash key 16, crc32c 4
 //!  512 description again
 //! 1024 clock slot 0       sequence 8, store 8, boot 8, wall 8 (ms), next record sequence 8,
-//!                         boot id 16, device 8, inode 8, crc32c 4
+//!                         boot id 16, device 8, inode 8, scheduled clear 8 (ms), cleared below 8, crc32c 4
 //! 2048 clock slot 1
 //! 4096 end
 //! ```
@@ -18,6 +18,7 @@ use std::path::Path;
 
 use siphasher::sip::SipHasher13;
 
+use super::clearing::Clears;
 use super::error::OpenError;
 use super::files::META_NAME;
 use super::format::{FORMAT_VERSION, MAX_SEQUENCE, read_u32, read_u64};
@@ -27,7 +28,7 @@ const MAGIC: [u8; 8] = *b"SHDSTORE";
 const META_LEN: usize = 4096;
 const DESCRIPTION_LEN: usize = 44;
 const DESCRIPTION_OFFSETS: [usize; 2] = [0, 512];
-const CLOCK_LEN: usize = 76;
+const CLOCK_LEN: usize = 92;
 const CLOCK_OFFSETS: [usize; 2] = [1024, 2048];
 
 const _: () = assert!(DESCRIPTION_OFFSETS[1] + DESCRIPTION_LEN <= CLOCK_OFFSETS[0]);
@@ -111,6 +112,7 @@ pub(crate) struct SavedClock {
     boot_id: BootId,
     device: u64,
     inode: u64,
+    clears: Clears,
 }
 
 /// The open file.
@@ -125,6 +127,9 @@ pub(crate) struct Meta {
     next_sequence: u64,
     /// When it was last made sure that it is on the disk, in store milliseconds.
     synced_at_ms: Option<u64>,
+    clears: Clears,
+    /// Whether `clears` changed since the file was last synced.
+    has_unsynced_clears: bool,
 }
 
 /// The times that are saved together.
@@ -169,6 +174,8 @@ impl Meta {
             inode: metadata.ino(),
             next_sequence: saved.map_or(1, |clock| clock.sequence + 1),
             synced_at_ms: None,
+            clears: saved.map_or(Clears::NONE, |clock| clock.clears),
+            has_unsynced_clears: false,
         })
     }
 
@@ -191,6 +198,7 @@ impl Meta {
             boot_id: self.boot_id.unwrap_or(BootId([0; 16])),
             device: self.device,
             inode: self.inode,
+            clears: self.clears,
         };
         self.file.write_all_at(&encode_clock(&clock), CLOCK_OFFSETS[self.next_sequence as usize % 2] as u64)?;
         self.next_sequence += 1;
@@ -198,16 +206,51 @@ impl Meta {
         Ok(())
     }
 
-    /// The same, on the disk: unless that was done within the last [`SAVE_INTERVAL_MS`]. What is newer than that can be
-    /// found out again: recovery goes on well behind the sequences that it knows of.
+    pub(crate) fn clears(&self) -> Clears {
+        self.clears
+    }
+
+    /// Whether a clear was scheduled, replaced or carried out since the file was last synced.
+    pub(crate) fn has_unsynced_clears(&self) -> bool {
+        self.has_unsynced_clears
+    }
+
+    /// Writes down when the store is to be cleared, and what was cleared. The next [`Meta::save_synced`] syncs it. After an
+    /// error what was written down before counts.
+    pub(crate) fn save_clears(&mut self, clears: Clears, times: Times, next_record_sequence: u64) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.clears, clears);
+        let saved = self.save(times, next_record_sequence);
+        match saved {
+            Ok(()) => self.has_unsynced_clears = true,
+            Err(_) => self.clears = before,
+        }
+        saved
+    }
+
+    /// Saves and syncs, unless that was done within the last [`SAVE_INTERVAL_MS`] and the clears have not changed since.
+    /// The times and sequences since then can be found out again: recovery continues well above the sequences that it
+    /// knows of.
     pub(crate) fn save_synced(&mut self, times: Times, next_record_sequence: u64) -> io::Result<()> {
-        if self.synced_at_ms.is_some_and(|at_ms| times.store_ms < at_ms + SAVE_INTERVAL_MS) {
+        let is_recent = self.synced_at_ms.is_some_and(|at_ms| times.store_ms < at_ms + SAVE_INTERVAL_MS);
+        if is_recent && !self.has_unsynced_clears {
             return Ok(());
         }
         self.save(times, next_record_sequence)?;
         self.file.sync_all()?;
         self.synced_at_ms = Some(times.store_ms);
+        self.has_unsynced_clears = false;
         Ok(())
+    }
+
+    /// Makes every write fail until [`Meta::reopen`].
+    #[cfg(test)]
+    pub(crate) fn make_unwritable(&mut self) {
+        self.file = File::open("/dev/null").unwrap();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn reopen(&mut self, directory: &Path) {
+        self.file = OpenOptions::new().read(true).write(true).open(directory.join(META_NAME)).unwrap();
     }
 }
 
@@ -283,8 +326,10 @@ fn encode_clock(clock: &SavedClock) -> [u8; CLOCK_LEN] {
     bytes[40..56].copy_from_slice(&clock.boot_id.0);
     bytes[56..64].copy_from_slice(&clock.device.to_le_bytes());
     bytes[64..72].copy_from_slice(&clock.inode.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..72]);
-    bytes[72..].copy_from_slice(&crc.to_le_bytes());
+    bytes[72..80].copy_from_slice(&clock.clears.due_at_ms.to_le_bytes());
+    bytes[80..88].copy_from_slice(&clock.clears.cleared_below.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..88]);
+    bytes[88..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
@@ -292,8 +337,8 @@ fn decode_clock(bytes: &[u8]) -> Option<SavedClock> {
     let mut boot_id = [0; 16];
     boot_id.copy_from_slice(&bytes[40..56]);
     let is_plausible = |at| read_u64(bytes, at) < MAX_SEQUENCE;
-    let is_whole = crc32c::crc32c(&bytes[..72]) == read_u32(bytes, 72);
-    (is_whole && [0, 8, 32].into_iter().all(is_plausible)).then(|| SavedClock {
+    let is_whole = crc32c::crc32c(&bytes[..88]) == read_u32(bytes, 88);
+    (is_whole && [0, 8, 32, 80].into_iter().all(is_plausible)).then(|| SavedClock {
         sequence: read_u64(bytes, 0),
         store_ms: read_u64(bytes, 8),
         boot_ms: read_u64(bytes, 16),
@@ -302,6 +347,7 @@ fn decode_clock(bytes: &[u8]) -> Option<SavedClock> {
         boot_id: BootId(boot_id),
         device: read_u64(bytes, 56),
         inode: read_u64(bytes, 64),
+        clears: Clears { due_at_ms: read_u64(bytes, 72), cleared_below: read_u64(bytes, 80) },
     })
 }
 

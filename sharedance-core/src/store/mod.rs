@@ -108,6 +108,7 @@ use std::time::Duration;
 mod accesses;
 mod allocation;
 mod carried;
+mod clearing;
 mod compaction;
 mod deletions;
 mod durability;
@@ -164,6 +165,7 @@ pub use value::Value;
 pub use walk::{Pair, Pairs, Verification};
 pub use writing::{Attributes, Condition, Outcome, Ttl, Update};
 
+use clearing::Schedule;
 use durability::GroupCommit;
 use eviction::Eviction;
 use index::Index;
@@ -195,6 +197,7 @@ struct Inner {
     counters: Counters,
     recovery: RecoveryReport,
     meta: Mutex<Meta>,
+    schedule: Schedule,
     upkeep: Mutex<Upkeep>,
 }
 
@@ -202,7 +205,7 @@ impl Inner {
     fn sync(&self) -> Result<(), StoreError> {
         let begun_ms = self.timeline.now_ms();
         let synced = self.group_commit.sync(|| {
-            if self.log.directory.is_synced() {
+            if self.log.directory.is_synced() && !self.lock_meta().has_unsynced_clears() {
                 return Ok(());
             }
             let sequence = self.log.peek_sequence();

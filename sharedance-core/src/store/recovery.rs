@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::clearing::Schedule;
 use super::deletions::Deletion;
 use super::durability::{Durability, GroupCommit, UncleanBoot};
 use super::error::OpenError;
@@ -76,13 +77,15 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         index: Index::new(meta.description.segment_len),
         now_ms: timeline.now_ms(),
         same_boot,
+        cleared_below: meta.clears().cleared_below,
         findings: Mutex::default(),
     };
     scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
     let (log, index, mut recovery) = scan.finish(&meta);
     recovery.foreign = listing.foreign;
     let synced_at_ms = AtomicU64::new(timeline.now_ms());
-    let inner = Inner {
+    let schedule = Schedule::new(meta.clears());
+    let mut inner = Inner {
         default_ttl: options.default_ttl,
         durability: options.durability,
         eviction: (options.when_full == WhenFull::Evict).then(Eviction::new),
@@ -96,12 +99,15 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         counters: Counters::default(),
         recovery,
         meta: Mutex::new(meta),
+        schedule,
         upkeep: Mutex::new(Upkeep::default()),
     };
-    inner.save_clock().map_err(|error| match error {
+    inner.clear_if_due().and_then(|()| inner.save_clock()).map_err(|error| match error {
         StoreError::Io { action, source } => failed(action)(source),
         _ => failed("save the clock in")(io::ErrorKind::Other.into()),
     })?;
+    let pairs = inner.index.len() as u64;
+    inner.recovery.cleared += std::mem::replace(&mut inner.recovery.pairs, pairs) - pairs;
     Ok(inner)
 }
 
@@ -122,6 +128,8 @@ struct Scan {
     index: Index,
     now_ms: u64,
     same_boot: bool,
+    /// Records with a lower sequence were deleted, whatever the files say.
+    cleared_below: u64,
     findings: Mutex<Findings>,
 }
 
@@ -217,7 +225,12 @@ impl Scan {
             _ => Reserved::from_word(format::read_u64(head, RESERVATION_OFFSET)),
         };
         let reserved = Some(claimed).filter(|reserved| reserved.is_plausible(len));
-        let reader = SlotReader { description: self.log.description(), now_ms: self.now_ms, same_boot: self.same_boot };
+        let reader = SlotReader {
+            description: self.log.description(),
+            now_ms: self.now_ms,
+            same_boot: self.same_boot,
+            cleared_below: self.cleared_below,
+        };
         let slots = match reserved {
             Some(reserved) if self.same_boot => reader.read(file, &header, reserved)?,
             _ => reader.verify(file, &header, reserved.map_or(0, |reserved| reserved.slots))?,
@@ -227,18 +240,19 @@ impl Scan {
         let segment = self.log.enter(self.now_ms, |number| {
             Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified, self.now_ms)
         });
-        slots.disowned.iter().for_each(|slot| segment.disown(*slot));
+        slots.disowned.iter().chain(&slots.cleared).for_each(|slot| segment.disown(*slot));
         let is_shared = header.kind != Kind::Big;
         let can_go_on = is_shared && self.same_boot && reserved.is_some() && state == Some(State::Active);
         if !can_go_on {
             segment.set_reserved(Reserved { write_offset: slots.records_end as u32, slots: slots.count });
             segment.seal(self.now_ms);
         }
-        let (dropped, last_sequence) = (slots.dropped, slots.last_sequence);
+        let (dropped, last_sequence, cleared) = (slots.dropped, slots.last_sequence, slots.cleared.len() as u64);
         let scanned = Scanned::new(segment, slots, can_go_on, &self.index);
         let mut findings = self.findings();
         findings.report.segments += 1;
         findings.report.dropped += dropped;
+        findings.report.cleared += cleared;
         findings.file_bytes += len as u64;
         findings.next_sequence = findings.next_sequence.max(last_sequence.saturating_add(1));
         findings.next_segment_id = findings.next_segment_id.max(header.segment_id.saturating_add(1));

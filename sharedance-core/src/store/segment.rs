@@ -596,6 +596,9 @@ mod tests {
             let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("it goes on for ever");
             assert_eq!(changes, (None, None));
         }
-        assert_eq!(segment.slot_word(slot).load(Ordering::Relaxed), Word { state: RecordState::Dead, ..record.word }.encode());
+        assert_eq!(
+            segment.slot_word(slot).load(Ordering::Relaxed),
+            Word { state: RecordState::Dead, ..record.word }.encode()
+        );
     }
 }

@@ -74,6 +74,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     if inner.group_commit.has_failed() {
         return Err(StoreError::ReadOnly);
     }
+    inner.clear_if_due()?;
     let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = inner.timeline.now_ms();
     inner.log.retry_deletions(now_ms);

@@ -162,6 +162,7 @@ impl Iterator for Pairs<'_> {
 
     fn next(&mut self) -> Option<Pair> {
         loop {
+            let _ = self.inner.clear_if_due();
             let pinned = self.next_pinned()?;
             if !pinned.key().starts_with(&self.prefix) {
                 continue;

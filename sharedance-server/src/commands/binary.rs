@@ -62,10 +62,7 @@ pub(super) fn execute<'a>(
                 Err(status) => Err(status),
             }
         }
-        Command::FlushAll { at } => {
-            context.counters.flushes.add(1);
-            context.service.flush.order(at, context).map(|()| 0).map_err(|error| context.failure(&error).into())
-        }
+        Command::FlushAll { at } => context.flush(at).map(|()| 0).map_err(|error| context.failure(&error).into()),
         Command::Noop => Ok(0),
         Command::Version => {
             binary::push_text(output.bytes(), tag, stats::VERSION);

@@ -5,7 +5,6 @@
 //! memcached has a file here that knows its answers; what they do to the store is the same, and in `pairs.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sharedance_core::protocol::memcached::{self, Exptime};
@@ -49,71 +48,23 @@ pub(crate) struct Context<'a> {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) counters: AllCounters,
-    pub(crate) flush: Flush,
     pub(crate) settings: Settings,
     /// When it started, as the time since 1970.
     pub(crate) started: Duration,
     pub(crate) log: Arc<LogLimits>,
 }
 
-/// When everything is to be deleted, if a peer has asked for that with a delay.
-#[derive(Debug)]
-pub(crate) struct Flush {
-    /// In milliseconds since 1970.
-    at_unix_ms: AtomicU64,
-}
-
-const NEVER: u64 = u64::MAX;
-
-impl Default for Flush {
-    fn default() -> Flush {
-        Flush { at_unix_ms: AtomicU64::new(NEVER) }
-    }
-}
-
-impl Flush {
-    /// Deletes everything if the time has come; to be called now and then, a turn for instance.
-    ///
-    /// # Errors
-    /// The store could not do it, and will not be asked again.
-    #[inline]
-    pub(crate) fn run_if_due(&self, unix_time: Duration, store: &Store) -> Result<(), StoreError> {
-        let at = self.at_unix_ms.load(Ordering::Relaxed);
-        if at > unix_ms(unix_time) {
-            return Ok(());
-        }
-        // Of several workers one does it.
-        match self.at_unix_ms.compare_exchange(at, NEVER, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => store.clear(),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// When [`Flush::run_if_due`] will have something to do, as the time since 1970.
-    pub(crate) fn due_at(&self) -> Option<Duration> {
-        let at = self.at_unix_ms.load(Ordering::Relaxed);
-        (at != NEVER).then(|| Duration::from_millis(at))
-    }
-
-    /// Deletes everything then, or now; in place of whatever was asked for before.
-    fn order(&self, at: Exptime, context: &Context<'_>) -> Result<(), StoreError> {
-        let now = context.unix_time;
-        let at = match at {
-            Exptime::Secs(secs) => now + Duration::from_secs(secs.into()),
-            Exptime::Until(unix_secs) => Duration::from_secs(unix_secs),
-            _ => now,
+impl Context<'_> {
+    /// Deletes every pair at `at`, or now; in place of a deletion that was scheduled before.
+    fn flush(&self, at: Exptime) -> Result<(), StoreError> {
+        let delay = match at {
+            Exptime::Secs(secs) => Duration::from_secs(secs.into()),
+            Exptime::Until(unix_secs) => Duration::from_secs(unix_secs).saturating_sub(self.unix_time),
+            _ => Duration::ZERO,
         };
-        if at > now {
-            self.at_unix_ms.store(unix_ms(at), Ordering::Relaxed);
-            return Ok(());
-        }
-        self.at_unix_ms.store(NEVER, Ordering::Relaxed);
-        context.store.clear()
+        self.counters.flushes.add(1);
+        self.store.clear_after(delay)
     }
-}
-
-fn unix_ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(NEVER - 1).min(NEVER - 1)
 }
 
 /// What has come of the first bytes of an input.

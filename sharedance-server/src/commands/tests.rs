@@ -44,7 +44,6 @@ impl Peer {
         let store = options.open(directory.path()).unwrap();
         let service = Service {
             counters: AllCounters::new(1),
-            flush: Flush::default(),
             settings: Settings { threads: 1, ..Settings::default() },
             started: START,
             log: Arc::new(LogLimits::new(Instant::now())),
@@ -199,17 +198,32 @@ fn a_flush_may_wait() {
         peer.say("set k 0 0 1\r\na\r\nflush_all 10\r\nget k\r\n"),
         "STORED\r\nOK\r\nVALUE k 0 1\r\na\r\nEND\r\n"
     );
-    assert_eq!(peer.service.flush.due_at(), Some(START + Duration::from_secs(10)));
+    assert_eq!(peer.store.clears_in(), Some(Duration::from_secs(10)));
     peer.advance(Duration::from_millis(9_999));
-    peer.service.flush.run_if_due(peer.unix_time, &peer.store).unwrap();
     assert!(peer.store.contains(b"k"));
     peer.advance(Duration::from_millis(1));
-    peer.service.flush.run_if_due(peer.unix_time, &peer.store).unwrap();
-    assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none());
+    assert_eq!(peer.say("get k\r\nset k 0 0 1\r\nb\r\nget k\r\n"), "END\r\nSTORED\r\nVALUE k 0 1\r\nb\r\nEND\r\n");
     for at_once in ["flush_all", "flush_all 0", "flush_all -1", "flush_all 4294967295"] {
         peer.say(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\n{at_once}\r\n"));
-        assert!(!peer.store.contains(b"k") && peer.service.flush.due_at().is_none(), "{at_once}, and not again");
+        assert!(!peer.store.contains(b"k") && peer.store.clears_in().is_none(), "{at_once}, and not again");
     }
+}
+
+#[test]
+fn a_flush_that_waits_is_replaced_by_a_later_one_and_not_moved_by_a_step_of_the_clock() {
+    let mut peer = Peer::new(Limits::default());
+    let at = START.as_secs() + 40 * 24 * 3_600;
+    peer.say(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\nflush_all {at}\r\n"));
+    assert_eq!(peer.store.clears_in(), Some(Duration::from_secs(40 * 24 * 3_600)));
+    peer.say("flush_all 20\r\n");
+    peer.unix_time += Duration::from_secs(1_000_000);
+    peer.clock.step_wall(peer.unix_time);
+    peer.advance(Duration::from_secs(19));
+    assert!(peer.store.contains(b"k"));
+    peer.unix_time = START;
+    peer.clock.step_wall(START);
+    peer.advance(Duration::from_secs(1));
+    assert!(!peer.store.contains(b"k"));
 }
 
 #[test]

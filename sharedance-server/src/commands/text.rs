@@ -78,13 +78,10 @@ pub(super) fn execute<'a>(
             Ok(None) => (Reply::NotFound, noreply),
             Err(failure) => (failure.into(), noreply),
         },
-        Request::FlushAll { at, noreply } => {
-            context.counters.flushes.add(1);
-            match context.service.flush.order(at, context) {
-                Ok(()) => (Reply::Ok, noreply),
-                Err(error) => (context.failure(&error).into(), noreply),
-            }
-        }
+        Request::FlushAll { at, noreply } => match context.flush(at) {
+            Ok(()) => (Reply::Ok, noreply),
+            Err(error) => (context.failure(&error).into(), noreply),
+        },
         Request::Stats { about } => {
             stats::answer(about, context, output.bytes());
             return Step::Done { consumed };

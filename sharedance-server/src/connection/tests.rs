@@ -1,7 +1,7 @@
 //! One connection, seen from both of its ends.
 
 use super::*;
-use crate::commands::{Flush, Settings};
+use crate::commands::Settings;
 use crate::counters::AllCounters;
 use crate::logging::LogLimits;
 use polling::Poller;
@@ -51,7 +51,6 @@ impl Fixture {
             rules,
             service: Service {
                 counters: AllCounters::new(1),
-                flush: Flush::default(),
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),

@@ -152,24 +152,16 @@ impl Reactor {
         self.close_overdue(seen_at)?;
         self.see_to_locks()?;
         self.resume_accepting()?;
-        self.flush_if_due();
         Ok(())
     }
 
     /// How long the next turn may wait for readiness; as long as it takes, without a number.
     fn wait_time(&self, stop_by: Option<Instant>) -> Option<Duration> {
-        let Desk { now, unix_time, number, locks, shared, .. } = &self.desk;
+        let Desk { number, locks, .. } = &self.desk;
         if self.connections.have_work() || locks.has_mail(*number) {
             return Some(Duration::ZERO);
         }
-        let flush_due = shared.service.flush.due_at();
-        let deadlines = [
-            self.connections.next_deadline(),
-            self.admission.resumes_at(),
-            locks.next_deadline(),
-            flush_due.map(|due_at| *now + due_at.saturating_sub(*unix_time)),
-            stop_by,
-        ];
+        let deadlines = [self.connections.next_deadline(), self.admission.resumes_at(), locks.next_deadline(), stop_by];
         let deadline = deadlines.into_iter().flatten().min()?;
         // Not counted from the beginning of the turn: nothing is to be late by the time that the turn took.
         Some(deadline.saturating_duration_since((self.desk.clock)()))
@@ -259,14 +251,6 @@ impl Reactor {
         }
         self.verdicts = verdicts;
         Ok(())
-    }
-
-    /// Deletes everything where a peer has ordered that for this time.
-    fn flush_if_due(&mut self) {
-        let Desk { shared, store, unix_time, .. } = &self.desk;
-        if let Err(error) = shared.service.flush.run_if_due(*unix_time, store) {
-            self.desk.report(&End::StoreFailed(error));
-        }
     }
 
     /// Closes the connections that were overdue at `seen_at`, when readiness was looked at last.

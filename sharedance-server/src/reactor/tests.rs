@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::buffer::Budget;
-use crate::commands::{Flush, Settings};
+use crate::commands::Settings;
 use crate::connection::Awaits;
 use crate::counters::AllCounters;
 use crate::listener;
@@ -43,7 +43,6 @@ impl Fixture {
             },
             service: Service {
                 counters: AllCounters::new(1),
-                flush: Flush::default(),
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),

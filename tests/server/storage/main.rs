@@ -4,7 +4,7 @@
 
 use sharedance_test_support::server;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use server::{Server, answer, eventually, fetch, store};
@@ -91,6 +91,56 @@ fn a_kill_costs_nothing_whatever_else_is_promised() {
         let server = Server::start(directory.path(), &arguments);
         for i in 0..20 {
             assert!(server.ask(&fetch(&key(i))) == value(i + 1), "{durability}");
+        }
+    }
+}
+
+/// Asks in a dialect of memcached, and reads as many bytes as the expected answer has.
+fn converse(server: &Server, request: &[u8], expected: &[u8]) {
+    let mut stream = server.connect();
+    stream.write_all(request).unwrap();
+    let mut answer = vec![0; expected.len()];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), String::from_utf8_lossy(expected));
+}
+
+/// A flush of the binary dialect after so many seconds, and its answer.
+fn binary_flush(delay: u32) -> ([u8; 28], [u8; 24]) {
+    let (mut request, mut answer) = ([0; 28], [0; 24]);
+    request[..2].copy_from_slice(&[0x80, 0x08]);
+    (request[4], request[11]) = (4, 4);
+    request[24..].copy_from_slice(&delay.to_be_bytes());
+    answer[..2].copy_from_slice(&[0x81, 0x08]);
+    (request, answer)
+}
+
+#[test]
+fn a_flush_with_a_delay_survives_a_kill_and_an_orderly_restart() {
+    let end: [fn(Server); 2] = [Server::kill, |server| assert!(server.terminate().0.success())];
+    for (i, durability) in ["os", "interval", "always"].into_iter().enumerate() {
+        for end in end {
+            let directory = tempfile::tempdir().unwrap();
+            let arguments = [&*format!("--durability={durability}"), "--sync-interval=50"];
+            let server = Server::start(directory.path(), &arguments);
+            // One that is far away is kept, and does nothing yet.
+            converse(&server, b"set k 0 0 1\r\na\r\nflush_all 100000\r\n", b"STORED\r\nOK\r\n");
+            end(server);
+            let server = Server::start(directory.path(), &arguments);
+            converse(&server, b"get k\r\n", b"VALUE k 0 1\r\na\r\nEND\r\n");
+            match i % 2 {
+                0 => converse(&server, b"flush_all 1\r\n", b"OK\r\n"),
+                _ => {
+                    let (request, answer) = binary_flush(1);
+                    converse(&server, &request, &answer);
+                }
+            }
+            end(server);
+            let server = Server::start(directory.path(), &arguments);
+            eventually("the pair is flushed", || server.ask(&fetch(b"k")).is_empty().then_some(()));
+            assert_eq!(server.ask(&store(b"k", b"later")), b"OK\n");
+            end(server);
+            let server = Server::start(directory.path(), &arguments);
+            assert_eq!(server.ask(&fetch(b"k")), b"later", "{durability}: what was stored after the flush stays");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Ending the life of pairs, or moving its end.
 
+use std::time::Duration;
+
 use super::Store;
+use crate::store::Inner;
 use crate::store::error::StoreError;
 use crate::store::value::Value;
 use crate::store::writing::{Condition, Outcome, Ttl};
@@ -144,7 +147,8 @@ impl Store {
         self.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
     }
 
-    /// Deletes every pair that was stored before the call. Pairs that other threads store meanwhile may stay.
+    /// Deletes every pair that was stored before the call, and cancels what [`Store::clear_after`] has scheduled. Pairs
+    /// that other threads store meanwhile may stay.
     ///
     /// ```
     /// # use sharedance_core::store::Store;
@@ -160,9 +164,58 @@ impl Store {
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn clear(&self) -> Result<(), StoreError> {
-        self.change(|inner| {
-            inner.clear();
-            Ok(())
-        })
+        self.change(Inner::clear_now)
+    }
+
+    /// Deletes, once `delay` has passed, every pair that was stored until then. Pairs that are stored afterwards stay. Takes
+    /// the place of a clear that was scheduled before; without a delay it is [`Store::clear`].
+    ///
+    /// The schedule is kept in the store's files, and survives what an acknowledged write survives (see
+    /// [`Durability`](crate::store::Durability)). The delay passes in the store's own time: setting the clock does not
+    /// change it, and the time that the process, or the machine, is not running counts. Where it has passed meanwhile, the
+    /// store is cleared when it is opened.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set("price:1", "12.50")?;
+    /// store.clear_after(Duration::from_secs(60))?;
+    /// assert!(store.contains("price:1"));
+    /// hand.advance(Duration::from_secs(60));
+    /// assert!(!store.contains("price:1"));
+    /// store.set("price:1", "13.00")?;
+    /// assert!(store.contains("price:1"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the schedule cannot be saved; what was scheduled before then stays.
+    /// [`StoreError::ReadOnly`] after a failed sync.
+    pub fn clear_after(&self, delay: Duration) -> Result<(), StoreError> {
+        self.change(|inner| inner.clear_after(delay))
+    }
+
+    /// How long it is until the clear that [`Store::clear_after`] has scheduled; `None` where no clear is scheduled.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.clear_after(Duration::from_secs(60))?;
+    /// hand.advance(Duration::from_secs(20));
+    /// assert_eq!(store.clears_in(), Some(Duration::from_secs(40)));
+    /// store.clear()?;
+    /// assert_eq!(store.clears_in(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn clears_in(&self) -> Option<Duration> {
+        self.to_read().clears_in()
     }
 }

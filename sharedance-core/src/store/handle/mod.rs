@@ -59,11 +59,12 @@ impl Store {
     }
 
     /// Whatever changes the store: refused where a sync has failed, and not acknowledged before it is as durable as was
-    /// promised.
+    /// promised. A scheduled clear that is due comes first.
     fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Inner) -> Result<T, E>) -> Result<T, E> {
         if self.inner.group_commit.has_failed() {
             return Err(StoreError::ReadOnly.into());
         }
+        self.inner.clear_if_due()?;
         let changed = change(&self.inner)?;
         if self.inner.durability == Durability::Always {
             match &self.deferral {
@@ -72,6 +73,15 @@ impl Store {
             }
         }
         Ok(changed)
+    }
+}
+
+impl Store {
+    /// The store, for an operation that reads pairs. A scheduled clear that is due comes first; where it cannot be saved
+    /// there is nothing left to read all the same, and writers get the error.
+    fn to_read(&self) -> &Inner {
+        let _ = self.inner.clear_if_due();
+        &self.inner
     }
 }
 

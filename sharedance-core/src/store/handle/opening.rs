@@ -150,7 +150,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> Stats {
-        let inner = &*self.inner;
+        let inner = self.to_read();
         let segments = inner.log.segments();
         Stats {
             pairs: inner.index.len() as u64,
@@ -188,7 +188,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.inner.index.len()
+        self.to_read().index.len()
     }
 
     /// Whether [`Store::len`] is zero.

@@ -26,8 +26,9 @@ impl Store {
     /// ```
     pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Value> {
         let key = key.as_ref();
-        let hash = self.inner.hash(key);
-        self.inner.read(hash, key, self.inner.timeline.now_ms()).map(Value::new)
+        let inner = self.to_read();
+        let hash = inner.hash(key);
+        inner.read(hash, key, inner.timeline.now_ms()).map(Value::new)
     }
 
     /// The values of several keys, in their order. They are looked up one after the other: together they are no

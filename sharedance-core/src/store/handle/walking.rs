@@ -53,7 +53,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn iter_prefix(&self, prefix: &(impl AsRef<[u8]> + ?Sized)) -> Pairs<'_> {
-        Pairs::new(&self.inner, prefix.as_ref())
+        Pairs::new(self.to_read(), prefix.as_ref())
     }
 
     /// Reads every record, compares it with its checksum, and drops those that are not what was written. Takes as long
@@ -69,6 +69,6 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(&self) -> Verification {
-        self.inner.verify()
+        self.to_read().verify()
     }
 }

@@ -25,6 +25,9 @@ pub struct RecoveryReport {
     pub pairs: u64,
     /// Pairs that had expired meanwhile.
     pub expired: u64,
+    /// Pairs deleted by a [scheduled clear](crate::store::Store::clear_after) that was due, or that the last process could
+    /// not finish.
+    pub cleared: u64,
     /// Slots and records that did not verify and were dropped.
     pub dropped: u64,
     /// Records of a key that had a later one: the store was killed between two steps.
@@ -44,6 +47,9 @@ impl fmt::Display for RecoveryReport {
         write!(f, "{} pairs in {} segments", self.pairs, self.segments)?;
         if self.expired > 0 {
             write!(f, ", {} expired meanwhile", self.expired)?;
+        }
+        if self.cleared > 0 {
+            write!(f, ", {} deleted as scheduled", self.cleared)?;
         }
         if self.dropped > 0 {
             write!(f, ", {} damaged and dropped", self.dropped)?;

@@ -33,8 +33,10 @@ pub(super) struct Slots {
     pub(super) live: Vec<LiveSlot>,
     /// Slots of verified records that are gone, and their hashes: only where the disk may have brought back older ones.
     pub(super) gone: Vec<(u64, u32)>,
-    /// Slots to mark dead on disk.
+    /// Slots to mark dead on disk, since they are not believed.
     pub(super) disowned: Vec<u32>,
+    /// Slots to mark dead on disk, since the store was cleared after they were written.
+    pub(super) cleared: Vec<u32>,
     /// The highest sequence seen.
     pub(super) last_sequence: u64,
     pub(super) dropped: u64,
@@ -49,6 +51,7 @@ impl Slots {
             live: Vec::new(),
             gone: Vec::new(),
             disowned: Vec::new(),
+            cleared: Vec::new(),
             last_sequence: base,
             dropped: 0,
         }
@@ -67,6 +70,8 @@ pub(super) struct SlotReader<'d> {
     pub(super) description: &'d Description,
     pub(super) now_ms: u64,
     pub(super) same_boot: bool,
+    /// Records with a lower sequence were deleted.
+    pub(super) cleared_below: u64,
 }
 
 impl SlotReader<'_> {
@@ -153,6 +158,7 @@ impl SlotReader<'_> {
             .filter(|_| sequence.is_some())
             .and_then(|word| footprint(raw, word).map(|footprint| (word, footprint)))
         {
+            Some(_) if sequence.is_some_and(|sequence| sequence < self.cleared_below) => slots.cleared.push(slot),
             Some((word, footprint)) => {
                 let Slot { hash, record_offset: offset, .. } = raw.slot();
                 let is_expired = word.deadline.has_passed(self.now_ms);
