@@ -96,18 +96,14 @@ fn clean_up(store: &Store, log: &LogLimits, stopping: &AtomicBool) {
     }
 }
 
-/// Begins a sync twice an interval: what is promised counts from the beginning of the last sync that has ended.
 fn sync(store: &Store, _log: &LogLimits, stopping: &AtomicBool) {
-    let Durability::Interval(interval) = store.durability() else {
-        return;
+    let rest = |time| {
+        thread::park_timeout(time);
+        stopping.load(Ordering::Acquire)
     };
-    while !stopping.load(Ordering::Acquire) {
-        if let Err(error) = store.sync() {
-            // Once is enough: from here on it says of each request that it is read-only.
-            error!("pairs are not safe from a power cut any more: {}", Chain(&error));
-            return;
-        }
-        thread::park_timeout(interval / 2);
+    if let Err(error) = store.keep_synced(rest) {
+        // Once is enough: from here on each request that writes is refused as read-only.
+        error!("pairs are not safe from a power cut any more: {}", Chain(&error));
     }
 }
 

@@ -41,10 +41,18 @@ pub enum Durability {
     /// minute of writes: of a key that was written in that time the older value may be left, or none. No write waits.
     #[default]
     Os,
-    /// Also a crash of the system, but for what was written, or deleted, in the last so-long before it: a key then has
-    /// the value that it had at the last sync, or a later one. No write waits; a thread of
-    /// [`Store::start_maintenance`](super::Store::start_maintenance) syncs that often, or
-    /// [`Store::maintain`](super::Store::maintain) does when the caller comes by. At the least a millisecond.
+    /// Also a crash of the system, except what was written or deleted within this time before it: such a key then has the
+    /// value that it had at the last sync, or a later one. At least a millisecond.
+    ///
+    /// A sync begins when half the time has passed since the last one began. So the promise holds while syncs take up to
+    /// half the time; where the disk takes longer, syncs follow one another without a pause, and what was written within
+    /// the length of two of them may be lost. A sync also begins early when a quarter of a million overwrites wait for it,
+    /// which bounds the memory that they take.
+    ///
+    /// No write waits where a thread runs [`Store::keep_synced`](super::Store::keep_synced), as
+    /// [`Store::start_maintenance`](super::Store::start_maintenance) and sharedanced have it. Without such a thread the
+    /// first write, or [`Store::maintain`](super::Store::maintain), that comes when a sync is due runs it; what is written
+    /// right before all calls cease is then only as safe as with [`Durability::Os`].
     Interval(Duration),
     /// Also a crash of the system at any time: each write, touch and delete waits for the next sync, which all waiting
     /// writers share. Who has several to do before any is acknowledged lets them share one with
@@ -106,6 +114,11 @@ impl GroupCommit {
     /// Takes note of a sync that failed elsewhere.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether a sync is under way.
+    pub(crate) fn is_running(&self) -> bool {
+        self.lock().running
     }
 
     /// The number of the first sync that will cover what is written by now.

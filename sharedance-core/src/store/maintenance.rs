@@ -95,32 +95,32 @@ impl Store {
             Ok(TURN)
         })?;
         maintenance.start(self, "sharedance-prep", |store| store.prepare(TURN).map(|()| Duration::ZERO))?;
-        if let Durability::Interval(interval) = self.inner.durability {
-            maintenance.start(self, "sharedance-sync", move |store| {
-                let left_ms = store.inner.millis_until_sync(interval);
-                if left_ms == 0 {
-                    store.sync()?;
-                }
-                Ok(Duration::from_millis(store.inner.millis_until_sync(interval)).min(TURN))
-            })?;
+        if matches!(self.inner.durability, Durability::Interval(_)) {
+            // After a failure there is nothing left to keep: the store is read-only, and its writers get the error.
+            maintenance
+                .spawn(self, "sharedance-sync", |store, stop| drop(store.keep_synced(|time| stop.wait(time))))?;
         }
         Ok(maintenance)
     }
 }
 
 impl Maintenance {
-    /// Starts a thread that does `turn` again and again, and rests in between for as long as that says.
+    /// Starts a thread that calls `turn` again and again, and rests in between for as long as that returns.
     fn start(
         &mut self,
         store: &Store,
         name: &str,
         turn: impl Fn(&Store) -> Result<Duration, StoreError> + Send + 'static,
     ) -> io::Result<()> {
-        let (store, stop) = (store.clone(), self.stop.clone());
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let rest = || turn(&store).unwrap_or(REST_AFTER_FAILURE);
+        self.spawn(store, name, move |store, stop| {
+            let rest = || turn(store).unwrap_or(REST_AFTER_FAILURE);
             while !stop.wait(rest()) {}
-        })?;
+        })
+    }
+
+    fn spawn(&mut self, store: &Store, name: &str, run: impl Fn(&Store, &Stop) + Send + 'static) -> io::Result<()> {
+        let (store, stop) = (store.clone(), self.stop.clone());
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&store, &stop))?;
         self.threads.push(thread);
         Ok(())
     }

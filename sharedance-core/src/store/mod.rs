@@ -86,9 +86,10 @@
 //! held over a copy, a comparison or a file operation.
 //!
 //! Nothing runs in the background by itself. Start the threads that keep the store tidy with
-//! [`Store::start_maintenance`]; or call [`Store::maintain`] now and then (so that what has expired gives back its
-//! memory and its room), and [`Store::prepare`] in a loop of its own (so that writers never wait for a file to be
-//! created). Without either the store is right all the same, only larger and less even.
+//! [`Store::start_maintenance`]; or call [`Store::maintain`] now and then (so that expired pairs give back their memory and
+//! their room), and [`Store::prepare`] in a loop of its own (so that writers never wait for a file to be created), and with
+//! [`Durability::Interval`] also [`Store::keep_synced`] in a thread of its own (so that writers never wait for a sync).
+//! Without them the store is correct all the same, but larger, and latencies vary more.
 //!
 //! # What is not promised
 //!
@@ -107,6 +108,7 @@ use std::time::Duration;
 
 mod accesses;
 mod allocation;
+mod cadence;
 mod carried;
 mod clearing;
 mod compaction;
@@ -165,6 +167,7 @@ pub use value::Value;
 pub use walk::{Pair, Pairs, Verification};
 pub use writing::{Attributes, Condition, Outcome, Ttl, Update};
 
+use cadence::Cadence;
 use clearing::Schedule;
 use durability::GroupCommit;
 use eviction::Eviction;
@@ -173,7 +176,6 @@ use log::Log;
 use meta::Meta;
 use overwriting::Overwrites;
 use stats::Counters;
-use sync::atomic::{AtomicU64, Ordering};
 use sync::{Mutex, MutexGuard, PoisonError};
 use timeline::Timeline;
 use upkeep::Upkeep;
@@ -188,8 +190,7 @@ struct Inner {
     eviction: Option<Eviction>,
     group_commit: GroupCommit,
     overwrites: Overwrites,
-    /// When the last sync that ended well began, in store milliseconds.
-    synced_at_ms: AtomicU64,
+    cadence: Cadence,
     max_value_len: usize,
     timeline: Timeline,
     index: Index,
@@ -203,36 +204,24 @@ struct Inner {
 
 impl Inner {
     fn sync(&self) -> Result<(), StoreError> {
-        let begun_ms = self.timeline.now_ms();
         let synced = self.group_commit.sync(|| {
+            self.cadence.begin(self.timeline.boot_time());
             if self.log.directory.is_synced() && !self.lock_meta().has_unsynced_clears() {
                 return Ok(());
             }
             let sequence = self.log.peek_sequence();
             self.log.directory.sync()?;
+            #[cfg(test)]
+            self.cadence.disk.work();
             self.lock_meta().save_synced(self.timeline.times(), sequence)
         });
         match synced.map_err(StoreError::io("sync the store"))? {
             true => {
-                self.synced_at_ms.fetch_max(begun_ms, Ordering::Relaxed);
                 self.bury_overwritten();
                 Ok(())
             }
             false => Err(StoreError::ReadOnly),
         }
-    }
-
-    /// Syncs if the interval that was promised has passed.
-    fn sync_if_due(&self) -> Result<(), StoreError> {
-        match self.durability {
-            Durability::Interval(interval) if self.millis_until_sync(interval) == 0 => self.sync(),
-            _ => Ok(()),
-        }
-    }
-
-    fn millis_until_sync(&self, interval: Duration) -> u64 {
-        let due_ms = self.synced_at_ms.load(Ordering::Relaxed).saturating_add(interval.as_millis() as u64);
-        due_ms.saturating_sub(self.timeline.now_ms())
     }
 
     fn lock_meta(&self) -> MutexGuard<'_, Meta> {

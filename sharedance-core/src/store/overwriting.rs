@@ -9,13 +9,20 @@ use super::carried::{Reason, Source};
 use super::durability::Durability;
 use super::format::RecordState;
 use super::segment::{Record, Segment};
+use super::sync::atomic::{AtomicUsize, Ordering};
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Records that took the place of others since the last sync.
 #[derive(Debug, Default)]
 pub(crate) struct Overwrites {
     waiting: Mutex<Vec<Overwrite>>,
+    /// The length of `waiting`, without its lock.
+    count: AtomicUsize,
 }
+
+/// A sync is due when this many records wait for it: they take 8 MiB, and keep their segments from being reused. At half a
+/// million overwrites a second it is the number of half a second. Unit tests use a smaller number, which is faster.
+pub(crate) const MAX_OVERWRITES_WAITING: usize = if cfg!(test) { 1 << 13 } else { 1 << 18 };
 
 #[derive(Debug)]
 struct Overwrite {
@@ -34,7 +41,19 @@ impl Overwrites {
         let mut waiting = self.lock();
         let (covered, rest) = std::mem::take(&mut *waiting).into_iter().partition(|one| is_covered(one.covered_by));
         *waiting = rest;
+        self.count.store(waiting.len(), Ordering::Relaxed);
         covered
+    }
+
+    fn push(&self, overwrite: Overwrite) {
+        let mut waiting = self.lock();
+        waiting.push(overwrite);
+        self.count.store(waiting.len(), Ordering::Relaxed);
+    }
+
+    /// How many wait for a sync.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -62,7 +81,7 @@ impl Inner {
                 old_segment.discount(&old_record);
             }
         }
-        self.overwrites.lock().push(Overwrite { covered_by, segment: segment.clone(), slot });
+        self.overwrites.push(Overwrite { covered_by, segment: segment.clone(), slot });
     }
 
     /// Marks the values dead that were overwritten, as far as the disk knows the new ones.

@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::cadence::Cadence;
 use super::clearing::Schedule;
 use super::deletions::Deletion;
 use super::durability::{Durability, GroupCommit, UncleanBoot};
@@ -32,7 +33,6 @@ use super::options::{Options, WhenFull};
 use super::overwriting::Overwrites;
 use super::segment::{Blank, Segment};
 use super::stats::Counters;
-use super::sync::atomic::AtomicU64;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::timeline::Timeline;
 use super::upkeep::Upkeep;
@@ -83,7 +83,6 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
     let (log, index, mut recovery) = scan.finish(&meta);
     recovery.foreign = listing.foreign;
-    let synced_at_ms = AtomicU64::new(timeline.now_ms());
     let schedule = Schedule::new(meta.clears());
     let mut inner = Inner {
         default_ttl: options.default_ttl,
@@ -91,7 +90,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         eviction: (options.when_full == WhenFull::Evict).then(Eviction::new),
         group_commit: GroupCommit::default(),
         overwrites: Overwrites::default(),
-        synced_at_ms,
+        cadence: Cadence::begun_at(timeline.boot_time()),
         max_value_len: options.max_value_len,
         timeline,
         index,

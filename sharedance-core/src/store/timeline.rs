@@ -3,6 +3,8 @@
 //! While the machine is up it follows boot time; across a reboot it moves on by what the wall clock says, and never
 //! back. So no clock step ends a record's life early, or makes it endless.
 
+use std::time::Duration;
+
 use crate::clock::{Clock, whole_ms};
 
 use super::meta::{SavedClock, Times};
@@ -58,6 +60,11 @@ impl Timeline {
         self.at(self.clock.boot_ms())
     }
 
+    /// The time since the machine booted: finer than store time, and of this boot alone.
+    pub(crate) fn boot_time(&self) -> Duration {
+        self.clock.boot_time()
+    }
+
     fn at(&self, boot_ms: u64) -> u64 {
         self.store_base_ms.saturating_add(boot_ms.saturating_sub(self.boot_base_ms))
     }
@@ -71,8 +78,6 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::clock::{Clock, ManualClock};
     use crate::store::meta::{BootId, Meta};

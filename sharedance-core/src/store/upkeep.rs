@@ -106,7 +106,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     let mut pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
     let awaited_sync = upkeep.quarantine.awaited_sync();
     drop(upkeep);
-    inner.sync_if_due()?;
+    inner.sync_unless_kept()?;
     // Under `Always` only writers sync: without them spent segments would wait for ever. Where writers find no room,
     // spent segments do not wait for the interval either.
     let is_urgent = need == Need::Full || is_time_to_save && inner.durability == Durability::Always;

@@ -66,11 +66,11 @@ impl Store {
         }
         self.inner.clear_if_due()?;
         let changed = change(&self.inner)?;
-        if self.inner.durability == Durability::Always {
-            match &self.deferral {
-                Some(deferral) => deferral.owe(),
-                None => self.inner.sync()?,
-            }
+        match (self.inner.durability, &self.deferral) {
+            (Durability::Os, _) => {}
+            (Durability::Interval(_), _) => self.inner.sync_unless_kept()?,
+            (Durability::Always, Some(deferral)) => deferral.owe(),
+            (Durability::Always, None) => self.inner.sync()?,
         }
         Ok(changed)
     }

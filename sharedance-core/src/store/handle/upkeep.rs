@@ -10,7 +10,8 @@ use crate::store::upkeep::{self, Progress};
 impl Store {
     /// Does a piece of the work that keeps the store small: removes expired pairs, copies what lives out of segments
     /// that hold little else, recycles those with nothing live in them, evicts if it may and must, saves the store's
-    /// clock, and syncs where [`Durability::Interval`](crate::store::Durability::Interval) says that it is time.
+    /// clock, and syncs where [`Durability::Interval`](crate::store::Durability::Interval) says that it is time and no
+    /// thread runs [`Store::keep_synced`].
     ///
     /// `budget` bounds the records looked at; no lock that a request needs is held for longer than one of them takes.
     /// Ten calls a second are plenty, and the next one is due at once while [`Progress::pending`].
@@ -95,5 +96,34 @@ impl Store {
             deferral.settle();
         }
         self.inner.sync()
+    }
+
+    /// Keeps the promise of [`Durability::Interval`](crate::store::Durability::Interval): syncs whenever that is due, and
+    /// calls `rest` in between, which is to wait for at most the given time and returns whether to stop. With another
+    /// durability it returns at once. To be called by a thread of its own, as [`Store::start_maintenance`] does; while it
+    /// runs, no write waits for a sync.
+    ///
+    /// ```
+    /// # use std::sync::mpsc::{self, RecvTimeoutError};
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{Durability, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let durability = Durability::Interval(Duration::from_secs(1));
+    /// let store = Options::new().durability(durability).open(dir.path())?;
+    /// let (stop, stopped) = mpsc::channel::<()>();
+    /// let syncing = std::thread::spawn({
+    ///     let store = store.clone();
+    ///     move || store.keep_synced(|time| stopped.recv_timeout(time) != Err(RecvTimeoutError::Timeout))
+    /// });
+    /// store.set("user:17", "Ada")?;
+    /// drop(stop);
+    /// syncing.join().expect("it does not panic")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Store::sync`]: the store is read-only then, and there is no promise left to keep.
+    pub fn keep_synced(&self, rest: impl FnMut(Duration) -> bool) -> Result<(), StoreError> {
+        self.inner.keep_synced(rest)
     }
 }
