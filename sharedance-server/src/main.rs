@@ -7,7 +7,7 @@ use std::sync::Arc;
 use log::{error, info};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sharedance_core::store::{BootId, Store};
+use sharedance_core::store::{BootId, Store, max_mappings};
 use sharedance_server::daemon::{self, Side};
 use sharedance_server::directory::Directory;
 use sharedance_server::logging::{self, Chain, Logging};
@@ -36,7 +36,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     let server = Server::bind(&options.server)?;
     let privileges = Privileges::resolve(options.user.as_deref(), options.group.as_deref())?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
-    let boot_id = BootId::read();
+    let (boot_id, max_mappings) = (BootId::read(), max_mappings());
     let notify = Arc::new(Notify::connect());
 
     let background = if options.daemonize {
@@ -55,7 +55,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
 
     let store = options
         .storage
-        .open(&confinement.path, directory.path(), options.server.max_request_len, boot_id)
+        .open(&confinement.path, directory.path(), options.server.max_request_len, boot_id, max_mappings)
         .map_err(|error| format!("cannot open the store: {}", Chain(&error)))?;
     info!("{}: {}", directory.path().display(), store.recovery());
     let shutdown = server.shutdown();

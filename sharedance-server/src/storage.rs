@@ -58,11 +58,13 @@ impl StorageOptions {
         outer_path: &Path,
         max_value_len: usize,
         boot_id: Option<BootId>,
+        max_mappings: usize,
     ) -> Result<Store, OpenError> {
         let options = store::Options::new()
             .default_ttl(self.expiration)
             .max_value_len(max_value_len)
             .boot_id(boot_id)
+            .max_mappings(max_mappings)
             .when_full(self.when_full)
             .durability(self.durability)
             .unclean_boot(self.unclean_boot)

@@ -77,7 +77,7 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 /// Makes a file of `len` bytes with these contents, and maps it. A blank one is populated, with units of this grain.
 pub(crate) fn make_file(path: &Path, len: usize, contents: Contents<'_>, grain: Grain) -> io::Result<Mapping> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    fs2::FileExt::allocate(&file, len as u64)?;
+    allocate(&file, len)?;
     match contents {
         Contents::Blank(pace) => {
             if !is_memory(&file) {
@@ -99,6 +99,41 @@ pub(crate) fn make_file(path: &Path, len: usize, contents: Contents<'_>, grain: 
             Mapping::of_file(&file, len)
         }
     }
+}
+
+/// Makes the file `len` bytes long, and takes all of them on the disk.
+fn allocate(file: &File, len: usize) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    let allocated = allocate_by(len, |offset, len| {
+        fallocate(file, FallocateFlags::empty(), offset as u64, len as u64).map_err(io::Error::from)
+    });
+    match allocated {
+        // The C library writes to each block instead.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => fs2::FileExt::allocate(file, len as u64),
+        allocated => allocated,
+    }
+}
+
+/// Allocates `len` bytes at once; piece by piece where a signal interrupts that. An interrupted call has allocated
+/// nothing on some file systems: a process that gets signals all the time, from a profiler for example, would not get
+/// beyond the first one.
+fn allocate_by(len: usize, mut allocate: impl FnMut(usize, usize) -> io::Result<()>) -> io::Result<()> {
+    let is_interrupted =
+        |result: &io::Result<()>| result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
+    let at_once = allocate(0, len);
+    if !is_interrupted(&at_once) {
+        return at_once;
+    }
+    for offset in (0..len).step_by(PIECE_LEN) {
+        loop {
+            let piece = allocate(offset, PIECE_LEN.min(len - offset));
+            if !is_interrupted(&piece) {
+                piece?;
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn fill(file: &File, len: usize, fill_len: usize, pace: Pace) -> io::Result<()> {
@@ -140,5 +175,29 @@ mod tests {
             places.into_iter().for_each(|place| expected[place..place + 8].copy_from_slice(b"abcdefgh"));
             assert!(std::fs::read(&path).unwrap() == expected);
         }
+    }
+
+    /// Signals come faster than a whole segment can be allocated, and not faster than a piece of it.
+    #[test]
+    fn an_allocation_that_signals_interrupt_goes_on() {
+        let interrupted = || io::Error::from(rustix::io::Errno::INTR);
+        let (mut calls, mut end) = (0, 0);
+        allocate_by(SEGMENT_LEN, |offset, len| {
+            calls += 1;
+            if len > PIECE_LEN || calls % 3 != 0 {
+                return Err(interrupted());
+            }
+            assert_eq!(offset, end);
+            end += len;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(end, SEGMENT_LEN);
+        let refused = allocate_by(SEGMENT_LEN, |offset, len| match offset {
+            0 if len > PIECE_LEN => Err(interrupted()),
+            0 => Ok(()),
+            _ => Err(rustix::io::Errno::NOSPC.into()),
+        });
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

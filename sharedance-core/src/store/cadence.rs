@@ -155,7 +155,7 @@ mod tests {
 
     impl Scene {
         /// A disk on which a sync takes as long as `sync_ms` has it.
-        fn new(interval_ms: u32, sync_ms: fn(u64) -> u64) -> Arc<Scene> {
+        fn new(interval_ms: u32, sync_ms: SyncMs) -> Arc<Scene> {
             let dir = tempfile::tempdir().unwrap();
             let (clock, hand) = Clock::manual();
             let durability = Durability::Interval(interval_ms * MS);
@@ -213,8 +213,11 @@ mod tests {
         }
     }
 
+    /// How long a sync takes, by its number, in milliseconds.
+    type SyncMs = fn(u64) -> u64;
+
     /// An interval, how long syncs take, and the loss that is promised, in milliseconds.
-    const DISKS: [(u32, fn(u64) -> u64, u64); 7] = [
+    const DISKS: [(u32, SyncMs, u64); 7] = [
         (100, |_| 0, 100),
         (100, |_| 10, 100),
         (100, |_| 49, 100),

@@ -92,6 +92,21 @@ pub enum OpenError {
         /// The damaged file.
         path: PathBuf,
     },
+    /// The directory has more segment files than the system allows the process memory mappings. Nothing was deleted.
+    #[error(
+        "{} has {files} segment files, each of which takes a memory mapping, and the system allows a process {allowed} of \
+         them: raise the limit with `sysctl -w vm.max_map_count={}`",
+        path.display(),
+        files + files / 8 + 4096
+    )]
+    Mappings {
+        /// The directory.
+        path: PathBuf,
+        /// The number of segment files.
+        files: usize,
+        /// The number of mappings that the system allows.
+        allowed: usize,
+    },
     /// An option has a value that cannot be.
     #[error("{option} must be {expected}")]
     Options {
@@ -158,9 +173,12 @@ pub enum StoreError {
     /// The value of the key is no number in decimal digits below 2⁶⁴, so that nothing can be added to it.
     #[error("the value is no number in decimal digits below 2^64")]
     NotANumber,
-    /// There is no room, on the file system or within [`max_bytes`](super::Options::max_bytes), and none could be made.
+    /// There is no room, on the file system, within [`max_bytes`](super::Options::max_bytes) or among the memory mappings
+    /// of the process ([`max_mappings`](super::Options::max_mappings)), and none could be made.
     /// What is stored stays, and can be read, touched and deleted; writing works again once there is room.
-    #[error("there is no room for it, on the file system or within max_bytes")]
+    #[error(
+        "there is no room for it: on the file system, within max_bytes, or among the memory mappings (vm.max_map_count)"
+    )]
     Full,
     /// A sync has failed, so that nobody knows what is on the disk: what is stored can be read, and nothing be written
     /// or deleted any more. Opening the store anew, once the disk is well, ends this.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::allocation::{self, Contents, Grain};
 use super::error::{OpenError, StoreError};
 use super::mapping::Mapping;
+use super::mappings::{Mappings, max_mappings};
 use super::sync::Arc;
 use super::unsynced::Unsynced;
 
@@ -49,6 +50,7 @@ pub(crate) struct Directory {
     pub(crate) lock: Arc<DirectoryLock>,
     /// What was changed; none where nobody promises to sync.
     unsynced: Option<Arc<Unsynced>>,
+    pub(crate) mappings: Mappings,
 }
 
 /// What a segment's file is called.
@@ -128,7 +130,8 @@ impl Directory {
         }
         // Files are made later on, when the working directory may be another.
         let absolute = std::path::absolute(path).map_err(failed("find"))?;
-        Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }), unsynced: None })
+        let mappings = Mappings::new(max_mappings());
+        Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }), unsynced: None, mappings })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -196,7 +199,13 @@ impl Directory {
         Mapping::of_file(file, len).map(|mapping| self.watched(mapping, name))
     }
 
+    /// Sets how many memory mappings the system allows the process.
+    pub(crate) fn set_max_mappings(&mut self, allowed: usize) {
+        self.mappings = Mappings::new(allowed);
+    }
+
     fn watched(&self, mapping: Mapping, name: FileName) -> Mapping {
+        let mapping = mapping.counted(self.mappings.count());
         match &self.unsynced {
             Some(unsynced) => mapping.watched(unsynced.mark(name)),
             None => mapping,
@@ -215,6 +224,10 @@ impl Directory {
         contents: Contents<'_>,
         reserve: u64,
     ) -> Result<Mapping, CreateError> {
+        if !self.mappings.has_room(reserve == 0) {
+            self.mappings.refused.add(1);
+            return Err(CreateError { cause: StoreError::Full, leftover: None });
+        }
         if self.is_short_of(len as u64 + reserve) {
             return Err(CreateError { cause: StoreError::Full, leftover: None });
         }
@@ -231,9 +244,14 @@ impl Directory {
         })
     }
 
-    /// Whether an error is about room. The allocation's own errno is not to be trusted: `posix_fallocate` returns its
-    /// error, and fs2 reports an errno that was never set.
+    /// Whether an error is about room: on the file system, or for a further memory mapping. Where the file system cannot
+    /// allocate, the errno of the emulation is not to be trusted: `posix_fallocate` returns its error, and fs2 reports an
+    /// errno that was never set.
     fn classify(&self, error: io::Error, needed: u64) -> StoreError {
+        if error.kind() == io::ErrorKind::OutOfMemory {
+            self.mappings.refused.add(1);
+            return StoreError::Full;
+        }
         let says_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         if says_full || self.is_short_of(needed) {
             return StoreError::Full;
@@ -243,7 +261,8 @@ impl Directory {
 
     /// Room on the file system, in bytes, where it can be told.
     pub(crate) fn available_space(&self) -> Option<u64> {
-        fs2::available_space(&self.path).ok().map(|available| available.saturating_sub(SPACE_RESERVE))
+        let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(&self.path)).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize).saturating_sub(SPACE_RESERVE))
     }
 
     fn is_short_of(&self, needed: u64) -> bool {

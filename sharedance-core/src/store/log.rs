@@ -537,6 +537,9 @@ impl Log {
 
     /// Room for files that are not there yet, in bytes.
     fn room(&self) -> u64 {
+        if !self.directory.mappings.has_room(false) {
+            return 0;
+        }
         let on_disk = self.directory.available_space().unwrap_or(u64::MAX);
         self.space.left().min(on_disk)
     }

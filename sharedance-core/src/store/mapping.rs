@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
 
+use super::mappings::CountedMapping;
 use super::sync::Arc;
 use super::unsynced::Mark;
 
@@ -37,6 +38,8 @@ pub(crate) struct Mapping {
     region: Region,
     /// For taking note of changes, where somebody wants to know.
     mark: Option<Arc<Mark>>,
+    /// Its share of the mappings that a store may have.
+    _counted: Option<CountedMapping>,
 }
 
 impl Mapping {
@@ -45,7 +48,7 @@ impl Mapping {
         if file.metadata()?.len() < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its mapping"));
         }
-        Ok(Mapping { region: Region::of_file(file, len)?, mark: None })
+        Ok(Mapping { region: Region::of_file(file, len)?, mark: None, _counted: None })
     }
 
     /// The same, with the mark on which its changes are to be noted.
@@ -53,7 +56,12 @@ impl Mapping {
         Mapping { mark: Some(mark), ..self }
     }
 
-    /// Takes note that bytes were changed just now. To be called after each change that will be acknowledged, and before
+    /// Counts the mapping among those of its store.
+    pub(crate) fn counted(self, counted: CountedMapping) -> Mapping {
+        Mapping { _counted: Some(counted), ..self }
+    }
+
+    /// Records that bytes were changed just now. To be called after each change that will be acknowledged, and before
     /// that is done.
     pub(crate) fn note_change(&self) {
         if let Some(mark) = &self.mark {
@@ -64,7 +72,7 @@ impl Mapping {
     /// `len` zeroed bytes of heap memory in place of a file.
     #[cfg(any(test, loom))]
     pub(crate) fn of_heap(len: usize) -> Mapping {
-        Mapping { region: Region::of_heap(len), mark: None }
+        Mapping { region: Region::of_heap(len), mark: None, _counted: None }
     }
 }
 

@@ -59,6 +59,7 @@ pub struct Options {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) when_full: WhenFull,
     pub(crate) track_accesses: bool,
+    pub(crate) max_mappings: Option<usize>,
 }
 
 /// What happens to a write when there is no room for it, and none can be made by dropping what has expired or been
@@ -130,6 +131,7 @@ impl Options {
             max_bytes: None,
             when_full: WhenFull::default(),
             track_accesses: false,
+            max_mappings: None,
         }
     }
 
@@ -297,6 +299,25 @@ impl Options {
     /// ```
     pub fn track_accesses(mut self, track: bool) -> Options {
         self.track_accesses = track;
+        self
+    }
+
+    /// How many memory mappings the system allows the process: [`max_mappings`](super::max_mappings) unless told otherwise.
+    /// Each segment file takes one. The store leaves a sixteenth of them, at most 4096, to the rest of the process, and is
+    /// full when it has used the others.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().max_mappings(32).open(dir.path())?;
+    /// // A value above a quarter of a segment has a file of its own.
+    /// let big = vec![1; 3 << 20];
+    /// let stored = (0..100u32).take_while(|i| store.set(&i.to_be_bytes(), &big).is_ok()).count();
+    /// assert!((10..32).contains(&stored) && store.stats().refused_mappings > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_mappings(mut self, allowed: usize) -> Options {
+        self.max_mappings = Some(allowed);
         self
     }
 

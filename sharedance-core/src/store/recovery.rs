@@ -58,6 +58,9 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         .map_err(|error| failed("draw random numbers for")(error.into()))?;
     let meta = Meta::open(dir, options.resolve_boot_id(), || describe(&options, &identity))?;
     options.check_segment_len(meta.description.segment_len, dir)?;
+    if let Some(allowed) = options.max_mappings {
+        directory.set_max_mappings(allowed);
+    }
     let mut listing = directory.list().map_err(failed("list"))?;
     let same_boot = meta.is_same_boot();
     if !same_boot && options.unclean_boot == UncleanBoot::Discard {
@@ -80,8 +83,15 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
         cleared_below: meta.clears().cleared_below,
         findings: Mutex::default(),
     };
-    scan.read_all(&listing.segments).map_err(failed("read the segments in"))?;
+    let (files, mappings) = (listing.segments.len(), &scan.log.directory.mappings);
+    let (allowed, max_files) = (mappings.allowed(), mappings.max_files());
+    scan.read_all(&listing.segments).map_err(|error| match error.kind() {
+        io::ErrorKind::OutOfMemory => OpenError::Mappings { path: dir.to_owned(), files, allowed },
+        _ => failed("read the segments in")(error),
+    })?;
     let (log, index, mut recovery) = scan.finish(&meta);
+    let possible_files = (options.max_bytes.unwrap_or(0) / log.description().segment_len as u64).max(files as u64);
+    recovery.excess_files = possible_files.saturating_sub(max_files as u64);
     recovery.foreign = listing.foreign;
     let schedule = Schedule::new(meta.clears());
     let mut inner = Inner {
@@ -195,7 +205,9 @@ impl Scan {
     /// A file with nothing in it is kept for use, or deleted where its pages may be older than its header. A deletion
     /// that fails is tried again by maintenance.
     fn take_free(&self, name: FileName, file: &File, len: usize) -> io::Result<()> {
-        if !self.same_boot || matches!(name, FileName::Big(_)) {
+        let is_kept =
+            self.same_boot && matches!(name, FileName::Segment(_)) && self.log.directory.mappings.has_room(false);
+        if !is_kept {
             let Err(error) = self.log.directory.remove(name, false) else {
                 return Ok(());
             };

@@ -48,6 +48,9 @@ pub struct Stats {
     pub evicted: u64,
     /// Counter: writes refused because there was no room.
     pub refused_full: u64,
+    /// Counter: segment files that were not made because the process may have no further memory mapping: see
+    /// [`Options::max_mappings`](super::Options::max_mappings).
+    pub refused_mappings: u64,
     /// Counter: attempts to delete a file out of use that failed. Each file is tried again until it is gone.
     pub failed_deletions: u64,
     /// Gauge: files out of use that could not be deleted so far. They are among [`Stats::file_bytes`].
@@ -62,6 +65,7 @@ impl fmt::Display for Stats {
             (self.expired, "expired"),
             (self.evicted, "evicted"),
             (self.refused_full, "refused for want of room"),
+            (self.refused_mappings, "segments not made for want of memory mappings (see vm.max_map_count)"),
             (self.damaged, "damaged and dropped"),
             (self.pending_deletions, "files that could not be deleted yet"),
         ] {

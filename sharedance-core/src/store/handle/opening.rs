@@ -166,6 +166,7 @@ impl Store {
             compacted_bytes: inner.counters.compacted_bytes.count(),
             evicted: inner.counters.evicted.count(),
             refused_full: inner.counters.refused_full.count(),
+            refused_mappings: inner.log.directory.mappings.refused.count(),
             failed_deletions: inner.log.deletions.failed(),
             pending_deletions: inner.log.deletions.pending() as u64,
         }

@@ -76,9 +76,12 @@ impl Region {
     /// where it cannot. Kernels that do not know the request (before Linux 5.14) leave it to the first store.
     pub(crate) fn populate(&self, range: Range<usize>) -> io::Result<()> {
         match self {
-            Region::File(map) => match map.advise_range(memmap2::Advice::PopulateWrite, range.start, range.len()) {
-                Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
-                _ => Ok(()),
+            Region::File(map) => loop {
+                match map.advise_range(memmap2::Advice::PopulateWrite, range.start, range.len()) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
+                    _ => return Ok(()),
+                }
             },
             #[cfg(any(test, heap_segments))]
             Region::Heap(_) => Ok(()),

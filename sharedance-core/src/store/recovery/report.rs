@@ -36,6 +36,10 @@ pub struct RecoveryReport {
     pub segments: u64,
     /// Whether the store was last in use during this same boot, so that records need not be read at once.
     pub same_boot: bool,
+    /// How many more segments the store has, or [`max_bytes`](crate::store::Options::max_bytes) allows, than the process may
+    /// have memory mappings for: see [`Options::max_mappings`](crate::store::Options::max_mappings). A store that grows to
+    /// that is full before.
+    pub excess_files: u64,
     /// Files whose header does not verify: renamed to end in `.bad`, and otherwise left alone.
     pub set_aside: Vec<String>,
     /// Files in the directory that are none of the store's: left alone.
@@ -56,6 +60,14 @@ impl fmt::Display for RecoveryReport {
         }
         if !self.same_boot && self.segments > 0 {
             write!(f, ", all verified since the machine was restarted or the files were moved")?;
+        }
+        if self.excess_files > 0 {
+            write!(
+                f,
+                "; {} segments more than the process may have memory mappings for: raise vm.max_map_count with sysctl by \
+                 as many, or the store is full before its limit",
+                self.excess_files
+            )?;
         }
         if !self.set_aside.is_empty() {
             write!(f, "; unreadable and set aside: {}", self.set_aside.join(", "))?;
