@@ -191,7 +191,7 @@ fn a_deadline_and_a_mark_at_once_both_stay() {
     let was_first = segment.mark(0, &segment.record(0).unwrap(), FLAG_CLIENT_FLAGS);
     touching.join().unwrap();
     let word = segment.record(0).unwrap().word;
-    assert!(was_first && word.flags & FLAG_CLIENT_FLAGS != 0 && word.deadline == Deadline::at_ms(50));
+    assert!(was_first == Some(true) && word.flags & FLAG_CLIENT_FLAGS != 0 && word.deadline == Deadline::at_ms(50));
 }
 
 fn a_source_dies_before_its_copy() {
