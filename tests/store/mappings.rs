@@ -9,6 +9,8 @@ use sharedance_core::store::{OpenError, Options, Store, StoreError};
 
 /// A value that has a file, and a mapping, of its own.
 static BIG: [u8; 20_000] = [7; 20_000];
+/// Pairs of mappings that are left for the threads of recovery, and fewer than the files of the test need.
+const THREADS_PAIRS: usize = 30;
 /// The limit beyond which this test would take too long.
 const MAX_TRIED: usize = 1 << 18;
 
@@ -60,14 +62,14 @@ fn without_a_mapping_the_store_is_full_and_opens_again() {
     store.set("again", &BIG).unwrap();
     drop(store);
 
-    // The process that opens it has fewer left: enough for the threads that read, and not for the files.
+    // The process that opens it has fewer left: enough for the threads that read (about six each), and not for the files.
     let mut others: Vec<_> = (0..MAX_TRIED)
         .map_while(|_| {
             let constant = MmapMut::map_anon(4096).and_then(MmapMut::make_read_only).ok()?;
             Some((constant, MmapMut::map_anon(4096).ok()?))
         })
         .collect();
-    others.truncate(others.len() - 10);
+    others.truncate(others.len() - THREADS_PAIRS);
     let error = open(dir.path()).expect_err("there is no mapping for each file");
     assert!(matches!(error, OpenError::Mappings { .. }), "{error:?}");
     let text = error.to_string();

@@ -200,6 +200,14 @@ impl Worker {
         (0..KEYS).for_each(|key| self.check_key(key));
     }
 
+    /// The call that failed may be one of the last syncs: the store takes no changes until it is opened again.
+    fn reopen_if_read_only(&mut self) {
+        if self.is_read_only {
+            self.open();
+            self.clear();
+        }
+    }
+
     /// Everything can be written and deleted again, all room comes back, and no file is left that nobody needs.
     fn wind_up(&mut self) {
         self.check();
@@ -211,15 +219,12 @@ impl Worker {
             self.note([(key, None)], &deleted);
         }
         self.check();
-        if self.is_read_only {
-            // The call that failed was one of the last.
-            self.open();
-            self.clear();
-        }
+        self.reopen_if_read_only();
         for _ in 0..30 {
             self.hand.advance(Duration::from_secs(3));
             let done = self.store().maintain(10_000);
             self.background(done.map(drop));
+            self.reopen_if_read_only();
         }
         // A deletion that failed was tried again: no file waits for the store to be opened.
         let _ = std::fs::metadata(END);

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::store::sync::atomic::{AtomicUsize, Ordering};
-use crate::store::sync::thread;
+use crate::store::sync::{Condvar, Mutex, MutexGuard, PoisonError, thread};
 
 /// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
 const MAX_THREADS: usize = 4;
@@ -24,8 +24,18 @@ pub(super) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> +
     if threads <= 1 {
         return run();
     }
+    // A thread that starts while no memory mapping is left aborts the process. So no work, which takes mappings, begins
+    // before all threads have started.
+    let gate = Gate::default();
     thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let opening = OpenOnDrop(&gate);
+        let enter = || {
+            gate.enter();
+            run()
+        };
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(enter)).collect();
+        gate.wait_for(others.len());
+        drop(opening);
         let own = run();
         others.into_iter().fold(own, |result, other| {
             let other = other.join().unwrap_or_else(|_| Err(io::Error::other("a recovery thread panicked")));
@@ -34,10 +44,56 @@ pub(super) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> +
     })
 }
 
+/// Holds threads back until it is opened.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    waiting: usize,
+    is_open: bool,
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the gate is open.
+    fn enter(&self) {
+        let mut state = self.lock();
+        state.waiting += 1;
+        self.changed.notify_all();
+        while !state.is_open {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until this many threads are at the gate.
+    fn wait_for(&self, threads: usize) {
+        let mut state = self.lock();
+        while state.waiting < threads {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Opens the gate, also where a thread could not be started.
+struct OpenOnDrop<'g>(&'g Gate);
+
+impl Drop for OpenOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_open = true;
+        self.0.changed.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::Mutex;
 
     use super::*;
 
