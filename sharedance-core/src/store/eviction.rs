@@ -107,6 +107,7 @@ impl Eviction {
                 evicted.records += usize::from(self.evict(index, &victim, slot, now_ms));
             }
         }
+        index.remove_unreadable_if_unspent(&victim);
         Ok(Some(evicted))
     }
 
@@ -271,6 +272,19 @@ mod tests {
         assert!((0..stored / 4).all(|i| store.get(&key(i)).unwrap() == [2; 1_000]));
         assert!((stored / 4..stored / 2).all(|i| !store.contains(&key(i))));
         assert!((stored / 2..stored).all(|i| store.get(&key(i)).unwrap() == [1; 1_000]));
+    }
+
+    #[test]
+    fn damaged_slots_do_not_keep_room_from_new_pairs() {
+        for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = open(&dir, WhenFull::Evict);
+            (0..500).for_each(|i| store.set(&key(i), &[1; 1_000]).unwrap());
+            store.inner.log.segments().iter().for_each(|segment| segment.damage(0, word, bits));
+            let refused = (500..3_000).filter(|i| store.set(&key(*i), &[1; 1_000]).is_err()).count();
+            assert_eq!(refused, 0, "{:?}", store.stats());
+            assert!(store.stats().damaged > 5, "{:?}", store.stats());
+        }
     }
 
     #[test]

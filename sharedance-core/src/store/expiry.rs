@@ -51,6 +51,36 @@ impl TtlClass {
 pub(crate) struct Sweep {
     due: VecDeque<Arc<Segment>>,
     next_slot: u32,
+    census: Census,
+}
+
+/// Counts the live records of the segment that is being walked over, to find out whether it has others that the walk
+/// cannot see because their slots are damaged.
+#[derive(Debug, Default)]
+struct Census {
+    live: u32,
+    /// The slots at the start of the walk, if each reservation had ended by then.
+    slots: Option<u32>,
+}
+
+impl Census {
+    fn begin(segment: &Segment) -> Census {
+        let slots = segment.reserved().slots;
+        Census { live: 0, slots: segment.has_no_reservations().then_some(slots) }
+    }
+
+    /// Counts the record in `slot`, which was not removed. One that has expired is none of those that the accounts contain,
+    /// or its hash is damaged, so that the index does not name it.
+    fn note(&mut self, segment: &Segment, slot: u32, now_ms: u64) {
+        let is_live = live_word(segment.raw_slot(slot)).is_some_and(|word| !word.deadline.has_passed(now_ms));
+        self.live += u32::from(is_live);
+    }
+
+    /// Whether fewer live records were seen than there are. Where no slot was taken since the walk began, each record that
+    /// is live now was live when its slot was looked at.
+    fn misses_records(&self, segment: &Segment) -> bool {
+        self.live < segment.live_records() && self.slots == Some(segment.reserved().slots)
+    }
 }
 
 /// What one piece of the walk did.
@@ -87,19 +117,28 @@ impl Sweep {
         {
             if self.next_slot == 0 {
                 segment.forget_expiry();
+                self.census = Census::begin(segment);
             }
             let slots = segment.reserved().slots;
             let end = slots.min(self.next_slot.saturating_add((budget - swept.examined) as u32));
             for slot in self.next_slot..end {
-                if examine(index, segment, slot, now_ms) {
+                let Some(word) = live_word(segment.raw_slot(slot)) else {
+                    continue;
+                };
+                if examine(index, segment, slot, word, now_ms) {
                     swept.expired += 1;
                     let is_unread = segment.accesses.as_ref().is_some_and(|accesses| !accesses.last(slot).was_read);
                     swept.unread += usize::from(is_unread);
+                } else {
+                    self.census.note(segment, slot, now_ms);
                 }
             }
             swept.examined += (end - self.next_slot).max(1) as usize;
             self.next_slot = end;
             if end == slots {
+                if self.census.misses_records(segment) {
+                    index.remove_unreadable(Some(segment));
+                }
                 self.due.pop_front();
                 self.next_slot = 0;
             }
@@ -108,17 +147,13 @@ impl Sweep {
     }
 }
 
-/// Removes the record in `slot` if it has expired; otherwise takes note of when it will.
-fn examine(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
-    let raw = segment.raw_slot(slot);
-    match live_word(raw) {
-        Some(word) if word.deadline.has_passed(now_ms) => remove_if_expired(index, segment, slot, now_ms),
-        Some(word) => {
-            segment.expect_expiry(word.deadline);
-            false
-        }
-        None => false,
+/// Removes the record in `slot`, which has this word, if it has expired; otherwise takes note of when it will.
+fn examine(index: &Index, segment: &Arc<Segment>, slot: u32, word: Word, now_ms: u64) -> bool {
+    if word.deadline.has_passed(now_ms) {
+        return remove_if_expired(index, segment, slot, now_ms);
     }
+    segment.expect_expiry(word.deadline);
+    false
 }
 
 fn live_word(raw: RawSlot) -> Option<Word> {
@@ -168,6 +203,30 @@ mod tests {
         assert!(remove_if_expired(&store.inner.index, segment, 0, 100));
         assert!(!remove_if_expired(&store.inner.index, segment, 0, 100));
         assert_eq!((store.len(), segment.live_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_damaged_slot_keeps_its_segment_no_longer_than_its_neighbours_live() {
+        for value_len in [100, 300_000] {
+            for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
+                let dir = tempfile::tempdir().unwrap();
+                let (clock, hand) = Clock::manual();
+                let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+                for key in [b"a", b"b"] {
+                    store.set_with_ttl(key, &vec![1; value_len], Ttl::After(Duration::from_secs(10))).unwrap();
+                }
+                let segments = store.inner.log.segments();
+                segments[0].damage(0, word, bits);
+                drop(segments);
+                for _ in 0..3 {
+                    hand.advance(Duration::from_secs(20));
+                    while store.maintain(1).unwrap().pending {}
+                }
+                let stats = store.stats();
+                let expected = (0, 0, 0, 1);
+                assert_eq!((stats.pairs, stats.segments, stats.live_bytes, stats.damaged), expected, "{value_len}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use super::format::{RECORD_ALIGN, SLOT_LEN};
 use super::options::MAX_SEGMENT_LEN;
 use super::segment::{Record, Segment};
+use super::stats::Counter;
 use super::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Many, so that a table that grows holds up few others, and writers seldom meet.
@@ -82,6 +83,8 @@ impl Packing {
 #[derive(Debug)]
 pub(crate) struct Index {
     shards: Box<[PaddedShard]>,
+    /// Records that were removed because their payload or slot is damaged.
+    pub(crate) damaged: Counter,
 }
 
 /// Shards stand on cache lines of their own.
@@ -116,7 +119,8 @@ impl Index {
     pub(crate) fn new(segment_len: usize) -> Index {
         let packing = Packing::of(segment_len);
         let shard = || Shard { packing, table: HashTable::new(), segments: Vec::new() };
-        Index { shards: (0..SHARDS).map(|_| PaddedShard(RwLock::new(shard()))).collect() }
+        let shards = (0..SHARDS).map(|_| PaddedShard(RwLock::new(shard()))).collect();
+        Index { shards, damaged: Counter::default() }
     }
 
     /// Which shard a hash belongs to. The table places entries by the low bits and tells them apart by the top ones.
@@ -191,8 +195,40 @@ impl Index {
         let removed = shard.remove_from(hash, segment, slot);
         if removed {
             segment.mark_gone(slot, record);
+            self.damaged.add(1);
         }
         removed
+    }
+
+    /// Removes the records that the index names and whose slots are not the ones that were written: memory or disk has
+    /// changed them since. No walk over the slots finds such a record, and no reader does; it is found from the index
+    /// alone, which takes a look at all of it, or at all that it names in `only`. Returns how many there were.
+    pub(crate) fn remove_unreadable(&self, only: Option<&Arc<Segment>>) -> usize {
+        let mut removed = 0;
+        for shard_number in 0..self.shards() {
+            let entries: Vec<Entry> = {
+                let shard = self.read_shard(shard_number);
+                let is_candidate = |entry: &&Entry| {
+                    only.is_none_or(|segment| shard.packing.location(entry.place).segment == segment.number)
+                };
+                shard.table.iter().filter(is_candidate).copied().collect()
+            };
+            for entry in entries {
+                if self.read_shard(shard_number).is_unreadable(&entry) {
+                    removed += usize::from(self.write_shard(shard_number).remove_unreadable(&entry));
+                }
+            }
+        }
+        self.damaged.add(removed);
+        removed
+    }
+
+    /// Removes the unreadable records of a segment that is sealed and should be spent, since a walk has removed each live
+    /// record that it found in it, but is not spent. Without damaged slots this costs nothing.
+    pub(crate) fn remove_unreadable_if_unspent(&self, segment: &Arc<Segment>) {
+        if segment.is_complete() && !segment.is_spent() {
+            self.remove_unreadable(Some(segment));
+        }
     }
 
     /// Drops what the shards hold of segment `number`, which no location names any more.
@@ -300,6 +336,32 @@ impl Shard {
             .is_some_and(|held| Arc::ptr_eq(held, segment))
     }
 
+    /// Whether the slot that `entry` names does not hold the record that `entry` was made for.
+    fn is_unreadable(&self, entry: &Entry) -> bool {
+        let Location { segment, slot } = self.packing.location(entry.place);
+        let Some(segment) = self.segments.get(segment as usize).and_then(Option::as_ref) else {
+            return false;
+        };
+        let is_of = |record: Record| {
+            record.slot.hash == entry.hash
+                && record.slot.record_offset as usize == self.packing.record_offset(entry.place)
+        };
+        !segment.record(slot).is_some_and(is_of)
+    }
+
+    /// Removes `entry`, and takes its record out of the accounts, if it is still there and its record is unreadable.
+    fn remove_unreadable(&mut self, entry: &Entry) -> bool {
+        let is_named = self.table.find(entry.hash, |named| named.place == entry.place).is_some();
+        if !is_named || !self.is_unreadable(entry) {
+            return false;
+        }
+        let Location { segment, slot } = self.packing.location(entry.place);
+        if let Some(segment) = &self.segments[segment as usize] {
+            segment.write_off(slot, self.packing.record_offset(entry.place));
+        }
+        self.remove(entry.hash, Location { segment, slot })
+    }
+
     /// Takes the entry that names `slot` of `segment` out of the index; false where there is none.
     fn remove_from(&mut self, hash: u64, segment: &Arc<Segment>, slot: u32) -> bool {
         self.holds(segment) && self.remove(hash, Location { segment: segment.number, slot })
@@ -321,12 +383,13 @@ impl Shard {
         self.table.reserve(additional, |entry| entry.hash);
     }
 
-    /// Empties the table, and answers where its records were, with the segments that hold them.
-    pub(crate) fn take_all(&mut self) -> Vec<(Arc<Segment>, u32)> {
+    /// Empties the table; returns the segment, the slot and the offset of each of its records.
+    pub(crate) fn take_all(&mut self) -> Vec<(Arc<Segment>, u32, usize)> {
         let entries = std::mem::take(&mut self.table);
         let located = |entry: &Entry| {
             let Location { segment, slot } = self.packing.location(entry.place);
-            Some((self.segments.get(segment as usize)?.clone()?, slot))
+            let offset = self.packing.record_offset(entry.place);
+            Some((self.segments.get(segment as usize)?.clone()?, slot, offset))
         };
         entries.iter().filter_map(located).collect()
     }

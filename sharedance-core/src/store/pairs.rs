@@ -199,9 +199,7 @@ impl Inner {
 
     /// Drops a record whose bytes are not the ones that were written; false where it is gone already.
     pub(crate) fn drop_damaged(&self, damaged: &Pinned) -> bool {
-        let removed = self.index.remove_damaged(&damaged.segment, damaged.slot, &damaged.record);
-        self.counters.damaged.add(usize::from(removed));
-        removed
+        self.index.remove_damaged(&damaged.segment, damaged.slot, &damaged.record)
     }
 
     /// Stores a value if `condition` holds.
@@ -392,9 +390,13 @@ impl Inner {
         for shard in 0..self.index.shards() {
             // Under the lock until the last is marked: a deletion that finds no pair must not leave one on disk.
             let mut emptied = self.index.write_shard(shard);
-            for (segment, slot) in emptied.take_all() {
-                if let Some(record) = segment.record(slot) {
-                    segment.mark_gone(slot, &record);
+            for (segment, slot, offset) in emptied.take_all() {
+                match segment.record(slot) {
+                    Some(record) => segment.mark_gone(slot, &record),
+                    None => {
+                        segment.write_off(slot, offset);
+                        self.index.damaged.add(1);
+                    }
                 }
             }
         }

@@ -45,7 +45,8 @@ pub(crate) struct Segment {
     pub(crate) number: u32,
     pub(crate) header: Header,
     mapping: Mapping,
-    /// Bytes of live records and of reservations that are neither committed nor given up, slots included.
+    /// Bytes of live records and of reservations that are neither committed nor given up, slots included. It may be too
+    /// low, and below zero, where records were written off.
     live_bytes: AtomicU64,
     live_records: AtomicU32,
     in_flight: AtomicU32,
@@ -162,7 +163,7 @@ impl Segment {
     }
 
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.live_bytes.load(Ordering::Relaxed)
+        (self.live_bytes.load(Ordering::Relaxed) as i64).max(0) as u64
     }
 
     /// When it was sealed, in store milliseconds; none while records may be appended.
@@ -170,12 +171,24 @@ impl Segment {
         self.sealed_at.load(Ordering::Acquire).checked_sub(1)
     }
 
+    /// Whether it is sealed, and each reservation in it has ended: no further record can become live. The caller as for
+    /// [`Segment::is_spent`].
+    pub(crate) fn is_complete(&self) -> bool {
+        self.sealed_at_ms().is_some() && self.has_no_reservations()
+    }
+
+    pub(crate) fn has_no_reservations(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn live_records(&self) -> u32 {
+        self.live_records.load(Ordering::Acquire)
+    }
+
     /// Whether no record is live and none can become so. The caller has seen it sealed under the append point's lock,
     /// or in a table from which only sealed segments are taken.
     pub(crate) fn is_spent(&self) -> bool {
-        self.sealed_at_ms().is_some()
-            && self.in_flight.load(Ordering::Acquire) == 0
-            && self.live_records.load(Ordering::Acquire) == 0
+        self.is_complete() && self.live_records() == 0
     }
 
     /// Takes note that the segment is in quarantine; false where it was already.
@@ -203,9 +216,7 @@ impl Segment {
 
     /// Whether every record in it is dead while it is still being appended to.
     pub(crate) fn is_idle(&self) -> bool {
-        self.reserved().slots > 0
-            && self.in_flight.load(Ordering::Acquire) == 0
-            && self.live_records.load(Ordering::Acquire) == 0
+        self.reserved().slots > 0 && self.has_no_reservations() && self.live_records() == 0
     }
 
     pub(crate) fn reserved(&self) -> Reserved {
@@ -271,6 +282,13 @@ impl Segment {
         self.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
         self.mapping.note_change();
         self.sealed_at.store(now_ms + 1, Ordering::Release);
+    }
+
+    /// Flips bits of one of the four words of a slot, as faulty memory does.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, slot: u32, word: usize, bits: u64) {
+        let word = self.mapping.word(format::slot_offset(self.file_len(), slot) + word * 8);
+        word.store(word.load(Ordering::Relaxed) ^ bits, Ordering::Relaxed);
     }
 
     fn slot_word(&self, slot: u32) -> &MappedWord {
@@ -359,13 +377,17 @@ impl Segment {
     /// Whether the record has this payload. One that has another is not looked at: its checksum tells.
     pub(crate) fn has_payload(&self, record: &Record, payload: &Payload<'_>) -> bool {
         record.layout.payload().len() == payload.len()
-            && record.slot.seal(payload.crc(), self.header.base, record.word) == record.slot.crc
+            && self.has_checksum(record, payload.crc())
             && payload.is(self.payload(record))
     }
 
     /// Whether the record's bytes are at this moment the ones that were written.
     pub(crate) fn is_intact(&self, record: &Record) -> bool {
-        let payload_crc = crc32c::crc32c(self.payload(record));
+        self.has_checksum(record, crc32c::crc32c(self.payload(record)))
+    }
+
+    /// Whether the record was written with a payload of this CRC-32C.
+    pub(crate) fn has_checksum(&self, record: &Record, payload_crc: u32) -> bool {
         record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc
     }
 
@@ -403,6 +425,25 @@ impl Segment {
     /// Takes the record out of the accounts.
     pub(crate) fn discount(&self, record: &Record) {
         self.live_bytes.fetch_sub(record.layout.footprint() as u64, Ordering::Relaxed);
+        self.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Takes a record out of the accounts whose slot is damaged, and overwrites the slot so that no recovery believes it.
+    /// The record was committed at `offset`. The caller holds its shard for writing, and takes it out of the index.
+    ///
+    /// How long the record is, only its slot knew: its bytes are counted up to the next record that can be read.
+    pub(crate) fn write_off(&self, slot: u32, offset: usize) {
+        self.bury_source(slot, RecordState::Gone);
+        self.disown(slot);
+        let reserved = self.reserved();
+        let next = (slot + 1..reserved.slots).find_map(|slot| self.committed(slot));
+        let end = match next {
+            Some(next) => next.layout.payload().start,
+            None if self.header.kind == Kind::Big => self.file_len(),
+            None => reserved.write_offset as usize,
+        };
+        let footprint = (end.saturating_sub(offset) + SLOT_LEN) as u64;
+        self.live_bytes.fetch_sub(footprint.min(self.live_bytes()), Ordering::Relaxed);
         self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 

@@ -40,7 +40,7 @@ pub struct Stats {
     pub expired_reads: u64,
     /// Counter: sets of the value that was there, which moved the deadline alone.
     pub identical_sets: u64,
-    /// Counter: records that turned out to be damaged when they were read, and were dropped.
+    /// Counter: records that were found to be damaged, by reads or by maintenance, and were dropped.
     pub damaged: u64,
     /// Counter: bytes of live records copied forward by compaction.
     pub compacted_bytes: u64,
@@ -84,7 +84,6 @@ pub(crate) struct Counters {
     pub(crate) expired_unread: Counter,
     pub(crate) expired_reads: Counter,
     pub(crate) identical_sets: Counter,
-    pub(crate) damaged: Counter,
     pub(crate) compacted_bytes: Counter,
     pub(crate) evicted: Counter,
     pub(crate) refused_full: Counter,

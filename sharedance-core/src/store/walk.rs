@@ -226,6 +226,7 @@ impl Inner {
                 verification.damaged += 1;
             }
         }
+        verification.damaged += self.index.remove_unreadable(None) as u64;
         verification
     }
 }
@@ -300,6 +301,32 @@ mod tests {
             });
         }
         assert!(store.stats().compacted_bytes > 0);
+    }
+
+    #[test]
+    fn verifying_finds_damaged_slots_and_a_clear_frees_their_segments() {
+        for is_verified in [true, false] {
+            let (_dir, store, hand) = open();
+            (0..100u32).for_each(|i| store.set_with_ttl(&i.to_be_bytes(), &[1; 60], Ttl::Never).unwrap());
+            let segments = store.inner.log.segments();
+            for (slot, word, bits) in [(10, 3, 1 << 30), (20, 0, 1), (30, 1, 1 << 63)] {
+                segments[0].damage(slot, word, bits);
+            }
+            drop(segments);
+            if is_verified {
+                assert_eq!(store.verify(), Verification { sound: 97, bytes: 97 * 64, damaged: 3 });
+                assert_eq!((store.len(), store.stats().live_bytes, store.verify().damaged), (97, 97 * 96, 0));
+            }
+            store.clear().unwrap();
+            for _ in 0..3 {
+                hand.advance(Duration::from_secs(2));
+                while store.maintain(100).unwrap().pending {}
+            }
+            let stats = store.stats();
+            assert_eq!((stats.pairs, stats.segments, stats.live_bytes), (0, 0, 0));
+            // A clear has no need to look at hashes.
+            assert_eq!(stats.damaged, if is_verified { 3 } else { 2 });
+        }
     }
 
     #[test]

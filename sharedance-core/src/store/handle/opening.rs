@@ -162,7 +162,7 @@ impl Store {
             expired_unread: inner.counters.expired_unread.count(),
             expired_reads: inner.counters.expired_reads.count(),
             identical_sets: inner.counters.identical_sets.count(),
-            damaged: inner.counters.damaged.count(),
+            damaged: inner.index.damaged.count(),
             compacted_bytes: inner.counters.compacted_bytes.count(),
             evicted: inner.counters.evicted.count(),
             refused_full: inner.counters.refused_full.count(),

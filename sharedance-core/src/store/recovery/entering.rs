@@ -60,11 +60,15 @@ pub(super) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned
     for scanned in segments {
         for record in scanned.live_by_shard[shard_number].iter().filter(|record| record.is_expired) {
             let location = Location { segment: scanned.segment.number, slot: record.slot };
-            if shard.remove(record.hash, location)
-                && let Some(found) = scanned.segment.record(record.slot)
-            {
-                scanned.segment.mark_gone(record.slot, &found);
-                entered.expired += 1;
+            if !shard.remove(record.hash, location) {
+                continue;
+            }
+            match scanned.segment.record(record.slot) {
+                Some(found) => {
+                    scanned.segment.mark_gone(record.slot, &found);
+                    entered.expired += 1;
+                }
+                None => scanned.segment.write_off(record.slot, record.offset as usize),
             }
         }
     }
@@ -80,6 +84,8 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
         return false;
     };
     let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) else {
+        // One of them was damaged since the slots were read. Maintenance removes it, and finds it by the index.
+        shard.insert(hash, segment, slot, offset, None);
         return false;
     };
     let (sequence, other_sequence) = (segment.sequence(&record), other.sequence(&other_record));
