@@ -2,8 +2,8 @@
 
 mod address;
 mod backoff;
-mod batch;
 mod blocking;
+mod call;
 pub mod classic;
 mod command;
 mod connect;
@@ -20,6 +20,7 @@ mod pool;
 mod reply;
 mod results;
 mod ring;
+mod runtime;
 mod servers;
 #[cfg(feature = "tower-sessions")]
 pub mod sessions;

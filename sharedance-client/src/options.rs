@@ -87,9 +87,9 @@ pub(crate) struct Options {
     pub(crate) continuum: Continuum,
 }
 
-impl<C> Builder<C> {
-    pub(crate) fn new(address: String) -> Builder<C> {
-        let options = Options {
+impl Default for Options {
+    fn default() -> Options {
+        Options {
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             operation_timeout: DEFAULT_OPERATION_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
@@ -98,8 +98,13 @@ impl<C> Builder<C> {
             backoff: DEFAULT_BACKOFF,
             when_down: WhenDown::default(),
             continuum: Continuum::default(),
-        };
-        Builder { addresses: vec![address], options, client: PhantomData }
+        }
+    }
+}
+
+impl<C> Builder<C> {
+    pub(crate) fn new(address: String) -> Builder<C> {
+        Builder { addresses: vec![address], options: Options::default(), client: PhantomData }
     }
 
     /// One more server. Keys are spread over all of them by consistent hashing: see [`Continuum`]. Every client must name

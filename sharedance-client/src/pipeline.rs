@@ -1,7 +1,6 @@
 //! Several commands on one connection, and their answers in order: what to send and to receive next. No I/O.
 //!
-//! Both clients, the blocking one and the one for tokio, do just what [`Pipeline::step`] says. It sends as many commands
-//! ahead as cannot make the two ends wait for each other: answers that nobody reads yet must fit into the sockets'
+//! [`Pipeline::step`] sends as many commands ahead as cannot make the two ends wait for each other: answers that nobody reads yet must fit into the sockets'
 //! buffers, or the requests that the server does not read yet must.
 
 use crate::command::{Command, Tag};
@@ -18,12 +17,12 @@ const WINDOW_READS_LEN: usize = 16 * 1024;
 /// Values take more: then a window ends early, to keep the buffer small.
 const WINDOW_LEN: usize = 1024 * 1024;
 
-/// What the driver of a connection has to do next.
+/// What has to be done next on the connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Send some of [`Wire::unsent`], and say how much.
+pub(crate) enum Progress {
+    /// Send some of [`Wire::unsent`].
     Send,
-    /// Receive into [`Wire::spare`], and say how much.
+    /// Receive into [`Wire::spare`].
     Receive,
     /// Every command has its answer.
     Done,
@@ -32,16 +31,16 @@ pub(crate) enum Step {
 /// What was answered to each command, as far as one was answered.
 pub(crate) type Outputs<C> = Vec<Result<<C as Command>::Output, Rejection>>;
 
-pub(crate) struct Pipeline<'c, C: Command> {
-    commands: &'c [C],
+pub(crate) struct Pipeline<C: Command> {
+    commands: Vec<C>,
     tags: Vec<Tag>,
     outputs: Outputs<C>,
     max_value_len: usize,
     is_in_step: bool,
 }
 
-impl<'c, C: Command> Pipeline<'c, C> {
-    pub(crate) fn new(commands: &'c [C], max_value_len: usize) -> Pipeline<'c, C> {
+impl<C: Command> Pipeline<C> {
+    pub(crate) fn new(commands: Vec<C>, max_value_len: usize) -> Pipeline<C> {
         let count = commands.len();
         Pipeline {
             commands,
@@ -52,29 +51,29 @@ impl<'c, C: Command> Pipeline<'c, C> {
         }
     }
 
-    pub(crate) fn step(&mut self, wire: &mut Wire) -> Result<Step, ReplyError> {
+    pub(crate) fn step(&mut self, wire: &mut Wire) -> Result<Progress, ReplyError> {
         if !wire.unsent().is_empty() {
-            return Ok(Step::Send);
+            return Ok(Progress::Send);
         }
         while self.outputs.len() < self.tags.len() {
             let index = self.outputs.len();
             let (command, tag) = (&self.commands[index], self.tags[index]);
             match wire.take_reply(self.max_value_len, |reply| decode(command, tag, reply))? {
                 Some(output) => self.outputs.push(output?),
-                None => return Ok(Step::Receive),
+                None => return Ok(Progress::Receive),
             }
             if let Some(Err(rejection)) = self.outputs.last()
                 && !rejection.leaves_connection_usable()
             {
                 self.is_in_step = false;
-                return Ok(Step::Done);
+                return Ok(Progress::Done);
             }
         }
         if self.tags.len() == self.commands.len() {
-            return Ok(Step::Done);
+            return Ok(Progress::Done);
         }
         self.fill_window(wire);
-        Ok(Step::Send)
+        Ok(Progress::Send)
     }
 
     /// What a reply that cannot be decoded means to whoever waits for it.
@@ -82,10 +81,22 @@ impl<'c, C: Command> Pipeline<'c, C> {
         Failure::of_reply(error, self.max_value_len)
     }
 
-    /// The answers, in the order of the commands, and whether the connection can be used again. Where it cannot, the
-    /// last answer is the rejection that put it out of step, and the commands behind have none.
-    pub(crate) fn finish(self) -> (Outputs<C>, bool) {
-        (self.outputs, self.is_in_step)
+    /// Whether it does no harm to begin again after the connection has ended without an answer.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.commands.iter().all(C::is_repeatable)
+    }
+
+    /// Begins again, on another connection.
+    pub(crate) fn restart(&mut self) {
+        self.tags.clear();
+        self.outputs.clear();
+        self.is_in_step = true;
+    }
+
+    /// The commands, the answers in their order, and whether the connection can be used again. Where it cannot, the last
+    /// answer is the rejection that put it out of step, and the commands behind have none.
+    pub(crate) fn finish(self) -> (Vec<C>, Outputs<C>, bool) {
+        (self.commands, self.outputs, self.is_in_step)
     }
 
     fn fill_window(&mut self, wire: &mut Wire) {
@@ -124,16 +135,16 @@ mod tests {
         mut answer: impl FnMut(&[u8]) -> Vec<u8>,
     ) -> Result<(Outputs<C>, bool), ReplyError> {
         let mut wire = Wire::default();
-        let mut pipeline = Pipeline::new(commands, 1000);
+        let mut pipeline = Pipeline::new(commands.to_vec(), 1000);
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         loop {
             match pipeline.step(&mut wire)? {
-                Step::Send => {
+                Progress::Send => {
                     let len = wire.unsent().len().min(piece_len);
                     asked.extend_from_slice(&wire.unsent()[..len]);
                     wire.sent(len);
                 }
-                Step::Receive => {
+                Progress::Receive => {
                     if answered.is_empty() {
                         answered = answer(&std::mem::take(&mut asked));
                         assert!(!answered.is_empty(), "it waits for what does not come");
@@ -144,7 +155,10 @@ mod tests {
                     wire.received(len);
                     answered.drain(..len);
                 }
-                Step::Done => return Ok(pipeline.finish()),
+                Progress::Done => {
+                    let (_, outputs, is_in_step) = pipeline.finish();
+                    return Ok((outputs, is_in_step));
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The servers of a client: which of them a key belongs to, and which are down. Both clients use it; it does no I/O.
+//! The servers of a client: which of them a key belongs to, and which are down. No I/O.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,20 +8,21 @@ use crate::address::Address;
 use crate::backoff::{Health, chance};
 use crate::error::{Error, Phase};
 use crate::options::{Options, WhenDown};
+use crate::pool::Pool;
 use crate::ring::Ring;
+use crate::runtime::Runtime;
 use crate::time::{Deadline, now};
 
-/// One server. `P` is its pool of connections.
-pub(crate) struct Server<P> {
+pub(crate) struct Server<R: Runtime> {
     pub(crate) address: Address,
     pub(crate) options: Options,
-    pub(crate) pool: P,
+    pub(crate) pool: Pool<R>,
     health: Mutex<Health>,
     /// Whether `health` has anything to say; most of the time nobody has to lock it.
     is_troubled: AtomicBool,
 }
 
-impl<P> Server<P> {
+impl<R: Runtime> Server<R> {
     pub(crate) fn name(&self) -> String {
         self.address.to_string()
     }
@@ -66,17 +67,17 @@ impl<P> Server<P> {
     }
 }
 
-pub(crate) struct Servers<P> {
-    servers: Vec<Arc<Server<P>>>,
+pub(crate) struct Servers<R: Runtime> {
+    servers: Vec<Arc<Server<R>>>,
     ring: Ring,
     pub(crate) options: Options,
 }
 
-impl<P> Servers<P> {
-    pub(crate) fn new(addresses: Vec<Address>, options: Options, pool: impl Fn(&Options) -> P) -> Servers<P> {
+impl<R: Runtime> Servers<R> {
+    pub(crate) fn new(addresses: Vec<Address>, options: Options) -> Servers<R> {
         let ring = Ring::new(&addresses, options.continuum);
         let server = |address| {
-            let (pool, health) = (pool(&options), Mutex::default());
+            let (pool, health) = (Pool::new(&options), Mutex::default());
             Arc::new(Server { address, options, pool, health, is_troubled: AtomicBool::new(false) })
         };
         Servers { servers: addresses.into_iter().map(server).collect(), ring, options }
@@ -89,7 +90,7 @@ impl<P> Servers<P> {
 
     /// The servers that may have the key, in the order in which they are to be asked: the next one only if one could
     /// not be reached.
-    pub(crate) fn of(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Server<P>>> {
+    pub(crate) fn of(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Server<R>>> {
         let count = match self.options.when_down {
             WhenDown::Fail => 1,
             WhenDown::NextServer => self.servers.len(),
@@ -98,7 +99,7 @@ impl<P> Servers<P> {
     }
 }
 
-impl<P> fmt::Debug for Servers<P> {
+impl<R: Runtime> fmt::Debug for Servers<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses: Vec<String> = self.servers.iter().map(|server| server.name()).collect();
         f.debug_struct("Servers").field("addresses", &addresses).field("options", &self.options).finish()

@@ -4,21 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::Batch;
-use crate::command::{Command, Count, Delete, Direction, Get, GetEntry, Mode, Touch};
+use crate::call::{Batch, Failover, acquire, acquired, single};
+use crate::command::{Command, Direction, Mode};
 use crate::entry::{Entry, Swap, Version};
 use crate::error::Error;
-use crate::operations::{checked, example, exptime, is_stored, operations, store};
+use crate::operations::{self, checked, exptime, is_stored};
 use crate::options::Builder;
 use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
 use crate::ttl::Ttl;
 
-use super::lock::Lock;
-use super::pool::{Lease, Pool};
+use super::driver::{Blocking, drive};
+use super::lock::{Lock, Locked};
 
-/// A client of one server or several. Cheap to clone, and to be shared between threads as it is; clones use the same
+/// A client of one server or several. Cheap to clone, and shared between threads as it is; clones use the same
 /// connections.
 ///
 /// Keys have 1 to 250 bytes, none of which is a space or a control byte. Every call is bounded in time, and tells what
@@ -36,7 +36,7 @@ use super::pool::{Lease, Pool};
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    servers: Arc<Servers<Pool>>,
+    servers: Arc<Servers<Blocking>>,
 }
 
 impl Client {
@@ -54,7 +54,347 @@ impl Client {
     }
 }
 
-operations!("fn example(client: &sharedance_client::Client)", "?", "", {}, {});
+impl Client {
+    /// Returns the value of `key`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let page: Option<Vec<u8>> = client.get("page-42")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        self.run(operations::get(key.as_ref(), None))
+    }
+
+    /// Returns the value of `key`, its version, and what else is known of it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// if let Some(entry) = client.get_entry("page-42")? {
+    ///     println!("{} bytes", entry.value.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>, Error> {
+        self.run(operations::get_entry(key.as_ref()))
+    }
+
+    /// Returns the value of `key`, whose life starts anew.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let session = client.get_and_touch("session-17", Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_and_touch(&self, key: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<Option<Vec<u8>>, Error> {
+        self.run(operations::get(key.as_ref(), Some(exptime(ttl))))
+    }
+
+    /// Starts the life of `key` anew, and returns whether it was there.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let is_there = client.touch("session-17", Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn touch(&self, key: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, Error> {
+        self.run(operations::touch(key.as_ref(), exptime(ttl)))
+    }
+
+    /// Stores `value` under `key`, and replaces what is there. When this returns, the server has acknowledged it.
+    ///
+    /// # Errors
+    /// See [`Error`]. Where the value is too large for the server, the old one is gone too.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// client.set("page-42", "<p>Hello", Ttl::from_secs(60))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
+        self.store(Mode::Set, key.as_ref(), value.as_ref(), exptime(ttl)).map(drop)
+    }
+
+    /// Stores `value` under `key` if nothing is there, and returns whether it did.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let is_ours = client.add("job-9", "taken", Ttl::from_secs(60))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, Error> {
+        self.store(Mode::Add, key.as_ref(), value.as_ref(), exptime(ttl)).map(is_stored)
+    }
+
+    /// Stores `value` under `key` if something is there, and returns whether it did.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let was_there = client.replace("session-17", "user=ada", Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replace(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, Error> {
+        self.store(Mode::Replace, key.as_ref(), value.as_ref(), exptime(ttl)).map(is_stored)
+    }
+
+    /// Puts `suffix` behind the value of `key`, which lives on as long as it would have, and returns whether there was
+    /// one.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let was_there = client.append("visitors", ",ada")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn append(&self, key: impl AsRef<[u8]>, suffix: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.store(Mode::Append, key.as_ref(), suffix.as_ref(), 0).map(is_stored)
+    }
+
+    /// Puts `prefix` before the value of `key`, which lives on as long as it would have, and returns whether there was
+    /// one.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let was_there = client.prepend("visitors", "ada,")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prepend(&self, key: impl AsRef<[u8]>, prefix: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.store(Mode::Prepend, key.as_ref(), prefix.as_ref(), 0).map(is_stored)
+    }
+
+    /// Stores `value` under `key` if the value there still has this version, which [`get_entry`](Client::get_entry)
+    /// returned.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// if let Some(entry) = client.get_entry("cart-3")? {
+    ///     let more = [&entry.value[..], b",apples"].concat();
+    ///     let swap = client.compare_and_set("cart-3", more, Ttl::Never, entry.version)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn compare_and_set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: impl Into<Ttl>,
+        version: Version,
+    ) -> Result<Swap, Error> {
+        self.store(Mode::IfVersion(version), key.as_ref(), value.as_ref(), exptime(ttl))
+    }
+
+    /// Adds `by` to the decimal number under `key`, and returns the sum, or `None` if nothing is there. It wraps around
+    /// at 2⁶⁴.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Rejection::NotANumber`](crate::Rejection::NotANumber) where another kind of value is there.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let visits: Option<u64> = client.incr("visits", 1)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn incr(&self, key: impl AsRef<[u8]>, by: u64) -> Result<Option<u64>, Error> {
+        self.run(operations::count(key.as_ref(), Direction::Up, by))
+    }
+
+    /// Subtracts `by` from the decimal number under `key`, but not below zero, and returns the difference, or `None` if
+    /// nothing is there.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Rejection::NotANumber`](crate::Rejection::NotANumber) where another kind of value is there.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let left: Option<u64> = client.decr("tickets", 2)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn decr(&self, key: impl AsRef<[u8]>, by: u64) -> Result<Option<u64>, Error> {
+        self.run(operations::count(key.as_ref(), Direction::Down, by))
+    }
+
+    /// Deletes `key`, and returns whether it was there.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let was_there = client.delete("session-17")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.run(operations::delete(key.as_ref()))
+    }
+
+    /// Returns the values of all `keys`, in a round trip for each server. A server that is down costs its own keys only.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// for value in client.get_many(&["page-1", "page-2"]).all()? {
+    ///     println!("{} bytes", value.map_or(0, |value| value.len()));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> BatchResults<Option<Vec<u8>>> {
+        self.run_all(keys.iter().map(|key| operations::get(key.as_ref(), None)))
+    }
+
+    /// Stores all `pairs` of a key and a value, as [`set`](Client::set) does, in few round trips to each server. Of the
+    /// same key twice the last stays. A server that is down, or a value that is refused, costs its own keys only.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// client.set_many(&[("page-1", "one"), ("page-2", "two")], Ttl::from_secs(60)).all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(&self, pairs: &[(K, V)], ttl: impl Into<Ttl>) -> BatchResults<()> {
+        let (exptime, max_request_len) = (exptime(ttl), self.servers.options.max_request_len);
+        let sets = pairs
+            .iter()
+            .map(|(key, value)| operations::store(Mode::Set, key.as_ref(), value.as_ref(), exptime, max_request_len));
+        self.run_all(sets).map(drop)
+    }
+
+    /// Deletes all `keys`, in few round trips to each server, and returns of each whether it was there. A server that is
+    /// down costs its own keys only.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let were_there: Vec<bool> = client.delete_many(&["page-1", "page-2"]).all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> BatchResults<bool> {
+        self.run_all(keys.iter().map(|key| operations::delete(key.as_ref())))
+    }
+
+    /// Waits up to `wait` for the lock of `key`, a day at most; returns `None` if others held it all that time. Callers
+    /// that wait are served in the order of arrival. The lock ends with the [`Lock`], and after `ttl` at the latest
+    /// (whole seconds, rounded up), so that a client that hangs does not block the others for ever.
+    ///
+    /// Locks are advisory: they keep no client from reading or writing without one.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// use std::time::Duration;
+    ///
+    /// match client.lock("cart-3", Duration::from_secs(5), Duration::from_secs(30))? {
+    ///     Some(lock) => println!("ours until it is dropped"),
+    ///     None => println!("another client holds it"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lock(&self, key: impl AsRef<[u8]>, wait: Duration, ttl: Duration) -> Result<Option<Lock>, Error> {
+        let locked = self.acquire(key.as_ref(), wait, ttl, false)?;
+        Ok(locked.map(|(lock, _)| lock))
+    }
+
+    /// The same as [`lock`](Client::lock) and then [`Lock::get`], in one round trip.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// use std::time::Duration;
+    ///
+    /// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
+    /// if let Some((lock, session)) = client.lock_and_get("session-17", wait, ttl)? {
+    ///     let session = [&session.unwrap_or_default()[..], b";seen"].concat();
+    ///     lock.set_and_release(session, Ttl::from_secs(1800))?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lock_and_get(&self, key: impl AsRef<[u8]>, wait: Duration, ttl: Duration) -> Result<Option<Locked>, Error> {
+        self.acquire(key.as_ref(), wait, ttl, true)
+    }
+
+    fn store(&self, mode: Mode, key: &[u8], value: &[u8], exptime: i64) -> Result<Swap, Error> {
+        self.run(operations::store(mode, key, value, exptime, self.servers.options.max_request_len))
+    }
+
+    fn acquire(&self, key: &[u8], wait: Duration, ttl: Duration, with_value: bool) -> Result<Option<Locked>, Error> {
+        let outcome = drive(acquire(&self.servers, checked(key)?, wait, ttl, with_value));
+        Ok(acquired(key, outcome)?.map(|(held, value)| (Lock { held }, value)))
+    }
+
+    fn run<C: Command>(&self, command: Result<C, Error>) -> Result<C::Output, Error> {
+        single(drive(Failover::new(&self.servers, vec![command?], self.deadline())))
+    }
+
+    fn run_all<C: Command>(&self, commands: impl IntoIterator<Item = Result<C, Error>>) -> BatchResults<C::Output> {
+        drive(Batch::new(&self.servers, commands, self.deadline()))
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.servers.options.operation_timeout)
+    }
+}
 
 impl Builder<Client> {
     /// The client. This connects to nobody yet.
@@ -70,7 +410,7 @@ impl Builder<Client> {
     /// ```
     pub fn build(self) -> Result<Client, Error> {
         let (addresses, options) = self.finish()?;
-        Ok(Client { servers: Arc::new(Servers::new(addresses, options, Pool::new)) })
+        Ok(Client { servers: Arc::new(Servers::new(addresses, options)) })
     }
 }
 

@@ -1,19 +1,146 @@
 //! The locks of the blocking client.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::command::{Delete, Guarded, GuardedOutput, Touch};
+use crate::call::Held;
 use crate::error::Error;
-use crate::guarded::{self, Found, Known, Stored, guarded};
-use crate::operations::{example, exptime, guarded_store};
-use crate::options::Options;
-use crate::reply::Rejection;
-use crate::servers::Servers;
-use crate::time::Deadline;
+use crate::operations::exptime;
 use crate::ttl::Ttl;
 
-use super::pool::{Lease, Pool};
+use super::driver::{Blocking, drive};
 
-guarded!("fn example(client: &sharedance_client::Client)", "fn example(mut lock: sharedance_client::Lock)", "?", {}, {
-});
+/// The lock of one key, held until this is dropped or its TTL is over; see [`Client::lock`](super::Client::lock).
+///
+/// The key's value is read and written on the connection that holds the lock, and only for as long as it does: once the
+/// TTL is over every call changes nothing and fails with [`Error::LockExpired`], so that what the next holder stores
+/// stays. What was read under the lock is replaced only if it is still there: where a client without the lock has changed
+/// it, a store fails with [`Error::Conflict`].
+///
+/// Dropping a lock gives it back without waiting for the server's answer; [`release`](Lock::release) waits, and returns
+/// whether the lock was held until then.
+///
+/// ```no_run
+/// # use sharedance_client::{Error, Ttl};
+/// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+/// use std::time::Duration;
+///
+/// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
+/// if let Some(mut lock) = client.lock("visitors", wait, ttl)? {
+///     let visitors = lock.get()?.unwrap_or_default();
+///     lock.set([&visitors[..], b",ada"].concat(), Ttl::Never)?;
+/// } // given back here
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a lock that is not kept is given back at once"]
+pub struct Lock {
+    pub(super) held: Held<Blocking>,
+}
+
+/// A lock, and the value that was read with it.
+pub(super) type Locked = (Lock, Option<Vec<u8>>);
+
+impl Lock {
+    /// Returns the value of the key. A later store relies on it: see [`Lock`].
+    ///
+    /// # Errors
+    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(mut lock: sharedance_client::Lock) -> Result<(), Error> {
+    /// let value: Option<Vec<u8>> = lock.get()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        drive(self.held.get())
+    }
+
+    /// Stores `value` under the key.
+    ///
+    /// # Errors
+    /// [`Error::LockExpired`] and [`Error::Conflict`]: nothing was stored; [`Error::LockLost`] once the connection has
+    /// failed; and the others.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(mut lock: sharedance_client::Lock) -> Result<(), Error> {
+    /// lock.set("user=ada", Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set(&mut self, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
+        drive(self.held.set(value.as_ref(), exptime(ttl))?)
+    }
+
+    /// Starts the key's life anew, and returns whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(mut lock: sharedance_client::Lock) -> Result<(), Error> {
+    /// let is_there = lock.touch(Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn touch(&mut self, ttl: impl Into<Ttl>) -> Result<bool, Error> {
+        drive(self.held.touch(exptime(ttl)))
+    }
+
+    /// Deletes the key, and returns whether it was there.
+    ///
+    /// # Errors
+    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(mut lock: sharedance_client::Lock) -> Result<(), Error> {
+    /// let was_there = lock.delete()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete(&mut self) -> Result<bool, Error> {
+        drive(self.held.delete())
+    }
+
+    /// Gives the lock back, and returns whether it was held until now: whether its TTL was long enough.
+    ///
+    /// # Errors
+    /// See [`Error`]. The lock is given back all the same: the connection is closed.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(lock: sharedance_client::Lock) -> Result<(), Error> {
+    /// let was_held = lock.release()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn release(mut self) -> Result<bool, Error> {
+        drive(self.held.release())
+    }
+
+    /// Stores `value` under the key and then gives the lock back, in one round trip.
+    ///
+    /// # Errors
+    /// As [`set`](Lock::set). The lock is given back all the same.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(lock: sharedance_client::Lock) -> Result<(), Error> {
+    /// lock.set_and_release("user=ada", Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_and_release(mut self, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
+        drive(self.held.set_and_release(value.as_ref(), exptime(ttl))?)
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").field("server", &self.held.server.name()).field("key_len", &self.held.key.len()).finish()
+    }
+}

@@ -1,9 +1,9 @@
-//! The blocking client: what is peculiar to it. The rest it shares with the one for tokio.
+//! The blocking client: what differs from the one for tokio.
 
 mod client;
-mod connection;
+mod driver;
 mod lock;
-mod pool;
+mod stream;
 mod turns;
 
 pub use client::Client;

@@ -4,13 +4,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::time::Deadline;
 
-pub(super) struct Turns {
+pub(crate) struct Turns {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
 /// Somebody's turn, which ends when this is dropped.
-pub(super) struct Turn(Arc<Turns>);
+pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
     pub(super) fn new(max: usize) -> Turns {

@@ -9,7 +9,7 @@ use crate::reply::Reply;
 use super::{Command, Delete, Mode, Store, Tag, Touch, Unexpected, put, put_head};
 
 /// The flags of a write under a lock, besides those of its mode: it returns the version, and needs the lock.
-pub(crate) const STORE_FLAGS: &str = " c H";
+pub(crate) const GUARDED_STORE_FLAGS: &str = " c H";
 
 /// A command on a connection that holds, or is to hold, a key's lock.
 #[derive(Clone, Copy)]
@@ -90,7 +90,7 @@ impl Command for Guarded<'_> {
                 put_head(out, "mg", key);
                 put!(out, " c v H O{tag}\r\n");
             }
-            Guarded::Store(store) => store.encode_with(STORE_FLAGS, tag, out),
+            Guarded::Store(store) => store.encode_with(GUARDED_STORE_FLAGS, tag, out),
             Guarded::Touch(touch) => {
                 put_head(out, "mg", touch.key);
                 put!(out, " T{} H O{tag}\r\n", touch.exptime);

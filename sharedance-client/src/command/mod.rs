@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::entry::{Entry, Swap, Version};
 use crate::reply::{Flags, Reply, decimal};
 
-pub(crate) use guarded::{Guarded, GuardedOutput, STORE_FLAGS};
+pub(crate) use guarded::{GUARDED_STORE_FLAGS, Guarded, GuardedOutput};
 
 /// A number that a request carries and its answer repeats.
 pub(crate) type Tag = u32;

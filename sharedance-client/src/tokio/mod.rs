@@ -17,9 +17,8 @@
 //! ```
 
 mod client;
-mod connection;
+mod driver;
 mod lock;
-mod pool;
 mod stream;
 mod turns;
 

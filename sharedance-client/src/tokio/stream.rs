@@ -8,12 +8,14 @@ use ::tokio::io::Interest;
 use ::tokio::net::TcpStream;
 #[cfg(unix)]
 use ::tokio::net::UnixStream;
-use ::tokio::time::timeout;
+use ::tokio::time::{timeout, timeout_at};
 use socket2::SockRef;
 
 use crate::address::Address;
+use crate::call::Cause;
 use crate::connect;
 use crate::error::{Attempt, Attempts, Error};
+use crate::runtime;
 use crate::socket;
 use crate::time::Deadline;
 
@@ -57,7 +59,8 @@ impl Stream {
         connected.map_err(|attempts| connect::failed(address, attempts, deadline.elapsed()))
     }
 
-    pub(crate) async fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Sends some of `bytes`.
+    pub(super) async fn send(&self, bytes: &[u8], deadline: Deadline) -> Result<usize, Cause> {
         loop {
             let sent = either!(self, socket => {
                 socket.try_io(Interest::WRITABLE, || socket::try_send(&SockRef::from(socket), bytes))
@@ -65,44 +68,45 @@ impl Stream {
             match sent {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                outcome => return outcome,
+                outcome => return outcome.map_err(Cause::Io),
             }
-            either!(self, socket => socket.writable().await)?;
+            either!(self, socket => before(deadline, socket.writable()).await)?;
         }
     }
 
-    pub(crate) async fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
+    /// Receives into `room`. Returns 0 if the peer has closed the connection.
+    pub(super) async fn receive(&self, room: &mut [u8], deadline: Deadline) -> Result<usize, Cause> {
         loop {
-            either!(self, socket => socket.readable().await)?;
+            // This is no system call where the runtime knows of nothing to read.
             match either!(self, socket => socket.try_read(room)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                outcome => return outcome,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                outcome => return outcome.map_err(Cause::Io),
             }
+            either!(self, socket => before(deadline, socket.readable()).await)?;
         }
     }
 
-    /// Sends some of `bytes`, or fails with `WouldBlock`.
-    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn socket(&self) -> SockRef<'_> {
+        either!(self, socket => SockRef::from(socket))
+    }
+}
+
+impl runtime::Stream for Stream {
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
         socket::try_send(&self.socket(), bytes)
     }
 
-    /// Returns 1 if there is something to read, 0 if the peer has closed the connection, and fails with `WouldBlock` if
-    /// there is nothing.
-    ///
     /// Asks the system, also where the runtime knows of nothing: its driver may not have run since. Where the runtime
     /// remembers that the last answer arrived, it learns that nothing is left of it, and the next
-    /// [`receive`](Stream::receive) does not try in vain.
-    pub(crate) fn try_peek(&self) -> io::Result<usize> {
+    /// `receive` does not try in vain.
+    fn try_peek(&self) -> io::Result<usize> {
         let mut is_asked = false;
         let peeked = either!(self, socket => socket.try_io(Interest::READABLE, || {
             is_asked = true;
             socket::try_peek(&SockRef::from(socket))
         }));
         if is_asked { peeked } else { socket::try_peek(&self.socket()) }
-    }
-
-    fn socket(&self) -> SockRef<'_> {
-        either!(self, socket => SockRef::from(socket))
     }
 }
 
@@ -127,4 +131,10 @@ async fn connect_tcp(address: SocketAddr, limit: Duration) -> io::Result<TcpStre
 
 async fn within<T>(limit: Duration, attempt: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(limit, attempt).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+}
+
+/// Waits for the socket, but not beyond the deadline.
+async fn before(deadline: Deadline, readiness: impl Future<Output = io::Result<()>>) -> Result<(), Cause> {
+    let ready = timeout_at(deadline.at().into(), readiness).await;
+    ready.map_err(|_| Cause::TimedOut)?.map_err(Cause::Io)
 }

@@ -7,10 +7,10 @@ use ::tokio::time::timeout_at;
 
 use crate::time::Deadline;
 
-pub(super) struct Turns(Arc<Semaphore>);
+pub(crate) struct Turns(Arc<Semaphore>);
 
 /// Somebody's turn, which ends when this is dropped.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     _permit: OwnedSemaphorePermit,
 }
 

@@ -1,0 +1,92 @@
+//! Calls as state machines without I/O: which server is asked, on which connection, what is sent, and what is repeated.
+//!
+//! A driver, one for each [`Runtime`], does what [`Call::step`] says and passes the result to the next step:
+//!
+//! ```text
+//! Start -> Acquire -> (Connect ->) Send <-> Receive -> Done
+//! ```
+
+mod batch;
+mod exchange;
+mod failover;
+mod guarded;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::pool::{Connection, Lease};
+use crate::runtime::Runtime;
+use crate::servers::Server;
+use crate::time::Deadline;
+
+pub(crate) use batch::Batch;
+pub(crate) use failover::{Failover, single};
+pub(crate) use guarded::{Held, acquire, acquired};
+
+/// What the driver has to do next with the [`Link`] of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Wait for a turn at the server.
+    Acquire,
+    /// Connect to the server.
+    Connect { timeout: Duration },
+    /// Send some of what is unsent.
+    Send,
+    /// Receive into the spare room.
+    Receive,
+    /// Finish the call.
+    Done,
+}
+
+/// The result of a [`Step`].
+pub(crate) enum Event<R: Runtime> {
+    /// There was no step yet.
+    Start,
+    /// A turn, or `None` if the time was over first.
+    Acquired(Option<R::Turn>),
+    Connected(Result<R::Stream, Error>),
+    /// How many bytes.
+    Sent(Result<usize, Cause>),
+    /// How many bytes; 0 if the peer has closed the connection.
+    Received(Result<usize, Cause>),
+}
+
+/// Why nothing was sent or received.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    TimedOut,
+    Io(io::Error),
+}
+
+pub(crate) trait Call<R: Runtime> {
+    type Output;
+
+    /// Takes the result of the last step and returns the next.
+    fn step(&mut self, event: Event<R>) -> Step;
+
+    /// What the steps are to be done with. There is one until the call is done.
+    fn link(&mut self) -> &mut Link<R>;
+
+    /// The result. The call is done.
+    fn finish(self) -> Self::Output;
+}
+
+/// A server, and the connection to it that a call uses.
+pub(crate) struct Link<R: Runtime> {
+    pub(crate) server: Arc<Server<R>>,
+    pub(crate) deadline: Deadline,
+    lease: Option<Lease<R>>,
+    /// Not in the lease, so that a call that is given up half-way closes it.
+    connection: Option<Connection<R::Stream>>,
+}
+
+impl<R: Runtime> Link<R> {
+    /// The connection to send and to receive on, and until when.
+    pub(crate) fn connection(&mut self) -> (&mut Connection<R::Stream>, Deadline) {
+        (self.connection.as_mut().expect("a call connects before it sends"), self.deadline)
+    }
+}

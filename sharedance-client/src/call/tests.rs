@@ -1,0 +1,182 @@
+//! Calls driven by a script instead of a network.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use super::{Batch, Call, Cause, Event, Failover, Step, single};
+use crate::address::Address;
+use crate::error::{Attempts, Class, Error, Phase};
+use crate::operations;
+use crate::options::{Options, WhenDown};
+use crate::runtime::{Runtime, Stream};
+use crate::servers::Servers;
+use crate::time::Deadline;
+
+/// A client without a network: a stream is the number of its server.
+enum Script {}
+
+struct Numbered;
+
+impl Runtime for Script {
+    type Stream = Numbered;
+    type Turns = ();
+    type Turn = ();
+
+    fn turns(_: usize) {}
+}
+
+impl Stream for Numbered {
+    fn try_peek(&self) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+}
+
+/// What happens to a step of a call, in their order.
+#[derive(Debug, Clone, Copy)]
+enum Happens {
+    /// A turn is to be had, or is not.
+    Turn,
+    NoTurn,
+    /// The server is reached, or is not.
+    Connected,
+    Refused,
+    /// The request is sent, and was this.
+    Sent(&'static str),
+    /// The server answers this; nothing is the end of the connection.
+    Answered(&'static str),
+    TimedOut,
+}
+
+use Happens::{Answered, Connected, NoTurn, Refused, Sent, TimedOut, Turn};
+
+fn servers(count: u16, when_down: WhenDown) -> Servers<Script> {
+    let addresses = (1..=count).map(|port| Address::Tcp { host: "server".into(), port }).collect();
+    Servers::new(addresses, Options { when_down, ..Options::default() })
+}
+
+/// Does all that the call asks for, and returns its result. The script must be used up.
+#[track_caller]
+fn drive<C: Call<Script>>(mut call: C, script: &[Happens]) -> C::Output {
+    let mut script: VecDeque<Happens> = script.iter().copied().collect();
+    let mut event = Event::Start;
+    loop {
+        let step = call.step(event);
+        if step == Step::Done {
+            assert!(script.is_empty(), "{script:?} is left");
+            return call.finish();
+        }
+        event = match (step, script.pop_front()) {
+            (Step::Acquire, Some(Turn)) => Event::Acquired(Some(())),
+            (Step::Acquire, Some(NoTurn)) => Event::Acquired(None),
+            (Step::Connect { .. }, Some(Connected)) => Event::Connected(Ok(Numbered)),
+            (Step::Connect { .. }, Some(Refused)) => {
+                let server = call.link().server.name();
+                Event::Connected(Err(Error::Unreachable { server, source: Attempts(Vec::new()) }))
+            }
+            (Step::Send, Some(Sent(expected))) => {
+                let unsent = call.link().connection().0.wire.unsent();
+                assert_eq!(String::from_utf8_lossy(unsent), expected);
+                Event::Sent(Ok(expected.len()))
+            }
+            (Step::Receive, Some(Answered(answer))) => {
+                let spare = call.link().connection().0.wire.spare();
+                spare[..answer.len()].copy_from_slice(answer.as_bytes());
+                Event::Received(Ok(answer.len()))
+            }
+            (Step::Send, Some(TimedOut)) => Event::Sent(Err(Cause::TimedOut)),
+            (Step::Receive, Some(TimedOut)) => Event::Received(Err(Cause::TimedOut)),
+            (step, happens) => panic!("{step:?} is asked for, and {happens:?} happens"),
+        };
+    }
+}
+
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
+}
+
+fn get(servers: &Servers<Script>, script: &[Happens]) -> Result<Option<Vec<u8>>, Error> {
+    single(drive(Failover::new(servers, vec![operations::get(b"k", None).unwrap()], deadline()), script))
+}
+
+fn delete(servers: &Servers<Script>, script: &[Happens]) -> Result<bool, Error> {
+    single(drive(Failover::new(servers, vec![operations::delete(b"k").unwrap()], deadline()), script))
+}
+
+#[test]
+fn a_connection_is_opened_once_and_kept() {
+    let servers = servers(1, WhenDown::Fail);
+    let value = get(&servers, &[Turn, Connected, Sent("mg k v O0\r\n"), Answered("VA 1 O0\r\nx\r\n")]);
+    assert_eq!(value.unwrap(), Some(b"x".to_vec()));
+    let value = get(&servers, &[Turn, Sent("mg k v O1\r\n"), Answered("EN "), Answered("O1\r\n")]);
+    assert_eq!(value.unwrap(), None);
+}
+
+#[test]
+fn a_read_is_repeated_once_on_a_new_connection_and_a_write_is_not() {
+    let servers = servers(1, WhenDown::Fail);
+    let first = [Turn, Connected, Sent("mg k v O0\r\n"), Answered("EN O0\r\n")];
+    get(&servers, &first).unwrap();
+    // The kept connection had ended; a new one that ends as well is an error.
+    let (ended, again) = ([Turn, Sent("mg k v O1\r\n"), Answered("")], [Connected, Sent("mg k v O0\r\n")]);
+    let error = get(&servers, &[&ended[..], &again, &[Answered("")]].concat()).unwrap_err();
+    assert!(matches!(error, Error::Cut { received_len: 0, .. }), "{error}");
+
+    get(&servers, &first).unwrap();
+    assert_eq!(get(&servers, &[&ended[..], &again, &[Answered("EN O0\r\n")]].concat()).unwrap(), None);
+    let error = delete(&servers, &[Turn, Sent("md k O1\r\n"), Answered("")]).unwrap_err();
+    assert_eq!(error.class(), Class::MayHaveRun);
+}
+
+#[test]
+fn where_the_first_server_cannot_be_reached_the_next_is_asked_if_the_client_is_told_to() {
+    let script = [Turn, Refused, Turn, Connected, Sent("md k O0\r\n"), Answered("HD O0\r\n")];
+    assert!(delete(&servers(2, WhenDown::NextServer), &script).unwrap());
+    let error = delete(&servers(2, WhenDown::Fail), &script[..2]).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+
+    // The server that was not reached is not asked again for a while, and what fails later is not repeated elsewhere.
+    let down = servers(2, WhenDown::NextServer);
+    delete(&down, &script).unwrap();
+    let error = delete(&down, &[Turn, Sent("md k O1\r\n"), TimedOut]).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { phase: Phase::Receive, .. }), "{error}");
+}
+
+#[test]
+fn without_a_turn_nothing_is_sent() {
+    let error = get(&servers(2, WhenDown::NextServer), &[NoTurn]).unwrap_err();
+    assert!(matches!(error, Error::TimedOut { phase: Phase::Wait, .. }), "{error}");
+}
+
+#[test]
+fn a_connection_whose_use_was_given_up_is_not_used_again() {
+    let servers = servers(1, WhenDown::Fail);
+    let mut call = Failover::new(&servers, vec![operations::get(b"k", None).unwrap()], deadline());
+    assert_eq!(call.step(Event::Start), Step::Acquire);
+    assert!(matches!(call.step(Event::Acquired(Some(()))), Step::Connect { .. }));
+    assert_eq!(call.step(Event::Connected(Ok(Numbered))), Step::Send);
+    assert_eq!(call.step(Event::Sent(Ok("mg k v O0\r\n".len()))), Step::Receive);
+    drop(call);
+    get(&servers, &[Turn, Connected, Sent("mg k v O0\r\n"), Answered("EN O0\r\n")]).unwrap();
+}
+
+#[test]
+fn a_batch_asks_each_server_for_its_keys_and_goes_on_after_one_has_failed() {
+    let servers = servers(2, WhenDown::Fail);
+    let keys = [&b"a"[..], b"b", b"c", b"d"];
+    let is_first = |key: &[u8]| servers.of(key).next().unwrap().name().ends_with(":1");
+    let count = keys.iter().filter(|key| is_first(key)).count();
+    assert!(count > 0 && count < keys.len(), "both servers have keys");
+    let batch = Batch::new(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
+    let results = drive(batch, &[Turn, Refused, Turn, Refused]);
+    assert_eq!(results.failures().count(), keys.len());
+    // Both are down now.
+    let batch = Batch::new(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
+    assert!(drive(batch, &[]).iter().all(|result| matches!(result, Err(Error::Down { .. }))));
+    let empty: [Result<crate::command::Get<'_>, Error>; 0] = [];
+    assert!(drive(Batch::new(&servers, empty, deadline()), &[]).is_empty());
+}

@@ -1,0 +1,24 @@
+//! What differs between the blocking client and the one for tokio: how they wait.
+
+use std::io;
+
+/// The parts of a client that wait. The calls themselves are the same for all: see `call`.
+pub(crate) trait Runtime {
+    type Stream: Stream;
+    /// A semaphore: how many connections there may be.
+    type Turns;
+    /// The right to use a connection; ends when it is dropped.
+    type Turn;
+
+    fn turns(max: usize) -> Self::Turns;
+}
+
+/// The calls on a connected socket that do not wait.
+pub(crate) trait Stream {
+    /// Returns 1 if there is something to read, 0 if the peer has closed the connection, and fails with `WouldBlock` if
+    /// there is nothing.
+    fn try_peek(&self) -> io::Result<usize>;
+
+    /// Sends some of `bytes`, or fails with `WouldBlock`.
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
+}
