@@ -1,20 +1,9 @@
-//! What is told of a stored pair besides its value, and what comes of a conditional write.
+//! What the server knows of a stored pair besides its value.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The version of a stored value: another one after each write to its key.
-///
-/// ```no_run
-/// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
-/// use sharedance_client::Version;
-///
-/// let version: Option<Version> = client.get_entry("greeting")?.map(|entry| entry.version);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version(pub(crate) u64);
+use sharedance_core::Version;
 
 /// A value with what the server knows of it. `Debug` shows the value's length only.
 ///
@@ -35,7 +24,7 @@ pub struct Entry {
     pub version: Version,
     /// How long it will live, to the second; `None` is for ever.
     pub expires_in: Option<Duration>,
-    /// The number that another client may have stored beside it; this one stores 0.
+    /// The client flags: a number that a client has stored beside the value; see [`Attributes`](crate::Attributes).
     pub client_flags: u32,
 }
 
@@ -50,42 +39,14 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// What came of a `compare_and_set`.
-///
-/// ```no_run
-/// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
-/// use sharedance_client::{Swap, Ttl};
-///
-/// if let Some(entry) = client.get_entry("visits")? {
-///     match client.compare_and_set("visits", "2", Ttl::Never, entry.version)? {
-///         Swap::Stored => println!("ours"),
-///         Swap::Changed => println!("somebody was faster: read it again"),
-///         Swap::Missing => println!("it is gone"),
-///         _ => {}
-///     }
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-#[must_use]
-pub enum Swap {
-    /// The value had that version, and is replaced.
-    Stored,
-    /// It has another version by now, and stays.
-    Changed,
-    /// There is no value any more, and none is stored.
-    Missing,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn debug_shows_no_value() {
-        let entry = Entry { value: b"secret".into(), version: Version(7), expires_in: None, client_flags: 3 };
+        let entry =
+            Entry { value: b"secret".into(), version: Version::new(7).unwrap(), expires_in: None, client_flags: 3 };
         let shown = format!("{entry:?}");
         assert_eq!(shown, "Entry { value_len: 6, version: Version(7), expires_in: None, client_flags: 3 }");
     }

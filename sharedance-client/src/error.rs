@@ -15,15 +15,15 @@ use crate::reply::Rejection;
 /// Nothing of a key or a value is in it, so that it can be logged: the key of a web session is a credential.
 /// It can be cloned: one failure of a server is the result of many keys of a batch.
 ///
-/// [`class`](Error::class) and [`is_retryable`](Error::is_retryable) say what can be done about it:
+/// [`delivery`](Error::delivery) and [`is_retryable`](Error::is_retryable) say what can be done about it:
 ///
 /// ```no_run
 /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
-/// use sharedance_client::{Class, Ttl};
+/// use sharedance_client::{Delivery, Ttl};
 ///
 /// match client.incr("visits", 1) {
 ///     Ok(visits) => println!("{visits:?}"),
-///     Err(error) if error.class() == Class::MayHaveRun => println!("counted or not: {error}"),
+///     Err(error) if error.delivery() == Delivery::Unknown => println!("counted or not: {error}"),
 ///     Err(error) if error.is_retryable() => println!("later: {error}"),
 ///     Err(error) => return Err(error),
 /// }
@@ -112,8 +112,8 @@ pub enum Error {
         server: String,
     },
 
-    /// The server of the classic dialect closed the connection without an answer: it refused the request, for instance because of its own
-    /// limit on length, or it is in trouble and could not execute it. The dialect does not tell which.
+    /// The server of the classic dialect closed the connection without an answer: it refused the request, for instance
+    /// because of its own limit on length, or it is in trouble and could not execute it. The dialect does not tell which.
     #[error("{server} refused the request: it closed the connection without an answer")]
     Refused {
         /// The server.
@@ -122,9 +122,9 @@ pub enum Error {
         source: Option<Arc<io::Error>>,
     },
 
-    /// The connection broke within the answer. The request was executed, or partly answered at least.
-    #[error("{server} broke off after {received_len} bytes of its answer")]
-    Cut {
+    /// The connection ended before the answer was complete. The request may have been executed.
+    #[error("{server} closed the connection after {received_len} bytes of its answer")]
+    ConnectionLost {
         /// The server.
         server: String,
         /// How many bytes of the answer had come.
@@ -133,9 +133,9 @@ pub enum Error {
         source: Option<Arc<io::Error>>,
     },
 
-    /// What answers there is no server of this dialect.
-    #[error("{server} answered something that no sharedanced answers: is another service there?")]
-    Foreign {
+    /// The answer is not one of this dialect.
+    #[error("{server} sent a reply that is not one of this protocol: is another service there?")]
+    UnexpectedReply {
         /// The server.
         server: String,
     },
@@ -193,16 +193,16 @@ impl Error {
     /// What is known of the request.
     ///
     /// ```
-    /// use sharedance_client::{Class, Client};
+    /// use sharedance_client::{Delivery, Client};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let client = Client::builder("localhost").build()?;
     /// let error = client.get("no spaces, please").unwrap_err();
-    /// assert_eq!(error.class(), Class::NotSent);
+    /// assert_eq!(error.delivery(), Delivery::NotSent);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn class(&self) -> Class {
+    pub fn delivery(&self) -> Delivery {
         match self {
             Error::Address { .. }
             | Error::Unresolved { .. }
@@ -210,21 +210,23 @@ impl Error {
             | Error::Down { .. }
             | Error::LockLost { .. }
             | Error::Key(_)
-            | Error::TooLarge { .. } => Class::NotSent,
+            | Error::TooLarge { .. } => Delivery::NotSent,
             Error::TimedOut { phase, .. } | Error::Io { phase, .. } => match phase {
-                Phase::Wait | Phase::Connect => Class::NotSent,
-                Phase::Send | Phase::Receive => Class::MayHaveRun,
+                Phase::Wait | Phase::Connect => Delivery::NotSent,
+                Phase::Send | Phase::Receive => Delivery::Unknown,
             },
             Error::Rejected { .. } | Error::Refused { .. } | Error::LockExpired { .. } | Error::Conflict { .. } => {
-                Class::Refused
+                Delivery::Refused
             }
-            Error::Cut { .. } | Error::Foreign { .. } | Error::AnswerTooLarge { .. } => Class::MayHaveRun,
+            Error::ConnectionLost { .. } | Error::UnexpectedReply { .. } | Error::AnswerTooLarge { .. } => {
+                Delivery::Unknown
+            }
         }
     }
 
     /// Whether the same call may succeed when it is made again, now or somewhat later.
     ///
-    /// Whether that does harm is another question: see [`class`](Error::class). What only reads can always be
+    /// Whether that does harm is another question: see [`delivery`](Error::delivery). What only reads can always be
     /// repeated. A store or a delete that is repeated late may undo what somebody else has stored in the meantime, and
     /// what counts or appends may do it twice.
     ///
@@ -243,7 +245,7 @@ impl Error {
             | Error::Down { .. }
             | Error::TimedOut { .. }
             | Error::Refused { .. }
-            | Error::Cut { .. }
+            | Error::ConnectionLost { .. }
             | Error::Io { .. } => true,
             Error::Rejected { rejection, .. } => {
                 matches!(rejection, Rejection::OutOfMemory | Rejection::TooManyConnections | Rejection::ServerError)
@@ -252,7 +254,7 @@ impl Error {
             | Error::LockLost { .. }
             | Error::LockExpired { .. }
             | Error::Conflict { .. }
-            | Error::Foreign { .. }
+            | Error::UnexpectedReply { .. }
             | Error::Key(_)
             | Error::TooLarge { .. }
             | Error::AnswerTooLarge { .. } => false,
@@ -272,19 +274,19 @@ impl Error {
 /// What is known of a request that has no result.
 ///
 /// ```
-/// use sharedance_client::{Class, Error};
+/// use sharedance_client::{Delivery, Error};
 ///
 /// /// Whether a request that must not be executed twice can be made again.
 /// fn can_be_repeated(error: &Error) -> bool {
-///     error.class() != Class::MayHaveRun && error.is_retryable()
+///     error.delivery() != Delivery::Unknown && error.is_retryable()
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum Delivery {
     /// Nothing was sent: the server did not execute it.
     NotSent,
     /// It was sent, at least in part, and there is no answer: the server may have executed it, or may yet.
-    MayHaveRun,
+    Unknown,
     /// The server said that it did not execute it, or, in the classic dialect, closed the connection instead.
     Refused,
 }

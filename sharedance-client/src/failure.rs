@@ -42,9 +42,9 @@ impl Failure {
         match self {
             Failure::TimedOut { phase, after } => Error::TimedOut { server, phase, after },
             Failure::Closed { received_len, source } => {
-                Error::Cut { server, received_len, source: source.map(Arc::new) }
+                Error::ConnectionLost { server, received_len, source: source.map(Arc::new) }
             }
-            Failure::Foreign => Error::Foreign { server },
+            Failure::Foreign => Error::UnexpectedReply { server },
             Failure::ValueTooLarge { max } => Error::AnswerTooLarge { server, max },
             Failure::Io { phase, source } => Error::Io { server, phase, source: source.into() },
         }

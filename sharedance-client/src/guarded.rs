@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use sharedance_core::Version;
+
 use crate::command::{Guarded, GuardedOutput, Mode};
-use crate::entry::Version;
 use crate::error::Error;
 use crate::reply::Rejection;
 use crate::time::LOCK_WAIT_MAX;
@@ -143,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_value_that_was_read_without_the_lock_is_not_shown() {
-        let value = || Ok(GuardedOutput::Value(Some((b"v".to_vec(), Version(3)))));
+        let value = || Ok(GuardedOutput::Value(Some((b"v".to_vec(), Version::new(3).unwrap()))));
         for second in [Ok(GuardedOutput::Refused), value()] {
             assert_eq!(acquired(vec![Ok(GuardedOutput::Held(false)), second], "s").unwrap(), None);
         }
-        let found = Found { value: Some(b"v".to_vec()), known: Known::Version(Version(3)) };
+        let found = Found { value: Some(b"v".to_vec()), known: Known::Version(Version::new(3).unwrap()) };
         assert_eq!(acquired(vec![Ok(GuardedOutput::Held(true)), value()], "s").unwrap(), Some(found));
         let absent = Found { value: None, known: Known::Absent };
         let none = vec![Ok(GuardedOutput::Held(true)), Ok(GuardedOutput::Value(None))];

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod attributes;
 mod backoff;
 mod blocking;
 mod call;
@@ -31,14 +32,16 @@ pub mod tokio;
 mod ttl;
 mod wire;
 
+pub use attributes::Attributes;
 pub use blocking::{Client, Lock};
-pub use entry::{Entry, Swap, Version};
-pub use error::{Attempt, Attempts, Class, Error, Phase};
+pub use entry::Entry;
+pub use error::{Attempt, Attempts, Delivery, Error, Phase};
 pub use options::{Builder, WhenDown};
 pub use reply::Rejection;
 pub use results::BatchResults;
 pub use ring::Continuum;
 pub use sharedance_core::protocol::KeyError;
+pub use sharedance_core::{Version, WriteResult};
 pub use ttl::Ttl;
 
 #[cfg(doctest)]

@@ -1,7 +1,9 @@
 //! The commands of a client's calls, made of their arguments.
 
-use crate::command::{Count, Delete, Direction, GUARDED_STORE_FLAGS, Get, GetEntry, Mode, Store, Touch};
-use crate::entry::Swap;
+use crate::attributes::Attributes;
+use crate::command::{
+    Count, Delete, Direction, GUARDED_STORE_FLAGS, Get, GetEntry, Mode, SET_FLAGS, STORE_FLAGS, Set, Store, Touch,
+};
 use crate::error::Error;
 use crate::key;
 use crate::time::unix_secs;
@@ -14,10 +16,6 @@ pub(crate) fn checked(key: &[u8]) -> Result<&[u8], Error> {
 
 pub(crate) fn exptime(ttl: impl Into<Ttl>) -> i64 {
     ttl.into().exptime(unix_secs)
-}
-
-pub(crate) fn is_stored(swap: Swap) -> bool {
-    swap == Swap::Stored
 }
 
 pub(crate) fn get(key: &[u8], exptime: Option<i64>) -> Result<Get<'_>, Error> {
@@ -40,14 +38,23 @@ pub(crate) fn count(key: &[u8], direction: Direction, by: u64) -> Result<Count<'
     Ok(Count { key: checked(key)?, direction, by })
 }
 
+pub(crate) fn set<'a>(
+    key: &'a [u8],
+    value: &'a [u8],
+    attributes: Attributes,
+    max_request_len: usize,
+) -> Result<Set<'a>, Error> {
+    within_limit(Mode::Set, key, value, attributes, SET_FLAGS, max_request_len).map(Set)
+}
+
 pub(crate) fn store<'a>(
     mode: Mode,
     key: &'a [u8],
     value: &'a [u8],
-    exptime: i64,
+    attributes: Attributes,
     max_request_len: usize,
 ) -> Result<Store<'a>, Error> {
-    within_limit(Store { mode, key: checked(key)?, value, exptime }, "", max_request_len)
+    within_limit(mode, key, value, attributes, STORE_FLAGS, max_request_len)
 }
 
 /// For a connection that holds the lock of the key.
@@ -55,13 +62,23 @@ pub(crate) fn guarded_store<'a>(
     mode: Mode,
     key: &'a [u8],
     value: &'a [u8],
-    exptime: i64,
+    attributes: Attributes,
     max_request_len: usize,
 ) -> Result<Store<'a>, Error> {
-    within_limit(Store { mode, key: checked(key)?, value, exptime }, GUARDED_STORE_FLAGS, max_request_len)
+    within_limit(mode, key, value, attributes, GUARDED_STORE_FLAGS, max_request_len)
 }
 
-fn within_limit<'a>(store: Store<'a>, flags: &str, max: usize) -> Result<Store<'a>, Error> {
+/// `flags` are those that the command sends with the store.
+fn within_limit<'a>(
+    mode: Mode,
+    key: &'a [u8],
+    value: &'a [u8],
+    attributes: Attributes,
+    flags: &str,
+    max: usize,
+) -> Result<Store<'a>, Error> {
+    let (key, exptime) = (checked(key)?, attributes.exptime());
+    let store = Store { mode, key, value, exptime, client_flags: attributes.client_flags };
     match store.exceeds(flags, max) {
         None => Ok(store),
         Some(len) => Err(Error::TooLarge { len, max }),

@@ -35,10 +35,6 @@ impl<T> BatchResults<T> {
         BatchResults { results }
     }
 
-    pub(crate) fn map<U>(self, map: impl Fn(T) -> U) -> BatchResults<U> {
-        BatchResults { results: self.results.into_iter().map(|result| result.map(&map)).collect() }
-    }
-
     /// The values of all keys.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sharedance_core::WriteResult;
 use time::OffsetDateTime;
 use tower_sessions_core::SessionStore;
 use tower_sessions_core::session::{Id, Record};
@@ -85,9 +86,9 @@ impl Sessions {
     /// Whether a new session may be stored under another id after this: nobody knows the one that failed, so it does no
     /// harm if it is stored after all.
     fn is_another_server_worth_trying(&self, error: &crate::Error) -> bool {
-        use crate::Error::{Cut, Io};
+        use crate::Error::{ConnectionLost, Io};
 
-        self.client.server_count() > 1 && (error.is_unreached() || matches!(error, Cut { .. } | Io { .. }))
+        self.client.server_count() > 1 && (error.is_unreached() || matches!(error, ConnectionLost { .. } | Io { .. }))
     }
 }
 
@@ -98,8 +99,8 @@ impl SessionStore for Sessions {
         for _ in 0..IDS_MAX {
             let (value, ttl) = (encode(record)?, ttl(record));
             match self.client.add(self.key(&record.id), value, ttl).await {
-                Ok(true) => return Ok(()),
-                Ok(false) => collisions += 1,
+                Ok(WriteResult::Stored(_)) => return Ok(()),
+                Ok(_) => collisions += 1,
                 Err(error) if self.is_another_server_worth_trying(&error) => {
                     first_error.get_or_insert(error);
                 }

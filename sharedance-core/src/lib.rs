@@ -6,6 +6,7 @@
 //! | `store` | `store` | the store: `store::Store` |
 //! | `clock` | `store` | the clock it runs on, which a test may turn by hand |
 //! | `protocol` | `protocol` | the codecs, without any I/O |
+//! | [`Version`], [`WriteResult`] | – | what writes return, in the store and in the client crate |
 //!
 //! The store needs Linux, 64-bit and little-endian; the build fails elsewhere, and says so. The codecs build anywhere.
 //!
@@ -50,3 +51,6 @@ pub mod clock;
 pub mod protocol;
 #[cfg(feature = "store")]
 pub mod store;
+mod write_result;
+
+pub use write_result::{Version, WriteResult};

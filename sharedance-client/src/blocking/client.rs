@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sharedance_core::{Version, WriteResult};
+
+use crate::attributes::Attributes;
 use crate::call::{Batch, Failover, acquire, acquired, single};
 use crate::command::{Command, Direction, Mode};
-use crate::entry::{Entry, Swap, Version};
+use crate::entry::Entry;
 use crate::error::Error;
-use crate::operations::{self, checked, exptime, is_stored};
+use crate::operations::{self, checked, exptime};
 use crate::options::Builder;
 use crate::results::BatchResults;
 use crate::servers::Servers;
@@ -133,11 +136,16 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
-        self.store(Mode::Set, key.as_ref(), value.as_ref(), exptime(ttl)).map(drop)
+    pub fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        attributes: impl Into<Attributes>,
+    ) -> Result<(), Error> {
+        self.run(operations::set(key.as_ref(), value.as_ref(), attributes.into(), self.max_request_len()))
     }
 
-    /// Stores `value` under `key` if nothing is there, and returns whether it did.
+    /// Stores `value` under `key` if nothing is there; [`WriteResult::Conflict`] says that something is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -145,15 +153,20 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-    /// let is_ours = client.add("job-9", "taken", Ttl::from_secs(60))?;
+    /// let is_ours = client.add("job-9", "taken", Ttl::from_secs(60))?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
-    pub fn add(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, Error> {
-        self.store(Mode::Add, key.as_ref(), value.as_ref(), exptime(ttl)).map(is_stored)
+    pub fn add(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        attributes: impl Into<Attributes>,
+    ) -> Result<WriteResult, Error> {
+        self.store(Mode::Add, key.as_ref(), value.as_ref(), attributes.into())
     }
 
-    /// Stores `value` under `key` if something is there, and returns whether it did.
+    /// Stores `value` under `key` if something is there; [`WriteResult::NotFound`] says that nothing is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -161,16 +174,21 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-    /// let was_there = client.replace("session-17", "user=ada", Ttl::from_secs(1800))?;
+    /// let was_there = client.replace("session-17", "user=ada", Ttl::from_secs(1800))?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
-    pub fn replace(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, Error> {
-        self.store(Mode::Replace, key.as_ref(), value.as_ref(), exptime(ttl)).map(is_stored)
+    pub fn replace(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        attributes: impl Into<Attributes>,
+    ) -> Result<WriteResult, Error> {
+        self.store(Mode::Replace, key.as_ref(), value.as_ref(), attributes.into())
     }
 
-    /// Puts `suffix` behind the value of `key`, which lives on as long as it would have, and returns whether there was
-    /// one.
+    /// Puts `suffix` behind the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
+    /// says that there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -178,16 +196,16 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::Error;
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-    /// let was_there = client.append("visitors", ",ada")?;
+    /// let was_there = client.append("visitors", ",ada")?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
-    pub fn append(&self, key: impl AsRef<[u8]>, suffix: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.store(Mode::Append, key.as_ref(), suffix.as_ref(), 0).map(is_stored)
+    pub fn append(&self, key: impl AsRef<[u8]>, suffix: impl AsRef<[u8]>) -> Result<WriteResult, Error> {
+        self.store(Mode::Append, key.as_ref(), suffix.as_ref(), Attributes::new(Ttl::Never))
     }
 
-    /// Puts `prefix` before the value of `key`, which lives on as long as it would have, and returns whether there was
-    /// one.
+    /// Puts `prefix` before the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
+    /// says that there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -195,26 +213,30 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::Error;
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-    /// let was_there = client.prepend("visitors", "ada,")?;
+    /// let was_there = client.prepend("visitors", "ada,")?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
-    pub fn prepend(&self, key: impl AsRef<[u8]>, prefix: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.store(Mode::Prepend, key.as_ref(), prefix.as_ref(), 0).map(is_stored)
+    pub fn prepend(&self, key: impl AsRef<[u8]>, prefix: impl AsRef<[u8]>) -> Result<WriteResult, Error> {
+        self.store(Mode::Prepend, key.as_ref(), prefix.as_ref(), Attributes::new(Ttl::Never))
     }
 
-    /// Stores `value` under `key` if the value there still has this version, which [`get_entry`](Client::get_entry)
-    /// returned.
+    /// Stores `value` under `key` if the value there still has this version, which [`get_entry`](Client::get_entry) or
+    /// an earlier write returned.
     ///
     /// # Errors
     /// See [`Error`].
     ///
     /// ```no_run
-    /// # use sharedance_client::{Error, Ttl};
+    /// # use sharedance_client::{Error, Ttl, WriteResult};
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
     /// if let Some(entry) = client.get_entry("cart-3")? {
     ///     let more = [&entry.value[..], b",apples"].concat();
-    ///     let swap = client.compare_and_set("cart-3", more, Ttl::Never, entry.version)?;
+    ///     match client.compare_and_set("cart-3", more, Ttl::Never, entry.version)? {
+    ///         WriteResult::Stored(version) => println!("ours, as {version:?}"),
+    ///         WriteResult::Conflict => println!("another client was faster: read it again"),
+    ///         WriteResult::NotFound => println!("it is gone"),
+    ///     }
     /// }
     /// # Ok(())
     /// # }
@@ -223,10 +245,10 @@ impl Client {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        ttl: impl Into<Ttl>,
+        attributes: impl Into<Attributes>,
         version: Version,
-    ) -> Result<Swap, Error> {
-        self.store(Mode::IfVersion(version), key.as_ref(), value.as_ref(), exptime(ttl))
+    ) -> Result<WriteResult, Error> {
+        self.store(Mode::IfVersion(version), key.as_ref(), value.as_ref(), attributes.into())
     }
 
     /// Adds `by` to the decimal number under `key`, and returns the sum, or `None` if nothing is there. It wraps around
@@ -304,12 +326,15 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(&self, pairs: &[(K, V)], ttl: impl Into<Ttl>) -> BatchResults<()> {
-        let (exptime, max_request_len) = (exptime(ttl), self.servers.options.max_request_len);
-        let sets = pairs
-            .iter()
-            .map(|(key, value)| operations::store(Mode::Set, key.as_ref(), value.as_ref(), exptime, max_request_len));
-        self.run_all(sets).map(drop)
+    pub fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        pairs: &[(K, V)],
+        attributes: impl Into<Attributes>,
+    ) -> BatchResults<()> {
+        let (attributes, max_request_len) = (attributes.into(), self.max_request_len());
+        self.run_all(
+            pairs.iter().map(|(key, value)| operations::set(key.as_ref(), value.as_ref(), attributes, max_request_len)),
+        )
     }
 
     /// Deletes all `keys`, in few round trips to each server, and returns of each whether it was there. A server that is
@@ -374,8 +399,12 @@ impl Client {
         self.acquire(key.as_ref(), wait, ttl, true)
     }
 
-    fn store(&self, mode: Mode, key: &[u8], value: &[u8], exptime: i64) -> Result<Swap, Error> {
-        self.run(operations::store(mode, key, value, exptime, self.servers.options.max_request_len))
+    fn store(&self, mode: Mode, key: &[u8], value: &[u8], attributes: Attributes) -> Result<WriteResult, Error> {
+        self.run(operations::store(mode, key, value, attributes, self.max_request_len()))
+    }
+
+    fn max_request_len(&self) -> usize {
+        self.servers.options.max_request_len
     }
 
     fn acquire(&self, key: &[u8], wait: Duration, ttl: Duration, with_value: bool) -> Result<Option<Locked>, Error> {

@@ -117,7 +117,7 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
                 self.fail(indexes, &rejected(rejection));
             }
             // The server may have executed what it has not answered.
-            _ => self.fail(indexes, &Error::Cut { server: server.name(), received_len: 0, source: None }),
+            _ => self.fail(indexes, &Error::ConnectionLost { server: server.name(), received_len: 0, source: None }),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attributes::Attributes;
 use crate::command::{Delete, Guarded, GuardedOutput, Touch};
 use crate::error::Error;
 use crate::guarded::{self, Found, Known, Stored};
@@ -67,10 +68,11 @@ impl<R: Runtime> Held<R> {
         })
     }
 
-    pub(crate) fn set<'h>(&'h mut self, value: &'h [u8], exptime: i64) -> Result<Holding<'h, R, ()>, Error> {
+    pub(crate) fn set<'h>(&'h mut self, value: &'h [u8], attributes: Attributes) -> Result<Holding<'h, R, ()>, Error> {
         let max_request_len = self.server.options.max_request_len;
-        let set = guarded_store(self.state.known.mode(), &self.key, value, exptime, max_request_len)?;
+        let set = guarded_store(self.state.known.mode(), &self.key, value, attributes, max_request_len)?;
         let commands = vec![Guarded::Store(set)];
+        let exptime = set.exptime;
         Ok(Holding::new(&self.key, &self.server, &mut self.state, commands, move |known, outputs, server| {
             match guarded::stored(&outputs) {
                 Stored::As(version) => {
@@ -111,10 +113,10 @@ impl<R: Runtime> Held<R> {
     pub(crate) fn set_and_release<'h>(
         &'h mut self,
         value: &'h [u8],
-        exptime: i64,
+        attributes: Attributes,
     ) -> Result<Holding<'h, R, ()>, Error> {
         let max_request_len = self.server.options.max_request_len;
-        let set = guarded_store(self.state.known.mode(), &self.key, value, exptime, max_request_len)?;
+        let set = guarded_store(self.state.known.mode(), &self.key, value, attributes, max_request_len)?;
         let commands = vec![Guarded::Store(set), Guarded::Unlock { key: &self.key }];
         Ok(Holding::new(
             &self.key,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Batch, Call, Cause, Event, Failover, Step, single};
 use crate::address::Address;
-use crate::error::{Attempts, Class, Error, Phase};
+use crate::error::{Attempts, Delivery, Error, Phase};
 use crate::operations;
 use crate::options::{Options, WhenDown};
 use crate::runtime::{Runtime, Stream};
@@ -124,12 +124,12 @@ fn a_read_is_repeated_once_on_a_new_connection_and_a_write_is_not() {
     // The kept connection had ended; a new one that ends as well is an error.
     let (ended, again) = ([Turn, Sent("mg k v O1\r\n"), Answered("")], [Connected, Sent("mg k v O0\r\n")]);
     let error = get(&servers, &[&ended[..], &again, &[Answered("")]].concat()).unwrap_err();
-    assert!(matches!(error, Error::Cut { received_len: 0, .. }), "{error}");
+    assert!(matches!(error, Error::ConnectionLost { received_len: 0, .. }), "{error}");
 
     get(&servers, &first).unwrap();
     assert_eq!(get(&servers, &[&ended[..], &again, &[Answered("EN O0\r\n")]].concat()).unwrap(), None);
     let error = delete(&servers, &[Turn, Sent("md k O1\r\n"), Answered("")]).unwrap_err();
-    assert_eq!(error.class(), Class::MayHaveRun);
+    assert_eq!(error.delivery(), Delivery::Unknown);
 }
 
 #[test]

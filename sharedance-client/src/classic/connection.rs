@@ -115,11 +115,11 @@ impl<'a> Connection<'a> {
 
     /// The error for an answer that is not of this dialect.
     pub(crate) fn foreign(&self) -> Error {
-        Error::Foreign { server: self.address.to_string() }
+        Error::UnexpectedReply { server: self.address.to_string() }
     }
 
     fn cut(&self, received_len: usize, source: Option<io::Error>) -> Error {
-        Error::Cut { server: self.address.to_string(), received_len, source: source.map(Arc::new) }
+        Error::ConnectionLost { server: self.address.to_string(), received_len, source: source.map(Arc::new) }
     }
 
     fn failed(&self, failure: Failure, phase: Phase, received_len: usize) -> Error {

@@ -3,10 +3,11 @@
 
 use std::io::Write;
 
-use crate::entry::Version;
+use sharedance_core::Version;
+
 use crate::reply::Reply;
 
-use super::{Command, Delete, Mode, Store, Tag, Touch, Unexpected, put, put_head};
+use super::{Command, Delete, Mode, Store, Tag, Touch, Unexpected, put, put_head, version};
 
 /// The flags of a write under a lock, besides those of its mode: it returns the version, and needs the lock.
 pub(crate) const GUARDED_STORE_FLAGS: &str = " c H";
@@ -118,13 +119,11 @@ impl Command for Guarded<'_> {
                 GuardedOutput::Held(false)
             }
             (Guarded::Get { .. }, Reply::Value { value, flags }) => {
-                let version = flags.number(b'c').map(Version).ok_or(Unexpected)?;
+                let version = version(flags).ok_or(Unexpected)?;
                 GuardedOutput::Value(Some((value.to_vec(), version)))
             }
             (Guarded::Get { .. }, Reply::Missing(_)) => GuardedOutput::Value(None),
-            (Guarded::Store(_), Reply::Done(flags)) => {
-                GuardedOutput::Stored(flags.number(b'c').map(Version).ok_or(Unexpected)?)
-            }
+            (Guarded::Store(_), Reply::Done(flags)) => GuardedOutput::Stored(version(flags).ok_or(Unexpected)?),
             (Guarded::Store(Store { mode: Mode::Add, .. }), Reply::NotStored(_))
             | (Guarded::Store(Store { mode: Mode::IfVersion(_), .. }), Reply::Missing(_)) => GuardedOutput::Changed,
             (Guarded::Touch(_) | Guarded::Delete(_), Reply::Done(_)) => GuardedOutput::Was(true),
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     fn store(mode: Mode) -> Guarded<'static> {
-        Guarded::Store(Store { mode, key: b"k", value: b"v", exptime: 60 })
+        Guarded::Store(Store { mode, key: b"k", value: b"v", exptime: 60, client_flags: 0 })
     }
 
     #[test]
@@ -156,7 +155,7 @@ mod tests {
             (Guarded::Delete(Delete { key }), "md k H O7\r\n"),
             (store(Mode::Set), "ms k 1 O7 c H T60\r\nv\r\n"),
             (store(Mode::Add), "ms k 1 O7 c H T60 ME\r\nv\r\n"),
-            (store(Mode::IfVersion(Version(9))), "ms k 1 O7 c H T60 C9\r\nv\r\n"),
+            (store(Mode::IfVersion(Version::new(9).unwrap())), "ms k 1 O7 c H T60 C9\r\nv\r\n"),
             (Guarded::Unlock { key }, "unlock k\r\n"),
             (Guarded::UnlockAll, "unlock_all 7\r\n"),
         ] {
@@ -180,17 +179,17 @@ mod tests {
     #[test]
     fn what_is_answered_under_a_lock() {
         let (get, delete) = (Guarded::Get { key: b"k" }, Guarded::Delete(Delete { key: b"k" }));
-        let value = Some((b"v".to_vec(), Version(3)));
+        let value = Some((b"v".to_vec(), Version::new(3).unwrap()));
         assert_eq!(answered(&get, b"VA 1 c3 O7\r\nv\r\n"), Ok(GuardedOutput::Value(value)));
         assert_eq!(answered(&get, b"VA 1 O7\r\nv\r\n"), Err(Unexpected));
         assert_eq!(answered(&get, b"EN O7\r\n"), Ok(GuardedOutput::Value(None)));
         assert_eq!(answered(&delete, b"NF O7\r\n"), Ok(GuardedOutput::Was(false)));
-        let modes = [Mode::Set, Mode::Add, Mode::IfVersion(Version(3))];
+        let modes = [Mode::Set, Mode::Add, Mode::IfVersion(Version::new(3).unwrap())];
         for command in [get, delete].into_iter().chain(modes.map(store)) {
             assert_eq!(answered(&command, b"EX c0 O7\r\n"), Ok(GuardedOutput::Refused));
         }
         for mode in modes {
-            assert_eq!(answered(&store(mode), b"HD c4 O7\r\n"), Ok(GuardedOutput::Stored(Version(4))));
+            assert_eq!(answered(&store(mode), b"HD c4 O7\r\n"), Ok(GuardedOutput::Stored(Version::new(4).unwrap())));
             assert_eq!(answered(&store(mode), b"HD O7\r\n"), Err(Unexpected));
         }
         assert_eq!(answered(&store(Mode::Add), b"NS c0 O7\r\n"), Ok(GuardedOutput::Changed));

@@ -8,7 +8,9 @@ mod guarded;
 use std::io::Write;
 use std::time::Duration;
 
-use crate::entry::{Entry, Swap, Version};
+use sharedance_core::{Version, WriteResult};
+
+use crate::entry::Entry;
 use crate::reply::{Flags, Reply, decimal};
 
 pub(crate) use guarded::{GUARDED_STORE_FLAGS, Guarded, GuardedOutput};
@@ -136,7 +138,11 @@ fn entry(value: &[u8], flags: Flags<'_>) -> Option<Entry> {
         secs => Some(Duration::from_secs(decimal(secs)?)),
     };
     let client_flags = flags.number(b'f')?.try_into().ok()?;
-    Some(Entry { value: value.to_vec(), version: Version(flags.number(b'c')?), expires_in, client_flags })
+    Some(Entry { value: value.to_vec(), version: version(flags)?, expires_in, client_flags })
+}
+
+pub(crate) fn version(flags: Flags<'_>) -> Option<Version> {
+    Version::new(flags.number(b'c')?)
 }
 
 /// Moves a deadline. Answers whether there was a value.
@@ -178,32 +184,40 @@ pub(crate) enum Mode {
     IfVersion(Version),
 }
 
+/// The flags of a [`Set`], besides those of its mode.
+pub(crate) const SET_FLAGS: &str = "";
+
+/// The flags of a [`Store`], besides those of its mode: it returns the version.
+pub(crate) const STORE_FLAGS: &str = " c";
+
+/// A conditional write. Its answer has the version.
 #[derive(Clone, Copy)]
 pub(crate) struct Store<'a> {
     pub(crate) mode: Mode,
     pub(crate) key: &'a [u8],
     pub(crate) value: &'a [u8],
-    /// Not said with `Append` and `Prepend`: there the deadline stays.
+    /// Not sent with `Append` and `Prepend`: there the deadline and the client flags stay.
     pub(crate) exptime: i64,
+    pub(crate) client_flags: u32,
 }
 
 impl Command for Store<'_> {
-    type Output = Swap;
+    type Output = WriteResult;
 
     fn key(&self) -> &[u8] {
         self.key
     }
 
     fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
-        self.encode_with("", tag, out);
+        self.encode_with(STORE_FLAGS, tag, out);
     }
 
-    fn decode(&self, reply: Reply<'_>) -> Result<Swap, Unexpected> {
+    fn decode(&self, reply: Reply<'_>) -> Result<WriteResult, Unexpected> {
         match (self.mode, reply) {
-            (_, Reply::Done(_)) => Ok(Swap::Stored),
-            (Mode::Add, Reply::NotStored(_)) | (Mode::IfVersion(_), Reply::Exists(_)) => Ok(Swap::Changed),
+            (_, Reply::Done(flags)) => version(flags).map(WriteResult::Stored).ok_or(Unexpected),
+            (Mode::Add, Reply::NotStored(_)) | (Mode::IfVersion(_), Reply::Exists(_)) => Ok(WriteResult::Conflict),
             (Mode::Replace | Mode::Append | Mode::Prepend, Reply::NotStored(_))
-            | (Mode::IfVersion(_), Reply::Missing(_)) => Ok(Swap::Missing),
+            | (Mode::IfVersion(_), Reply::Missing(_)) => Ok(WriteResult::NotFound),
             _ => Err(Unexpected),
         }
     }
@@ -237,6 +251,9 @@ impl Store<'_> {
         put!(out, " {} O{tag}{flags}", self.value.len());
         if !matches!(self.mode, Mode::Append | Mode::Prepend) {
             put!(out, " T{}", self.exptime);
+            if self.client_flags != 0 {
+                put!(out, " F{}", self.client_flags);
+            }
         }
         match self.mode {
             Mode::Set => {}
@@ -244,11 +261,34 @@ impl Store<'_> {
             Mode::Replace => out.extend_from_slice(b" MR"),
             Mode::Append => out.extend_from_slice(b" MA"),
             Mode::Prepend => out.extend_from_slice(b" MP"),
-            Mode::IfVersion(Version(version)) => {
-                put!(out, " C{version}");
+            Mode::IfVersion(version) => {
+                put!(out, " C{}", version.get());
             }
         }
         out.extend_from_slice(END_OF_LINE);
+    }
+}
+
+/// A write without a condition, with the mode `Set`.
+#[derive(Clone, Copy)]
+pub(crate) struct Set<'a>(pub(crate) Store<'a>);
+
+impl Command for Set<'_> {
+    type Output = ();
+
+    fn key(&self) -> &[u8] {
+        self.0.key
+    }
+
+    fn encode(&self, tag: Tag, out: &mut Vec<u8>) {
+        self.0.encode_with(SET_FLAGS, tag, out);
+    }
+
+    fn decode(&self, reply: Reply<'_>) -> Result<(), Unexpected> {
+        match reply {
+            Reply::Done(_) => Ok(()),
+            _ => Err(Unexpected),
+        }
     }
 }
 
@@ -325,6 +365,8 @@ pub(crate) mod tests {
     use crate::reply;
     use sharedance_core::protocol::Decoded;
 
+    const NINE: Version = Version::new(9).unwrap();
+
     pub(crate) fn written(command: &impl Command) -> String {
         let mut out = Vec::new();
         command.encode(7, &mut out);
@@ -341,19 +383,22 @@ pub(crate) mod tests {
     #[test]
     fn commands_as_they_are_written() {
         let key = b"k";
-        let store = |mode| written(&Store { mode, key, value: b"a\r\n", exptime: 60 });
+        let store = |mode| written(&Store { mode, key, value: b"a\r\n", exptime: 60, client_flags: 0 });
+        let set = |client_flags| written(&Set(Store { mode: Mode::Set, key, value: b"v", exptime: 60, client_flags }));
         let count = |direction| written(&Count { key, direction, by: u64::MAX });
         for (found, expected) in [
             (written(&Get { key, exptime: None }), "mg k v O7\r\n"),
             (written(&Get { key, exptime: Some(-1) }), "mg k T-1 v O7\r\n"),
             (written(&GetEntry { key }), "mg k f c t v O7\r\n"),
             (written(&Touch { key, exptime: 0 }), "mg k T0 O7\r\n"),
-            (store(Mode::Set), "ms k 3 O7 T60\r\na\r\n\r\n"),
-            (store(Mode::Add), "ms k 3 O7 T60 ME\r\na\r\n\r\n"),
-            (store(Mode::Replace), "ms k 3 O7 T60 MR\r\na\r\n\r\n"),
-            (store(Mode::Append), "ms k 3 O7 MA\r\na\r\n\r\n"),
-            (store(Mode::Prepend), "ms k 3 O7 MP\r\na\r\n\r\n"),
-            (store(Mode::IfVersion(Version(9))), "ms k 3 O7 T60 C9\r\na\r\n\r\n"),
+            (set(0), "ms k 1 O7 T60\r\nv\r\n"),
+            (set(u32::MAX), "ms k 1 O7 T60 F4294967295\r\nv\r\n"),
+            (store(Mode::Set), "ms k 3 O7 c T60\r\na\r\n\r\n"),
+            (store(Mode::Add), "ms k 3 O7 c T60 ME\r\na\r\n\r\n"),
+            (store(Mode::Replace), "ms k 3 O7 c T60 MR\r\na\r\n\r\n"),
+            (store(Mode::Append), "ms k 3 O7 c MA\r\na\r\n\r\n"),
+            (store(Mode::Prepend), "ms k 3 O7 c MP\r\na\r\n\r\n"),
+            (store(Mode::IfVersion(NINE)), "ms k 3 O7 c T60 C9\r\na\r\n\r\n"),
             (written(&Delete { key }), "md k O7\r\n"),
             (count(Direction::Up), "ma k MI D18446744073709551615 v O7\r\n"),
             (count(Direction::Down), "ma k MD D18446744073709551615 v O7\r\n"),
@@ -364,24 +409,33 @@ pub(crate) mod tests {
 
     #[test]
     fn only_the_answers_to_a_store_are_taken_for_such() {
-        let store = |mode, bytes| answered(&Store { mode, key: b"k", value: b"", exptime: 0 }, bytes);
-        for mode in [Mode::Set, Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend, Mode::IfVersion(Version(1))] {
-            assert_eq!(store(mode, b"HD O7\r\n"), Ok(Swap::Stored));
+        let store = |mode, bytes| answered(&Store { mode, key: b"k", value: b"", exptime: 0, client_flags: 0 }, bytes);
+        for mode in [Mode::Set, Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend, Mode::IfVersion(NINE)] {
+            assert_eq!(store(mode, b"HD c9 O7\r\n"), Ok(WriteResult::Stored(NINE)));
+            assert_eq!(store(mode, b"HD c0 O7\r\n"), Err(Unexpected));
+            assert_eq!(store(mode, b"HD O7\r\n"), Err(Unexpected));
             assert_eq!(store(mode, b"VA 1 O7\r\nx\r\n"), Err(Unexpected));
         }
         assert_eq!(store(Mode::Set, b"NS\r\n"), Err(Unexpected));
-        assert_eq!(store(Mode::Add, b"NS\r\n"), Ok(Swap::Changed));
-        assert_eq!(store(Mode::Replace, b"NS\r\n"), Ok(Swap::Missing));
+        assert_eq!(store(Mode::Add, b"NS\r\n"), Ok(WriteResult::Conflict));
+        assert_eq!(store(Mode::Replace, b"NS\r\n"), Ok(WriteResult::NotFound));
         assert_eq!(store(Mode::Append, b"NF\r\n"), Err(Unexpected));
-        assert_eq!(store(Mode::IfVersion(Version(1)), b"EX\r\n"), Ok(Swap::Changed));
-        assert_eq!(store(Mode::IfVersion(Version(1)), b"NF\r\n"), Ok(Swap::Missing));
+        assert_eq!(store(Mode::IfVersion(NINE), b"EX\r\n"), Ok(WriteResult::Conflict));
+        assert_eq!(store(Mode::IfVersion(NINE), b"NF\r\n"), Ok(WriteResult::NotFound));
+
+        let set = Set(Store { mode: Mode::Set, key: b"k", value: b"", exptime: 0, client_flags: 0 });
+        assert_eq!(answered(&set, b"HD O7\r\n"), Ok(()));
+        assert_eq!(answered(&set, b"NS O7\r\n"), Err(Unexpected));
     }
 
     #[test]
     fn an_entry_lacks_nothing() {
         let get = GetEntry { key: b"k" };
         let entry = answered(&get, b"VA 3 f4294967295 c12 t59 O7\r\nabc\r\n").unwrap().unwrap();
-        assert_eq!((&entry.value[..], entry.version, entry.client_flags), (&b"abc"[..], Version(12), u32::MAX));
+        assert_eq!(
+            (&entry.value[..], entry.version, entry.client_flags),
+            (&b"abc"[..], Version::new(12).unwrap(), u32::MAX)
+        );
         assert_eq!(entry.expires_in, Some(Duration::from_secs(59)));
         let forever = answered(&get, b"VA 0 f0 c1 t-1 O7\r\n\r\n").unwrap().unwrap();
         assert_eq!(forever.expires_in, None);

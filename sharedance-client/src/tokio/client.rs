@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sharedance_core::{Version, WriteResult};
+
+use crate::attributes::Attributes;
 use crate::call::{Batch, Failover, acquire, acquired, single};
 use crate::command::{Command, Direction, Mode};
-use crate::entry::{Entry, Swap, Version};
+use crate::entry::Entry;
 use crate::error::Error;
-use crate::operations::{self, checked, exptime, is_stored};
+use crate::operations::{self, checked, exptime};
 use crate::options::Builder;
 use crate::results::BatchResults;
 use crate::servers::Servers;
@@ -137,11 +140,16 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
-        self.store(Mode::Set, key.as_ref(), value.as_ref(), exptime(ttl)).await.map(drop)
+    pub async fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        attributes: impl Into<Attributes>,
+    ) -> Result<(), Error> {
+        self.run(operations::set(key.as_ref(), value.as_ref(), attributes.into(), self.max_request_len())).await
     }
 
-    /// Stores `value` under `key` if nothing is there, and returns whether it did.
+    /// Stores `value` under `key` if nothing is there; [`WriteResult::Conflict`] says that something is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -149,7 +157,7 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-    /// let is_ours = client.add("job-9", "taken", Ttl::from_secs(60)).await?;
+    /// let is_ours = client.add("job-9", "taken", Ttl::from_secs(60)).await?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
@@ -157,12 +165,12 @@ impl Client {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        ttl: impl Into<Ttl>,
-    ) -> Result<bool, Error> {
-        self.store(Mode::Add, key.as_ref(), value.as_ref(), exptime(ttl)).await.map(is_stored)
+        attributes: impl Into<Attributes>,
+    ) -> Result<WriteResult, Error> {
+        self.store(Mode::Add, key.as_ref(), value.as_ref(), attributes.into()).await
     }
 
-    /// Stores `value` under `key` if something is there, and returns whether it did.
+    /// Stores `value` under `key` if something is there; [`WriteResult::NotFound`] says that nothing is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -170,7 +178,7 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-    /// let was_there = client.replace("session-17", "user=ada", Ttl::from_secs(1800)).await?;
+    /// let was_there = client.replace("session-17", "user=ada", Ttl::from_secs(1800)).await?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
@@ -178,13 +186,13 @@ impl Client {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        ttl: impl Into<Ttl>,
-    ) -> Result<bool, Error> {
-        self.store(Mode::Replace, key.as_ref(), value.as_ref(), exptime(ttl)).await.map(is_stored)
+        attributes: impl Into<Attributes>,
+    ) -> Result<WriteResult, Error> {
+        self.store(Mode::Replace, key.as_ref(), value.as_ref(), attributes.into()).await
     }
 
-    /// Puts `suffix` behind the value of `key`, which lives on as long as it would have, and returns whether there was
-    /// one.
+    /// Puts `suffix` behind the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
+    /// says that there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -192,16 +200,16 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::Error;
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-    /// let was_there = client.append("visitors", ",ada").await?;
+    /// let was_there = client.append("visitors", ",ada").await?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn append(&self, key: impl AsRef<[u8]>, suffix: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.store(Mode::Append, key.as_ref(), suffix.as_ref(), 0).await.map(is_stored)
+    pub async fn append(&self, key: impl AsRef<[u8]>, suffix: impl AsRef<[u8]>) -> Result<WriteResult, Error> {
+        self.store(Mode::Append, key.as_ref(), suffix.as_ref(), Attributes::new(Ttl::Never)).await
     }
 
-    /// Puts `prefix` before the value of `key`, which lives on as long as it would have, and returns whether there was
-    /// one.
+    /// Puts `prefix` before the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
+    /// says that there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -209,26 +217,30 @@ impl Client {
     /// ```no_run
     /// # use sharedance_client::Error;
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-    /// let was_there = client.prepend("visitors", "ada,").await?;
+    /// let was_there = client.prepend("visitors", "ada,").await?.is_stored();
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn prepend(&self, key: impl AsRef<[u8]>, prefix: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.store(Mode::Prepend, key.as_ref(), prefix.as_ref(), 0).await.map(is_stored)
+    pub async fn prepend(&self, key: impl AsRef<[u8]>, prefix: impl AsRef<[u8]>) -> Result<WriteResult, Error> {
+        self.store(Mode::Prepend, key.as_ref(), prefix.as_ref(), Attributes::new(Ttl::Never)).await
     }
 
-    /// Stores `value` under `key` if the value there still has this version, which [`get_entry`](Client::get_entry)
-    /// returned.
+    /// Stores `value` under `key` if the value there still has this version, which [`get_entry`](Client::get_entry) or
+    /// an earlier write returned.
     ///
     /// # Errors
     /// See [`Error`].
     ///
     /// ```no_run
-    /// # use sharedance_client::{Error, Ttl};
+    /// # use sharedance_client::{Error, Ttl, WriteResult};
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
     /// if let Some(entry) = client.get_entry("cart-3").await? {
     ///     let more = [&entry.value[..], b",apples"].concat();
-    ///     let swap = client.compare_and_set("cart-3", more, Ttl::Never, entry.version).await?;
+    ///     match client.compare_and_set("cart-3", more, Ttl::Never, entry.version).await? {
+    ///         WriteResult::Stored(version) => println!("ours, as {version:?}"),
+    ///         WriteResult::Conflict => println!("another client was faster: read it again"),
+    ///         WriteResult::NotFound => println!("it is gone"),
+    ///     }
     /// }
     /// # Ok(())
     /// # }
@@ -237,10 +249,10 @@ impl Client {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        ttl: impl Into<Ttl>,
+        attributes: impl Into<Attributes>,
         version: Version,
-    ) -> Result<Swap, Error> {
-        self.store(Mode::IfVersion(version), key.as_ref(), value.as_ref(), exptime(ttl)).await
+    ) -> Result<WriteResult, Error> {
+        self.store(Mode::IfVersion(version), key.as_ref(), value.as_ref(), attributes.into()).await
     }
 
     /// Adds `by` to the decimal number under `key`, and returns the sum, or `None` if nothing is there. It wraps around
@@ -321,13 +333,13 @@ impl Client {
     pub async fn set_many<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         pairs: &[(K, V)],
-        ttl: impl Into<Ttl>,
+        attributes: impl Into<Attributes>,
     ) -> BatchResults<()> {
-        let (exptime, max_request_len) = (exptime(ttl), self.servers.options.max_request_len);
-        let sets = pairs
-            .iter()
-            .map(|(key, value)| operations::store(Mode::Set, key.as_ref(), value.as_ref(), exptime, max_request_len));
-        self.run_all(sets).await.map(drop)
+        let (attributes, max_request_len) = (attributes.into(), self.max_request_len());
+        self.run_all(
+            pairs.iter().map(|(key, value)| operations::set(key.as_ref(), value.as_ref(), attributes, max_request_len)),
+        )
+        .await
     }
 
     /// Deletes all `keys`, in few round trips to each server, and returns of each whether it was there. A server that is
@@ -397,8 +409,12 @@ impl Client {
         self.acquire(key.as_ref(), wait, ttl, true).await
     }
 
-    async fn store(&self, mode: Mode, key: &[u8], value: &[u8], exptime: i64) -> Result<Swap, Error> {
-        self.run(operations::store(mode, key, value, exptime, self.servers.options.max_request_len)).await
+    async fn store(&self, mode: Mode, key: &[u8], value: &[u8], attributes: Attributes) -> Result<WriteResult, Error> {
+        self.run(operations::store(mode, key, value, attributes, self.max_request_len())).await
+    }
+
+    fn max_request_len(&self) -> usize {
+        self.servers.options.max_request_len
     }
 
     async fn acquire(

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::attributes::Attributes;
 use crate::call::Held;
 use crate::error::Error;
 use crate::operations::exptime;
@@ -70,8 +71,8 @@ impl Lock {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn set(&mut self, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
-        drive(self.held.set(value.as_ref(), exptime(ttl))?).await
+    pub async fn set(&mut self, value: impl AsRef<[u8]>, attributes: impl Into<Attributes>) -> Result<(), Error> {
+        drive(self.held.set(value.as_ref(), attributes.into())?).await
     }
 
     /// Starts the key's life anew, and returns whether it was there.
@@ -134,8 +135,12 @@ impl Lock {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn set_and_release(mut self, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<(), Error> {
-        drive(self.held.set_and_release(value.as_ref(), exptime(ttl))?).await
+    pub async fn set_and_release(
+        mut self,
+        value: impl AsRef<[u8]>,
+        attributes: impl Into<Attributes>,
+    ) -> Result<(), Error> {
+        drive(self.held.set_and_release(value.as_ref(), attributes.into())?).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::peer::{AMPLE, SHORT, hold, reset};
 use crate::server::{ample, read_request, serve};
 use sharedance_client::classic::Client;
-use sharedance_client::{Class, Error, KeyError, Phase};
+use sharedance_client::{Delivery, Error, KeyError, Phase};
 use socket2::{Domain, Socket, Type};
 
 /// A client of a server that reads each request, sends `answer` and closes.
@@ -27,7 +27,7 @@ fn assert_timed_out(result: Result<(), Error>, expected: Phase, started: Instant
         Err(error @ Error::TimedOut { phase, after, .. }) => {
             assert_eq!(phase, expected);
             assert!(after >= SHORT && after <= started.elapsed(), "{error}");
-            assert!(error.is_timeout() && error.is_retryable() && error.class() != Class::NotSent);
+            assert!(error.is_timeout() && error.is_retryable() && error.delivery() != Delivery::NotSent);
         }
         Err(error) => panic!("{error}"),
         Ok(()) => panic!("no error"),
@@ -75,7 +75,7 @@ fn no_answer_is_a_refusal_or_a_miss() {
     let client = answering(b"");
     let error = client.store(b"key", b"value").unwrap_err();
     assert!(matches!(error, Error::Refused { source: None, .. }), "{error}");
-    assert!(error.is_retryable() && error.class() != Class::NotSent);
+    assert!(error.is_retryable() && error.delivery() != Delivery::NotSent);
     assert_eq!(client.fetch(b"key").unwrap(), None);
     assert!(!client.delete(b"key").unwrap());
 }
@@ -109,7 +109,7 @@ fn a_value_that_ends_in_a_reset_is_no_value() {
         reset(stream)
     });
     let error = client.build().unwrap().fetch(b"key").unwrap_err();
-    let Error::Cut { received_len, source, .. } = &error else {
+    let Error::ConnectionLost { received_len, source, .. } = &error else {
         panic!("{error}");
     };
     assert_eq!(*received_len, 10);
@@ -119,7 +119,7 @@ fn a_value_that_ends_in_a_reset_is_no_value() {
 #[test]
 fn half_an_acknowledgement_is_none() {
     let error = answering(b"OK").store(b"key", b"value").unwrap_err();
-    assert!(matches!(error, Error::Cut { received_len: 2, .. }), "{error}");
+    assert!(matches!(error, Error::ConnectionLost { received_len: 2, .. }), "{error}");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn an_acknowledgement_counts_whatever_follows() {
 fn another_service_is_recognised_where_it_can_be() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"OK\nand more", b"+OK\r\n"] {
         let error = answering(answer).store(b"key", b"value").unwrap_err();
-        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert!(matches!(error, Error::UnexpectedReply { .. }), "{error}");
         assert!(!error.is_retryable());
     }
 }
@@ -177,7 +177,7 @@ fn bad_keys_are_refused_before_anything_is_sent() {
         for result in [client.store(key, b"value"), client.fetch(key).map(drop), client.delete(key).map(drop)] {
             let error = result.unwrap_err();
             assert!(matches!(error, Error::Key(found) if found == expected), "{error}");
-            assert!(error.class() == Class::NotSent && !error.is_retryable());
+            assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
         }
     }
 }
@@ -186,7 +186,7 @@ fn bad_keys_are_refused_before_anything_is_sent() {
 fn what_is_too_large_is_refused_before_anything_is_sent() {
     let error = unwanted().store(b"key", &[0; 89]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { len: 101, max: 100 }), "{error}");
-    assert!(error.class() == Class::NotSent && !error.is_retryable());
+    assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_server_that_is_not_there() {
 
     let client = ample(Client::builder(&address)).build().unwrap();
     let error = client.fetch(b"key").unwrap_err();
-    assert!(error.is_retryable() && error.class() == Class::NotSent && !error.is_timeout());
+    assert!(error.is_retryable() && error.delivery() == Delivery::NotSent && !error.is_timeout());
     assert!(error.source().is_some_and(|source| source.source().is_some()));
     let Error::Unreachable { source: attempts, .. } = error else {
         panic!("{error}");
@@ -224,7 +224,7 @@ fn a_name_that_has_no_address() {
     let client = Client::builder("no..name").build().unwrap();
     let error = client.fetch(b"key").unwrap_err();
     assert!(matches!(error, Error::Unresolved { .. }), "{error}");
-    assert!(error.is_retryable() && error.class() == Class::NotSent && error.source().is_some());
+    assert!(error.is_retryable() && error.delivery() == Delivery::NotSent && error.source().is_some());
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn timeouts_of_zero_and_for_ever_are_brought_into_range() {
     for timeout in [Duration::ZERO, Duration::MAX] {
         let client = Client::builder("127.0.0.1:1").connect_timeout(timeout).io_timeout(timeout);
         let error = client.build().unwrap().fetch(b"key").unwrap_err();
-        assert!(error.class() == Class::NotSent, "{error}");
+        assert!(error.delivery() == Delivery::NotSent, "{error}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use crate::backends::{ample, each};
 use crate::memcached::Memcached;
 use crate::peer::listen;
-use sharedance_client::{Class, Error, Rejection, Ttl};
+use sharedance_client::{Delivery, Error, Rejection, Ttl};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
@@ -77,8 +77,8 @@ fn what_follows_a_rejection_that_ends_the_connection_may_have_run() {
         stream.write_all(b"EN O0\r\nSERVER_ERROR the store failed\r\nEN O2\r\n")
     });
     let values = ample(&address).build().unwrap().get_many(&["a", "b", "c"]);
-    let classes: Vec<_> = values.iter().map(|value| value.as_ref().map_err(Error::class)).collect();
-    assert_eq!(classes, [Ok(&None), Err(Class::Refused), Err(Class::MayHaveRun)]);
+    let classes: Vec<_> = values.iter().map(|value| value.as_ref().map_err(Error::delivery)).collect();
+    assert_eq!(classes, [Ok(&None), Err(Delivery::Refused), Err(Delivery::Unknown)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::backends::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen, reset};
-use sharedance_client::{Class, Client, Error, Phase, Rejection, Ttl};
+use sharedance_client::{Client, Delivery, Error, Phase, Rejection, Ttl};
 
 /// Receives a request's line, and what has come with it.
 fn read_line(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
@@ -39,7 +39,7 @@ fn assert_timed_out<T>(result: Result<T, Error>, expected: Phase, started: Insta
         Err(error @ Error::TimedOut { phase, after, .. }) => {
             assert_eq!(phase, expected);
             assert!(after >= SHORT && after <= started.elapsed(), "{error}");
-            assert!(error.is_timeout() && error.is_retryable() && error.class() == Class::MayHaveRun);
+            assert!(error.is_timeout() && error.is_retryable() && error.delivery() == Delivery::Unknown);
         }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("no error"),
@@ -87,8 +87,8 @@ fn a_value_that_breaks_off_is_no_value() {
         stream.flush()
     });
     let error = ample(&address).build().unwrap().get("key").unwrap_err();
-    assert!(matches!(error, Error::Cut { received_len: 15, source: None, .. }), "{error}");
-    assert!(error.is_retryable() && error.class() == Class::MayHaveRun);
+    assert!(matches!(error, Error::ConnectionLost { received_len: 15, source: None, .. }), "{error}");
+    assert!(error.is_retryable() && error.delivery() == Delivery::Unknown);
 
     let address = listen(|mut stream| {
         read_line(&mut stream)?;
@@ -96,7 +96,7 @@ fn a_value_that_breaks_off_is_no_value() {
         reset(stream)
     });
     let error = ample(&address).build().unwrap().get("key").unwrap_err();
-    assert!(matches!(error, Error::Cut { .. }), "{error}");
+    assert!(matches!(error, Error::ConnectionLost { .. }), "{error}");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn other_services_are_recognised() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"-ERR unknown command `ms`\r\n", b"HD O17\r\n", b"HD\r\n"]
     {
         let error = answering(answer).set("key", "value", Ttl::Never).unwrap_err();
-        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        assert!(matches!(error, Error::UnexpectedReply { .. }), "{error}");
         assert!(!error.is_retryable());
     }
 }
@@ -115,7 +115,7 @@ fn a_server_without_the_command_is_not_asked_for_what_was_meant_as_a_value() {
     for _ in 0..2 {
         let error = client.set("key", "flush_all", Ttl::Never).unwrap_err();
         assert!(matches!(error, Error::Rejected { rejection: Rejection::Unsupported, .. }), "{error}");
-        assert!(!error.is_retryable() && error.class() == Class::Refused);
+        assert!(!error.is_retryable() && error.delivery() == Delivery::Refused);
     }
 }
 
@@ -152,6 +152,6 @@ fn timeouts_of_zero_and_for_ever_are_brought_into_range() {
         let client = Client::builder("127.0.0.1:1").connect_timeout(timeout).operation_timeout(timeout);
         let client = client.idle_timeout(timeout).backoff(timeout, timeout).build().unwrap();
         let error = client.get("key").unwrap_err();
-        assert_eq!(error.class(), Class::NotSent, "{error}");
+        assert_eq!(error.delivery(), Delivery::NotSent, "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::backends::ample;
 use crate::sharedanced::Sharedanced;
-use sharedance_client::{Class, Client, Error, Rejection, Swap, Ttl, Version, classic};
+use sharedance_client::{Client, Delivery, Error, Rejection, Ttl, Version, WriteResult, classic};
 use sharedance_server::ServerOptions;
 
 const HOUR: Ttl = Ttl::from_secs(3600);
@@ -12,12 +12,12 @@ const LIMIT: usize = 100_000;
 type Write = fn(&Client, Version, Vec<u8>) -> Result<bool, Error>;
 
 const CONDITIONAL: [(&str, Write); 5] = [
-    ("add", |client, _, value| client.add("k", value, HOUR)),
-    ("replace", |client, _, value| client.replace("k", value, HOUR)),
-    ("append", |client, _, value| client.append("k", value)),
-    ("prepend", |client, _, value| client.prepend("k", value)),
+    ("add", |client, _, value| client.add("k", value, HOUR).map(WriteResult::is_stored)),
+    ("replace", |client, _, value| client.replace("k", value, HOUR).map(WriteResult::is_stored)),
+    ("append", |client, _, value| client.append("k", value).map(WriteResult::is_stored)),
+    ("prepend", |client, _, value| client.prepend("k", value).map(WriteResult::is_stored)),
     ("compare_and_set", |client, version, value| {
-        client.compare_and_set("k", value, HOUR, version).map(|swap| swap == Swap::Stored)
+        client.compare_and_set("k", value, HOUR, version).map(WriteResult::is_stored)
     }),
 ];
 
@@ -65,7 +65,7 @@ fn a_write_around_the_limit_is_refused_here_before_the_server_would() {
         let most = LIMIT - (len as usize - VALUE_LEN);
         let error = write(&client, version, vec![b'v'; most + 1]).unwrap_err();
         assert!(matches!(error, Error::TooLarge { len, max: LIMIT } if len == LIMIT as u64 + 1), "{what}: {error}");
-        assert!(error.class() == Class::NotSent && !error.is_retryable());
+        assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
         assert_old(&client, what);
         for len in [most - 1, most] {
             let version = store_old(&client);

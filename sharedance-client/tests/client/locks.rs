@@ -11,7 +11,7 @@ use crate::backends::ample;
 use crate::memcached::eventually;
 use crate::peer::{AMPLE, listen};
 use crate::sharedanced::Sharedanced;
-use sharedance_client::{Class, Client, Error, Lock, Rejection, Ttl};
+use sharedance_client::{Client, Delivery, Error, Lock, Rejection, Ttl};
 
 const WAIT: Duration = Duration::from_millis(1500);
 const TTL: Duration = Duration::from_secs(30);
@@ -141,7 +141,7 @@ fn a_lock_whose_ttl_was_too_short_says_so_when_it_is_given_back() {
     assert!(!lock(&client, "late").release().unwrap());
     let error = lock(&client, "late").set_and_release("new", Ttl::Never).unwrap_err();
     assert!(matches!(error, Error::LockExpired { .. }), "{error}");
-    assert!(error.class() == Class::Refused && !error.is_retryable());
+    assert!(error.delivery() == Delivery::Refused && !error.is_retryable());
     drop(lock(&client, "late"));
     assert_eq!(client.get("other").unwrap().as_deref(), Some(&b"value"[..]));
 }
@@ -158,10 +158,10 @@ fn a_lock_is_lost_with_its_connection_and_nothing_is_done_without_it() {
     let client = ample(&address).build().unwrap();
     let mut lock = client.lock("key", WAIT, TTL).unwrap().unwrap();
     let error = lock.get().unwrap_err();
-    assert!(matches!(error, Error::Cut { received_len: 0, .. }), "{error}");
+    assert!(matches!(error, Error::ConnectionLost { received_len: 0, .. }), "{error}");
     let error = lock.set("new", Ttl::Never).unwrap_err();
     assert!(matches!(error, Error::LockLost { .. }), "{error}");
-    assert!(error.class() == Class::NotSent && !error.is_retryable());
+    assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
     assert!(matches!(lock.release().unwrap_err(), Error::LockLost { .. }));
 }
 

@@ -9,7 +9,7 @@ use crate::backends::{ample, each};
 use crate::memcached::{Memcached, eventually};
 use crate::peer::AMPLE;
 use crate::sharedanced::Sharedanced;
-use sharedance_client::{Class, Error, KeyError, Rejection, Swap, Ttl};
+use sharedance_client::{Attributes, Delivery, Error, KeyError, Rejection, Ttl, WriteResult};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
@@ -71,15 +71,15 @@ fn keys_of_every_kind() {
 #[test]
 fn conditional_writes() {
     each(|client| {
-        assert!(!client.replace("key", "1", HOUR).unwrap());
-        assert!(!client.append("key", "1").unwrap());
-        assert!(!client.prepend("key", "1").unwrap());
-        assert!(client.add("key", "1", HOUR).unwrap());
-        assert!(!client.add("key", "2", HOUR).unwrap());
-        assert!(client.append("key", "behind").unwrap());
-        assert!(client.prepend("key", "before").unwrap());
+        assert!(!client.replace("key", "1", HOUR).unwrap().is_stored());
+        assert!(!client.append("key", "1").unwrap().is_stored());
+        assert!(!client.prepend("key", "1").unwrap().is_stored());
+        assert!(client.add("key", "1", HOUR).unwrap().is_stored());
+        assert!(!client.add("key", "2", HOUR).unwrap().is_stored());
+        assert!(client.append("key", "behind").unwrap().is_stored());
+        assert!(client.prepend("key", "before").unwrap().is_stored());
         assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"before1behind"[..]));
-        assert!(client.replace("key", "3", HOUR).unwrap());
+        assert!(client.replace("key", "3", HOUR).unwrap().is_stored());
         assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"3"[..]));
     });
 }
@@ -88,7 +88,7 @@ fn conditional_writes() {
 fn an_append_leaves_the_deadline_where_it_is() {
     each(|client| {
         client.set("key", "1", Ttl::from_secs(1000)).unwrap();
-        assert!(client.append("key", "2").unwrap());
+        assert!(client.append("key", "2").unwrap().is_stored());
         let expires_in = client.get_entry("key").unwrap().unwrap().expires_in.unwrap();
         assert!(expires_in.abs_diff(Duration::from_secs(1000)) < Duration::from_secs(300), "{expires_in:?}");
     });
@@ -99,11 +99,11 @@ fn a_version_is_good_until_somebody_writes() {
     each(|client| {
         client.set("key", "1", HOUR).unwrap();
         let version = client.get_entry("key").unwrap().unwrap().version;
-        assert_eq!(client.compare_and_set("key", "2", HOUR, version).unwrap(), Swap::Stored);
-        assert_eq!(client.compare_and_set("key", "3", HOUR, version).unwrap(), Swap::Changed);
+        assert!(client.compare_and_set("key", "2", HOUR, version).unwrap().is_stored());
+        assert_eq!(client.compare_and_set("key", "3", HOUR, version).unwrap(), WriteResult::Conflict);
         assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"2"[..]));
         client.delete("key").unwrap();
-        assert_eq!(client.compare_and_set("key", "4", HOUR, version).unwrap(), Swap::Missing);
+        assert_eq!(client.compare_and_set("key", "4", HOUR, version).unwrap(), WriteResult::NotFound);
         assert_eq!(client.get("key").unwrap(), None);
     });
 }
@@ -122,7 +122,7 @@ fn numbers_go_up_and_down() {
         client.set("text", "ninety-nine", HOUR).unwrap();
         let error = client.incr("text", 1).unwrap_err();
         assert!(matches!(error, Error::Rejected { rejection: Rejection::NotANumber, .. }), "{error}");
-        assert!(error.class() == Class::Refused && !error.is_retryable());
+        assert!(error.delivery() == Delivery::Refused && !error.is_retryable());
         assert_eq!(client.get("text").unwrap().as_deref(), Some(&b"ninety-nine"[..]));
     });
 }
@@ -191,7 +191,7 @@ fn keys_that_would_be_commands_are_refused_before_anything_is_sent() {
             ] {
                 let error = result.unwrap_err();
                 assert!(matches!(error, Error::Key(found) if found == expected), "{error}");
-                assert!(error.class() == Class::NotSent && !error.is_retryable());
+                assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
             }
         }
     });
@@ -204,7 +204,7 @@ fn what_the_server_finds_too_large_costs_the_call_and_not_the_connection() {
     client.set("key", "small", HOUR).unwrap();
     let error = client.set("other", vec![b'v'; 2_000_000], HOUR).unwrap_err();
     assert!(matches!(error, Error::Rejected { rejection: Rejection::ValueTooLarge, .. }), "{error}");
-    assert!(error.class() == Class::Refused && !error.is_retryable());
+    assert!(error.delivery() == Delivery::Refused && !error.is_retryable());
     assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"small"[..]));
 }
 
@@ -218,7 +218,7 @@ fn what_is_too_large_here_is_refused_before_it_is_sent() {
         let error = result.unwrap_err();
         // "ms key 11 O4294967295 T3600\r\neleven long\r\n": with the longest tag that there may be.
         assert!(matches!(error, Error::TooLarge { len: 42, max: 41 }), "{error}");
-        assert!(error.class() == Class::NotSent && !error.is_retryable());
+        assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
     }
     narrow.set("key", "ten  bytes", HOUR).unwrap();
     assert_eq!(narrow.get("key").unwrap().as_deref(), Some(&b"ten  bytes"[..]));
@@ -263,4 +263,35 @@ fn a_server_takes_an_end_after_january_2038_for_the_time_that_it_is() {
         let expires_in = client.get_entry("key").unwrap().unwrap().expires_in.unwrap();
         assert!(expires_in.abs_diff(Duration::from_secs(end - now)) < AMPLE, "{end}: {expires_in:?}");
     }
+}
+
+#[test]
+fn a_write_returns_the_version_that_the_next_one_relies_on() {
+    each(|client| {
+        let mut version = client.add("key", "1", HOUR).unwrap().version().unwrap();
+        assert_eq!(client.get_entry("key").unwrap().unwrap().version, version);
+        for value in ["2", "3"] {
+            let next = client.compare_and_set("key", value, HOUR, version).unwrap().version().unwrap();
+            assert!(next > version);
+            version = next;
+        }
+        let appended = client.append("key", "4").unwrap().version().unwrap();
+        assert_eq!(client.compare_and_set("key", "5", HOUR, version).unwrap(), WriteResult::Conflict);
+        assert!(client.compare_and_set("key", "5", HOUR, appended).unwrap().is_stored());
+    });
+}
+
+#[test]
+fn client_flags_stay_with_the_value() {
+    each(|client| {
+        let flags = || client.get_entry("key").unwrap().unwrap().client_flags;
+        client.set("key", "1", Attributes::new(HOUR).client_flags(u32::MAX)).unwrap();
+        assert_eq!(flags(), u32::MAX);
+        assert!(client.append("key", "2").unwrap().is_stored());
+        assert_eq!(flags(), u32::MAX);
+        client.set_many(&[("key", "3")], Attributes::new(HOUR).client_flags(7)).all().unwrap();
+        assert_eq!(flags(), 7);
+        client.set("key", "4", HOUR).unwrap();
+        assert_eq!(flags(), 0);
+    });
 }

@@ -8,7 +8,7 @@ use crate::backends::ample;
 use crate::memcached::{Memcached, eventually};
 use crate::peer::{AMPLE, SHORT, hold, listen, serve};
 use crate::sharedanced::Sharedanced;
-use sharedance_client::{Class, Client, Error, Rejection, Ttl, WhenDown};
+use sharedance_client::{Client, Delivery, Error, Rejection, Ttl, WhenDown};
 use sharedance_server::ServerOptions;
 use socket2::{Domain, Socket, Type};
 
@@ -26,14 +26,14 @@ fn a_server_that_is_not_there_is_left_alone_for_a_while() {
     let client = ample(&address).backoff(AMPLE, AMPLE).build().unwrap();
     let error = client.get("key").unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
-    assert!(error.is_retryable() && error.class() == Class::NotSent);
+    assert!(error.is_retryable() && error.delivery() == Delivery::NotSent);
     for _ in 0..3 {
         let error = client.set("key", "value", Ttl::Never).unwrap_err();
         let Error::Down { retry_in, .. } = error else {
             panic!("{error}");
         };
         assert!(retry_in <= AMPLE, "{retry_in:?}");
-        assert!(error.is_retryable() && error.class() == Class::NotSent);
+        assert!(error.is_retryable() && error.delivery() == Delivery::NotSent);
     }
 }
 
@@ -42,7 +42,7 @@ fn a_server_that_comes_back_is_found_again() {
     let (socket, address) = absent();
     let client = ample(&address).backoff(Duration::from_millis(1), Duration::from_millis(20)).build().unwrap();
     for _ in 0..5 {
-        assert_eq!(client.get("key").unwrap_err().class(), Class::NotSent);
+        assert_eq!(client.get("key").unwrap_err().delivery(), Delivery::NotSent);
     }
     socket.listen(8).unwrap();
     let back = Memcached::start(&[]);
@@ -84,7 +84,7 @@ fn a_server_with_too_many_connections_is_asked_again_later() {
     let error = second.get("key").unwrap_err();
     // It is told so, unless it learns first that the connection is closed.
     let is_told = matches!(error, Error::Rejected { rejection: Rejection::TooManyConnections, .. });
-    assert!(is_told || matches!(error, Error::Cut { .. } | Error::Unreachable { .. }), "{error}");
+    assert!(is_told || matches!(error, Error::ConnectionLost { .. } | Error::Unreachable { .. }), "{error}");
     assert!(error.is_retryable());
     drop(first);
     eventually("the other one has its turn", || second.set("key", "value", Ttl::Never).ok());
@@ -178,6 +178,6 @@ fn the_keys_of_a_server_that_is_down_move_to_the_next() {
 
     let ((_a, first), (_b, second)) = (absent(), absent());
     let nobody = ample(&first).server(second).when_down(WhenDown::NextServer).build().unwrap();
-    assert_eq!(nobody.get("key").unwrap_err().class(), Class::NotSent);
-    assert_eq!(nobody.get_many(&keys()).all().unwrap_err().class(), Class::NotSent);
+    assert_eq!(nobody.get("key").unwrap_err().delivery(), Delivery::NotSent);
+    assert_eq!(nobody.get_many(&keys()).all().unwrap_err().delivery(), Delivery::NotSent);
 }

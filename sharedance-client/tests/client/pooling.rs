@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::backends::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
-use sharedance_client::{Class, Error, Phase, Ttl};
+use sharedance_client::{Delivery, Error, Phase, Ttl};
 
 /// Answers that each key is missing, until the client closes, or `max` times.
 fn miss(stream: &TcpStream, max: usize) -> std::io::Result<()> {
@@ -79,8 +79,8 @@ fn what_reads_is_asked_again_when_a_kept_connection_ends_and_what_writes_is_not(
         assert_eq!(client.get("key").unwrap(), None);
         assert_eq!(client.get("key").unwrap(), None);
         let error = client.incr("key", 1).unwrap_err();
-        assert!(matches!(error, Error::Cut { received_len: 0, .. }), "{error}");
-        assert_eq!(error.class(), Class::MayHaveRun);
+        assert!(matches!(error, Error::ConnectionLost { received_len: 0, .. }), "{error}");
+        assert_eq!(error.delivery(), Delivery::Unknown);
     }
 }
 
@@ -141,5 +141,5 @@ fn waiting_for_a_free_connection_is_bounded_too() {
     assert!(lock.is_some());
     let error = client.set("key", "value", Ttl::Never).unwrap_err();
     assert!(matches!(error, Error::TimedOut { phase: Phase::Wait, .. }), "{error}");
-    assert!(error.is_retryable() && error.class() == Class::NotSent);
+    assert!(error.is_retryable() && error.delivery() == Delivery::NotSent);
 }

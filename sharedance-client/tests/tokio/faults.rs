@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
-use sharedance_client::{Class, Error, Phase, Ttl, WhenDown};
+use sharedance_client::{Delivery, Error, Phase, Ttl, WhenDown};
 
 /// A peer that takes a request, and answers this.
 fn answering(answer: &'static [u8]) -> String {
@@ -32,8 +32,8 @@ async fn a_server_that_never_answers_or_does_not_read() {
 async fn answers_that_are_none() {
     for (answer, is_foreign) in [(&b"HTTP/1.1 400\r\n"[..], true), (b"HD O5\r\n", true), (b"VA 10 O0\r\nfir", false)] {
         let error = ample(&answering(answer)).build().unwrap().get("key").await.unwrap_err();
-        assert_eq!(matches!(error, Error::Foreign { .. }), is_foreign, "{error}");
-        assert_eq!(matches!(error, Error::Cut { .. }), !is_foreign, "{error}");
+        assert_eq!(matches!(error, Error::UnexpectedReply { .. }), is_foreign, "{error}");
+        assert_eq!(matches!(error, Error::ConnectionLost { .. }), !is_foreign, "{error}");
     }
 }
 
@@ -42,7 +42,7 @@ async fn a_server_that_is_not_there_is_left_alone_for_a_while() {
     let client = ample("127.0.0.1:1").backoff(AMPLE, AMPLE).build().unwrap();
     let error = client.get("key").await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
-    assert!(error.is_retryable() && error.class() == Class::NotSent);
+    assert!(error.is_retryable() && error.delivery() == Delivery::NotSent);
     let error = client.get("key").await.unwrap_err();
     assert!(matches!(error, Error::Down { .. }), "{error}");
 

@@ -6,7 +6,7 @@ use crate::client;
 use crate::memcached::Memcached;
 use crate::peer::AMPLE;
 use sharedance_client::tokio::Client;
-use sharedance_client::{Error, Rejection, Swap, Ttl};
+use sharedance_client::{Error, Rejection, Ttl, WriteResult};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
@@ -15,18 +15,18 @@ async fn every_call() {
     let (_server, client) = client();
     assert_eq!(client.get("key").await.unwrap(), None);
     client.set("key", "1", HOUR).await.unwrap();
-    assert!(!client.add("key", "2", HOUR).await.unwrap());
-    assert!(client.replace("key", "2", HOUR).await.unwrap());
-    assert!(client.append("key", "3").await.unwrap());
-    assert!(client.prepend("key", "1").await.unwrap());
+    assert!(!client.add("key", "2", HOUR).await.unwrap().is_stored());
+    assert!(client.replace("key", "2", HOUR).await.unwrap().is_stored());
+    assert!(client.append("key", "3").await.unwrap().is_stored());
+    assert!(client.prepend("key", "1").await.unwrap().is_stored());
     assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"123"[..]));
     assert_eq!(client.incr("key", 7).await.unwrap(), Some(130));
     assert_eq!(client.decr("key", 31).await.unwrap(), Some(99));
 
     let entry = client.get_entry("key").await.unwrap().unwrap();
     assert!(entry.expires_in.is_some_and(|left| left <= Duration::from_secs(3601)));
-    assert_eq!(client.compare_and_set("key", "5", Ttl::Never, entry.version).await.unwrap(), Swap::Stored);
-    assert_eq!(client.compare_and_set("key", "6", Ttl::Never, entry.version).await.unwrap(), Swap::Changed);
+    assert!(client.compare_and_set("key", "5", Ttl::Never, entry.version).await.unwrap().is_stored());
+    assert_eq!(client.compare_and_set("key", "6", Ttl::Never, entry.version).await.unwrap(), WriteResult::Conflict);
     assert!(client.touch("key", HOUR).await.unwrap());
     assert_eq!(client.get_and_touch("key", HOUR).await.unwrap().as_deref(), Some(&b"5"[..]));
     assert!(client.delete("key").await.unwrap());

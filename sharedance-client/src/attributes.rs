@@ -1,0 +1,72 @@
+//! What a value is stored with.
+
+use std::time::Duration;
+
+use crate::time::unix_secs;
+use crate::ttl::Ttl;
+
+/// What a value is stored with: how long it lives, and a number that clients may store beside it. A [`Ttl`] or a
+/// [`Duration`] will do where only the life matters.
+///
+/// ```no_run
+/// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
+/// use sharedance_client::{Attributes, Ttl};
+///
+/// client.set("page-42", "<p>Hello", Ttl::from_secs(60))?;
+/// client.set("page-43", "<p>Hello", Attributes::new(Ttl::from_secs(60)).client_flags(2))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attributes {
+    /// How long it lives.
+    pub ttl: Ttl,
+    /// Returned as [`Entry::client_flags`](crate::Entry::client_flags). Many clients keep the encoding of the value in
+    /// it; this one stores 0 unless it is told otherwise.
+    pub client_flags: u32,
+}
+
+impl Attributes {
+    /// With no client flags.
+    ///
+    /// ```
+    /// use sharedance_client::{Attributes, Ttl};
+    ///
+    /// assert_eq!(Attributes::new(Ttl::Never), Attributes::from(Ttl::Never));
+    /// ```
+    pub fn new(ttl: impl Into<Ttl>) -> Attributes {
+        Attributes { ttl: ttl.into(), client_flags: 0 }
+    }
+
+    /// With these client flags.
+    ///
+    /// ```
+    /// use sharedance_client::{Attributes, Ttl};
+    ///
+    /// let attributes = Attributes::new(Ttl::Never).client_flags(2);
+    /// assert_eq!(attributes.client_flags, 2);
+    /// ```
+    #[must_use]
+    pub fn client_flags(mut self, flags: u32) -> Attributes {
+        self.client_flags = flags;
+        self
+    }
+
+    /// The dialect's number for the life.
+    pub(crate) fn exptime(self) -> i64 {
+        self.ttl.exptime(unix_secs)
+    }
+}
+
+impl From<Ttl> for Attributes {
+    fn from(ttl: Ttl) -> Attributes {
+        Attributes::new(ttl)
+    }
+}
+
+impl From<Duration> for Attributes {
+    fn from(ttl: Duration) -> Attributes {
+        Attributes::new(ttl)
+    }
+}
