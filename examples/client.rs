@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Pairs live for half an hour. `lock` runs the command while it holds the key's lock, for which it waits up to a minute.
-//! Several servers are separated by commas.
+//! Several servers are separated by commas; a URL such as `sharedance://one,two/?operation_timeout=2s` will do too.
 //!
 //! Exit status: 0 done, 1 there is no such pair or the lock was not to be had, 2 it went wrong and stderr says why.
 
@@ -20,7 +20,7 @@ use std::io::{self, Read, Write};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use sharedance_client::{Client, Ttl};
+use sharedance_client::{Client, LockOptions, Ttl};
 
 const USAGE: &str = "usage: client HOST:PORT[,...] set KEY [VALUE] | get KEY | delete KEY | lock KEY COMMAND...\n\
                      A value that is not given is read from the standard input.";
@@ -47,7 +47,7 @@ fn run(arguments: &[OsString]) -> Result<bool, Box<dyn Error>> {
     let [servers, rest @ ..] = &bytes[..] else {
         return Err(USAGE.into());
     };
-    let client = connect(&String::from_utf8_lossy(servers))?;
+    let client = Client::builder(String::from_utf8_lossy(servers)).build()?;
     match *rest {
         [b"set", key, value] => client.set(key, value, TTL)?,
         [b"set", key] => {
@@ -61,7 +61,7 @@ fn run(arguments: &[OsString]) -> Result<bool, Box<dyn Error>> {
         },
         [b"delete", key] => return Ok(client.delete(key)?),
         [b"lock", key, _, ..] => {
-            let Some(lock) = client.lock(key, LOCK_WAIT, LOCK_TTL)? else {
+            let Some(lock) = client.lock(key, LockOptions::new().wait(LOCK_WAIT).ttl(LOCK_TTL))? else {
                 return Ok(false);
             };
             let status = Command::new(&arguments[3]).args(&arguments[4..]).status()?;
@@ -73,10 +73,4 @@ fn run(arguments: &[OsString]) -> Result<bool, Box<dyn Error>> {
         _ => return Err(USAGE.into()),
     }
     Ok(true)
-}
-
-fn connect(servers: &str) -> Result<Client, sharedance_client::Error> {
-    let mut servers = servers.split(',');
-    let first = Client::builder(servers.next().unwrap_or_default());
-    servers.fold(first, |builder, server| builder.server(server)).build()
 }

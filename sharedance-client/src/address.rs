@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::error::Error;
 
 /// The port of a server that is named without one.
-const DEFAULT_PORT: u16 = 1042;
+pub(crate) const DEFAULT_PORT: u16 = 1042;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
@@ -17,7 +17,8 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    pub(crate) fn parse(text: &str) -> Result<Address, Error> {
+    /// `port` is that of a host without one.
+    pub(crate) fn parse(text: &str, port: u16) -> Result<Address, Error> {
         let refused = |reason| Error::Address { address: text.to_owned(), reason };
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -28,9 +29,9 @@ impl Address {
             };
         }
 
-        let (host, port) = split_port(text).map_err(refused)?;
-        let port = match port {
-            None => DEFAULT_PORT,
+        let (host, digits) = split_port(text).map_err(refused)?;
+        let port = match digits {
+            None => port,
             Some(digits) => match digits.parse() {
                 Ok(port) if port > 0 => port,
                 _ => return Err(refused("the port is no number from 1 to 65535")),
@@ -87,7 +88,7 @@ mod tests {
             ("unix:/run/s.sock", "unix:/run/s.sock"),
             ("unix:///run/s.sock", "unix:/run/s.sock"),
         ] {
-            assert_eq!(Address::parse(text).unwrap().to_string(), shown);
+            assert_eq!(Address::parse(text, DEFAULT_PORT).unwrap().to_string(), shown);
         }
     }
 
@@ -107,7 +108,7 @@ mod tests {
             "tcp://host",
             "a host",
         ] {
-            let error = Address::parse(text).unwrap_err();
+            let error = Address::parse(text, DEFAULT_PORT).unwrap_err();
             assert!(matches!(error, Error::Address { .. }), "{text:?}");
             assert!(error.to_string().contains(text), "{error}");
         }

@@ -1,11 +1,10 @@
 //! The commands that make up a call under a lock, and what the answers mean.
 
-use std::time::Duration;
-
 use sharedance_core::Version;
 
 use crate::command::{Guarded, GuardedOutput, Mode};
 use crate::error::Error;
+use crate::options::LockOptions;
 use crate::reply::Rejection;
 use crate::time::LOCK_WAIT_MAX;
 
@@ -51,7 +50,7 @@ impl Known {
     }
 }
 
-pub(crate) fn acquire(key: &[u8], wait: Duration, ttl: Duration, with_value: bool) -> Vec<Guarded<'_>> {
+pub(crate) fn acquire(key: &[u8], LockOptions { wait, ttl }: LockOptions, with_value: bool) -> Vec<Guarded<'_>> {
     let wait_ms = wait.min(LOCK_WAIT_MAX).as_nanos().div_ceil(1_000_000) as u64;
     let ttl_secs = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0)).clamp(1, TTL_MAX_SECS);
     let lock = Guarded::Lock { key, wait_ms, ttl_secs };
@@ -129,11 +128,13 @@ pub(crate) fn conflict(server: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn times_are_rounded_up_and_no_time_is_too_long_for_a_server() {
-        let shown = |wait, ttl| match acquire(b"k", wait, ttl, false)[..] {
+        let shown = |wait, ttl| match acquire(b"k", LockOptions::new().wait(wait).ttl(ttl), false)[..] {
             [Guarded::Lock { wait_ms, ttl_secs, .. }] => (wait_ms, ttl_secs),
             _ => panic!("another command"),
         };

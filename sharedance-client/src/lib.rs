@@ -30,13 +30,14 @@ mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod ttl;
+mod url;
 mod wire;
 
 pub use attributes::Attributes;
 pub use blocking::{Client, Lock};
 pub use entry::Entry;
 pub use error::{Attempt, Attempts, Delivery, Error, Phase};
-pub use options::{Builder, WhenDown};
+pub use options::{Builder, LockOptions, WhenDown};
 pub use reply::Rejection;
 pub use results::BatchResults;
 pub use ring::Continuum;

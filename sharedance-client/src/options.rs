@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::ring::Continuum;
 use crate::time::in_range;
+use crate::url;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,14 +65,21 @@ pub enum WhenDown {
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<C> {
-    addresses: Vec<String>,
+    addresses: Vec<Address>,
     options: Options,
+    /// Why a text that names servers was not understood.
+    error: Option<Error>,
     client: PhantomData<fn() -> C>,
 }
 
 impl<C> Clone for Builder<C> {
     fn clone(&self) -> Builder<C> {
-        Builder { addresses: self.addresses.clone(), options: self.options, client: PhantomData }
+        Builder {
+            addresses: self.addresses.clone(),
+            options: self.options,
+            error: self.error.clone(),
+            client: PhantomData,
+        }
     }
 }
 
@@ -103,12 +111,20 @@ impl Default for Options {
 }
 
 impl<C> Builder<C> {
-    pub(crate) fn new(address: String) -> Builder<C> {
-        Builder { addresses: vec![address], options: Options::default(), client: PhantomData }
+    pub(crate) fn new(servers: &str) -> Builder<C> {
+        let builder = Builder { addresses: Vec::new(), options: Options::default(), error: None, client: PhantomData };
+        builder.read(servers)
     }
 
-    /// One more server. Keys are spread over all of them by consistent hashing: see [`Continuum`]. Every client must name
-    /// the same servers, in the same way.
+    fn read(mut self, servers: &str) -> Builder<C> {
+        if let Err(error) = url::read(servers, &mut self.addresses, &mut self.options) {
+            self.error.get_or_insert(error);
+        }
+        self
+    }
+
+    /// One more server, or several: whatever [`builder`](crate::Client::builder) accepts. Keys are spread over all of them
+    /// by consistent hashing: see [`Continuum`]. Every client must name the same servers, in the same way.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
@@ -116,9 +132,8 @@ impl<C> Builder<C> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn server(mut self, address: impl Into<String>) -> Builder<C> {
-        self.addresses.push(address.into());
-        self
+    pub fn server(self, address: impl AsRef<str>) -> Builder<C> {
+        self.read(address.as_ref())
     }
 
     /// The time for opening a connection, with all the addresses of a server's name together; 1 s by default. They are
@@ -224,7 +239,77 @@ impl<C> Builder<C> {
     }
 
     pub(crate) fn finish(self) -> Result<(Vec<Address>, Options), Error> {
-        let addresses: Result<_, _> = self.addresses.iter().map(|address| Address::parse(address)).collect();
-        Ok((addresses?, self.options))
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok((self.addresses, self.options)),
+        }
+    }
+}
+
+/// How long to wait for a lock, and how long to hold it.
+///
+/// ```no_run
+/// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
+/// use std::time::Duration;
+/// use sharedance_client::LockOptions;
+///
+/// let lock = client.lock("cart-3", LockOptions::new().wait(Duration::from_secs(2)))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct LockOptions {
+    /// For how long the lock is waited for while others hold it, a day at most; 10 s by default. This comes on top of the
+    /// operation timeout.
+    pub wait: Duration,
+    /// When the lock ends if it has not been given back: whole seconds, rounded up; 30 s by default. So a client that
+    /// hangs does not block the others for ever.
+    pub ttl: Duration,
+}
+
+impl LockOptions {
+    /// Waits up to 10 s, and holds for 30 s at most.
+    ///
+    /// ```
+    /// use sharedance_client::LockOptions;
+    ///
+    /// assert_eq!(LockOptions::new().ttl.as_secs(), 30);
+    /// ```
+    pub fn new() -> LockOptions {
+        LockOptions { wait: Duration::from_secs(10), ttl: Duration::from_secs(30) }
+    }
+
+    /// Waits up to `wait`; zero tries once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sharedance_client::LockOptions;
+    ///
+    /// let try_once = LockOptions::new().wait(Duration::ZERO);
+    /// ```
+    pub fn wait(mut self, wait: Duration) -> LockOptions {
+        self.wait = wait;
+        self
+    }
+
+    /// Holds for `ttl` at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sharedance_client::LockOptions;
+    ///
+    /// let for_a_minute = LockOptions::new().ttl(Duration::from_secs(60));
+    /// ```
+    pub fn ttl(mut self, ttl: Duration) -> LockOptions {
+        self.ttl = ttl;
+        self
+    }
+}
+
+impl Default for LockOptions {
+    fn default() -> LockOptions {
+        LockOptions::new()
     }
 }

@@ -11,6 +11,9 @@ use thiserror::Error;
 /// No line of an answer is longer, in bytes; memcached's longest error is shorter by far.
 const MAX_LINE_LEN: usize = 2048;
 
+/// No server's statistics are longer, in bytes.
+const MAX_STATISTICS_LEN: usize = 1024 * 1024;
+
 const LINE_END: &[u8] = b"\r\n";
 
 /// One answer. The flags are those that the request asked for.
@@ -32,6 +35,12 @@ pub(crate) enum Reply<'a> {
         opaque: &'a [u8],
     },
     NotHeld,
+    /// `MN`.
+    Nothing,
+    Ok,
+    Version(&'a [u8]),
+    /// The lines, each with its end.
+    Statistics(&'a [u8]),
     Rejected(Rejection),
 }
 
@@ -49,6 +58,10 @@ impl<'a> Reply<'a> {
             | Reply::Unlocked
             | Reply::UnlockedAll { .. }
             | Reply::NotHeld
+            | Reply::Nothing
+            | Reply::Ok
+            | Reply::Version(_)
+            | Reply::Statistics(_)
             | Reply::Rejected(_) => None,
         }
     }
@@ -167,6 +180,10 @@ pub(crate) fn decode(input: &[u8], max_value_len: usize) -> Result<Decoded<Reply
         b"UNLOCKED" if rest.is_empty() => Reply::Unlocked,
         b"UNLOCKED" => Reply::UnlockedAll { opaque: unlocked_all(rest).ok_or(ReplyError::Foreign)? },
         b"NOT_FOUND" if rest.is_empty() => Reply::NotHeld,
+        b"MN" => Reply::Nothing,
+        b"OK" if rest.is_empty() => Reply::Ok,
+        b"VERSION" => Reply::Version(rest),
+        b"STAT" | b"END" => return decode_statistics(input),
         _ => Reply::Rejected(Rejection::of(line).ok_or(ReplyError::Foreign)?),
     };
     Ok(Decoded::Complete { message, consumed })
@@ -177,6 +194,25 @@ fn unlocked_all(rest: &[u8]) -> Option<&[u8]> {
     let mut words = rest.splitn(2, |&byte| byte == b' ');
     decimal(words.next()?)?;
     words.next()
+}
+
+fn decode_statistics(input: &[u8]) -> Result<Decoded<Reply<'_>>, ReplyError> {
+    const END: &[u8] = b"END\r\n";
+    let mut len = 0;
+    for line in input.split_inclusive(|&byte| byte == b'\n') {
+        match line {
+            END => {
+                return Ok(Decoded::Complete { message: Reply::Statistics(&input[..len]), consumed: len + END.len() });
+            }
+            _ if line.ends_with(LINE_END) && line.starts_with(b"STAT ") => len += line.len(),
+            _ if line.ends_with(b"\n") => return Err(ReplyError::Foreign),
+            _ => break,
+        }
+    }
+    match input.len() {
+        len @ ..MAX_STATISTICS_LEN => Ok(Decoded::Incomplete { needed: len + 1 }),
+        _ => Err(ReplyError::Foreign),
+    }
 }
 
 /// `rest` is what follows the code in the line, which ends at `line_end`.
@@ -246,6 +282,11 @@ mod tests {
             (b"UNLOCKED\r\n", Reply::Unlocked),
             (b"UNLOCKED 2 17\r\n", Reply::UnlockedAll { opaque: b"17" }),
             (b"NOT_FOUND\r\n", Reply::NotHeld),
+            (b"MN\r\n", Reply::Nothing),
+            (b"OK\r\n", Reply::Ok),
+            (b"VERSION 1.6.45\r\n", Reply::Version(b"1.6.45")),
+            (b"END\r\n", Reply::Statistics(b"")),
+            (b"STAT a 1\r\nSTAT END 2\r\nEND\r\n", Reply::Statistics(b"STAT a 1\r\nSTAT END 2\r\n")),
             (b"ERROR\r\n", Reply::Rejected(Rejection::Unsupported)),
             (b"ERROR Too many open connections\r\n", Reply::Rejected(Rejection::TooManyConnections)),
             (b"CLIENT_ERROR bad data chunk\r\n", Reply::Rejected(Rejection::BadRequest)),
@@ -284,6 +325,9 @@ mod tests {
             b"-ERR unknown command `mg`, with args beginning with: `a-key`\r\n",
             b"VALUE k 0 1\r\n1\r\nEND\r\n",
             b"HD\n",
+            b"STAT a 1\r\nHD\r\n",
+            b"STAT a 1\nEND\r\n",
+            b"OK 1\r\n",
             b"VA -1 \r\n",
             b"VA 1x \r\n",
             b"VA \r\n",

@@ -1,4 +1,4 @@
-//! The results of a batch: one for each key.
+//! The results of a batch: one for each key, or for each server.
 
 use std::fmt;
 use std::slice;
@@ -6,7 +6,8 @@ use std::vec;
 
 use crate::error::Error;
 
-/// The results of a batch, one for each key, in the order of the keys.
+/// The results of a batch, one for each key, in the order of the keys; or one for each server, in the order of
+/// [`Client::servers`](crate::Client::servers).
 ///
 /// A server that is down, or a value that is refused, costs its own keys only.
 ///

@@ -83,9 +83,13 @@ impl<R: Runtime> Servers<R> {
         Servers { servers: addresses.into_iter().map(server).collect(), ring, options }
     }
 
-    #[cfg(feature = "tower-sessions")]
-    pub(crate) fn count(&self) -> usize {
-        self.servers.len()
+    /// In the order in which the client was told of them.
+    pub(crate) fn all(&self) -> &[Arc<Server<R>>] {
+        &self.servers
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.servers.iter().map(|server| server.name()).collect()
     }
 
     /// The servers that may have the key, in the order in which they are to be asked: the next one only if one could
@@ -101,7 +105,6 @@ impl<R: Runtime> Servers<R> {
 
 impl<R: Runtime> fmt::Debug for Servers<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<String> = self.servers.iter().map(|server| server.name()).collect();
-        f.debug_struct("Servers").field("addresses", &addresses).field("options", &self.options).finish()
+        f.debug_struct("Servers").field("addresses", &self.names()).field("options", &self.options).finish()
     }
 }

@@ -1,18 +1,18 @@
 //! The blocking client.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sharedance_core::{Version, WriteResult};
 
 use crate::attributes::Attributes;
 use crate::call::{Batch, Failover, acquire, acquired, single};
-use crate::command::{Command, Direction, Mode};
+use crate::command::{Command, Direction, Flush, Mode, Ping, ServerVersion, Statistics};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::operations::{self, checked, exptime};
-use crate::options::Builder;
+use crate::options::{Builder, LockOptions};
 use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
@@ -43,17 +43,28 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts to describe a client of the server at `address`: `host`, `host:port`, `[::1]:port` or `unix:/path`.
-    /// The port is 1042 where none is named.
+    /// Starts to describe a client of the servers that a text names: a list of addresses, or a URL.
+    ///
+    /// | text | servers |
+    /// | --- | --- |
+    /// | `one:1043,two,[::1],unix:/run/s.sock` | addresses; the port is 1042 where none is named |
+    /// | `sharedance://one,two:1043/?operation_timeout=2s` | the same with options |
+    /// | `memcached://one,two` | the port is 11211 where none is named |
+    /// | `unix:///run/s.sock?max_connections=8` | a unix socket |
+    ///
+    /// The options are the methods of [`Builder`] that take a number or a duration, written as `250ms`, `2s` or `1m`:
+    /// `connect_timeout`, `operation_timeout`, `idle_timeout`, `backoff_first`, `backoff_max`, `max_connections`,
+    /// `max_request_len`; and `when_down=fail` or `next_server`, `continuum=libketama` or `plain`. What a method is called
+    /// with later counts.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
-    /// let client = sharedance_client::Client::builder("localhost:1042").build()?;
+    /// let client = sharedance_client::Client::builder("sharedance://one,two/?operation_timeout=2s").build()?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn builder(address: impl Into<String>) -> Builder<Client> {
-        Builder::new(address.into())
+    pub fn builder(servers: impl AsRef<str>) -> Builder<Client> {
+        Builder::new(servers.as_ref())
     }
 }
 
@@ -351,9 +362,8 @@ impl Client {
         self.run_all(keys.iter().map(|key| operations::delete(key.as_ref())))
     }
 
-    /// Waits up to `wait` for the lock of `key`, a day at most; returns `None` if others held it all that time. Callers
-    /// that wait are served in the order of arrival. The lock ends with the [`Lock`], and after `ttl` at the latest
-    /// (whole seconds, rounded up), so that a client that hangs does not block the others for ever.
+    /// Waits for the lock of `key`, as long as the options say; returns `None` if others held it all that time. Callers
+    /// that wait are served in the order of arrival. The lock ends with the [`Lock`], and after its TTL at the latest.
     ///
     /// Locks are advisory: they keep no client from reading or writing without one.
     ///
@@ -361,19 +371,17 @@ impl Client {
     /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.
     ///
     /// ```no_run
-    /// # use sharedance_client::Error;
+    /// # use sharedance_client::{Error, LockOptions};
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-    /// use std::time::Duration;
-    ///
-    /// match client.lock("cart-3", Duration::from_secs(5), Duration::from_secs(30))? {
+    /// match client.lock("cart-3", LockOptions::new())? {
     ///     Some(lock) => println!("ours until it is dropped"),
     ///     None => println!("another client holds it"),
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn lock(&self, key: impl AsRef<[u8]>, wait: Duration, ttl: Duration) -> Result<Option<Lock>, Error> {
-        let locked = self.acquire(key.as_ref(), wait, ttl, false)?;
+    pub fn lock(&self, key: impl AsRef<[u8]>, options: LockOptions) -> Result<Option<Lock>, Error> {
+        let locked = self.acquire(key.as_ref(), options, false)?;
         Ok(locked.map(|(lock, _)| lock))
     }
 
@@ -383,20 +391,86 @@ impl Client {
     /// See [`Error`].
     ///
     /// ```no_run
-    /// # use sharedance_client::{Error, Ttl};
+    /// # use sharedance_client::{Error, LockOptions, Ttl};
     /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-    /// use std::time::Duration;
-    ///
-    /// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
-    /// if let Some((lock, session)) = client.lock_and_get("session-17", wait, ttl)? {
+    /// if let Some((lock, session)) = client.lock_and_get("session-17", LockOptions::new())? {
     ///     let session = [&session.unwrap_or_default()[..], b";seen"].concat();
     ///     lock.set_and_release(session, Ttl::from_secs(1800))?;
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn lock_and_get(&self, key: impl AsRef<[u8]>, wait: Duration, ttl: Duration) -> Result<Option<Locked>, Error> {
-        self.acquire(key.as_ref(), wait, ttl, true)
+    pub fn lock_and_get(&self, key: impl AsRef<[u8]>, options: LockOptions) -> Result<Option<Locked>, Error> {
+        self.acquire(key.as_ref(), options, true)
+    }
+
+    /// The servers, in the order in which the client was told of them.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// for (server, result) in client.servers().iter().zip(client.ping()) {
+    ///     println!("{server}: {result:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn servers(&self) -> Vec<String> {
+        self.servers.names()
+    }
+
+    /// Asks each server for an answer.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// client.ping().all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ping(&self) -> BatchResults<()> {
+        self.ask_each(Ping)
+    }
+
+    /// Returns the version of each server.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let versions: Vec<String> = client.version().all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn version(&self) -> BatchResults<String> {
+        self.ask_each(ServerVersion)
+    }
+
+    /// Returns the statistics of each server, by their names.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// for stats in client.stats().all()? {
+    ///     println!("{:?} pairs", stats.get("curr_items"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stats(&self) -> BatchResults<BTreeMap<String, String>> {
+        self.ask_each(Statistics)
+    }
+
+    /// Deletes all pairs of each server.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// client.flush().all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn flush(&self) -> BatchResults<()> {
+        self.ask_each(Flush)
     }
 
     fn store(&self, mode: Mode, key: &[u8], value: &[u8], attributes: Attributes) -> Result<WriteResult, Error> {
@@ -407,8 +481,8 @@ impl Client {
         self.servers.options.max_request_len
     }
 
-    fn acquire(&self, key: &[u8], wait: Duration, ttl: Duration, with_value: bool) -> Result<Option<Locked>, Error> {
-        let outcome = drive(acquire(&self.servers, checked(key)?, wait, ttl, with_value));
+    fn acquire(&self, key: &[u8], options: LockOptions, with_value: bool) -> Result<Option<Locked>, Error> {
+        let outcome = drive(acquire(&self.servers, checked(key)?, options, with_value));
         Ok(acquired(key, outcome)?.map(|(held, value)| (Lock { held }, value)))
     }
 
@@ -418,6 +492,10 @@ impl Client {
 
     fn run_all<C: Command>(&self, commands: impl IntoIterator<Item = Result<C, Error>>) -> BatchResults<C::Output> {
         drive(Batch::new(&self.servers, commands, self.deadline()))
+    }
+
+    fn ask_each<C: Command>(&self, command: C) -> BatchResults<C::Output> {
+        drive(Batch::of_each_server(&self.servers, command, self.deadline()))
     }
 
     fn deadline(&self) -> Deadline {

@@ -21,12 +21,9 @@ use super::driver::{Blocking, drive};
 /// whether the lock was held until then.
 ///
 /// ```no_run
-/// # use sharedance_client::{Error, Ttl};
+/// # use sharedance_client::{Error, LockOptions, Ttl};
 /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
-/// use std::time::Duration;
-///
-/// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
-/// if let Some(mut lock) = client.lock("visitors", wait, ttl)? {
+/// if let Some(mut lock) = client.lock("visitors", LockOptions::new())? {
 ///     let visitors = lock.get()?.unwrap_or_default();
 ///     lock.set([&visitors[..], b",ada"].concat(), Ttl::Never)?;
 /// } // given back here

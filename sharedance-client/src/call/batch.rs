@@ -1,4 +1,4 @@
-//! Commands for several keys: which server gets which of them, and the results in the order of the keys.
+//! Commands for several keys, or for each server: which server gets which of them, and the results in their order.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ struct Group<R: Runtime, C> {
 struct Keys {
     /// Where their results belong.
     indexes: Vec<usize>,
-    /// How many servers of theirs could not be reached.
-    attempts: usize,
+    /// How many servers of theirs could not be reached; `None` if no other server will do.
+    attempts: Option<usize>,
 }
 
 impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
@@ -57,19 +57,31 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
         batch
     }
 
+    /// The same command for each server, in the order in which the client was told of them.
+    pub(crate) fn of_each_server(servers: &'s Servers<R>, command: C, deadline: Deadline) -> Batch<'s, R, C> {
+        let mut batch = Batch::new(servers, [], deadline);
+        for (index, server) in servers.all().iter().enumerate() {
+            let keys = Keys { indexes: vec![index], attempts: None };
+            batch.todo.push(Group { server: Arc::clone(server), commands: vec![command], keys });
+            batch.results.push(None);
+        }
+        batch
+    }
+
     /// Puts the command into the group of its server; `false` if there is no server left to ask.
     fn assign(&mut self, index: usize, command: C, attempts: usize) -> bool {
         let Some(server) = self.servers.of(command.key()).nth(attempts) else {
             return false;
         };
-        let is_for = |group: &&mut Group<R, C>| group.keys.attempts == attempts && Arc::ptr_eq(&group.server, server);
+        let is_for =
+            |group: &&mut Group<R, C>| group.keys.attempts == Some(attempts) && Arc::ptr_eq(&group.server, server);
         match self.todo.iter_mut().find(is_for) {
             Some(group) => {
                 group.commands.push(command);
                 group.keys.indexes.push(index);
             }
             None => {
-                let (server, keys) = (Arc::clone(server), Keys { indexes: vec![index], attempts });
+                let (server, keys) = (Arc::clone(server), Keys { indexes: vec![index], attempts: Some(attempts) });
                 self.todo.push(Group { server, commands: vec![command], keys });
             }
         }
@@ -91,7 +103,8 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
             Ok(outputs) => self.answered(&server, keys.indexes, outputs),
             Err(error) if error.is_unreached() => {
                 for (index, command) in keys.indexes.into_iter().zip(commands) {
-                    if !self.assign(index, command, keys.attempts + 1) {
+                    let is_assigned = keys.attempts.is_some_and(|attempts| self.assign(index, command, attempts + 1));
+                    if !is_assigned {
                         self.fail([index], &error);
                     }
                 }

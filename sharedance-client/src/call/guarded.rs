@@ -1,13 +1,13 @@
 //! The calls of the holder of a lock: on the connection that holds it, and no other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::attributes::Attributes;
 use crate::command::{Delete, Guarded, GuardedOutput, Touch};
 use crate::error::Error;
 use crate::guarded::{self, Found, Known, Stored};
 use crate::operations::guarded_store;
+use crate::options::LockOptions;
 use crate::pool::Lease;
 use crate::runtime::Runtime;
 use crate::servers::{Server, Servers};
@@ -34,12 +34,11 @@ struct State<R: Runtime> {
 pub(crate) fn acquire<'s, R: Runtime>(
     servers: &'s Servers<R>,
     key: &'s [u8],
-    wait: Duration,
-    ttl: Duration,
+    options: LockOptions,
     with_value: bool,
 ) -> Failover<'s, R, Guarded<'s>> {
-    let deadline = Deadline::after(servers.options.operation_timeout.saturating_add(wait));
-    Failover::new(servers, guarded::acquire(key, wait, ttl, with_value), deadline)
+    let deadline = Deadline::after(servers.options.operation_timeout.saturating_add(options.wait));
+    Failover::new(servers, guarded::acquire(key, options, with_value), deadline)
 }
 
 /// A lock, and the value that was read with it.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use sharedance_core::protocol::classic::{self, EncodeError};
 use sharedance_core::protocol::{DEFAULT_MAX_REQUEST_LEN, Request, Response};
 
-use crate::address::Address;
+use crate::address::{Address, DEFAULT_PORT};
 use crate::error::Error;
 use crate::time::in_range;
 
@@ -174,7 +174,7 @@ impl Builder {
     /// [`Error::Address`] where the address cannot be understood.
     pub fn build(self) -> Result<Client, Error> {
         let shared = Shared {
-            address: Address::parse(&self.address)?,
+            address: Address::parse(&self.address, DEFAULT_PORT)?,
             connect_timeout: in_range(self.connect_timeout),
             io_timeout: in_range(self.io_timeout),
             max_request_len: self.max_request_len,

@@ -4,6 +4,7 @@
 //! checked before a command is made.
 
 mod guarded;
+mod server;
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::entry::Entry;
 use crate::reply::{Flags, Reply, decimal};
 
 pub(crate) use guarded::{GUARDED_STORE_FLAGS, Guarded, GuardedOutput};
+pub(crate) use server::{Flush, Ping, ServerVersion, Statistics};
 
 /// A number that a request carries and its answer repeats.
 pub(crate) type Tag = u32;

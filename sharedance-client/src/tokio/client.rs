@@ -1,18 +1,18 @@
 //! The client for tokio.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sharedance_core::{Version, WriteResult};
 
 use crate::attributes::Attributes;
 use crate::call::{Batch, Failover, acquire, acquired, single};
-use crate::command::{Command, Direction, Mode};
+use crate::command::{Command, Direction, Flush, Mode, Ping, ServerVersion, Statistics};
 use crate::entry::Entry;
 use crate::error::Error;
 use crate::operations::{self, checked, exptime};
-use crate::options::Builder;
+use crate::options::{Builder, LockOptions};
 use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
@@ -42,22 +42,33 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts to describe a client of the server at `address`: `host`, `host:port`, `[::1]:port` or `unix:/path`.
-    /// The port is 1042 where none is named.
+    /// Starts to describe a client of the servers that a text names: a list of addresses, or a URL.
+    ///
+    /// | text | servers |
+    /// | --- | --- |
+    /// | `one:1043,two,[::1],unix:/run/s.sock` | addresses; the port is 1042 where none is named |
+    /// | `sharedance://one,two:1043/?operation_timeout=2s` | the same with options |
+    /// | `memcached://one,two` | the port is 11211 where none is named |
+    /// | `unix:///run/s.sock?max_connections=8` | a unix socket |
+    ///
+    /// The options are the methods of [`Builder`] that take a number or a duration, written as `250ms`, `2s` or `1m`:
+    /// `connect_timeout`, `operation_timeout`, `idle_timeout`, `backoff_first`, `backoff_max`, `max_connections`,
+    /// `max_request_len`; and `when_down=fail` or `next_server`, `continuum=libketama` or `plain`. What a method is called
+    /// with later counts.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
-    /// let client = sharedance_client::tokio::Client::builder("localhost:1042").build()?;
+    /// let client = sharedance_client::tokio::Client::builder("sharedance://one,two/?operation_timeout=2s").build()?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn builder(address: impl Into<String>) -> Builder<Client> {
-        Builder::new(address.into())
+    pub fn builder(servers: impl AsRef<str>) -> Builder<Client> {
+        Builder::new(servers.as_ref())
     }
 
     #[cfg(feature = "tower-sessions")]
     pub(crate) fn server_count(&self) -> usize {
-        self.servers.count()
+        self.servers.all().len()
     }
 }
 
@@ -356,9 +367,8 @@ impl Client {
         self.run_all(keys.iter().map(|key| operations::delete(key.as_ref()))).await
     }
 
-    /// Waits up to `wait` for the lock of `key`, a day at most; returns `None` if others held it all that time. Callers
-    /// that wait are served in the order of arrival. The lock ends with the [`Lock`], and after `ttl` at the latest
-    /// (whole seconds, rounded up), so that a client that hangs does not block the others for ever.
+    /// Waits for the lock of `key`, as long as the options say; returns `None` if others held it all that time. Callers
+    /// that wait are served in the order of arrival. The lock ends with the [`Lock`], and after its TTL at the latest.
     ///
     /// Locks are advisory: they keep no client from reading or writing without one.
     ///
@@ -366,19 +376,17 @@ impl Client {
     /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.
     ///
     /// ```no_run
-    /// # use sharedance_client::Error;
+    /// # use sharedance_client::{Error, LockOptions};
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-    /// use std::time::Duration;
-    ///
-    /// match client.lock("cart-3", Duration::from_secs(5), Duration::from_secs(30)).await? {
+    /// match client.lock("cart-3", LockOptions::new()).await? {
     ///     Some(lock) => println!("ours until it is dropped"),
     ///     None => println!("another client holds it"),
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn lock(&self, key: impl AsRef<[u8]>, wait: Duration, ttl: Duration) -> Result<Option<Lock>, Error> {
-        let locked = self.acquire(key.as_ref(), wait, ttl, false).await?;
+    pub async fn lock(&self, key: impl AsRef<[u8]>, options: LockOptions) -> Result<Option<Lock>, Error> {
+        let locked = self.acquire(key.as_ref(), options, false).await?;
         Ok(locked.map(|(lock, _)| lock))
     }
 
@@ -388,25 +396,86 @@ impl Client {
     /// See [`Error`].
     ///
     /// ```no_run
-    /// # use sharedance_client::{Error, Ttl};
+    /// # use sharedance_client::{Error, LockOptions, Ttl};
     /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-    /// use std::time::Duration;
-    ///
-    /// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
-    /// if let Some((lock, session)) = client.lock_and_get("session-17", wait, ttl).await? {
+    /// if let Some((lock, session)) = client.lock_and_get("session-17", LockOptions::new()).await? {
     ///     let session = [&session.unwrap_or_default()[..], b";seen"].concat();
     ///     lock.set_and_release(session, Ttl::from_secs(1800)).await?;
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn lock_and_get(
-        &self,
-        key: impl AsRef<[u8]>,
-        wait: Duration,
-        ttl: Duration,
-    ) -> Result<Option<Locked>, Error> {
-        self.acquire(key.as_ref(), wait, ttl, true).await
+    pub async fn lock_and_get(&self, key: impl AsRef<[u8]>, options: LockOptions) -> Result<Option<Locked>, Error> {
+        self.acquire(key.as_ref(), options, true).await
+    }
+
+    /// The servers, in the order in which the client was told of them.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// for (server, result) in client.servers().iter().zip(client.ping().await) {
+    ///     println!("{server}: {result:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn servers(&self) -> Vec<String> {
+        self.servers.names()
+    }
+
+    /// Asks each server for an answer.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// client.ping().await.all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ping(&self) -> BatchResults<()> {
+        self.ask_each(Ping).await
+    }
+
+    /// Returns the version of each server.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// let versions: Vec<String> = client.version().await.all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn version(&self) -> BatchResults<String> {
+        self.ask_each(ServerVersion).await
+    }
+
+    /// Returns the statistics of each server, by their names.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// for stats in client.stats().await.all()? {
+    ///     println!("{:?} pairs", stats.get("curr_items"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn stats(&self) -> BatchResults<BTreeMap<String, String>> {
+        self.ask_each(Statistics).await
+    }
+
+    /// Deletes all pairs of each server.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// client.flush().await.all()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn flush(&self) -> BatchResults<()> {
+        self.ask_each(Flush).await
     }
 
     async fn store(&self, mode: Mode, key: &[u8], value: &[u8], attributes: Attributes) -> Result<WriteResult, Error> {
@@ -417,14 +486,8 @@ impl Client {
         self.servers.options.max_request_len
     }
 
-    async fn acquire(
-        &self,
-        key: &[u8],
-        wait: Duration,
-        ttl: Duration,
-        with_value: bool,
-    ) -> Result<Option<Locked>, Error> {
-        let outcome = drive(acquire(&self.servers, checked(key)?, wait, ttl, with_value)).await;
+    async fn acquire(&self, key: &[u8], options: LockOptions, with_value: bool) -> Result<Option<Locked>, Error> {
+        let outcome = drive(acquire(&self.servers, checked(key)?, options, with_value)).await;
         Ok(acquired(key, outcome)?.map(|(held, value)| (Lock { held }, value)))
     }
 
@@ -437,6 +500,10 @@ impl Client {
         commands: impl IntoIterator<Item = Result<C, Error>>,
     ) -> BatchResults<C::Output> {
         drive(Batch::new(&self.servers, commands, self.deadline())).await
+    }
+
+    async fn ask_each<C: Command>(&self, command: C) -> BatchResults<C::Output> {
+        drive(Batch::of_each_server(&self.servers, command, self.deadline())).await
     }
 
     fn deadline(&self) -> Deadline {

@@ -21,12 +21,9 @@ use super::driver::{Tokio, drive};
 /// whether the lock was held until then.
 ///
 /// ```no_run
-/// # use sharedance_client::{Error, Ttl};
+/// # use sharedance_client::{Error, LockOptions, Ttl};
 /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
-/// use std::time::Duration;
-///
-/// let (wait, ttl) = (Duration::from_secs(5), Duration::from_secs(30));
-/// if let Some(mut lock) = client.lock("visitors", wait, ttl).await? {
+/// if let Some(mut lock) = client.lock("visitors", LockOptions::new()).await? {
 ///     let visitors = lock.get().await?.unwrap_or_default();
 ///     lock.set([&visitors[..], b",ada"].concat(), Ttl::Never).await?;
 /// } // given back here

@@ -11,7 +11,7 @@ use crate::backends::ample;
 use crate::memcached::eventually;
 use crate::peer::{AMPLE, listen};
 use crate::sharedanced::Sharedanced;
-use sharedance_client::{Client, Delivery, Error, Lock, Rejection, Ttl};
+use sharedance_client::{Client, Delivery, Error, Lock, LockOptions, Rejection, Ttl};
 
 const WAIT: Duration = Duration::from_millis(1500);
 const TTL: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ fn assert_heard(journal: &Journal, expected: &[&[&str]]) {
 }
 
 fn lock(client: &Client, key: &str) -> Lock {
-    client.lock(key, WAIT, TTL).unwrap().unwrap()
+    client.lock(key, LockOptions::new().wait(WAIT).ttl(TTL)).unwrap().unwrap()
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn all_that_is_done_under_a_lock_is_done_on_its_connection() {
 #[test]
 fn a_lock_that_others_hold_is_none_and_nothing_is_to_be_given_back() {
     let (client, journal) = client();
-    assert!(client.lock("busy", Duration::ZERO, TTL).unwrap().is_none());
+    assert!(client.lock("busy", LockOptions::new().wait(Duration::ZERO).ttl(TTL)).unwrap().is_none());
     // What was read without the lock is not shown.
-    assert!(client.lock_and_get("busy", Duration::ZERO, TTL).unwrap().is_none());
+    assert!(client.lock_and_get("busy", LockOptions::new().wait(Duration::ZERO).ttl(TTL)).unwrap().is_none());
     client.get("other").unwrap();
     assert_heard(&journal, &[&["lock busy 0 30", "lock busy 0 30", "mg busy c v H", "mg other v"]]);
 }
@@ -119,7 +119,7 @@ fn a_lock_that_others_hold_is_none_and_nothing_is_to_be_given_back() {
 #[test]
 fn a_lock_whose_value_could_not_be_read_does_not_stay_on_a_kept_connection() {
     let (client, journal) = client();
-    let error = client.lock_and_get("unread", WAIT, TTL).unwrap_err();
+    let error = client.lock_and_get("unread", LockOptions::new().wait(WAIT).ttl(TTL)).unwrap_err();
     assert!(matches!(error, Error::Rejected { rejection: Rejection::OutOfMemory, .. }), "{error}");
     client.get("other").unwrap();
     assert_heard(&journal, &[&["lock unread 1500 30", "mg unread c v H", "unlock_all", "mg other v"]]);
@@ -128,7 +128,7 @@ fn a_lock_whose_value_could_not_be_read_does_not_stay_on_a_kept_connection() {
 #[test]
 fn locking_and_reading_and_writing_and_giving_back_are_two_round_trips() {
     let (client, journal) = client();
-    let (lock, value) = client.lock_and_get("key", WAIT, TTL).unwrap().unwrap();
+    let (lock, value) = client.lock_and_get("key", LockOptions::new().wait(WAIT).ttl(TTL)).unwrap().unwrap();
     assert_eq!(value.as_deref(), Some(&b"value"[..]));
     lock.set_and_release("new", Ttl::Never).unwrap();
     client.get("other").unwrap();
@@ -156,7 +156,7 @@ fn a_lock_is_lost_with_its_connection_and_nothing_is_done_without_it() {
         Ok(())
     });
     let client = ample(&address).build().unwrap();
-    let mut lock = client.lock("key", WAIT, TTL).unwrap().unwrap();
+    let mut lock = client.lock("key", LockOptions::new().wait(WAIT).ttl(TTL)).unwrap().unwrap();
     let error = lock.get().unwrap_err();
     assert!(matches!(error, Error::ConnectionLost { received_len: 0, .. }), "{error}");
     let error = lock.set("new", Ttl::Never).unwrap_err();
@@ -186,9 +186,9 @@ fn a_lock_is_asked_for_again_where_a_kept_connection_had_ended() {
 fn a_server_without_locks_says_so() {
     let memcached = crate::memcached::Memcached::start(&[]);
     let client = ample(memcached.address()).build().unwrap();
-    let error = client.lock("key", WAIT, TTL).unwrap_err();
+    let error = client.lock("key", LockOptions::new().wait(WAIT).ttl(TTL)).unwrap_err();
     assert!(matches!(error, Error::Rejected { rejection: Rejection::Unsupported, .. }), "{error}");
-    assert!(client.lock_and_get("key", WAIT, TTL).is_err());
+    assert!(client.lock_and_get("key", LockOptions::new().wait(WAIT).ttl(TTL)).is_err());
     assert_eq!(client.get("key").unwrap(), None);
 }
 
@@ -208,7 +208,8 @@ fn one_after_the_other_on_a_real_server() {
             let client = client.clone();
             thread::spawn(move || {
                 for _ in 0..25 {
-                    let (lock, count) = client.lock_and_get("count", AMPLE, AMPLE).unwrap().unwrap();
+                    let (lock, count) =
+                        client.lock_and_get("count", LockOptions::new().wait(AMPLE).ttl(AMPLE)).unwrap().unwrap();
                     let count: u32 = count.map_or(0, |digits| String::from_utf8(digits).unwrap().parse().unwrap());
                     lock.set_and_release((count + 1).to_string(), Ttl::Never).unwrap();
                 }
@@ -226,25 +227,29 @@ fn a_lock_that_is_dropped_is_the_next_ones_on_a_real_server() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let first = lock(&client, "key");
-    assert!(client.lock("key", Duration::ZERO, TTL).unwrap().is_none());
+    assert!(client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(TTL)).unwrap().is_none());
     let waiting = {
         let client = client.clone();
-        thread::spawn(move || client.lock("key", AMPLE, TTL).unwrap().is_some())
+        thread::spawn(move || client.lock("key", LockOptions::new().wait(AMPLE).ttl(TTL)).unwrap().is_some())
     };
     drop(first);
     assert!(waiting.join().unwrap());
-    assert!(client.lock("key", AMPLE, TTL).unwrap().unwrap().release().unwrap());
+    assert!(client.lock("key", LockOptions::new().wait(AMPLE).ttl(TTL)).unwrap().unwrap().release().unwrap());
 
-    let brief = client.lock("key", Duration::ZERO, Duration::from_secs(1)).unwrap().unwrap();
-    assert!(client.lock("key", AMPLE, TTL).unwrap().is_some(), "its time is over");
+    let brief =
+        client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(Duration::from_secs(1))).unwrap().unwrap();
+    assert!(client.lock("key", LockOptions::new().wait(AMPLE).ttl(TTL)).unwrap().is_some(), "its time is over");
     assert!(!brief.release().unwrap());
 }
 
 /// A lock whose holder took too long, and that of its successor.
 fn late_and_successor(client: &Client) -> ((Lock, Option<Vec<u8>>), Lock) {
     client.set("key", "old", Ttl::Never).unwrap();
-    let late = client.lock_and_get("key", Duration::ZERO, Duration::from_secs(1)).unwrap().unwrap();
-    let successor = client.lock("key", AMPLE, AMPLE).unwrap().unwrap();
+    let late = client
+        .lock_and_get("key", LockOptions::new().wait(Duration::ZERO).ttl(Duration::from_secs(1)))
+        .unwrap()
+        .unwrap();
+    let successor = client.lock("key", LockOptions::new().wait(AMPLE).ttl(AMPLE)).unwrap().unwrap();
     (late, successor)
 }
 
@@ -297,7 +302,7 @@ fn a_late_holder_changes_nothing_after_its_successor_has_written() {
 fn what_a_client_without_the_lock_has_changed_is_not_overwritten() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
-    let locked = || client.lock_and_get("key", Duration::ZERO, AMPLE).unwrap().unwrap().0;
+    let locked = || client.lock_and_get("key", LockOptions::new().wait(Duration::ZERO).ttl(AMPLE)).unwrap().unwrap().0;
     let conflicts = |outcome: Result<(), Error>| assert!(matches!(outcome, Err(Error::Conflict { .. })), "{outcome:?}");
     // There was none; there was another one; it is gone.
     let mut lock = locked();
@@ -332,12 +337,19 @@ fn what_a_client_without_the_lock_has_changed_is_not_overwritten() {
 fn a_lock_is_waited_for_and_held_for_as_long_as_anybody_says() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
-    let first = client.lock("key", Duration::MAX, Duration::MAX).unwrap().unwrap();
+    let first = client.lock("key", LockOptions::new().wait(Duration::MAX).ttl(Duration::MAX)).unwrap().unwrap();
     let waiting = {
         let client = client.clone();
-        thread::spawn(move || client.lock("key", Duration::MAX, Duration::MAX).unwrap().unwrap().release().unwrap())
+        thread::spawn(move || {
+            client
+                .lock("key", LockOptions::new().wait(Duration::MAX).ttl(Duration::MAX))
+                .unwrap()
+                .unwrap()
+                .release()
+                .unwrap()
+        })
     };
-    assert!(client.lock("key", Duration::ZERO, Duration::MAX).unwrap().is_none());
+    assert!(client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(Duration::MAX)).unwrap().is_none());
     assert!(first.release().unwrap());
     assert!(waiting.join().unwrap());
 }

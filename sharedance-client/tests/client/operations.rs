@@ -9,7 +9,7 @@ use crate::backends::{ample, each};
 use crate::memcached::{Memcached, eventually};
 use crate::peer::AMPLE;
 use crate::sharedanced::Sharedanced;
-use sharedance_client::{Attributes, Delivery, Error, KeyError, Rejection, Ttl, WriteResult};
+use sharedance_client::{Attributes, Client, Delivery, Error, KeyError, LockOptions, Rejection, Ttl, WriteResult};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
@@ -187,7 +187,7 @@ fn keys_that_would_be_commands_are_refused_before_anything_is_sent() {
                 client.get_many(&[key]).all().map(drop),
                 client.set_many(&[(key, "v")], HOUR).all().map(drop),
                 client.delete_many(&[key]).all().map(drop),
-                client.lock(key, Duration::ZERO, Duration::from_secs(1)).map(drop),
+                client.lock(key, LockOptions::new().wait(Duration::ZERO).ttl(Duration::from_secs(1))).map(drop),
             ] {
                 let error = result.unwrap_err();
                 assert!(matches!(error, Error::Key(found) if found == expected), "{error}");
@@ -294,4 +294,35 @@ fn client_flags_stay_with_the_value() {
         client.set("key", "4", HOUR).unwrap();
         assert_eq!(flags(), 0);
     });
+}
+
+#[test]
+fn servers_are_asked_how_they_are() {
+    each(|client| {
+        assert_eq!(client.servers().len(), 1);
+        client.ping().all().unwrap();
+        assert!(client.version().all().unwrap()[0].starts_with("1.6."));
+        client.set("key", "value", HOUR).unwrap();
+        let stats = client.stats().all().unwrap();
+        assert_eq!(stats[0].get("curr_items").map(String::as_str), Some("1"));
+        client.flush().all().unwrap();
+        assert_eq!(client.get("key").unwrap(), None);
+    });
+}
+
+#[test]
+fn a_url_names_servers_and_options() {
+    let (first, second) = (Memcached::start(&[]), Memcached::start(&[]));
+    let url =
+        format!("sharedance://{},{}/?max_request_len=41&operation_timeout=60s", first.address(), second.address());
+    let client = Client::builder(url).build().unwrap();
+    assert_eq!(client.servers(), [first.address(), second.address()]);
+    let error = client.set("key", "eleven long", HOUR).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { max: 41, .. }), "{error}");
+    let keys: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    client.set_many(&keys.iter().map(|key| (key, key)).collect::<Vec<_>>(), HOUR).all().unwrap();
+    let listed = Client::builder(client.servers().join(",")).build().unwrap();
+    assert!(listed.get_many(&keys).all().unwrap().iter().all(Option::is_some));
+    let error = Client::builder("sharedance://one?colour=red").build().unwrap_err();
+    assert!(matches!(error, Error::Address { .. }), "{error}");
 }

@@ -181,3 +181,13 @@ fn the_keys_of_a_server_that_is_down_move_to_the_next() {
     assert_eq!(nobody.get("key").unwrap_err().delivery(), Delivery::NotSent);
     assert_eq!(nobody.get_many(&keys()).all().unwrap_err().delivery(), Delivery::NotSent);
 }
+
+#[test]
+fn each_server_is_asked_for_itself_even_if_keys_move() {
+    for when_down in [WhenDown::Fail, WhenDown::NextServer] {
+        let (_socket, _memcached, client) = with_one_absent(when_down);
+        let pings: Vec<bool> = client.ping().iter().map(Result::is_ok).collect();
+        assert_eq!(pings, [true, false]);
+        assert_eq!(client.flush().failures().map(|(index, _)| index).collect::<Vec<_>>(), [1]);
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::backends::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
-use sharedance_client::{Delivery, Error, Phase, Ttl};
+use sharedance_client::{Delivery, Error, LockOptions, Phase, Ttl};
 
 /// Answers that each key is missing, until the client closes, or `max` times.
 fn miss(stream: &TcpStream, max: usize) -> std::io::Result<()> {
@@ -137,7 +137,7 @@ fn waiting_for_a_free_connection_is_bounded_too() {
         hold(stream)
     });
     let client = ample(&address).max_connections(NonZeroUsize::MIN).operation_timeout(SHORT).build().unwrap();
-    let lock = client.lock("key", AMPLE, AMPLE).unwrap();
+    let lock = client.lock("key", LockOptions::new().wait(AMPLE).ttl(AMPLE)).unwrap();
     assert!(lock.is_some());
     let error = client.set("key", "value", Ttl::Never).unwrap_err();
     assert!(matches!(error, Error::TimedOut { phase: Phase::Wait, .. }), "{error}");

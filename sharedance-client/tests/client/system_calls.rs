@@ -8,7 +8,7 @@ use crate::backends::ample;
 use crate::child;
 use crate::memcached::Memcached;
 use crate::peer::AMPLE;
-use sharedance_client::{Ttl, classic};
+use sharedance_client::{LockOptions, Ttl, classic};
 use tempfile::TempDir;
 
 /// Takes one connection, does this with it, and closes it.
@@ -34,7 +34,7 @@ fn a_host_with_sigpipe_at_its_default_outlives_a_closed_connection() {
             for is_used in [true, false] {
                 let (_folder, address, peer) = once(grant_a_lock);
                 let client = ample(&address).build().unwrap();
-                let mut lock = client.lock("key", AMPLE, AMPLE).unwrap().unwrap();
+                let mut lock = client.lock("key", LockOptions::new().wait(AMPLE).ttl(AMPLE)).unwrap().unwrap();
                 peer.join().unwrap();
                 if is_used {
                     lock.get().unwrap_err();

@@ -142,7 +142,7 @@ async fn a_session_that_expired_within_the_last_second_is_not_loaded() {
 }
 
 /// Sessions on two servers: one that works, and what is at this address.
-fn with_another(address: impl Into<String>) -> (Sharedanced, Sessions) {
+fn with_another(address: impl AsRef<str>) -> (Sharedanced, Sessions) {
     let server = Sharedanced::start();
     let client = Client::builder(server.address()).server(address).operation_timeout(AMPLE);
     (server, Sessions::new(client.build().unwrap()))

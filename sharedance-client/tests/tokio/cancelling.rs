@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ample;
 use crate::peer::listen;
-use sharedance_client::Ttl;
+use sharedance_client::{LockOptions, Ttl};
 
 #[tokio::test]
 async fn an_answer_to_a_call_that_was_given_up_is_nobody_elses() {
@@ -63,10 +63,15 @@ async fn a_dropped_lock_is_given_back_and_its_connection_goes_on() {
         Ok(())
     });
     let client = ample(&address).build().unwrap();
-    let lock = client.lock("key", Duration::from_secs(1), Duration::from_secs(9)).await.unwrap();
+    let lock =
+        client.lock("key", LockOptions::new().wait(Duration::from_secs(1)).ttl(Duration::from_secs(9))).await.unwrap();
     drop(lock);
     assert_eq!(client.get("other").await.unwrap(), None);
-    let mut locked = client.lock_and_get("key", Duration::ZERO, Duration::from_secs(9)).await.unwrap().unwrap();
+    let mut locked = client
+        .lock_and_get("key", LockOptions::new().wait(Duration::ZERO).ttl(Duration::from_secs(9)))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(locked.1, None);
     assert_eq!(locked.0.get().await.unwrap(), None);
     // A call that is given up takes the connection along, and with it the lock.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
-use sharedance_client::{Delivery, Error, Phase, Ttl, WhenDown};
+use sharedance_client::{Delivery, Error, LockOptions, Phase, Ttl, WhenDown};
 
 /// A peer that takes a request, and answers this.
 fn answering(answer: &'static [u8]) -> String {
@@ -70,7 +70,7 @@ async fn waiting_for_a_free_connection_is_bounded_too() {
         hold(stream)
     });
     let client = ample(&address).max_connections(NonZeroUsize::MIN).operation_timeout(SHORT).build().unwrap();
-    let lock = client.lock("key", AMPLE, AMPLE).await.unwrap();
+    let lock = client.lock("key", LockOptions::new().wait(AMPLE).ttl(AMPLE)).await.unwrap();
     assert!(lock.is_some());
     let error = client.get("key").await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { phase: Phase::Wait, .. }), "{error}");

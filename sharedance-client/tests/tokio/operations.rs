@@ -6,7 +6,7 @@ use crate::client;
 use crate::memcached::Memcached;
 use crate::peer::AMPLE;
 use sharedance_client::tokio::Client;
-use sharedance_client::{Error, Rejection, Ttl, WriteResult};
+use sharedance_client::{Error, LockOptions, Rejection, Ttl, WriteResult};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
@@ -33,28 +33,29 @@ async fn every_call() {
     assert!(!client.delete("key").await.unwrap());
 
     let (wait, ttl) = (Duration::ZERO, Duration::from_secs(60));
-    let mut lock = client.lock("key", wait, ttl).await.unwrap().unwrap();
-    assert!(client.lock("key", wait, ttl).await.unwrap().is_none());
+    let mut lock = client.lock("key", LockOptions::new().wait(wait).ttl(ttl)).await.unwrap().unwrap();
+    assert!(client.lock("key", LockOptions::new().wait(wait).ttl(ttl)).await.unwrap().is_none());
     lock.set("6", HOUR).await.unwrap();
     assert!(lock.touch(HOUR).await.unwrap());
     assert_eq!(lock.get().await.unwrap().as_deref(), Some(&b"6"[..]));
     assert!(lock.delete().await.unwrap());
     lock.set_and_release("7", HOUR).await.unwrap();
-    let (lock, value) = client.lock_and_get("key", wait, ttl).await.unwrap().unwrap();
+    let (lock, value) = client.lock_and_get("key", LockOptions::new().wait(wait).ttl(ttl)).await.unwrap().unwrap();
     assert_eq!(value.as_deref(), Some(&b"7"[..]));
     assert!(lock.release().await.unwrap());
-    drop(client.lock("key", wait, ttl).await.unwrap());
-    assert!(client.lock("key", AMPLE, ttl).await.unwrap().is_some());
+    drop(client.lock("key", LockOptions::new().wait(wait).ttl(ttl)).await.unwrap());
+    assert!(client.lock("key", LockOptions::new().wait(AMPLE).ttl(ttl)).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_holder_that_is_late_changes_nothing() {
     let (_server, client) = client();
     let brief = Duration::from_secs(1);
-    let mut late = client.lock("key", Duration::ZERO, brief).await.unwrap().unwrap();
-    let (late_too, _) = client.lock_and_get("other", Duration::ZERO, brief).await.unwrap().unwrap();
-    let successor = client.lock("key", AMPLE, AMPLE).await.unwrap().unwrap();
-    let _other = client.lock("other", AMPLE, AMPLE).await.unwrap().unwrap();
+    let mut late = client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(brief)).await.unwrap().unwrap();
+    let (late_too, _) =
+        client.lock_and_get("other", LockOptions::new().wait(Duration::ZERO).ttl(brief)).await.unwrap().unwrap();
+    let successor = client.lock("key", LockOptions::new().wait(AMPLE).ttl(AMPLE)).await.unwrap().unwrap();
+    let _other = client.lock("other", LockOptions::new().wait(AMPLE).ttl(AMPLE)).await.unwrap().unwrap();
     assert!(matches!(late.set("late", HOUR).await, Err(Error::LockExpired { .. })));
     successor.set_and_release("new", HOUR).await.unwrap();
     assert!(matches!(late.set_and_release("late", HOUR).await, Err(Error::LockExpired { .. })));
@@ -67,7 +68,7 @@ async fn a_holder_that_is_late_changes_nothing() {
 async fn a_server_without_locks_says_so() {
     let memcached = Memcached::start(&[]);
     let client = crate::ample(memcached.address()).build().unwrap();
-    let lock = client.lock("key", Duration::ZERO, Duration::from_secs(1)).await;
+    let lock = client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(Duration::from_secs(1))).await;
     assert!(matches!(lock, Err(Error::Rejected { rejection: Rejection::Unsupported, .. })));
     assert_eq!(client.get("key").await.unwrap(), None);
 }

@@ -8,7 +8,7 @@ use crate::ample;
 use crate::child;
 use crate::memcached::Memcached;
 use crate::peer::AMPLE;
-use sharedance_client::Ttl;
+use sharedance_client::{LockOptions, Ttl};
 use tempfile::TempDir;
 
 /// Takes one connection, does this with it, and closes it.
@@ -38,7 +38,7 @@ fn a_host_with_sigpipe_at_its_default_outlives_a_closed_connection() {
             for is_used in [true, false] {
                 let (_folder, address, peer) = once(grant_a_lock);
                 let client = ample(&address).build().unwrap();
-                let mut lock = client.lock("key", AMPLE, AMPLE).await.unwrap().unwrap();
+                let mut lock = client.lock("key", LockOptions::new().wait(AMPLE).ttl(AMPLE)).await.unwrap().unwrap();
                 peer.join().unwrap();
                 if is_used {
                     lock.get().await.unwrap_err();
