@@ -43,6 +43,11 @@ impl Health {
         Ok(())
     }
 
+    /// For how long callers are kept away, and after how many failures.
+    pub(crate) fn down(&self, now: Instant) -> Option<(Duration, u32)> {
+        self.down_until.map(|until| (until.saturating_duration_since(now), self.failures))
+    }
+
     pub(crate) fn answered(&mut self) {
         *self = Health::default();
     }

@@ -155,6 +155,18 @@ pub enum Error {
         max: usize,
     },
 
+    /// The value cannot be written as JSON: a key of a map is not text, for instance. Nothing was sent.
+    #[error("the value cannot be stored as JSON: see what serde_json can write")]
+    Encode,
+
+    /// The stored value is not the JSON of the type that was asked for. What is wrong with it is not said, so that nothing
+    /// of the value can be logged.
+    #[error("the stored value of {len} bytes is not JSON of the type that was asked for")]
+    Decode {
+        /// The length of the value in bytes.
+        len: usize,
+    },
+
     /// The value that the server sends is longer than the limit; the rest of it was not read.
     #[error("the value that {server} sends is larger than the limit of {max} bytes")]
     AnswerTooLarge {
@@ -210,6 +222,7 @@ impl Error {
             | Error::Down { .. }
             | Error::LockLost { .. }
             | Error::Key(_)
+            | Error::Encode
             | Error::TooLarge { .. } => Delivery::NotSent,
             Error::TimedOut { phase, .. } | Error::Io { phase, .. } => match phase {
                 Phase::Wait | Phase::Connect => Delivery::NotSent,
@@ -218,9 +231,10 @@ impl Error {
             Error::Rejected { .. } | Error::Refused { .. } | Error::LockExpired { .. } | Error::Conflict { .. } => {
                 Delivery::Refused
             }
-            Error::ConnectionLost { .. } | Error::UnexpectedReply { .. } | Error::AnswerTooLarge { .. } => {
-                Delivery::Unknown
-            }
+            Error::ConnectionLost { .. }
+            | Error::UnexpectedReply { .. }
+            | Error::Decode { .. }
+            | Error::AnswerTooLarge { .. } => Delivery::Unknown,
         }
     }
 
@@ -256,6 +270,8 @@ impl Error {
             | Error::Conflict { .. }
             | Error::UnexpectedReply { .. }
             | Error::Key(_)
+            | Error::Encode
+            | Error::Decode { .. }
             | Error::TooLarge { .. }
             | Error::AnswerTooLarge { .. } => false,
         }

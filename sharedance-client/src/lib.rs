@@ -18,6 +18,7 @@ mod operations;
 mod options;
 mod pipeline;
 mod pool;
+mod refresh;
 mod reply;
 mod results;
 mod ring;
@@ -29,7 +30,10 @@ mod socket;
 mod time;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod trace;
 mod ttl;
+#[cfg(feature = "serde")]
+mod typed;
 mod url;
 mod wire;
 
@@ -38,6 +42,7 @@ pub use blocking::{Client, Lock};
 pub use entry::Entry;
 pub use error::{Attempt, Attempts, Delivery, Error, Phase};
 pub use options::{Builder, LockOptions, WhenDown};
+pub use refresh::RefreshOptions;
 pub use reply::Rejection;
 pub use results::BatchResults;
 pub use ring::Continuum;

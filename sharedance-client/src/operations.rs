@@ -1,8 +1,13 @@
 //! The commands of a client's calls, made of their arguments.
 
+use std::time::Duration;
+
+use sharedance_core::Version;
+
 use crate::attributes::Attributes;
 use crate::command::{
-    Count, Delete, Direction, GUARDED_STORE_FLAGS, Get, GetEntry, Mode, SET_FLAGS, STORE_FLAGS, Set, Store, Touch,
+    Count, Delete, Direction, GUARDED_STORE_FLAGS, Get, GetEntry, Invalidate, Look, Mode, SET_FLAGS, STORE_FLAGS, Set,
+    Store, Touch,
 };
 use crate::error::Error;
 use crate::key;
@@ -32,6 +37,14 @@ pub(crate) fn touch(key: &[u8], exptime: i64) -> Result<Touch<'_>, Error> {
 
 pub(crate) fn delete(key: &[u8]) -> Result<Delete<'_>, Error> {
     Ok(Delete { key: checked(key)? })
+}
+
+pub(crate) fn look(key: &[u8], below: Duration) -> Result<Look<'_>, Error> {
+    Ok(Look { key: checked(key)?, below_secs: below.as_secs() })
+}
+
+pub(crate) fn invalidate(key: &[u8], version: Option<Version>) -> Result<Invalidate<'_>, Error> {
+    Ok(Invalidate { key: checked(key)?, version })
 }
 
 pub(crate) fn count(key: &[u8], direction: Direction, by: u64) -> Result<Count<'_>, Error> {

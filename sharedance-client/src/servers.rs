@@ -12,6 +12,7 @@ use crate::pool::Pool;
 use crate::ring::Ring;
 use crate::runtime::Runtime;
 use crate::time::{Deadline, now};
+use crate::trace;
 
 pub(crate) struct Server<R: Runtime> {
     pub(crate) address: Address,
@@ -47,9 +48,9 @@ impl<R: Runtime> Server<R> {
 
     pub(crate) fn answered(&self) {
         if self.is_troubled.load(Ordering::Relaxed) {
-            let mut health = self.health();
-            health.answered();
+            self.health().answered();
             self.is_troubled.store(false, Ordering::Relaxed);
+            trace::up(&self.address);
         }
     }
 
@@ -62,6 +63,10 @@ impl<R: Runtime> Server<R> {
                 false => health.stalled(now(), self.options.backoff, chance()),
             }
             self.is_troubled.store(true, Ordering::Relaxed);
+            if let Some((retry_in, failures)) = health.down(now()) {
+                drop(health);
+                trace::down(&self.address, retry_in, failures);
+            }
         }
         error
     }

@@ -13,10 +13,13 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::operations::{self, checked, exptime};
 use crate::options::{Builder, LockOptions};
+use crate::refresh::{self, Need, RefreshOptions};
 use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
 use crate::ttl::Ttl;
+#[cfg(feature = "serde")]
+use crate::typed;
 
 use super::driver::{Blocking, drive};
 use super::lock::{Lock, Locked};
@@ -404,6 +407,26 @@ impl Client {
         self.acquire(key.as_ref(), options, true)
     }
 
+    /// Marks the value of `key` as stale, and returns whether it was there. It is still served; its next reader with
+    /// [`get_or_refresh`](Client::get_or_refresh) computes it anew.
+    ///
+    /// Read such a key by that call only: any other read may be the one that the server chooses, and does nothing about
+    /// it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let was_there = client.invalidate("page-42")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.run(operations::invalidate(key.as_ref(), None))
+    }
+
     /// The servers, in the order in which the client was told of them.
     ///
     /// ```no_run
@@ -471,6 +494,89 @@ impl Client {
     /// ```
     pub fn flush(&self) -> BatchResults<()> {
         self.ask_each(Flush)
+    }
+
+    /// Returns the value of `key`. Where there is none, it is computed and stored. Where its end is near, or it was marked as
+    /// stale, one caller over all clients computes it anew, while the others go on with the old one.
+    ///
+    /// A value that is stored by others meanwhile stays. Where computing fails, the old value stays as well, and the next
+    /// caller is chosen.
+    ///
+    /// # Errors
+    /// That of `compute`, or of the server.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, RefreshOptions, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let options = RefreshOptions::new(Ttl::from_secs(600));
+    /// let page = client.get_or_refresh("page-42", options, || Ok::<_, Error>(b"<p>Hello".to_vec()))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_or_refresh<E: From<Error>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        options: RefreshOptions,
+        compute: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, E> {
+        let key = key.as_ref();
+        let version = match Need::of(self.run(operations::look(key, options.before))?) {
+            Need::Nothing(value) => return Ok(value),
+            Need::Compute(version) => version,
+        };
+        match compute() {
+            Ok(value) => {
+                // Another value that was stored meanwhile stays.
+                let _ = self.store(refresh::mode(version), key, &value, options.attributes)?;
+                Ok(value)
+            }
+            Err(error) => {
+                if version.is_some() {
+                    // Whether or not this works, the error of the caller is the one to be returned.
+                    let _ = self.run(operations::invalidate(key, version));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns the value of `key`, which was stored by [`set_json`](Client::set_json).
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Decode`] where the value is not of this type.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// let cart: Option<Vec<String>> = client.get_json("cart-3")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn get_json<T: serde::de::DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>, Error> {
+        self.get(key)?.map(|value| typed::decode(&value)).transpose()
+    }
+
+    /// Stores `value` as JSON under `key`, and replaces what is there: see [`set`](Client::set).
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Encode`] where the value cannot be written as JSON.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # fn example(client: &sharedance_client::Client) -> Result<(), Error> {
+    /// client.set_json("cart-3", &["apples", "pears"], Ttl::from_secs(1800))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "serde")]
+    pub fn set_json(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &impl serde::Serialize,
+        attributes: impl Into<Attributes>,
+    ) -> Result<(), Error> {
+        self.set(key, typed::encode(value)?, attributes)
     }
 
     fn store(&self, mode: Mode, key: &[u8], value: &[u8], attributes: Attributes) -> Result<WriteResult, Error> {

@@ -11,6 +11,7 @@ use crate::pool::{Connection, Lease};
 use crate::runtime::Runtime;
 use crate::servers::Server;
 use crate::time::Deadline;
+use crate::trace;
 
 use super::{Cause, Event, Link, Step};
 
@@ -105,6 +106,7 @@ impl<R: Runtime, C: Command> Exchange<R, C> {
 
     fn connected(&mut self, stream: Result<R::Stream, Error>) -> Result<Step, Error> {
         let stream = stream.map_err(|error| self.link.server.observe(error))?;
+        trace::connected(&self.link.server.address);
         self.link.connection = Some(Connection::new(stream));
         self.is_reused = false;
         self.advance()
@@ -157,6 +159,7 @@ impl<R: Runtime, C: Command> Exchange<R, C> {
             let server = &self.link.server;
             return Err(server.observe(failure.into_error(&server.name())));
         }
+        trace::reconnects(&self.link.server.address);
         self.link.connection = None;
         self.received_len = 0;
         self.pipeline.restart();

@@ -4,6 +4,7 @@
 //! checked before a command is made.
 
 mod guarded;
+mod recache;
 mod server;
 
 use std::io::Write;
@@ -15,6 +16,7 @@ use crate::entry::Entry;
 use crate::reply::{Flags, Reply, decimal};
 
 pub(crate) use guarded::{GUARDED_STORE_FLAGS, Guarded, GuardedOutput};
+pub(crate) use recache::{Invalidate, Look, Seen};
 pub(crate) use server::{Flush, Ping, ServerVersion, Statistics};
 
 /// A number that a request carries and its answer repeats.

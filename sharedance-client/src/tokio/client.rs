@@ -13,10 +13,13 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::operations::{self, checked, exptime};
 use crate::options::{Builder, LockOptions};
+use crate::refresh::{self, Need, RefreshOptions};
 use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;
 use crate::ttl::Ttl;
+#[cfg(feature = "serde")]
+use crate::typed;
 
 use super::driver::{Tokio, drive};
 use super::lock::{Lock, Locked};
@@ -409,6 +412,26 @@ impl Client {
         self.acquire(key.as_ref(), options, true).await
     }
 
+    /// Marks the value of `key` as stale, and returns whether it was there. It is still served; its next reader with
+    /// [`get_or_refresh`](Client::get_or_refresh) computes it anew.
+    ///
+    /// Read such a key by that call only: any other read may be the one that the server chooses, and does nothing about
+    /// it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// let was_there = client.invalidate("page-42").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn invalidate(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.run(operations::invalidate(key.as_ref(), None)).await
+    }
+
     /// The servers, in the order in which the client was told of them.
     ///
     /// ```no_run
@@ -476,6 +499,93 @@ impl Client {
     /// ```
     pub async fn flush(&self) -> BatchResults<()> {
         self.ask_each(Flush).await
+    }
+
+    /// Returns the value of `key`. Where there is none, it is computed and stored. Where its end is near, or it was marked as
+    /// stale, one caller over all clients computes it anew, while the others go on with the old one.
+    ///
+    /// A value that is stored by others meanwhile stays. Where computing fails, the old value stays as well, and the next
+    /// caller is chosen.
+    ///
+    /// # Errors
+    /// That of `compute`, or of the server.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, RefreshOptions, Ttl};
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// let options = RefreshOptions::new(Ttl::from_secs(600));
+    /// let page = client.get_or_refresh("page-42", options, || async { Ok::<_, Error>(b"<p>Hello".to_vec()) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_or_refresh<E, Computing>(
+        &self,
+        key: impl AsRef<[u8]>,
+        options: RefreshOptions,
+        compute: impl FnOnce() -> Computing,
+    ) -> Result<Vec<u8>, E>
+    where
+        E: From<Error>,
+        Computing: Future<Output = Result<Vec<u8>, E>>,
+    {
+        let key = key.as_ref();
+        let version = match Need::of(self.run(operations::look(key, options.before)).await?) {
+            Need::Nothing(value) => return Ok(value),
+            Need::Compute(version) => version,
+        };
+        match compute().await {
+            Ok(value) => {
+                // Another value that was stored meanwhile stays.
+                let _ = self.store(refresh::mode(version), key, &value, options.attributes).await?;
+                Ok(value)
+            }
+            Err(error) => {
+                if version.is_some() {
+                    // Whether or not this works, the error of the caller is the one to be returned.
+                    let _ = self.run(operations::invalidate(key, version)).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns the value of `key`, which was stored by [`set_json`](Client::set_json).
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Decode`] where the value is not of this type.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::Error;
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// let cart: Option<Vec<String>> = client.get_json("cart-3").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "serde")]
+    pub async fn get_json<T: serde::de::DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>, Error> {
+        self.get(key).await?.map(|value| typed::decode(&value)).transpose()
+    }
+
+    /// Stores `value` as JSON under `key`, and replaces what is there: see [`set`](Client::set).
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Encode`] where the value cannot be written as JSON.
+    ///
+    /// ```no_run
+    /// # use sharedance_client::{Error, Ttl};
+    /// # async fn example(client: &sharedance_client::tokio::Client) -> Result<(), Error> {
+    /// client.set_json("cart-3", &["apples", "pears"], Ttl::from_secs(1800)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "serde")]
+    pub async fn set_json(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &impl serde::Serialize,
+        attributes: impl Into<Attributes>,
+    ) -> Result<(), Error> {
+        self.set(key, typed::encode(value)?, attributes).await
     }
 
     async fn store(&self, mode: Mode, key: &[u8], value: &[u8], attributes: Attributes) -> Result<WriteResult, Error> {

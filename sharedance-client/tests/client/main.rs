@@ -21,5 +21,10 @@ mod locks;
 mod operations;
 mod outages;
 mod pooling;
+mod refresh;
 #[cfg(target_os = "linux")]
 mod system_calls;
+#[cfg(feature = "tracing")]
+mod tracing_events;
+#[cfg(feature = "serde")]
+mod typed;

@@ -6,7 +6,7 @@ use crate::client;
 use crate::memcached::Memcached;
 use crate::peer::AMPLE;
 use sharedance_client::tokio::Client;
-use sharedance_client::{Error, LockOptions, Rejection, Ttl, WriteResult};
+use sharedance_client::{Error, LockOptions, RefreshOptions, Rejection, Ttl, WriteResult};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
@@ -123,4 +123,33 @@ async fn over_a_unix_socket() {
     });
     let client = crate::ample(&format!("unix:{}", path.display())).build().unwrap();
     assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"value"[..]));
+}
+
+#[tokio::test]
+async fn one_computes_a_value_anew_while_the_others_have_the_old_one() {
+    let (_server, client) = client();
+    let options = RefreshOptions::new(HOUR).before(Duration::from_secs(7200));
+    let first = client.get_or_refresh("key", options, || async { Ok::<_, Error>(b"1".to_vec()) }).await.unwrap();
+    assert_eq!(first, b"1");
+    let second = client.get_or_refresh("key", options, || async {
+        let not_chosen = || async { Err::<Vec<u8>, Error>(Error::Encode) };
+        let meanwhile = client.get_or_refresh("key", options, not_chosen).await?;
+        assert_eq!(meanwhile, b"1");
+        Ok::<_, Error>(b"2".to_vec())
+    });
+    assert_eq!(second.await.unwrap(), b"2");
+    assert!(client.invalidate("key").await.unwrap());
+    // This read is chosen, and does nothing about it.
+    assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[tokio::test]
+async fn servers_are_asked_how_they_are() {
+    let (_server, client) = client();
+    client.ping().await.all().unwrap();
+    assert!(client.version().await.all().unwrap()[0].starts_with("1.6."));
+    client.set("key", "value", HOUR).await.unwrap();
+    assert_eq!(client.stats().await.all().unwrap()[0].get("curr_items").map(String::as_str), Some("1"));
+    client.flush().await.all().unwrap();
+    assert_eq!(client.get("key").await.unwrap(), None);
 }

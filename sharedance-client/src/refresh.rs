@@ -1,0 +1,84 @@
+//! Values that are computed anew before they expire, by one client while the others go on with the old one.
+
+use std::time::Duration;
+
+use sharedance_core::Version;
+
+use crate::attributes::Attributes;
+use crate::command::{Mode, Seen};
+use crate::ttl::Ttl;
+
+/// A tenth of the life is left when a value is computed anew, unless the options say otherwise.
+const PART: u32 = 10;
+
+/// How a value is kept fresh: see [`Client::get_or_refresh`](crate::Client::get_or_refresh).
+///
+/// ```
+/// use std::time::Duration;
+/// use sharedance_client::{RefreshOptions, Ttl};
+///
+/// // Lives for ten minutes, and is computed anew in the last two.
+/// let options = RefreshOptions::new(Ttl::from_secs(600)).before(Duration::from_secs(120));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub struct RefreshOptions {
+    /// What the new value is stored with.
+    pub attributes: Attributes,
+    /// How long before its end a value is computed anew.
+    pub before: Duration,
+}
+
+impl RefreshOptions {
+    /// Computes the value anew in the last tenth of its life.
+    ///
+    /// ```
+    /// use sharedance_client::{RefreshOptions, Ttl};
+    ///
+    /// assert_eq!(RefreshOptions::new(Ttl::from_secs(600)).before.as_secs(), 60);
+    /// ```
+    pub fn new(attributes: impl Into<Attributes>) -> RefreshOptions {
+        let attributes = attributes.into();
+        let before = match attributes.ttl {
+            Ttl::After(ttl) => ttl / PART,
+            Ttl::Never => Duration::ZERO,
+        };
+        RefreshOptions { attributes, before }
+    }
+
+    /// Computes the value anew when it lives for less than this.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_client::{RefreshOptions, Ttl};
+    /// let options = RefreshOptions::new(Ttl::from_secs(600)).before(Duration::from_secs(120));
+    /// ```
+    pub fn before(mut self, before: Duration) -> RefreshOptions {
+        self.before = before;
+        self
+    }
+}
+
+/// What is to be done about a value.
+pub(crate) enum Need {
+    /// It is good enough.
+    Nothing(Vec<u8>),
+    /// It is to be computed, and stored in place of the one with this version, or of none.
+    Compute(Option<Version>),
+}
+
+impl Need {
+    pub(crate) fn of(seen: Option<Seen>) -> Need {
+        match seen {
+            None => Need::Compute(None),
+            Some(Seen { entry, is_chosen: true }) => Need::Compute(Some(entry.version)),
+            Some(Seen { entry, .. }) => Need::Nothing(entry.value),
+        }
+    }
+}
+
+/// How the computed value is stored, so that one that was stored meanwhile stays.
+pub(crate) fn mode(version: Option<Version>) -> Mode {
+    version.map_or(Mode::Add, Mode::IfVersion)
+}
