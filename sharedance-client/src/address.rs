@@ -1,6 +1,6 @@
 //! Where a server is, as people write it: `host`, `host:port`, `[::1]:port`, `unix:/path`.
 //!
-//! Reading an address asks nobody: names are resolved when a connection is opened.
+//! Reading an address does no I/O: names are resolved when a connection is opened.
 
 use std::fmt;
 use std::path::PathBuf;

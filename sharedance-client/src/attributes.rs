@@ -23,7 +23,7 @@ pub struct Attributes {
     /// How long it lives.
     pub ttl: Ttl,
     /// Returned as [`Entry::client_flags`](crate::Entry::client_flags). Many clients keep the encoding of the value in
-    /// it; this one stores 0 unless it is told otherwise.
+    /// it; this one stores 0 by default.
     pub client_flags: u32,
 }
 

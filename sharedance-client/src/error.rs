@@ -65,7 +65,7 @@ pub enum Error {
     Down {
         /// The server.
         server: String,
-        /// When somebody may try again.
+        /// When it may be tried again.
         retry_in: Duration,
     },
 
@@ -241,12 +241,12 @@ impl Error {
     /// Whether the same call may succeed when it is made again, now or somewhat later.
     ///
     /// Whether that does harm is another question: see [`delivery`](Error::delivery). What only reads can always be
-    /// repeated. A store or a delete that is repeated late may undo what somebody else has stored in the meantime, and
+    /// repeated. A store or a delete that is repeated late may undo what another client has stored in the meantime, and
     /// what counts or appends may do it twice.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // Nobody listens there; later somebody may.
+    /// // There is no server there; later there may be one.
     /// let client = sharedance_client::Client::builder("127.0.0.1:1").build()?;
     /// assert!(client.get("greeting").unwrap_err().is_retryable());
     /// # Ok(())

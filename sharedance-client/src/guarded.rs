@@ -101,7 +101,7 @@ pub(crate) fn was_held(outputs: &[GuardedOutput]) -> bool {
     outputs.ends_with(&[GuardedOutput::Held(true)])
 }
 
-/// What came of a store.
+/// The result of a store.
 pub(crate) enum Stored {
     As(Version),
     /// The lock is not held any more, or the value has another version: that is not said.

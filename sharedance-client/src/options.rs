@@ -23,7 +23,7 @@ const DEFAULT_MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
 const DEFAULT_BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5) };
 
-/// What becomes of the keys of a server that is down, where there are several servers.
+/// How calls for the keys of a server that is down are treated, where there are several servers.
 ///
 /// ```
 /// use sharedance_client::{Client, WhenDown};
@@ -163,7 +163,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// For how long a connection is kept that nobody uses; 30 s by default. A server's own limit should be longer.
+    /// How long an unused connection is kept; 30 s by default. A server's own limit should be longer.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -174,8 +174,8 @@ impl<C> Builder<C> {
         self
     }
 
-    /// How many connections to each server there are at the most, those that hold locks included; 32 by default. Who
-    /// needs one more waits for one to become free.
+    /// The highest number of connections to each server, those that hold locks included; 32 by default. A call that needs
+    /// one more waits until one is free.
     ///
     /// ```
     /// use std::num::NonZeroUsize;
@@ -214,7 +214,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// What becomes of the keys of a server that is down; [`WhenDown::Fail`] by default.
+    /// How calls for the keys of a server that is down are treated; [`WhenDown::Fail`] by default.
     ///
     /// ```
     /// use sharedance_client::WhenDown;

@@ -1,7 +1,7 @@
 //! Several commands on one connection, and their answers in order: what to send and to receive next. No I/O.
 //!
-//! [`Pipeline::step`] sends as many commands ahead as cannot make the two ends wait for each other: answers that nobody reads yet must fit into the sockets'
-//! buffers, or the requests that the server does not read yet must.
+//! [`Pipeline::step`] sends as many commands ahead as cannot make the two ends wait for each other: answers that are not
+//! read yet must fit into the sockets' buffers, or the requests that the server does not read yet must.
 
 use crate::command::{Command, Tag};
 use crate::failure::Failure;
@@ -76,7 +76,7 @@ impl<C: Command> Pipeline<C> {
         Ok(Progress::Send)
     }
 
-    /// What a reply that cannot be decoded means to whoever waits for it.
+    /// The failure for a reply that cannot be decoded.
     pub(crate) fn failure(&self, error: ReplyError) -> Failure {
         Failure::of_reply(error, self.max_value_len)
     }
@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Answers each line with a reply that repeats the tag in it.
+    /// Replies to each line with a reply that repeats the tag in it.
     fn repeat_tags(asked: &[u8], reply: impl Fn(&str) -> String) -> Vec<u8> {
         let lines = std::str::from_utf8(asked).unwrap().lines();
         lines

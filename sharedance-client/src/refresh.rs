@@ -1,4 +1,4 @@
-//! Values that are computed anew before they expire, by one client while the others go on with the old one.
+//! Values that are computed again before they expire, by one client while the others use the old one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::attributes::Attributes;
 use crate::command::{Mode, Seen};
 use crate::ttl::Ttl;
 
-/// A tenth of the life is left when a value is computed anew, unless the options say otherwise.
+/// A tenth of the life is left when a value is computed again, unless the options say otherwise.
 const PART: u32 = 10;
 
 /// How a value is kept fresh: see [`Client::get_or_refresh`](crate::Client::get_or_refresh).
@@ -17,7 +17,7 @@ const PART: u32 = 10;
 /// use std::time::Duration;
 /// use sharedance_client::{RefreshOptions, Ttl};
 ///
-/// // Lives for ten minutes, and is computed anew in the last two.
+/// // Lives for ten minutes, and is computed again in the last two.
 /// let options = RefreshOptions::new(Ttl::from_secs(600)).before(Duration::from_secs(120));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +26,12 @@ const PART: u32 = 10;
 pub struct RefreshOptions {
     /// What the new value is stored with.
     pub attributes: Attributes,
-    /// How long before its end a value is computed anew.
+    /// How long before its end a value is computed again.
     pub before: Duration,
 }
 
 impl RefreshOptions {
-    /// Computes the value anew in the last tenth of its life.
+    /// Computes the value again in the last tenth of its life.
     ///
     /// ```
     /// use sharedance_client::{RefreshOptions, Ttl};
@@ -47,7 +47,7 @@ impl RefreshOptions {
         RefreshOptions { attributes, before }
     }
 
-    /// Computes the value anew when it lives for less than this.
+    /// Computes the value again when it lives for less than this.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -60,7 +60,7 @@ impl RefreshOptions {
     }
 }
 
-/// What is to be done about a value.
+/// Whether a value is to be computed.
 pub(crate) enum Need {
     /// It is good enough.
     Nothing(Vec<u8>),

@@ -19,7 +19,7 @@ pub(crate) struct Server<R: Runtime> {
     pub(crate) options: Options,
     pub(crate) pool: Pool<R>,
     health: Mutex<Health>,
-    /// Whether `health` has anything to say; most of the time nobody has to lock it.
+    /// Whether `health` is to be looked at; most of the time its mutex is not needed.
     is_troubled: AtomicBool,
 }
 

@@ -56,7 +56,7 @@ impl Deadline {
         }
     }
 
-    /// What is left of it; nothing where it is over.
+    /// The time that is left; `None` where it is over.
     pub(crate) fn left(self) -> Option<Duration> {
         let left = self.at.saturating_duration_since(now());
         (!left.is_zero()).then_some(left)

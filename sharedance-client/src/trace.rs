@@ -1,33 +1,32 @@
-//! Events for `tracing`: what becomes of connections and servers, never of keys and values. Without the feature they cost
-//! nothing.
+//! Events for `tracing` about connections and servers, without keys and values. Without the feature they cost nothing.
 
 use std::time::Duration;
 
 use crate::address::Address;
 
 /// A connection was opened.
-#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "there is nobody to tell"))]
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "the feature is off"))]
 pub(crate) fn connected(server: &Address) {
     #[cfg(feature = "tracing")]
     tracing::debug!(%server, "connected");
 }
 
 /// A kept connection had ended, and the request is repeated on another one.
-#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "there is nobody to tell"))]
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "the feature is off"))]
 pub(crate) fn reconnects(server: &Address) {
     #[cfg(feature = "tracing")]
     tracing::debug!(%server, "a kept connection had ended, the request is repeated on a new one");
 }
 
 /// A server is left alone for a while.
-#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "there is nobody to tell"))]
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "the feature is off"))]
 pub(crate) fn down(server: &Address, retry_in: Duration, failures: u32) {
     #[cfg(feature = "tracing")]
     tracing::warn!(%server, retry_in_ms = retry_in.as_millis() as u64, failures, "the server is down");
 }
 
 /// A server that was in trouble has answered.
-#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "there is nobody to tell"))]
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "the feature is off"))]
 pub(crate) fn up(server: &Address) {
     #[cfg(feature = "tracing")]
     tracing::info!(%server, "the server answers again");

@@ -32,7 +32,7 @@ pub enum Ttl {
     /// For ever, or until the server needs the room.
     Never,
     /// This long. The dialect counts whole seconds, so a part of one is rounded up; what lives for no time at all is
-    /// never seen by anybody.
+    /// never seen by any client.
     ///
     /// More than 30 days are sent as a Unix time, which the server compares with its own clock. memcached has 32 bits
     /// for it: there no such time ends after January 2038. So that nothing is lost there at once today, more than ten

@@ -106,7 +106,7 @@ impl Client {
         self.run(operations::get_entry(key.as_ref()))
     }
 
-    /// Returns the value of `key`, whose life starts anew.
+    /// Returns the value of `key`, whose life starts again.
     ///
     /// # Errors
     /// See [`Error`].
@@ -122,7 +122,7 @@ impl Client {
         self.run(operations::get(key.as_ref(), Some(exptime(ttl))))
     }
 
-    /// Starts the life of `key` anew, and returns whether it was there.
+    /// Starts the life of `key` again, and returns whether it was there.
     ///
     /// # Errors
     /// See [`Error`].
@@ -159,7 +159,7 @@ impl Client {
         self.run(operations::set(key.as_ref(), value.as_ref(), attributes.into(), self.max_request_len()))
     }
 
-    /// Stores `value` under `key` if nothing is there; [`WriteResult::Conflict`] says that something is.
+    /// Stores `value` under `key` if nothing is there; [`WriteResult::Conflict`] means that something is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -180,7 +180,7 @@ impl Client {
         self.store(Mode::Add, key.as_ref(), value.as_ref(), attributes.into())
     }
 
-    /// Stores `value` under `key` if something is there; [`WriteResult::NotFound`] says that nothing is.
+    /// Stores `value` under `key` if something is there; [`WriteResult::NotFound`] means that nothing is.
     ///
     /// # Errors
     /// See [`Error`].
@@ -202,7 +202,7 @@ impl Client {
     }
 
     /// Puts `suffix` behind the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
-    /// says that there is none.
+    /// means that there is no value.
     ///
     /// # Errors
     /// See [`Error`].
@@ -219,7 +219,7 @@ impl Client {
     }
 
     /// Puts `prefix` before the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
-    /// says that there is none.
+    /// means that there is no value.
     ///
     /// # Errors
     /// See [`Error`].
@@ -408,7 +408,7 @@ impl Client {
     }
 
     /// Marks the value of `key` as stale, and returns whether it was there. It is still served; its next reader with
-    /// [`get_or_refresh`](Client::get_or_refresh) computes it anew.
+    /// [`get_or_refresh`](Client::get_or_refresh) computes it again.
     ///
     /// Read such a key by that call only: any other read may be the one that the server chooses, and does nothing about
     /// it.
@@ -497,7 +497,7 @@ impl Client {
     }
 
     /// Returns the value of `key`. Where there is none, it is computed and stored. Where its end is near, or it was marked as
-    /// stale, one caller over all clients computes it anew, while the others go on with the old one.
+    /// stale, one caller over all clients computes it again, while the others use the old one.
     ///
     /// A value that is stored by others meanwhile stays. Where computing fails, the old value stays as well, and the next
     /// caller is chosen.
@@ -610,7 +610,7 @@ impl Client {
 }
 
 impl Builder<Client> {
-    /// The client. This connects to nobody yet.
+    /// The client. It does not connect yet.
     ///
     /// # Errors
     /// [`Error::Address`] where an address cannot be understood.

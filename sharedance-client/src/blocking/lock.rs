@@ -72,7 +72,7 @@ impl Lock {
         drive(self.held.set(value.as_ref(), attributes.into())?)
     }
 
-    /// Starts the key's life anew, and returns whether it was there.
+    /// Starts the key's life again, and returns whether it was there.
     ///
     /// # Errors
     /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.

@@ -9,7 +9,7 @@ pub(crate) struct Turns {
     freed: Condvar,
 }
 
-/// Somebody's turn, which ends when this is dropped.
+/// The right to use a connection, which ends when this is dropped.
 pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {

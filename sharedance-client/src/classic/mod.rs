@@ -168,7 +168,7 @@ impl Builder {
         self
     }
 
-    /// The client. This connects to nobody yet.
+    /// The client. It does not connect yet.
     ///
     /// # Errors
     /// [`Error::Address`] where the address cannot be understood.

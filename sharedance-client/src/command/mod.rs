@@ -27,7 +27,7 @@ const END_OF_LINE: &[u8] = b"\r\n";
 /// More bytes than a [`Store`] has besides its value: a key of up to 250 bytes, four numbers of up to 20 digits, flags.
 const MAX_STORE_OVERHEAD_LEN: usize = 512;
 
-/// The answer is none to this request.
+/// The answer does not belong to this request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unexpected;
 
@@ -76,7 +76,7 @@ pub(crate) fn put_head(out: &mut Vec<u8>, code: &str, key: &[u8]) {
     out.extend_from_slice(key);
 }
 
-/// Reads a value, and moves its deadline if it is told one.
+/// Reads a value, and moves its deadline if one is given.
 #[derive(Clone, Copy)]
 pub(crate) struct Get<'a> {
     pub(crate) key: &'a [u8],
@@ -149,7 +149,7 @@ pub(crate) fn version(flags: Flags<'_>) -> Option<Version> {
     Version::new(flags.number(b'c')?)
 }
 
-/// Moves a deadline. Answers whether there was a value.
+/// Moves a deadline. The output is whether there was a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Touch<'a> {
     pub(crate) key: &'a [u8],
@@ -296,7 +296,7 @@ impl Command for Set<'_> {
     }
 }
 
-/// Answers whether there was something to delete.
+/// Deletes a value. The output is whether there was one.
 #[derive(Clone, Copy)]
 pub(crate) struct Delete<'a> {
     pub(crate) key: &'a [u8],

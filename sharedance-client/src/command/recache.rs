@@ -1,4 +1,4 @@
-//! Reads that choose one client to compute a value anew, and the mark that makes a value stale.
+//! Reads that choose one client to compute a value again, and the mark that makes a value stale.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use crate::reply::Reply;
 
 use super::{Command, Tag, Unexpected, entry, put, put_head};
 
-/// Reads a value and what is known of it, and asks to be chosen to compute it anew if it is stale, or lives for less than
+/// Reads a value and what is known of it, and asks to be chosen to compute it again if it is stale, or lives for less than
 /// `below_secs`.
 #[derive(Clone, Copy)]
 pub(crate) struct Look<'a> {
@@ -17,7 +17,7 @@ pub(crate) struct Look<'a> {
     pub(crate) below_secs: u64,
 }
 
-/// A value, and whether this client is the one to compute it anew.
+/// A value, and whether this client is the one to compute it again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) entry: Entry,
@@ -49,7 +49,7 @@ impl Command for Look<'_> {
     }
 }
 
-/// Marks a value as stale, if it has this version: one of its next readers is chosen to compute it anew.
+/// Marks a value as stale, if it has this version: one of its next readers is chosen to compute it again.
 #[derive(Clone, Copy)]
 pub(crate) struct Invalidate<'a> {
     pub(crate) key: &'a [u8],

@@ -9,7 +9,7 @@ use crate::time::Deadline;
 
 pub(crate) struct Turns(Arc<Semaphore>);
 
-/// Somebody's turn, which ends when this is dropped.
+/// The right to use a connection, which ends when this is dropped.
 pub(crate) struct Turn {
     _permit: OwnedSemaphorePermit,
 }
