@@ -2,26 +2,39 @@
 
 namespace Sharedance;
 
-use Sharedance\Exception\CannotConnect;
-use Sharedance\Exception\ConnectionLost;
-use Sharedance\Exception\InvalidKey;
-use Sharedance\Exception\Refused;
+use Sharedance\Exception\InvalidArgument;
+use Sharedance\Exception\LockTimedOut;
 use Sharedance\Exception\SharedanceException;
 use Sharedance\Exception\TooLarge;
-use Sharedance\Exception\UnexpectedReply;
+use Sharedance\Exception\Unsupported;
+use Sharedance\Wire\Batch;
+use Sharedance\Wire\Classic;
+use Sharedance\Wire\ClassicRequests;
+use Sharedance\Wire\Connection;
+use Sharedance\Wire\ConnectionPool;
+use Sharedance\Wire\Dialect;
+use Sharedance\Wire\Meta;
 
 /**
- * Stores, fetches and deletes pairs, on the server that has the key. What went wrong is an exception, never a result:
- * a value that is "0" is a value, and a server that is silent is not a missing pair.
+ * Keys and values on one or more servers. What goes wrong is an exception (SharedanceException), never a result: false
+ * and null mean what each method says, and nothing else.
  *
- * Each request has a connection of its own, so two clients, and a client and a session, never get into each other's way.
+ * A key has 1 to 250 bytes. A value is a string; an integer is stored as its digits.
+ *
+ * A TTL is a number of seconds or a DateInterval. null is the setting "ttl", or else 30 minutes; 0 is for ever; with less
+ * than 0 the pair is gone at once.
  */
 class Client
 {
+    /** The server's own default. */
+    const DEFAULT_TTL_SECS = 1800;
+    const LOCK_TTL_SECS = 60;
+
     private $options;
     private $ring;
-    /** Connections that were opened ahead, by the address of their server. */
-    private $ready = [];
+    private $pool;
+    private $classic;
+    private $defaultTtl;
 
     /**
      * @param Options|array $options
@@ -30,26 +43,413 @@ class Client
     {
         $this->options = $options instanceof Options ? $options : new Options($options);
         $this->ring = new ServerRing($this->options->servers());
+        $this->pool = new ConnectionPool($this->options);
+        $this->classic = new ClassicRequests($this->options);
+        $this->defaultTtl = $this->options->ttlSecs() ?: self::DEFAULT_TTL_SECS;
     }
 
     /**
-     * Opens the connection of the next request ahead of it, which shows whether the servers can be reached.
+     * @param string $key
+     * @return string|null null where there is no such pair
+     * @throws SharedanceException
+     */
+    public function get(
+        #[\SensitiveParameter]
+        $key
+    ) {
+        $key = Argument::key($key);
+        $server = $this->ring->serverOf($key);
+        if (Dialect::isClassic($server, $this->options, $this->pool)) {
+            $value = $this->classic->fetch($server, $key);
+            return $value === '' ? null : $value;
+        }
+        return $this->pool->ask($server, Meta::get($key, 'v'), ConnectionPool::REPEAT, [Meta::class, 'readValue']);
+    }
+
+    /**
+     * @param string $key
+     * @return VersionedValue|null
+     * @throws SharedanceException
+     */
+    public function gets(
+        #[\SensitiveParameter]
+        $key
+    ) {
+        $key = Argument::key($key);
+        $request = Meta::get($key, 'v c');
+        return $this->ask($key, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
+    }
+
+    /**
+     * @param string $key
+     * @param string|int $value
+     * @param int|\DateInterval|null $ttl
+     * @return true
+     * @throws SharedanceException
+     */
+    public function set(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value,
+        $ttl = null
+    ) {
+        $key = Argument::key($key);
+        $value = Argument::value($value);
+        $server = $this->ring->serverOf($key);
+        if ($ttl === null && Dialect::isClassic($server, $this->options, $this->pool)) {
+            $this->checkSize($key, $value);
+            $this->classic->store($server, $key, $value);
+            return true;
+        }
+        return $this->write($key, $value, 'T' . Argument::exptime($ttl, $this->defaultTtl), ConnectionPool::REPEAT);
+    }
+
+    /**
+     * @param string $key
+     * @param string|int $value
+     * @param int|\DateInterval|null $ttl
+     * @return bool false where there is such a pair already, which stays as it is
+     * @throws SharedanceException
+     */
+    public function add(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value,
+        $ttl = null
+    ) {
+        return $this->write($key, $value, 'ME T' . Argument::exptime($ttl, $this->defaultTtl));
+    }
+
+    /**
+     * @param string $key
+     * @param string|int $value
+     * @param int|\DateInterval|null $ttl
+     * @return bool false where there is no such pair
+     * @throws SharedanceException
+     */
+    public function replace(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value,
+        $ttl = null
+    ) {
+        return $this->write($key, $value, 'MR T' . Argument::exptime($ttl, $this->defaultTtl));
+    }
+
+    /**
+     * Stores a value if nobody has changed the pair since gets() returned it.
      *
-     * @throws CannotConnect
+     * @param string $key
+     * @param string|int $value
+     * @param string $version that of gets()
+     * @param int|\DateInterval|null $ttl
+     * @return bool false where the pair has another version, or is gone
+     * @throws SharedanceException
+     */
+    public function cas(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value,
+        $version,
+        $ttl = null
+    ) {
+        $flags = 'C' . Argument::version($version) . ' T' . Argument::exptime($ttl, $this->defaultTtl);
+        return $this->write($key, $value, $flags);
+    }
+
+    /**
+     * Adds to the end of the value; its TTL stays.
+     *
+     * @param string $key
+     * @param string|int $value
+     * @return bool false where there is no such pair
+     * @throws SharedanceException
+     */
+    public function append(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value
+    ) {
+        return $this->write($key, $value, 'MA');
+    }
+
+    /**
+     * Adds to the beginning of the value; its TTL stays.
+     *
+     * @param string $key
+     * @param string|int $value
+     * @return bool false where there is no such pair
+     * @throws SharedanceException
+     */
+    public function prepend(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value
+    ) {
+        return $this->write($key, $value, 'MP');
+    }
+
+    /**
+     * Lets the pair live for this long from now on.
+     *
+     * @param string $key
+     * @param int|\DateInterval|null $ttl
+     * @return bool false where there is no such pair
+     * @throws SharedanceException
+     */
+    public function touch(
+        #[\SensitiveParameter]
+        $key,
+        $ttl = null
+    ) {
+        $key = Argument::key($key);
+        $request = Meta::get($key, 'T' . Argument::exptime($ttl, $this->defaultTtl));
+        return $this->ask($key, $request, ConnectionPool::REPEAT, [Meta::class, 'readStatus']) === 'HD';
+    }
+
+    /**
+     * Counts up, in one step on the server; beyond 64 bits it begins at 0 again.
+     *
+     * @param string $key
+     * @param int $by
+     * @param int|null $initial the number where there is no such pair yet; null: none is made
+     * @param int|\DateInterval|null $ttl of a pair that is made; that of one that is there stays
+     * @return int|float|null the new number, a float where it is larger than PHP_INT_MAX; null where there is no such
+     *     pair and none is made
+     * @throws SharedanceException
+     */
+    public function increment(
+        #[\SensitiveParameter]
+        $key,
+        $by = 1,
+        $initial = null,
+        $ttl = null
+    ) {
+        return $this->count($key, 'MI', $by, $initial, $ttl);
+    }
+
+    /**
+     * Counts down, to 0 at the least.
+     *
+     * @param string $key
+     * @param int $by
+     * @param int|null $initial
+     * @param int|\DateInterval|null $ttl
+     * @return int|float|null
+     * @throws SharedanceException
+     */
+    public function decrement(
+        #[\SensitiveParameter]
+        $key,
+        $by = 1,
+        $initial = null,
+        $ttl = null
+    ) {
+        return $this->count($key, 'MD', $by, $initial, $ttl);
+    }
+
+    /**
+     * @param string $key
+     * @return bool false where there was no such pair
+     * @throws SharedanceException
+     */
+    public function delete(
+        #[\SensitiveParameter]
+        $key
+    ) {
+        $key = Argument::key($key);
+        $server = $this->ring->serverOf($key);
+        if (Dialect::isClassic($server, $this->options, $this->pool)) {
+            return $this->classic->delete($server, $key);
+        }
+        $request = Meta::delete($key);
+        return $this->pool->ask($server, $request, ConnectionPool::CONFIRM, [Meta::class, 'readStatus']) === 'HD';
+    }
+
+    /**
+     * @param array $keys
+     * @return array the values of those that were found, by their keys (where PHP makes integers of numeric ones)
+     * @throws SharedanceException
+     */
+    public function getMultiple(
+        #[\SensitiveParameter]
+        array $keys
+    ) {
+        $found = $this->batch($keys, ConnectionPool::REPEAT, 'readValue', function ($key) {
+            return Meta::get($key, 'v');
+        });
+        return array_filter($found, 'is_string');
+    }
+
+    /**
+     * @param array $pairs values by their keys
+     * @param int|\DateInterval|null $ttl
+     * @return true
+     * @throws SharedanceException where not all were stored
+     */
+    public function setMultiple(
+        #[\SensitiveParameter]
+        array $pairs,
+        $ttl = null
+    ) {
+        $flags = 'T' . Argument::exptime($ttl, $this->defaultTtl);
+        foreach ($pairs as $key => $value) {
+            $pairs[$key] = Argument::value($value);
+            $this->checkSize((string) $key, $pairs[$key]);
+        }
+        $this->batch(array_keys($pairs), ConnectionPool::REPEAT, 'readStatus', function ($key) use ($pairs, $flags) {
+            return Meta::set($key, $pairs[$key], $flags);
+        });
+        return true;
+    }
+
+    /**
+     * @param array $keys
+     * @return int how many of them were there
+     * @throws SharedanceException
+     */
+    public function deleteMultiple(
+        #[\SensitiveParameter]
+        array $keys
+    ) {
+        $statuses = $this->batch($keys, ConnectionPool::CONFIRM, 'readStatus', [Meta::class, 'delete']);
+        return count(array_keys($statuses, 'HD', true));
+    }
+
+    /**
+     * Deletes all pairs of all servers, sessions too.
+     *
+     * @return true
+     * @throws SharedanceException
+     */
+    public function flush()
+    {
+        foreach ($this->ring->servers() as $server) {
+            $this->requireMemcached($server);
+            $this->pool->ask($server, "flush_all\r\n", ConnectionPool::CONFIRM, function (Connection $connection) {
+                $line = $connection->line();
+                return $line === 'OK' ? true : Meta::refusal($line);
+            });
+        }
+        return true;
+    }
+
+    /**
+     * Waits for the lock of a key, in the order of arrival. The key need not be there, and others can read and write it.
+     *
+     * @param string $key without spaces and control characters
+     * @param callable|null $work is called with the lock held, and given it; the lock is released when it returns or throws
+     * @param float $waitSecs
+     * @param int $ttlSecs after which the server releases the lock in any case
+     * @return Lock|mixed what $work returns; without it the Lock, which is held until its release() or its end
+     * @throws LockTimedOut where another client holds it for longer
+     * @throws SharedanceException
+     */
+    public function lock(
+        #[\SensitiveParameter]
+        $key,
+        $work = null,
+        $waitSecs = null,
+        $ttlSecs = self::LOCK_TTL_SECS
+    ) {
+        $key = Argument::lockKey($key);
+        if ($work !== null && !is_callable($work)) {
+            throw new InvalidArgument('the second argument of lock() is a callable or null');
+        }
+        $waitSecs = $waitSecs === null ? $this->options->lockWaitSecs()
+            : Argument::secs($waitSecs, 0, Options::MAX_TIMEOUT_SECS);
+        $ttlSecs = (int) ceil(Argument::secs($ttlSecs, 1, Options::MAX_LOCK_TTL_SECS));
+        $server = $this->ring->serverOf($key);
+        $this->requireMemcached($server);
+        $request = Meta::lock($key, $waitSecs, $ttlSecs);
+        $isHeld = $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readLock'], $waitSecs);
+        if (!$isHeld) {
+            throw new LockTimedOut(sprintf(
+                'another client did not release the lock within %.3F s (on %s)',
+                $waitSecs,
+                $server->name()
+            ));
+        }
+        $lock = new Lock($this->pool, $server, $this->pool->connectionTo($server), $key, $ttlSecs);
+        if ($work === null) {
+            return $lock;
+        }
+        try {
+            return $work($lock);
+        } finally {
+            $lock->release();
+        }
+    }
+
+    /**
+     * Stores the pair, without a TTL for as long as the server keeps pairs (its --expiration).
+     *
+     * @param string $key
+     * @param string|int $data
+     * @param int|\DateInterval|null $ttl
+     * @throws SharedanceException
+     */
+    public function store(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $data,
+        $ttl = null
+    ) {
+        $canBeClassic = $this->options->protocol() !== Options::MEMCACHED && $this->options->user() === null;
+        if ($ttl !== null || $this->options->ttlSecs() !== null || !$canBeClassic) {
+            $this->set($key, $data, $ttl);
+            return;
+        }
+        // Only the classic dialect has a request that leaves the TTL to the server.
+        $key = Argument::key($key);
+        $data = Argument::value($data);
+        $this->checkSize($key, $data);
+        $this->classic->store($this->ring->serverOf($key), $key, $data);
+    }
+
+    /**
+     * As get(), but an empty value reads like a missing pair, as in the classic dialect.
+     *
+     * @param string $key
+     * @return string|null
+     * @throws SharedanceException
+     */
+    public function fetch(
+        #[\SensitiveParameter]
+        $key
+    ) {
+        $value = $this->get($key);
+        return $value === '' ? null : $value;
+    }
+
+    /**
+     * Connects to all servers, which shows whether they can be reached.
+     *
+     * @throws SharedanceException
      */
     public function connect()
     {
         foreach ($this->ring->servers() as $server) {
-            $this->ready[$server->address()] = $this->readyConnection($server) ?: $this->connectionTo($server);
+            if (Dialect::isClassic($server, $this->options, $this->pool)) {
+                $this->classic->connect($server);
+            } else {
+                $this->pool->connectionTo($server);
+            }
         }
     }
 
+    /** Closes the connections, except those that PHP keeps for its next request. */
     public function close()
     {
-        foreach ($this->ready as $connection) {
-            $connection->close();
-        }
-        $this->ready = [];
+        $this->classic->close();
+        $this->pool->close();
     }
 
     /**
@@ -63,140 +463,100 @@ class Client
         return $this->ring->serverOf($key);
     }
 
-    /**
-     * Stores the pair, in place of the value that is there, for as long as the server keeps pairs. An empty value is
-     * stored, and fetched as a missing one.
-     *
-     * @param string $key
-     * @param string $data
-     * @throws SharedanceException
-     */
-    public function store(
+    public function __debugInfo()
+    {
+        return ['options' => $this->options];
+    }
+
+    /** One write. Only what stores the same whatever was there may be repeated. */
+    private function write(
         #[\SensitiveParameter]
         $key,
         #[\SensitiveParameter]
-        $data
+        $value,
+        $flags,
+        $ifDead = ConnectionPool::CONFIRM
     ) {
-        $this->check($key);
-        $size = Classic::STORE_HEADER_LEN + strlen($key) + strlen($data);
+        $key = Argument::key($key);
+        $value = Argument::value($value);
+        $this->checkSize($key, $value);
+        return $this->ask($key, Meta::set($key, $value, $flags), $ifDead, [Meta::class, 'readStatus']) === 'HD';
+    }
+
+    private function count(
+        #[\SensitiveParameter]
+        $key,
+        $mode,
+        $by,
+        $initial,
+        $ttl
+    ) {
+        $flags = $mode . ' v D' . Argument::number($by);
+        if ($initial !== null) {
+            $flags .= ' J' . Argument::number($initial) . ' N' . Argument::exptime($ttl, $this->defaultTtl);
+        }
+        $key = Argument::key($key);
+        $request = Meta::arithmetic($key, $flags);
+        $digits = $this->ask($key, $request, ConnectionPool::CONFIRM, [Meta::class, 'readValue']);
+        return $digits === null ? null : $digits + 0;
+    }
+
+    private function ask(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $request,
+        $ifDead,
+        callable $read
+    ) {
+        $server = $this->ring->serverOf($key);
+        $this->requireMemcached($server);
+        return $this->pool->ask($server, $request, $ifDead, $read);
+    }
+
+    /** The responses by their keys. */
+    private function batch(
+        #[\SensitiveParameter]
+        array $keys,
+        $ifDead,
+        $reader,
+        callable $request
+    ) {
+        $batches = [];
+        foreach (array_map([Argument::class, 'key'], $keys) as $key) {
+            $server = $this->ring->serverOf($key);
+            $address = $server->address();
+            if (!isset($batches[$address])) {
+                $this->requireMemcached($server);
+                $batches[$address] = new Batch($this->pool, $server, $ifDead, $reader);
+            }
+            $batches[$address]->add($key, $request($key));
+        }
+        $results = [];
+        foreach ($batches as $batch) {
+            $results += $batch->results();
+        }
+        return $results;
+    }
+
+    private function requireMemcached(Server $server)
+    {
+        if (Dialect::isClassic($server, $this->options, $this->pool)) {
+            throw new Unsupported($server->name() . ' speaks only the classic dialect, or is set to: that has no TTLs,'
+                . ' versions, counters and locks');
+        }
+    }
+
+    private function checkSize(
+        #[\SensitiveParameter]
+        $key,
+        #[\SensitiveParameter]
+        $value
+    ) {
+        $size = Classic::STORE_HEADER_LEN + strlen($key) + strlen($value);
         if ($size > $this->options->maxSize()) {
             throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of '
                 . $this->options->maxSize());
         }
-        $server = $this->ring->serverOf($key);
-        if (!$this->isDone($server, Classic::store($key, $data))) {
-            throw new Refused($server->name() . ' closed the connection without an answer: a request of ' . $size
-                . ' bytes may be more than it takes, it may have no room, or it went away');
-        }
-    }
-
-    /**
-     * @param string $key
-     * @return string|null null where there is no such pair
-     * @throws SharedanceException
-     */
-    public function fetch(
-        #[\SensitiveParameter]
-        $key
-    ) {
-        $this->check($key);
-        $connection = $this->begin($this->ring->serverOf($key), Classic::fetch($key));
-        try {
-            $data = '';
-            while (($bytes = $connection->receive()) !== '') {
-                $data .= $bytes;
-                if (strlen($data) > $this->options->maxSize()) {
-                    throw new TooLarge('the answer is larger than the limit of ' . $this->options->maxSize()
-                        . ' bytes');
-                }
-            }
-        } finally {
-            $connection->close();
-        }
-        return $data === '' ? null : $data;
-    }
-
-    /**
-     * @param string $key
-     * @return bool false where there was no such pair
-     * @throws SharedanceException
-     */
-    public function delete(
-        #[\SensitiveParameter]
-        $key
-    ) {
-        $this->check($key);
-        return $this->isDone($this->ring->serverOf($key), Classic::delete($key));
-    }
-
-    private function check(
-        #[\SensitiveParameter]
-        $key
-    ) {
-        $fault = Classic::keyFault($key);
-        if ($fault !== null) {
-            throw new InvalidKey($fault);
-        }
-    }
-
-    /** Whether the server says so; it says nothing where it has nothing to do, or refuses to. */
-    private function isDone(
-        Server $server,
-        #[\SensitiveParameter]
-        $request
-    ) {
-        $connection = $this->begin($server, $request);
-        try {
-            $reply = '';
-            do {
-                $bytes = $connection->receive();
-                $reply .= $bytes;
-            } while ($bytes !== '' && strlen($reply) < strlen(Classic::DONE));
-        } finally {
-            $connection->close();
-        }
-        if ($reply === Classic::DONE || $reply === '') {
-            return $reply !== '';
-        }
-        if (strncmp($reply, Classic::DONE, strlen($reply)) === 0) {
-            throw new ConnectionLost($server->name() . ' closed the connection within its answer');
-        }
-        throw new UnexpectedReply($server->name() . ' does not answer like a Sharedance server');
-    }
-
-    private function begin(
-        Server $server,
-        #[\SensitiveParameter]
-        $request
-    ) {
-        $connection = $this->readyConnection($server) ?: $this->connectionTo($server);
-        try {
-            $connection->allow($this->options->timeoutSecs());
-            $connection->send($request);
-        } catch (SharedanceException $failure) {
-            $connection->close();
-            throw $failure;
-        }
-        return $connection;
-    }
-
-    private function readyConnection(Server $server)
-    {
-        $address = $server->address();
-        if (!isset($this->ready[$address])) {
-            return null;
-        }
-        $connection = $this->ready[$address];
-        unset($this->ready[$address]);
-        if ($connection->isOpen()) {
-            return $connection;
-        }
-        $connection->close();
-        return null;
-    }
-
-    private function connectionTo(Server $server)
-    {
-        return new Connection($server, $this->options->connectTimeoutSecs());
     }
 }

@@ -26,6 +26,9 @@ final class Server
      */
     public static function parse($spec, $defaultPort)
     {
+        if (!is_string($spec)) {
+            throw new InvalidOption('A server is written as text (host:port), not as ' . gettype($spec));
+        }
         if (strncmp($spec, 'unix://', 7) === 0) {
             if (!isset($spec[8]) || $spec[7] !== '/') {
                 throw new InvalidOption('A unix socket is written unix:///path, not "' . $spec . '"');
@@ -52,6 +55,26 @@ final class Server
     public function address()
     {
         return $this->address;
+    }
+
+    /**
+     * @param string $name
+     * @return string an address that leads to the same place, but under which PHP keeps a connection of its own: that of
+     *     another library, or of other credentials, is not this one. PHP ignores what follows the port, and a unix
+     *     path that begins with several slashes is the same path
+     */
+    public function persistentAddress($name)
+    {
+        return strncmp($this->address, 'unix://', 7) === 0 ? 'unix:///' . substr($this->address, 7)
+            : $this->address . '/' . $name;
+    }
+
+    /**
+     * @return bool
+     */
+    public function isTls()
+    {
+        return strncmp($this->address, 'tls://', 6) === 0;
     }
 
     /**

@@ -3,6 +3,7 @@
 namespace Sharedance;
 
 use Sharedance\Exception\InvalidKey;
+use Sharedance\Wire\Classic;
 
 /**
  * The id of a session, which is a credential and comes from a cookie, in an object: traces and dumps show no more of it

@@ -1,6 +1,6 @@
 <?php
 
-namespace Sharedance;
+namespace Sharedance\Wire;
 
 /**
  * The bytes of the classic dialect, one request a connection. No I/O, and no policy but the rules for keys.

@@ -1,0 +1,148 @@
+<?php
+
+namespace Sharedance;
+
+use Sharedance\Exception\InvalidOption;
+
+/**
+ * Reads the value of one setting: each method returns what Options keeps, or throws InvalidOption with the name of the
+ * setting, what was found and what is possible. Values come from arrays, constants and the environment, so numbers
+ * arrive as numbers or as text.
+ */
+final class Setting
+{
+    const SECONDS_PER_UNIT = ['ms' => 0.001, 's' => 1, '' => 1, 'm' => 60, 'min' => 60, 'h' => 3600, 'd' => 86400];
+    const BYTES_PER_UNIT = ['' => 1, 'b' => 1, 'k' => 1024, 'm' => 1048576, 'g' => 1073741824];
+    const FLAGS = [
+        '1' => true, 'on' => true, 'yes' => true, 'true' => true,
+        '0' => false, 'off' => false, 'no' => false, 'false' => false, '' => false,
+    ];
+
+    /**
+     * @param string $name
+     * @param mixed $value 5, 0.5, "5s", "500ms", "2m", "1h" or "1d"
+     * @param float $least
+     * @param float $most
+     * @return float
+     * @throws InvalidOption
+     */
+    public static function seconds($name, $value, $least, $most)
+    {
+        $secs = self::quantity($value, self::SECONDS_PER_UNIT);
+        if ($secs === null || $secs < $least || $secs > $most) {
+            throw self::invalid($name, $value, 'a duration from ' . $least . ' to ' . $most
+                . ' seconds, such as 5, 5s, 500ms, 2m or 1h');
+        }
+        return $secs;
+    }
+
+    /**
+     * @param string $name
+     * @param mixed $value 33554432, "512k", "32M", "32MB" or "1GiB"
+     * @param int $least
+     * @param int $most
+     * @return int
+     * @throws InvalidOption
+     */
+    public static function bytes($name, $value, $least, $most)
+    {
+        $plain = is_string($value) ? preg_replace('/(?<=[kmg])i?b$/iD', '', trim($value)) : $value;
+        $bytes = self::quantity($plain, self::BYTES_PER_UNIT);
+        if ($bytes === null || $bytes < $least || $bytes > $most || $bytes !== floor($bytes)) {
+            throw self::invalid($name, $value, 'a size from ' . $least . ' to ' . $most
+                . ' bytes, such as 1000000, 512k or 32M');
+        }
+        return (int) $bytes;
+    }
+
+    /**
+     * @param string $name
+     * @param mixed $value
+     * @param int $least
+     * @param int $most
+     * @return int
+     * @throws InvalidOption
+     */
+    public static function integer($name, $value, $least, $most)
+    {
+        $digits = is_int($value) || is_string($value) ? (string) $value : '';
+        // Compared as a float first: more digits than an integer holds would be cut to its limit.
+        if (!preg_match('/^[0-9]{1,18}$/D', $digits) || (float) $digits > $most || (int) $digits < $least) {
+            throw self::invalid($name, $value, 'a whole number from ' . $least . ' to ' . $most);
+        }
+        return (int) $digits;
+    }
+
+    /**
+     * @param string $name
+     * @param mixed $value
+     * @return bool
+     * @throws InvalidOption
+     */
+    public static function flag($name, $value)
+    {
+        $text = is_bool($value) ? (string) (int) $value : (is_scalar($value) ? strtolower((string) $value) : null);
+        if ($text === null || !isset(self::FLAGS[$text])) {
+            throw self::invalid($name, $value, 'on or off');
+        }
+        return self::FLAGS[$text];
+    }
+
+    /**
+     * @param string $name
+     * @param mixed $value
+     * @param string[] $choices
+     * @return string
+     * @throws InvalidOption
+     */
+    public static function choice($name, $value, array $choices)
+    {
+        $text = is_string($value) ? strtolower($value) : '';
+        if (!in_array($text, $choices, true)) {
+            throw self::invalid($name, $value, implode(' or ', $choices));
+        }
+        return $text;
+    }
+
+    /**
+     * @param string $name
+     * @param mixed $value
+     * @return string|null a file that this process can read; null where none is set
+     * @throws InvalidOption
+     */
+    public static function file($name, $value)
+    {
+        if ($value === null) {
+            return null;
+        }
+        if (!is_string($value) || strpos($value, "\0") !== false || !is_readable($value)) {
+            throw self::invalid($name, $value, 'a file that PHP can read');
+        }
+        return $value;
+    }
+
+    /**
+     * @param string $name
+     * @param mixed $value
+     * @param string $expected
+     * @return InvalidOption
+     */
+    public static function invalid($name, $value, $expected)
+    {
+        $found = is_scalar($value) ? '"' . preg_replace('/[^ -~]/', '?', substr((string) $value, 0, 80)) . '"'
+            : gettype($value);
+        return new InvalidOption('Setting ' . $name . ' (SHAREDANCE_' . strtoupper($name) . '): ' . $found . ' is not '
+            . $expected);
+    }
+
+    private static function quantity($value, array $units)
+    {
+        if (is_int($value) || is_float($value)) {
+            return (float) $value;
+        }
+        $isQuantity = is_string($value)
+            && preg_match('/^\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-z]*)\s*$/iD', $value, $found);
+        return $isQuantity && isset($units[strtolower($found[2])])
+            ? (float) $found[1] * $units[strtolower($found[2])] : null;
+    }
+}

@@ -1,0 +1,473 @@
+<?php
+
+namespace Sharedance\Wire;
+
+use Sharedance\Clock;
+use Sharedance\Exception\CannotConnect;
+use Sharedance\Exception\ConnectionLost;
+use Sharedance\Exception\TimedOut;
+use Sharedance\Exception\TooLarge;
+use Sharedance\Exception\UnexpectedReply;
+use Sharedance\Options;
+use Sharedance\Server;
+
+/**
+ * One connection to one server: bytes and deadlines, no dialect.
+ *
+ * A connection that PHP keeps for the next request of this worker ("persistent") must not carry anything over from a
+ * request that was killed in the middle of an exchange: by its memory or time limit, by exit() in a callback, by a
+ * client that left. No code of ours runs then, and no variable survives. What survives is PHP's stream itself, with its
+ * chunk size, and that is the mark:
+ *
+ *     UNTOUCHED   PHP's default: a connection that has carried no byte yet
+ *     BUSY        set before the first byte of a request is sent
+ *     IDLE        set after the last byte of the last response was read, and nothing is left over
+ *
+ * A kept connection that is BUSY when it is taken up is closed: it may have half a request in one direction, or half a
+ * response in the other. One that is IDLE has neither. The mark is set and read with one call that is no system call:
+ * stream_set_chunk_size() returns the previous size.
+ *
+ * Each end of an exchange other than finish() leaves the mark BUSY, so that every path that was not thought of is safe.
+ * The server's confirmation of a nonce (ConnectionPool) is a second proof, of a different kind.
+ *
+ * Nothing here raises an error of PHP: what PHP reports becomes part of the exception.
+ */
+final class Connection
+{
+    const UNTOUCHED = 8192;
+    const BUSY = 32767;
+    const IDLE = 32768;
+    /** No line of a response is longer. */
+    const MAX_LINE_LEN = 8192;
+    /** A slow line to a healthy server carries at least this: large values get more time than small ones. */
+    const SLOWEST_BYTES_PER_SEC = 1048576;
+
+    private $server;
+    private $stream;
+    private $isTls;
+    private $isFresh;
+    private $isTrusted;
+    private $isBusy = false;
+    private $isClosed = false;
+    private $lastUsed = -INF;
+    private $buffer = '';
+    private $pos = 0;
+    private $began = 0.0;
+    private $deadline = 0.0;
+    private $notice = '';
+
+    private function __construct(Server $server, $stream, $isFresh)
+    {
+        $this->server = $server;
+        $this->stream = $stream;
+        $this->isFresh = $this->isTrusted = $isFresh;
+        $this->lastUsed = $isFresh ? Clock::now() : -INF;
+        $this->isTls = $server->isTls();
+        // With TLS, PHP bounds the time of a blocking call well; select() would not see bytes that are decrypted already.
+        if (!$this->isTls) {
+            stream_set_blocking($stream, false);
+        }
+    }
+
+    /**
+     * Takes up the connection that this worker has kept, or opens one.
+     *
+     * @param Server $server
+     * @param Options $options
+     * @param string|null $keptAs null: PHP closes it at the end of the request. Otherwise it is kept under this name
+     * @return self
+     * @throws CannotConnect
+     */
+    public static function open(Server $server, Options $options, $keptAs = null)
+    {
+        $address = $keptAs === null ? $server->address() : $server->persistentAddress($keptAs);
+        $flags = STREAM_CLIENT_CONNECT | ($keptAs === null ? 0 : STREAM_CLIENT_PERSISTENT);
+        $contextOptions = ['socket' => ['tcp_nodelay' => true]];
+        if ($server->isTls()) {
+            $contextOptions['ssl'] = $options->tlsContext();
+        }
+        $context = stream_context_create($contextOptions);
+        $notice = $error = '';
+        set_error_handler(function ($severity, $message) use (&$notice) {
+            $notice = $notice === '' ? preg_replace('/^\w+\(\): /', '', $message) : $notice;
+            return true;
+        });
+        try {
+            // A second round only for a kept connection that cannot be used.
+            for ($round = 0; $round < 2; $round++) {
+                $secs = $options->connectTimeoutSecs();
+                $stream = stream_socket_client($address, $number, $error, $secs, $flags, $context);
+                if (!$stream) {
+                    break;
+                }
+                $mark = $keptAs === null ? self::UNTOUCHED : stream_set_chunk_size($stream, self::BUSY);
+                if (self::isUsable($server, $stream, $mark)) {
+                    return new self($server, $stream, $mark === self::UNTOUCHED);
+                }
+                fclose($stream);
+            }
+        } finally {
+            restore_error_handler();
+        }
+        throw new CannotConnect('cannot connect to ' . $server->name() . ': ' . (trim($error) ?: $notice));
+    }
+
+    /**
+     * @return bool true until the first exchange of a new connection is over
+     */
+    public function isFresh()
+    {
+        return $this->isFresh;
+    }
+
+    /**
+     * @return bool false for a connection that an earlier request of PHP used, until trust()
+     */
+    public function isTrusted()
+    {
+        return $this->isTrusted;
+    }
+
+    /** The server has shown that responses belong to the requests of this request of PHP. */
+    public function trust()
+    {
+        $this->isTrusted = true;
+    }
+
+    /**
+     * @return bool whether an exchange began and did not end well; it is never used again then
+     */
+    public function isBusy()
+    {
+        return $this->isBusy;
+    }
+
+    /**
+     * @return bool
+     */
+    public function isClosed()
+    {
+        return $this->isClosed;
+    }
+
+    /**
+     * @return float seconds since the server was last heard of
+     */
+    public function idleSecs()
+    {
+        return Clock::now() - $this->lastUsed;
+    }
+
+    /**
+     * Begins an exchange: from now on, sending and receiving together may take this long, and a second more for each MiB
+     * that passes. Notices of PHP are caught until finish() or close().
+     *
+     * @param float $secs
+     */
+    public function begin($secs)
+    {
+        stream_set_chunk_size($this->stream, self::BUSY);
+        $this->isBusy = true;
+        $this->notice = '';
+        $this->allow($secs);
+    }
+
+    /**
+     * Begins the time that is allowed anew.
+     *
+     * @param float $secs
+     */
+    public function allow($secs)
+    {
+        $this->began = Clock::now();
+        $this->deadline = $this->began + $secs;
+    }
+
+    /**
+     * @param string $bytes
+     * @throws ConnectionLost
+     * @throws TimedOut
+     */
+    public function send(
+        #[\SensitiveParameter]
+        $bytes
+    ) {
+        $len = strlen($bytes);
+        $this->catchNotices();
+        try {
+            $sent = 0;
+            while (true) {
+                if ($this->isTls) {
+                    $this->limitWait();
+                }
+                $written = fwrite($this->stream, $sent === 0 ? $bytes : substr($bytes, $sent));
+                $sent += (int) $written;
+                if ($sent === $len) {
+                    return;
+                }
+                $this->deadline += (int) $written / self::SLOWEST_BYTES_PER_SEC;
+                if (!$written && ($this->notice !== '' || $this->isEnded())) {
+                    throw new ConnectionLost(sprintf(
+                        '%s closed the connection when %d of %d bytes were sent',
+                        $this->server->name(),
+                        $sent,
+                        $len
+                    ));
+                }
+                $this->await(true);
+            }
+        } finally {
+            restore_error_handler();
+        }
+    }
+
+    /**
+     * @return string a line of the response, without its end
+     * @throws ConnectionLost
+     * @throws TimedOut
+     * @throws UnexpectedReply
+     */
+    public function line()
+    {
+        while (($end = strpos($this->buffer, "\r\n", $this->pos)) === false) {
+            if (strlen($this->buffer) - $this->pos > self::MAX_LINE_LEN) {
+                throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
+            }
+            $this->buffer = (string) substr($this->buffer, $this->pos) . $this->receiveMore();
+            $this->pos = 0;
+        }
+        $line = (string) substr($this->buffer, $this->pos, $end - $this->pos);
+        $this->pos = $end + 2;
+        return $line;
+    }
+
+    /**
+     * @param string $line the only one that may come next
+     * @throws ConnectionLost
+     * @throws TimedOut
+     * @throws UnexpectedReply
+     */
+    public function expect($line)
+    {
+        if ($this->line() !== $line) {
+            throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
+        }
+    }
+
+    /**
+     * @param int $len
+     * @return string a data block of the response, without the end of line behind it
+     * @throws ConnectionLost
+     * @throws TimedOut
+     * @throws UnexpectedReply
+     */
+    public function block($len)
+    {
+        $missing = $len + 2 - (strlen($this->buffer) - $this->pos);
+        if ($missing > 0) {
+            $pieces = [(string) substr($this->buffer, $this->pos)];
+            for (; $missing > 0; $missing -= strlen($piece)) {
+                $pieces[] = $piece = $this->receiveMore();
+            }
+            $this->buffer = implode('', $pieces);
+            $this->pos = 0;
+        }
+        if (substr_compare($this->buffer, "\r\n", $this->pos + $len, 2) !== 0) {
+            throw new UnexpectedReply($this->server->name() . ' does not end a value where it said');
+        }
+        $block = (string) substr($this->buffer, $this->pos, $len);
+        $this->pos += $len + 2;
+        return $block;
+    }
+
+    /**
+     * Ends an exchange whose responses were read to their end. From here on the connection can be used again, also by
+     * the next request of PHP.
+     *
+     * @throws UnexpectedReply where bytes are left over
+     */
+    public function finish()
+    {
+        if ($this->pos !== strlen($this->buffer)) {
+            throw new UnexpectedReply($this->server->name() . ' sent more than one response to a request');
+        }
+        $this->buffer = '';
+        $this->pos = 0;
+        stream_set_chunk_size($this->stream, self::IDLE);
+        $this->isBusy = $this->isFresh = false;
+        $this->lastUsed = Clock::now();
+    }
+
+    /**
+     * @return bool false once it was closed here, or where the server has closed it or sent what nobody asked for
+     */
+    public function isOpen()
+    {
+        if ($this->isBusy) {
+            return false;
+        }
+        $this->catchNotices();
+        try {
+            // Not feof(): before PHP 8 it waits for ever with TLS.
+            stream_set_blocking($this->stream, false);
+            $bytes = fread($this->stream, 1);
+            stream_set_blocking($this->stream, $this->isTls);
+            return (string) $bytes === '' && !stream_get_meta_data($this->stream)['eof'];
+        } finally {
+            restore_error_handler();
+        }
+    }
+
+    /**
+     * Reads a response of the classic dialect that has at most this length, or as far as it goes.
+     *
+     * @param int $len
+     * @return string
+     * @throws ConnectionLost
+     * @throws TimedOut
+     */
+    public function atMost($len)
+    {
+        $bytes = '';
+        do {
+            $more = $this->receive();
+            $bytes .= $more;
+        } while ($more !== '' && strlen($bytes) < $len);
+        return $bytes;
+    }
+
+    /**
+     * Reads until the server closes the connection, which ends a response of the classic dialect.
+     *
+     * @param int $maxLen
+     * @return string
+     * @throws ConnectionLost
+     * @throws TimedOut
+     * @throws TooLarge
+     */
+    public function rest($maxLen)
+    {
+        $bytes = '';
+        while (($more = $this->receive()) !== '') {
+            $bytes .= $more;
+            if (strlen($bytes) > $maxLen) {
+                throw new TooLarge('the response is larger than the limit of ' . $maxLen . ' bytes');
+            }
+        }
+        return $bytes;
+    }
+
+    /** Closes it for good: PHP does not keep it either. */
+    public function close()
+    {
+        if (!$this->isClosed) {
+            $this->isBusy = $this->isClosed = true;
+            fclose($this->stream);
+        }
+    }
+
+    public function __debugInfo()
+    {
+        return ['server' => $this->server->name(), 'isFresh' => $this->isFresh, 'isBusy' => $this->isBusy];
+    }
+
+    /** A stream of TLS whose handshake was interrupted would carry clear text. */
+    private static function isUsable(Server $server, $stream, $mark)
+    {
+        return $mark === self::IDLE && !$server->isTls()
+            || ($mark === self::IDLE || $mark === self::UNTOUCHED)
+                && (!$server->isTls() || isset(stream_get_meta_data($stream)['crypto']));
+    }
+
+    private function receiveMore()
+    {
+        $bytes = $this->receive();
+        if ($bytes === '') {
+            throw new ConnectionLost($this->server->name() . ' closed the connection within its response');
+        }
+        return $bytes;
+    }
+
+    /** @return string some bytes; '' where the server has closed the connection in good order */
+    private function receive()
+    {
+        $this->catchNotices();
+        try {
+            $this->await(false);
+            do {
+                $bytes = fread($this->stream, self::IDLE);
+            } while (($bytes === '' || $bytes === false) && !$this->isEnded() && $this->await(false));
+        } finally {
+            restore_error_handler();
+        }
+        if ($bytes === '' || $bytes === false) {
+            // Before PHP 7.4 a read is '' after a reset too; but then the socket has no peer any more.
+            if ($bytes === false || stream_socket_get_name($this->stream, true) === false) {
+                throw new ConnectionLost($this->server->name() . ' broke the connection off');
+            }
+            return '';
+        }
+        $this->deadline += strlen($bytes) / self::SLOWEST_BYTES_PER_SEC;
+        return $bytes;
+    }
+
+    private function isEnded()
+    {
+        $state = stream_get_meta_data($this->stream);
+        if ($state['timed_out']) {
+            throw $this->tooLate();
+        }
+        return $state['eof'];
+    }
+
+    /**
+     * Waits until the connection is ready. The remaining time is computed anew after each signal, which interrupts
+     * select(): a wait inside of fread() would begin again with its whole time-out.
+     */
+    private function await($isWrite)
+    {
+        if ($this->isTls) {
+            return $this->limitWait();
+        }
+        do {
+            $left = $this->deadline - Clock::now();
+            if ($left <= 0) {
+                throw $this->tooLate();
+            }
+            $read = $isWrite ? null : [$this->stream];
+            $write = $isWrite ? [$this->stream] : null;
+            $except = null;
+            $secs = (int) $left;
+        } while (!stream_select($read, $write, $except, $secs, (int) (($left - $secs) * 1e6)));
+        return true;
+    }
+
+    /** Whatever PHP waits for next, it waits until the deadline at most. */
+    private function limitWait()
+    {
+        $left = $this->deadline - Clock::now();
+        if ($left <= 0) {
+            throw $this->tooLate();
+        }
+        $secs = (int) $left;
+        return stream_set_timeout($this->stream, $secs, max(1, (int) (($left - $secs) * 1e6)));
+    }
+
+    private function tooLate()
+    {
+        $secs = Clock::now() - $this->began;
+        return new TimedOut(sprintf('no response from %s within %.3F s', $this->server->name(), $secs));
+    }
+
+    /** Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same. */
+    private function catchNotices()
+    {
+        set_error_handler(function ($severity, $message) {
+            // The first is the cause, of several. A signal that interrupts select() is none.
+            if ($this->notice === '' && strpos($message, 'select') === false) {
+                $this->notice = preg_replace('/^\w+\(\): /', '', $message);
+            }
+            return true;
+        });
+    }
+}

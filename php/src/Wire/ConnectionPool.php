@@ -1,0 +1,257 @@
+<?php
+
+namespace Sharedance\Wire;
+
+use Sharedance\Clock;
+use Sharedance\Exception\CannotConnect;
+use Sharedance\Exception\ConnectionLost;
+use Sharedance\Exception\Refused;
+use Sharedance\Exception\SharedanceException;
+use Sharedance\Exception\TimedOut;
+use Sharedance\Exception\UnexpectedReply;
+use Sharedance\Options;
+use Sharedance\Server;
+
+/**
+ * The connections to the servers, and the rules by which they are used again:
+ *
+ * - A connection that an earlier PHP request used is taken up by "unlock_all NONCE", in the same write as the first
+ *   request. The server releases what locks that request left behind, and repeats the nonce. Unless that is the first
+ *   line that arrives, the connection is closed, and nothing that it carried is believed.
+ * - Any exception within an exchange closes the connection for good.
+ * - A connection that was used before and turns out to be dead is replaced once, where the request may be repeated.
+ * - A connection whose exchange was interrupted (by exit() in a callback, whose shutdown functions come here) is not used
+ *   again; what comes meanwhile gets a connection of its own.
+ */
+final class ConnectionPool
+{
+    /** The request may be carried out twice: it is repeated where the connection turns out to be dead. */
+    const REPEAT = 'repeat';
+    /** It must not: a connection that may be dead is tried with another request first. */
+    const CONFIRM = 'confirm';
+    /** The caller deals with ConnectionLost. */
+    const RAISE = 'raise';
+    /** A server does not close a connection that was used this recently. */
+    const SURE_SECS = 1.0;
+
+    /** Those that PHP keeps, as far as this PHP request took them up: sessions and clients share them. */
+    private static $kept = [];
+
+    private $options;
+    private $keptAs;
+    private $own = [];
+
+    public function __construct(Options $options)
+    {
+        $this->options = $options;
+        $this->keptAs = $options->isPersistent() ? self::nameFor($options) : null;
+    }
+
+    /**
+     * Sends a request, and reads its responses.
+     *
+     * @param Server $server
+     * @param string $request one or more requests in the text dialect
+     * @param string $ifDead REPEAT, CONFIRM or RAISE
+     * @param callable $read takes the Connection, reads all responses, and returns the result; an exception that it
+     *     returns is thrown once the exchange is over, one that it throws closes the connection
+     * @param float|null $waitSecs not null where the responses wait for a lock, this long: the server then has to show
+     *     first that it is there, within the usual time
+     * @return mixed
+     * @throws SharedanceException
+     */
+    public function ask(
+        Server $server,
+        #[\SensitiveParameter]
+        $request,
+        $ifDead,
+        callable $read,
+        $waitSecs = null
+    ) {
+        $connection = $this->connectionTo($server);
+        if ($ifDead === self::CONFIRM && $connection->idleSecs() > self::SURE_SECS) {
+            $this->ask($server, "mn\r\n", self::REPEAT, [__CLASS__, 'readNoop']);
+            $connection = $this->connectionTo($server);
+        }
+        try {
+            $result = $this->exchange($server, $connection, $request, $read, $waitSecs);
+        } catch (ConnectionLost $failure) {
+            if ($connection->isFresh() || $ifDead !== self::REPEAT) {
+                throw $failure;
+            }
+            $result = $this->exchange($server, $this->connectionTo($server), $request, $read, $waitSecs);
+        }
+        return self::returnOrThrow($result);
+    }
+
+    /**
+     * The same on a connection that the caller has, for a lock that ends with it.
+     *
+     * @param Connection $connection
+     * @param Server $server
+     * @param string $request
+     * @param callable $read
+     * @return mixed
+     * @throws SharedanceException
+     */
+    public function askOn(
+        Connection $connection,
+        Server $server,
+        #[\SensitiveParameter]
+        $request,
+        callable $read
+    ) {
+        return self::returnOrThrow($this->exchange($server, $connection, $request, $read, null));
+    }
+
+    /**
+     * @param Server $server
+     * @return Connection the one that the next request will use, opened if there is none
+     * @throws SharedanceException
+     */
+    public function connectionTo(Server $server)
+    {
+        $name = $server->address() . $this->keptAs;
+        $connection = $this->find($name);
+        if ($connection !== null && !$connection->isBusy()) {
+            return $connection;
+        }
+        ServerState::check($server);
+        // One that is busy and not closed is in the middle of an exchange, which interrupted code might go on with.
+        $keptAs = $connection !== null && !$connection->isClosed() ? null : $this->keptAs;
+        try {
+            $connection = Connection::open($server, $this->options, $keptAs);
+        } catch (CannotConnect $failure) {
+            ServerState::recordFailure($server);
+            throw $failure;
+        }
+        if ($connection->isFresh() && $this->options->user() !== null) {
+            $this->authenticate($server, $connection);
+        }
+        $this->keep($name, $connection);
+        return $connection;
+    }
+
+    /** Closes the connections that are not kept. */
+    public function close()
+    {
+        foreach ($this->own as $connection) {
+            $connection->close();
+        }
+        $this->own = [];
+    }
+
+    /** As if this request of PHP ended, for tests. */
+    public static function endRequest()
+    {
+        self::$kept = [];
+    }
+
+    /**
+     * @param Connection $connection
+     * @return true
+     * @throws UnexpectedReply
+     */
+    public static function readNoop(Connection $connection)
+    {
+        $connection->expect('MN');
+        return true;
+    }
+
+    private static function returnOrThrow(
+        #[\SensitiveParameter]
+        $result
+    ) {
+        if ($result instanceof SharedanceException) {
+            throw $result;
+        }
+        return $result;
+    }
+
+    private function exchange(
+        Server $server,
+        Connection $connection,
+        #[\SensitiveParameter]
+        $request,
+        callable $read,
+        $waitSecs
+    ) {
+        try {
+            $connection->begin($this->options->timeoutSecs());
+            if (!$connection->isTrusted()) {
+                $nonce = bin2hex(random_bytes(8));
+                $connection->send('unlock_all ' . $nonce . "\r\n" . $request);
+                $this->confirm($server, $connection, $nonce);
+            } elseif ($waitSecs !== null) {
+                $connection->send("mn\r\n" . $request);
+                $connection->expect('MN');
+            } else {
+                $connection->send($request);
+            }
+            if ($waitSecs !== null) {
+                $connection->allow($waitSecs + $this->options->timeoutSecs());
+            }
+            $result = $read($connection);
+            $connection->finish();
+            return $result;
+        } catch (TimedOut $failure) {
+            ServerState::recordFailure($server);
+            $connection->close();
+            throw $failure;
+        } catch (\Throwable $failure) {
+            $connection->close();
+            throw $failure;
+        }
+    }
+
+    private function confirm(Server $server, Connection $connection, $nonce)
+    {
+        $line = $connection->line();
+        if (!preg_match('/^UNLOCKED [0-9]+ ' . $nonce . '$/D', $line)) {
+            throw new ConnectionLost($server->name() . ' did not confirm a connection that was kept');
+        }
+        $connection->trust();
+    }
+
+    /** As memcached has it in its text dialect: the first request is a set, of any key, with user and password. */
+    private function authenticate(Server $server, Connection $connection)
+    {
+        $credentials = $this->options->user() . ' ' . $this->options->password();
+        $request = 'set auth 0 0 ' . strlen($credentials) . "\r\n" . $credentials . "\r\n";
+        $isAccepted = $this->exchange($server, $connection, $request, function (Connection $connection) {
+            return $connection->line() === 'STORED';
+        }, null);
+        if (!$isAccepted) {
+            $connection->close();
+            throw new Refused($server->name() . ' does not accept the user and password');
+        }
+    }
+
+    private function find($name)
+    {
+        if ($this->keptAs !== null) {
+            return isset(self::$kept[$name]) ? self::$kept[$name] : null;
+        }
+        return isset($this->own[$name]) ? $this->own[$name] : null;
+    }
+
+    private function keep($name, Connection $connection)
+    {
+        if ($this->keptAs !== null) {
+            self::$kept[$name] = $connection;
+        } else {
+            $this->own[$name] = $connection;
+        }
+    }
+
+    /**
+     * What PHP keeps a connection as: those of other credentials are other ones, and a process that was forked must not
+     * share its parent's.
+     */
+    private static function nameFor(Options $options)
+    {
+        $identity = [$options->user(), $options->password(), $options->tlsContext()];
+        $isPlain = $identity === [null, '', []];
+        return 'sharedance-' . getmypid() . ($isPlain ? '' : '-' . md5(serialize($identity)));
+    }
+}
