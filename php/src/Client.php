@@ -8,7 +8,6 @@ use Sharedance\Exception\SharedanceException;
 use Sharedance\Exception\TooLarge;
 use Sharedance\Exception\Unsupported;
 use Sharedance\Wire\Batch;
-use Sharedance\Wire\Classic;
 use Sharedance\Wire\ClassicRequests;
 use Sharedance\Wire\Connection;
 use Sharedance\Wire\ConnectionPool;
@@ -98,7 +97,6 @@ class Client
         $value = Argument::value($value);
         $server = $this->ring->serverOf($key);
         if ($ttl === null && Dialect::isClassic($server, $this->options, $this->pool)) {
-            $this->checkSize($key, $value);
             $this->classic->store($server, $key, $value);
             return true;
         }
@@ -409,9 +407,7 @@ class Client
         }
         // Only the classic dialect has a request that leaves the TTL to the server.
         $key = Argument::key($key);
-        $data = Argument::value($data);
-        $this->checkSize($key, $data);
-        $this->classic->store($this->ring->serverOf($key), $key, $data);
+        $this->classic->store($this->ring->serverOf($key), $key, Argument::value($data));
     }
 
     /**
@@ -553,7 +549,7 @@ class Client
         #[\SensitiveParameter]
         $value
     ) {
-        $size = Classic::STORE_HEADER_LEN + strlen($key) + strlen($value);
+        $size = Meta::MAX_SET_OVERHEAD + strlen($key) + strlen($value);
         if ($size > $this->options->maxSize()) {
             throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of '
                 . $this->options->maxSize());

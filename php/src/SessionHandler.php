@@ -2,8 +2,16 @@
 
 namespace Sharedance;
 
-use Sharedance\Exception\CannotConnect;
-use Sharedance\Exception\Refused;
+use Sharedance\Exception\InvalidOption;
+use Sharedance\Session\ClassicSessions;
+use Sharedance\Session\LoadedSession;
+use Sharedance\Session\LockedSessions;
+use Sharedance\Session\SessionKey;
+use Sharedance\Session\SessionStore;
+use Sharedance\Session\Warning;
+use Sharedance\Wire\ClassicRequests;
+use Sharedance\Wire\ConnectionPool;
+use Sharedance\Wire\Dialect;
 
 /**
  * Sessions of PHP, kept by Sharedance.
@@ -11,9 +19,6 @@ use Sharedance\Exception\Refused;
  * It never throws; a failure is one warning and, from session_start(), false. It never takes a failure for an empty
  * session, and never writes a session that it could not read. Ids of sessions get into no message and no trace: each
  * method hides its parameter at once, since a trace shows what it holds by then.
- *
- * The classic dialect has one life time for all pairs, the server's --expiration, and nothing that only extends it: a
- * session that did not change is stored again, which the server notices, so that it takes no space.
  */
 class SessionHandler implements
     \SessionHandlerInterface,
@@ -22,27 +27,36 @@ class SessionHandler implements
 {
     const HIDDEN = '(hidden)';
 
+    private $settings;
+    /** @var Options|null null until the first session */
     private $options;
-    private $client;
-    private $outage;
-    /** What validateId() found, kept for the read() that follows. */
-    private $found;
-    /** Ids that were made here and not stored yet. */
-    private $made = [];
-    /** Ids that could not be read, and must not be written. */
-    private $unread = [];
-    /** What read() found, while nothing has been written since. */
-    private $untouched;
+    /** @var InvalidOption|null */
+    private $fault;
+    private $ring;
+    private $pool;
+    private $locked;
+    private $classic;
+    /** @var LoadedSession|null the session of the page, from validateId() or read() on */
+    private $session;
+    private $loadedKey;
+    private $secs = 0.0;
+    /** What kept validateId() or read() from loading it. */
+    private $failure;
+    /** Whether validateId() has loaded it for the read() that follows. */
+    private $isLoadedAhead = false;
+    /** Whether the page has neither stored nor destroyed it. */
+    private $isUntouched = false;
+    /** The id that was made here last, which nobody else can have. */
+    private $made;
+    /** The id that could not be read, and must not be written. */
+    private $unread;
 
     /**
-     * @param Options|array $options
-     * @param Outage|null $outage
+     * @param Options|array $options settings that cannot be are reported when a session starts: pages without one work
      */
-    public function __construct($options = [], $outage = null)
+    public function __construct($options = [])
     {
-        $this->options = $options instanceof Options ? $options : new Options($options);
-        $this->client = new Client($this->options);
-        $this->outage = $outage === null ? new Outage() : $outage;
+        $this->settings = $options;
     }
 
     /** Nothing is connected yet: PHP 7.0 and 7.1 end the script where this fails. */
@@ -59,8 +73,7 @@ class SessionHandler implements
         if (!is_string($id)) {
             $id = bin2hex(random_bytes(16));
         }
-        $this->made[$id] = true;
-        return $id;
+        return $this->made = $id;
     }
 
     #[\ReturnTypeWillChange]
@@ -68,13 +81,14 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $id
     ) {
-        list($session, $id) = [$this->sessionOf($id), self::HIDDEN];
-        if (!$session->isWellFormed() || isset($this->made[$session->id()])) {
+        list($key, $id) = [$this->keyOf($id), self::HIDDEN];
+        if (!$key->isWellFormed() || $key->id() === $this->made) {
             return false;
         }
-        $this->found = $this->look($session);
-        // Where the server cannot be asked, read() says so; a new id would only hide it.
-        return $this->found['bytes'] !== null || $this->found['failure'] !== null;
+        $this->load($key);
+        $this->isLoadedAhead = true;
+        // Where the server cannot be asked, read() reports it; a new id would only hide it.
+        return $this->failure !== null || $this->session->data !== null;
     }
 
     #[\ReturnTypeWillChange]
@@ -82,24 +96,22 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $id
     ) {
-        list($session, $id) = [$this->sessionOf($id), self::HIDDEN];
-        list($found, $this->found, $this->untouched) = [$this->found, null, null];
-        if (isset($this->made[$session->id()]) && self::isInside('session_regenerate_id')) {
-            // There is nothing to read yet; and where this fails, PHP ends the script.
+        list($key, $id) = [$this->keyOf($id), self::HIDDEN];
+        if (!$this->isLoadedAhead || $key->id() !== $this->loadedKey->id()) {
+            $this->load($key);
+        }
+        list($failure, $this->failure, $this->isLoadedAhead, $this->unread) = [$this->failure, null, false, null];
+        if ($failure === null) {
+            $this->isUntouched = true;
+            return (string) $this->session->data;
+        }
+        if ($key->id() === $this->made && self::isInside('session_regenerate_id')) {
+            // PHP ends the script where this fails. There is nothing to read yet, and write() does without a lock.
+            $this->fail('lock', $key, $failure, null);
             return '';
         }
-        if ($found === null || $found['session']->id() !== $session->id()) {
-            $found = $this->look($session);
-        }
-        if ($found['failure'] !== null) {
-            $this->unread[$session->id()] = true;
-            return $this->fail('read', $session, $found['failure'], $found['secs'], 'Failed to read session data');
-        }
-        unset($this->unread[$session->id()]);
-        if ($found['bytes'] !== null) {
-            $this->untouched = $found;
-        }
-        return $found['data'];
+        $this->unread = $key->id();
+        return $this->fail('read', $key, $failure, 'Failed to read session data');
     }
 
     #[\ReturnTypeWillChange]
@@ -109,24 +121,33 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $data
     ) {
-        list($session, $id) = [$this->sessionOf($id), self::HIDDEN];
-        list($bytes, $data) = [$this->options->prefix() === '' ? $data : Envelope::seal($data), self::HIDDEN];
-        $this->untouched = null;
-        if (isset($this->unread[$session->id()])) {
+        list($key, $id) = [$this->keyOf($id), self::HIDDEN];
+        list($bytes, $data) = [$data, self::HIDDEN];
+        $this->isUntouched = false;
+        if ($this->unread === $key->id()) {
             // Only PHP 7.0 comes here, where a session whose read failed is open, and empty.
             return false;
         }
-        unset($this->made[$session->id()]);
-        $started = Clock::now();
-        try {
-            $this->store($session, $bytes);
-            return true;
-        } catch (\Throwable $failure) {
-            $echo = 'Failed to write session data|Session write failed';
-            return $this->fail('write', $session, $failure, Clock::now() - $started, $echo);
+        if ($this->made === $key->id()) {
+            $this->made = null;
         }
+        $session = $this->loadedAs($key);
+        if ($session === null) {
+            $this->forget();
+        }
+        $echo = 'Failed to write session data|Session write failed';
+        return $this->attempt('write', $key, $echo, function (SessionStore $store, $server) use ($session, $key, $bytes) {
+            if ($session === null) {
+                $store->overwrite($server, $key, $bytes);
+            } elseif ($session->data === $bytes) {
+                $store->prolong($server, $session);
+            } else {
+                $store->write($server, $session, $bytes);
+            }
+        });
     }
 
+    /** Which PHP calls where the data are those of read(); write() sees that itself. */
     #[\ReturnTypeWillChange]
     public function updateTimestamp(
         #[\SensitiveParameter]
@@ -134,8 +155,8 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $data
     ) {
-        list($sid, $all, $id, $data) = [$id, $data, self::HIDDEN, self::HIDDEN];
-        return $this->write($sid, $all);
+        list($sid, $bytes, $id, $data) = [$id, $data, self::HIDDEN, self::HIDDEN];
+        return $this->write($sid, $bytes);
     }
 
     #[\ReturnTypeWillChange]
@@ -143,31 +164,30 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $id
     ) {
-        list($session, $id) = [$this->sessionOf($id), self::HIDDEN];
-        list($this->found, $this->untouched) = [null, null];
-        $started = Clock::now();
-        try {
-            $this->delete($session);
-            return true;
-        } catch (\Throwable $failure) {
-            $echo = 'Session object destruction failed';
-            return $this->fail('destroy', $session, $failure, Clock::now() - $started, $echo);
-        }
+        list($key, $id) = [$this->keyOf($id), self::HIDDEN];
+        $session = $this->loadedAs($key) ?: new LoadedSession($key);
+        $this->isUntouched = false;
+        $echo = 'Session object destruction failed';
+        $isDone = $this->attempt('destroy', $key, $echo, function (SessionStore $store, $server) use ($session) {
+            $store->destroy($server, $session);
+        });
+        $this->forget();
+        return $isDone;
     }
 
     #[\ReturnTypeWillChange]
     public function close()
     {
-        list($read, $this->found, $this->untouched) = [$this->untouched, null, null];
-        // Closed by session_start() itself: that is read_and_close. The visit counts, so the session lives on. After
-        // session_abort() it does not: another request may have stored something newer in the meantime.
-        if ($read !== null && self::isInside('session_start')) {
-            $started = Clock::now();
-            try {
-                $this->store($read['session'], $read['bytes']);
-            } catch (\Throwable $failure) {
-                $this->fail('prolong', $read['session'], $failure, Clock::now() - $started, null);
-            }
+        $session = $this->session;
+        // Closed by session_start() itself: that is read_and_close, a visit. After session_abort() there is none.
+        if ($this->isUntouched && $session !== null && $session->data !== null && self::isInside('session_start')) {
+            $this->attempt('prolong', $session->key, null, function (SessionStore $store, $server) use ($session) {
+                $store->prolong($server, $session);
+            });
+        }
+        $this->forget();
+        if ($this->pool !== null) {
+            $this->pool->close();
         }
         return true;
     }
@@ -185,121 +205,99 @@ class SessionHandler implements
         return ['options' => $this->options];
     }
 
-    private function sessionOf(
+    /** Loads the session, or keeps the reason why it cannot be; never throws. */
+    private function load(SessionKey $key)
+    {
+        if ($this->loadedAs($key) === null) {
+            $this->forget();
+        }
+        list($this->loadedKey, $this->session, $this->failure) = [$key, null, null];
+        $started = Clock::now();
+        try {
+            list($server, $store) = $this->placeOf($key);
+            $this->session = $store->load($server, $key);
+        } catch (\Throwable $failure) {
+            $this->failure = $failure;
+        }
+        $this->secs = Clock::now() - $started;
+    }
+
+    /** Does something with the session of the key; what goes wrong is a warning and false. */
+    private function attempt($deed, SessionKey $key, $echo, callable $do)
+    {
+        $started = Clock::now();
+        try {
+            list($server, $store) = $this->placeOf($key);
+            $do($store, $server);
+            return true;
+        } catch (\Throwable $failure) {
+            $this->secs = Clock::now() - $started;
+            return $this->fail($deed, $key, $failure, $echo);
+        }
+    }
+
+    /** The server of the session, and how it is spoken to. */
+    private function placeOf(SessionKey $key)
+    {
+        if ($this->fault !== null) {
+            throw $this->fault;
+        }
+        $key->check();
+        $server = $this->ring->serverOf($key->key());
+        $isClassic = Dialect::isClassic($server, $this->options, $this->pool);
+        return [$server, $isClassic ? $this->classic : $this->locked];
+    }
+
+    /** Releases the lock of a session that the page does not go on with. */
+    private function forget()
+    {
+        if ($this->session !== null && $this->session->lock() !== null) {
+            $this->locked->release($this->ring->serverOf($this->session->key->key()), $this->session);
+        }
+        list($this->session, $this->failure, $this->isLoadedAhead, $this->isUntouched) = [null, null, false, false];
+    }
+
+    private function loadedAs(SessionKey $key)
+    {
+        return $this->session !== null && $this->session->key->id() === $key->id() ? $this->session : null;
+    }
+
+    private function keyOf(
         #[\SensitiveParameter]
         $id
     ) {
-        return new SessionKey($this->options->prefix(), $id);
-    }
-
-    /** Asks for the session, and never throws. */
-    private function look(SessionKey $session)
-    {
-        $started = Clock::now();
-        $found = ['session' => $session, 'bytes' => null, 'data' => '', 'failure' => null];
-        try {
-            $found['bytes'] = $this->fetch($session);
-            if ($found['bytes'] !== null) {
-                $found['data'] = Envelope::open($found['bytes']);
+        if ($this->options === null && $this->fault === null) {
+            try {
+                $this->configure($this->settings instanceof Options ? $this->settings : new Options($this->settings));
+            } catch (\Throwable $fault) {
+                $this->fault = $fault;
             }
-        } catch (\Throwable $failure) {
-            $found['failure'] = $failure;
         }
-        $found['secs'] = Clock::now() - $started;
-        return $found;
+        return new SessionKey($this->options === null ? '' : $this->options->prefix(), $id);
     }
 
-    private function fetch(SessionKey $session)
+    private function configure(Options $options)
     {
-        $fetch = function () use ($session) {
-            return $this->client->fetch($session->key());
-        };
-        $bytes = $this->ask($session, $fetch);
-        if ($bytes === null && !isset($this->made[$session->id()])) {
-            // A server that dies before it answers looks like one that has no such pair. The second answer is believed.
-            $bytes = $this->ask($session, $fetch);
-        }
-        return $bytes;
+        $this->ring = new ServerRing($options->servers());
+        $this->pool = new ConnectionPool($options);
+        $this->locked = new LockedSessions($options, $this->pool);
+        $this->classic = new ClassicSessions($options, new ClassicRequests($options));
+        $this->options = $options;
     }
 
-    private function store(
-        SessionKey $session,
-        #[\SensitiveParameter]
-        $bytes
-    ) {
-        $this->ask($session, function () use ($session, $bytes) {
-            $this->client->store($session->key(), $bytes);
-        });
-    }
-
-    private function delete(SessionKey $session)
+    /** One warning; and false, for PHP. What PHP itself reports about that false matches $echo, and is left out. */
+    private function fail($deed, SessionKey $key, \Throwable $failure, $echo)
     {
-        $isGone = $this->ask($session, function () use ($session) {
-            $key = $session->key();
-            // Not deleted means that nothing is there, or that the server went away before it answered.
-            return $this->client->delete($key) || $this->client->fetch($key) === null || $this->client->delete($key);
-        });
-        if (!$isGone) {
-            throw new Refused('the server does not delete it');
-        }
-    }
-
-    private function ask(SessionKey $session, callable $request)
-    {
-        $session->check();
-        $server = $this->client->serverOf($session->key());
-        $pause = $this->outage->secondsLeft($server);
-        if ($pause > 0.0) {
-            throw new CannotConnect(sprintf(
-                'it could not be reached a moment ago, and is left alone for another %.1F s',
-                $pause
-            ));
-        }
-        try {
-            return $request();
-        } catch (CannotConnect $failure) {
-            $this->outage->begin($server);
-            throw $failure;
-        }
-    }
-
-    /** One warning; and false, for PHP. What PHP itself says about that false matches $echo, and is not said. */
-    private function fail($deed, SessionKey $session, \Throwable $failure, $secs, $echo)
-    {
-        $warning = sprintf(
-            'Sharedance could not %s the session on %s: %s (after %.3F s)',
+        $place = $this->ring === null ? '' : ' on ' . $this->ring->serverOf($key->key())->name();
+        $message = sprintf(
+            'Sharedance could not %s the session%s: %s (after %.3F s)',
             $deed,
-            $this->client->serverOf($session->key())->name(),
+            $place,
             $failure->getMessage(),
-            $secs
+            $this->secs
         );
-        try {
-            trigger_error($warning, E_USER_WARNING);
-        } catch (\Throwable $thrown) {
-            // The application makes exceptions of warnings. PHP's own warning, which follows, is a better place for
-            // one: out of here it would keep close() from being called.
-            error_log($warning);
-            return false;
-        }
-        if ($echo !== null) {
-            self::skipWarning($echo);
-        }
+        Warning::raise($message, $echo);
         return false;
-    }
-
-    private static function skipWarning($pattern)
-    {
-        $isDue = true;
-        $previous = set_error_handler(function (...$error) use (&$previous, &$isDue, $pattern) {
-            if ($isDue) {
-                $isDue = false;
-                restore_error_handler();
-                if (preg_match('/' . $pattern . '/', $error[1])) {
-                    return true;
-                }
-            }
-            return $previous === null ? false : call_user_func_array($previous, $error);
-        });
     }
 
     private static function isInside($function)

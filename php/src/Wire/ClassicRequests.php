@@ -8,6 +8,7 @@ use Sharedance\Exception\InvalidKey;
 use Sharedance\Exception\Refused;
 use Sharedance\Exception\SharedanceException;
 use Sharedance\Exception\TimedOut;
+use Sharedance\Exception\TooLarge;
 use Sharedance\Exception\UnexpectedReply;
 use Sharedance\Options;
 use Sharedance\Server;
@@ -60,6 +61,10 @@ final class ClassicRequests
     ) {
         self::check($key);
         $request = Classic::store($key, $value);
+        if (strlen($request) > $this->options->maxSize()) {
+            throw new TooLarge('a request of ' . strlen($request) . ' bytes is larger than the limit of '
+                . $this->options->maxSize());
+        }
         if (!$this->isDone($server, $request)) {
             throw new Refused($server->name() . ' closed the connection without a response: a request of '
                 . strlen($request) . ' bytes may be more than it accepts, it may have no room, or it went away');

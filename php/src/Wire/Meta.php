@@ -20,6 +20,8 @@ final class Meta
     const MAX_RELATIVE_SECS = 2592000;
     const FOREVER = '0';
     const EXPIRED = '-1';
+    /** What surrounds key and value of a set at the most: command, length, flags, ends of lines. */
+    const MAX_SET_OVERHEAD = 100;
 
     /**
      * @param string $key

@@ -1,9 +1,9 @@
 <?php
 
-namespace Sharedance;
+namespace Sharedance\Session;
 
+use Sharedance\Argument;
 use Sharedance\Exception\InvalidKey;
-use Sharedance\Wire\Classic;
 
 /**
  * The id of a session, which is a credential and comes from a cookie, in an object: traces and dumps show no more of it
@@ -44,12 +44,12 @@ final class SessionKey
     }
 
     /**
-     * @return bool
+     * @return bool whether it is an id of PHP, or one in base64url, as frameworks make them
      */
     public function isWellFormed()
     {
-        $most = Classic::MAX_KEY_LEN - strlen($this->prefix);
-        return strlen($this->id) <= $most && preg_match('/^[A-Za-z0-9,-]+$/D', $this->id);
+        $most = Argument::MAX_KEY_LEN - strlen($this->prefix);
+        return strlen($this->id) <= $most && preg_match('/^[A-Za-z0-9,_-]+$/D', $this->id);
     }
 
     /**
@@ -58,7 +58,7 @@ final class SessionKey
     public function check()
     {
         if (!$this->isWellFormed()) {
-            throw new InvalidKey('its id is too long, or has other characters than A-Z a-z 0-9 , -');
+            throw new InvalidKey('its id is too long, or has other characters than A-Z a-z 0-9 , - _');
         }
     }
 

@@ -1,6 +1,6 @@
 <?php
 
-namespace Sharedance;
+namespace Sharedance\Session;
 
 use Sharedance\Exception\ConnectionLost;
 

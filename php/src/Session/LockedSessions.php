@@ -1,0 +1,260 @@
+<?php
+
+namespace Sharedance\Session;
+
+use Sharedance\Exception\Conflict;
+use Sharedance\Exception\ConnectionLost;
+use Sharedance\Exception\LockTimedOut;
+use Sharedance\Exception\SharedanceException;
+use Sharedance\Exception\TooLarge;
+use Sharedance\Options;
+use Sharedance\Server;
+use Sharedance\Wire\Connection;
+use Sharedance\Wire\ConnectionPool;
+use Sharedance\Wire\Meta;
+
+/**
+ * Sessions in the memcached dialect: a page has two round trips.
+ *
+ *     start   lock KEY; mg KEY v c
+ *     end     ms KEY T<ttl> C<version> H; unlock KEY      changed
+ *             mg KEY T<ttl>; unlock KEY                   unchanged: never creates, never overwrites
+ *             md KEY; unlock KEY                          destroyed
+ *             unlock KEY                                  aborted
+ *
+ * A write is bound to the version that was read, and to the lock, so one that comes too late (its lock has expired, its
+ * session was destroyed) changes nothing and fails. A page that lost its lock or its connection asks for the lock again
+ * before it writes: if nobody has changed the session meanwhile, nothing is lost.
+ *
+ * Without locking, the last page to end wins; what was destroyed is not created again.
+ */
+final class LockedSessions implements SessionStore
+{
+    const DEFAULT_TTL_SECS = 1440;
+    const MIN_LOCK_TTL_SECS = 60;
+    /** A page that reached its max_execution_time still stores its session. */
+    const LOCK_TTL_MARGIN_SECS = 10;
+
+    private $options;
+    private $pool;
+    private $isLocking;
+
+    public function __construct(Options $options, ConnectionPool $pool)
+    {
+        $this->options = $options;
+        $this->pool = $pool;
+        $this->isLocking = $options->isLocking();
+    }
+
+    public function load(Server $server, SessionKey $key)
+    {
+        $request = Meta::get($key->key(), 'v c');
+        if (!$this->isLocking) {
+            $found = $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
+            return self::loaded($key, $found);
+        }
+        $lockTtl = $this->lockTtlSecs();
+        $request = $this->lockRequest($key) . $request;
+        $read = function (Connection $connection) use ($key, $lockTtl) {
+            $isLocked = Meta::readLock($connection);
+            $found = Meta::readVersioned($connection);
+            if ($isLocked instanceof SharedanceException || $found instanceof SharedanceException) {
+                return $isLocked instanceof SharedanceException ? $isLocked : $found;
+            }
+            $session = self::loaded($key, $found);
+            if ($isLocked) {
+                $session->lockedBy($connection, $lockTtl);
+            } else {
+                $session->isReadOnly = true;
+            }
+            return $session;
+        };
+        $wait = $this->options->lockWaitSecs();
+        $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $wait);
+        if ($session->isReadOnly && $this->options->lockFailure() === Options::FAIL) {
+            throw $this->lockTimedOut();
+        }
+        return $session;
+    }
+
+    public function write(
+        Server $server,
+        LoadedSession $session,
+        #[\SensitiveParameter]
+        $data
+    ) {
+        if ($session->isReadOnly) {
+            throw new LockTimedOut('it is read-only in this request: another one did not release its lock within '
+                . $this->options->lockWaitSecs() . ' s');
+        }
+        $this->checkSize($session->key, $data);
+        if ($this->isLocking) {
+            $flags = $session->version === null ? 'ME H c T' : 'C' . $session->version . ' H c T';
+        } else {
+            $flags = $session->version === null ? 'c T' : 'MR c T';
+        }
+        $request = Meta::set($session->key->key(), $data, $flags . $this->exptime());
+        try {
+            $line = $this->writeOnce($server, $session, $request);
+        } catch (ConnectionLost $failure) {
+            $line = $this->writeOnce($server, $session, $request);
+            if (strncmp($line, 'HD', 2) !== 0 && $this->isStored($server, $session->key, $data)) {
+                // The first one was carried out, and only its response was lost.
+                $line = 'HD';
+            }
+        }
+        $session->unlocked();
+        if (strncmp($line, 'HD', 2) !== 0) {
+            throw self::conflict($line);
+        }
+        $session->data = $data;
+        $session->version = preg_match('/ c([1-9][0-9]{0,19})$/D', $line, $found) ? $found[1] : $session->version;
+    }
+
+    public function overwrite(
+        Server $server,
+        SessionKey $key,
+        #[\SensitiveParameter]
+        $data
+    ) {
+        $this->checkSize($key, $data);
+        $request = Meta::set($key->key(), $data, 'T' . $this->exptime());
+        $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readStatus']);
+    }
+
+    public function prolong(Server $server, LoadedSession $session)
+    {
+        $request = Meta::get($session->key->key(), 'T' . $this->exptime());
+        $this->askAndUnlock($server, $session, $request);
+    }
+
+    public function destroy(Server $server, LoadedSession $session)
+    {
+        $this->askAndUnlock($server, $session, Meta::delete($session->key->key()));
+    }
+
+    public function release(Server $server, LoadedSession $session)
+    {
+        $connection = $session->lock();
+        $session->unlocked();
+        if ($connection === null) {
+            return;
+        }
+        try {
+            $this->pool->askOn($connection, $server, Meta::unlock($session->key->key()), [Meta::class, 'readUnlock']);
+        } catch (SharedanceException $failure) {
+            // The connection is closed, so the server has released the lock.
+        }
+    }
+
+    /** Sends a request that may be repeated, and the unlock behind it where the lock is held. */
+    private function askAndUnlock(
+        Server $server,
+        LoadedSession $session,
+        #[\SensitiveParameter]
+        $request
+    ) {
+        $isLocked = $session->lock() !== null;
+        if ($isLocked) {
+            $request .= Meta::unlock($session->key->key());
+        }
+        $this->pool->ask($server, $request, ConnectionPool::REPEAT, function (Connection $connection) use ($isLocked) {
+            $status = Meta::readStatus($connection);
+            $unlocked = $isLocked ? Meta::readUnlock($connection) : true;
+            return $status instanceof SharedanceException ? $status : $unlocked;
+        });
+        $session->unlocked();
+    }
+
+    /** The status line of the write. */
+    private function writeOnce(
+        Server $server,
+        LoadedSession $session,
+        #[\SensitiveParameter]
+        $request
+    ) {
+        $wait = null;
+        if ($this->isLocking) {
+            if (!$session->isLockedBy($this->pool->connectionTo($server))) {
+                $wait = $this->options->lockWaitSecs();
+                $request = $this->lockRequest($session->key) . $request;
+            }
+            $request .= Meta::unlock($session->key->key());
+        }
+        $read = function (Connection $connection) use ($wait) {
+            $isLocked = $wait === null ? true : Meta::readLock($connection);
+            $status = $connection->line();
+            $status = in_array(substr($status, 0, 2), ['HD', 'EX', 'NF', 'NS'], true) ? $status : Meta::refusal($status);
+            $unlocked = $this->isLocking ? Meta::readUnlock($connection) : true;
+            foreach ([$isLocked, $status, $unlocked] as $result) {
+                if ($result instanceof SharedanceException) {
+                    return $result;
+                }
+            }
+            return $isLocked ? $status : $this->lockTimedOut();
+        };
+        return $this->pool->ask($server, $request, ConnectionPool::RAISE, $read, $wait);
+    }
+
+    private function isStored(
+        Server $server,
+        SessionKey $key,
+        #[\SensitiveParameter]
+        $data
+    ) {
+        $request = Meta::get($key->key(), 'v');
+        return $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readValue']) === $data;
+    }
+
+    private static function loaded(SessionKey $key, $found)
+    {
+        return $found === null ? new LoadedSession($key)
+            : new LoadedSession($key, Envelope::open($found->value), $found->version);
+    }
+
+    private function lockRequest(SessionKey $key)
+    {
+        return Meta::lock($key->key(), $this->options->lockWaitSecs(), $this->lockTtlSecs());
+    }
+
+    /** As long as a page can run; one without a limit asks again when it writes. */
+    private function lockTtlSecs()
+    {
+        return $this->options->lockTtlSecs()
+            ?: max(self::MIN_LOCK_TTL_SECS, (int) ini_get('max_execution_time') + self::LOCK_TTL_MARGIN_SECS);
+    }
+
+    private function exptime()
+    {
+        $ttl = $this->options->ttlSecs() ?: (int) ini_get('session.gc_maxlifetime');
+        return Meta::exptime($ttl > 0 ? $ttl : self::DEFAULT_TTL_SECS);
+    }
+
+    private function checkSize(
+        SessionKey $key,
+        #[\SensitiveParameter]
+        $data
+    ) {
+        $size = strlen($key->key()) + strlen($data) + Meta::MAX_SET_OVERHEAD;
+        if ($size > $this->options->maxSize()) {
+            throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of '
+                . $this->options->maxSize());
+        }
+    }
+
+    private function lockTimedOut()
+    {
+        return new LockTimedOut('another request did not release its lock within ' . $this->options->lockWaitSecs()
+            . ' s');
+    }
+
+    private static function conflict($status)
+    {
+        $reasons = [
+            'NF' => 'it was destroyed, or has expired, since this request read it; it is not created again',
+            'NS' => 'another request has created it meanwhile; nothing is overwritten',
+            'EX' => 'another request has changed it, or had its lock, since this one read it; nothing is overwritten',
+        ];
+        return new Conflict($reasons[$status]);
+    }
+}
