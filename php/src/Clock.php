@@ -13,6 +13,6 @@ final class Clock
      */
     public static function now()
     {
-        return function_exists('hrtime') ? hrtime(true) / 1e9 : microtime(true);
+        return PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
     }
 }

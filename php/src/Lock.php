@@ -46,7 +46,7 @@ final class Lock
      */
     public function isHeld()
     {
-        return $this->key !== null && !$this->connection->isClosed() && Clock::now() < $this->expires;
+        return $this->key !== null && !$this->connection->isClosed && Clock::now() < $this->expires;
     }
 
     /**
@@ -56,7 +56,7 @@ final class Lock
     public function release()
     {
         list($key, $this->key) = [$this->key, null];
-        if ($key === null || $this->connection->isBusy()) {
+        if ($key === null || $this->connection->isBusy) {
             return false;
         }
         try {

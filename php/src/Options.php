@@ -10,9 +10,30 @@ use Sharedance\Exception\InvalidOption;
  */
 final class Options
 {
+    /** The settings and their constants; the variables of the environment have the same names. */
+    const NAMES = [
+        'host' => 'SHAREDANCE_HOST',
+        'port' => 'SHAREDANCE_PORT',
+        'servers' => 'SHAREDANCE_SERVERS',
+        'prefix' => 'SHAREDANCE_PREFIX',
+        'connect_timeout' => 'SHAREDANCE_CONNECT_TIMEOUT',
+        'timeout' => 'SHAREDANCE_TIMEOUT',
+        'max_size' => 'SHAREDANCE_MAX_SIZE',
+        'persistent' => 'SHAREDANCE_PERSISTENT',
+        'locking' => 'SHAREDANCE_LOCKING',
+        'lock_wait' => 'SHAREDANCE_LOCK_WAIT',
+        'lock_ttl' => 'SHAREDANCE_LOCK_TTL',
+        'lock_failure' => 'SHAREDANCE_LOCK_FAILURE',
+        'ttl' => 'SHAREDANCE_TTL',
+        'protocol' => 'SHAREDANCE_PROTOCOL',
+        'user' => 'SHAREDANCE_USER',
+        'password' => 'SHAREDANCE_PASSWORD',
+        'tls_ca' => 'SHAREDANCE_TLS_CA',
+        'tls_cert' => 'SHAREDANCE_TLS_CERT',
+        'tls_key' => 'SHAREDANCE_TLS_KEY',
+        'tls_peer_name' => 'SHAREDANCE_TLS_PEER_NAME',
+    ];
     const DEFAULTS = [
-        'host' => 'localhost',
-        'port' => 1042,
         'prefix' => 'sess-',
         'connect_timeout' => 1.0,
         'timeout' => 5.0,
@@ -20,13 +41,19 @@ final class Options
         'persistent' => true,
         'locking' => true,
         'lock_wait' => 30.0,
+        'lock_ttl' => null,
         'lock_failure' => self::FAIL,
+        'ttl' => null,
         'protocol' => self::AUTO,
+        'user' => null,
+        'password' => null,
+        'tls_ca' => null,
+        'tls_cert' => null,
+        'tls_key' => null,
+        'tls_peer_name' => null,
     ];
-    /** Settings that may be absent. */
-    const OPTIONAL = [
-        'servers', 'lock_ttl', 'ttl', 'user', 'password', 'tls_ca', 'tls_cert', 'tls_key', 'tls_peer_name',
-    ];
+    const DEFAULT_HOST = 'localhost';
+    const DEFAULT_PORT = 1042;
     /** Policies for a lock that another request does not release in time. */
     const FAIL = 'fail';
     const READ_ONLY = 'read-only';
@@ -47,9 +74,8 @@ final class Options
     /** The largest integer of a 32-bit PHP. */
     const MOST_MAX_SIZE = 2147483647;
 
-    private $places;
     private $servers = [];
-    private $values = [];
+    private $values;
 
     /**
      * @param array $settings named like the constants without SHAREDANCE_, in lower case: host, port, servers, prefix,
@@ -59,19 +85,19 @@ final class Options
      */
     public function __construct(array $settings = [])
     {
-        $names = array_merge(array_keys(self::DEFAULTS), self::OPTIONAL);
-        $unknown = array_diff(array_keys($settings), $names);
+        $unknown = array_diff_key($settings, self::NAMES);
         if ($unknown) {
-            throw new InvalidOption('Unknown setting: ' . implode(', ', $unknown));
+            throw new InvalidOption('Unknown setting: ' . implode(', ', array_keys($unknown)));
         }
-        $this->places = [$settings, self::constants($names), self::environment($names), self::DEFAULTS];
-        $port = Setting::integer('port', $this->find('port'), 1, Server::MAX_PORT);
-        foreach ($this->serverSpecs() as $spec) {
-            $server = Server::parse($spec, $port);
-            $this->servers[$server->address()] = $server;
+        list($constants, $environment) = self::outside($settings);
+        $this->values = self::DEFAULTS;
+        foreach ($settings + $constants + $environment as $name => $value) {
+            if ($value !== null && array_key_exists($name, self::DEFAULTS)) {
+                $this->values[$name] = self::parse($name, $value);
+            }
         }
-        $this->values = $this->read();
-        $this->places = null;
+        $this->checkCombinations();
+        $this->findServers([$settings, $constants, $environment]);
     }
 
     /**
@@ -191,7 +217,12 @@ final class Options
      */
     public function tlsContext()
     {
-        return $this->values['tls'];
+        return array_filter([
+            'cafile' => $this->values['tls_ca'],
+            'local_cert' => $this->values['tls_cert'],
+            'local_pk' => $this->values['tls_key'],
+            'peer_name' => $this->values['tls_peer_name'],
+        ], 'is_string');
     }
 
     /** What a dump of this object may show: never the password. */
@@ -202,50 +233,82 @@ final class Options
         return ['servers' => array_keys($this->servers)] + $shown;
     }
 
-    private function read()
+    /** The constants that are defined, and the variables of the environment, of what the array does not have. */
+    private static function outside(array $settings)
     {
-        $most = self::MAX_TIMEOUT_SECS;
-        $tls = array_filter([
-            'cafile' => Setting::file('tls_ca', $this->find('tls_ca')),
-            'local_cert' => Setting::file('tls_cert', $this->find('tls_cert')),
-            'local_pk' => Setting::file('tls_key', $this->find('tls_key')),
-            'peer_name' => $this->text('tls_peer_name'),
-        ], 'is_string');
-        if (isset($tls['local_pk']) && !isset($tls['local_cert'])) {
-            throw new InvalidOption('Setting tls_key (SHAREDANCE_TLS_KEY) needs tls_cert as well');
+        $constants = $environment = [];
+        foreach (self::NAMES as $name => $constant) {
+            if (isset($settings[$name])) {
+                continue;
+            }
+            if (defined($constant)) {
+                $constants[$name] = constant($constant);
+                continue;
+            }
+            $value = getenv($constant);
+            // Empty means unset, except for the prefix, which can be empty.
+            if ($value !== false && ($value !== '' || $name === 'prefix')) {
+                $environment[$name] = $value;
+            }
         }
-        if ($this->find('password') !== null && $this->find('user') === null) {
-            throw new InvalidOption('Setting password (SHAREDANCE_PASSWORD) needs user as well');
+        if (!isset($constants['host']) && defined('SESSION_HANDLER_HOST')) {
+            $constants['host'] = constant('SESSION_HANDLER_HOST');
         }
-        return [
-            'prefix' => $this->readPrefix(),
-            'connect_timeout' => $this->seconds('connect_timeout', self::MIN_TIMEOUT_SECS, $most),
-            'timeout' => $this->seconds('timeout', self::MIN_TIMEOUT_SECS, $most),
-            'max_size' => Setting::bytes('max_size', $this->find('max_size'), self::MIN_MAX_SIZE, self::MOST_MAX_SIZE),
-            'persistent' => Setting::flag('persistent', $this->find('persistent')),
-            'locking' => Setting::flag('locking', $this->find('locking')),
-            'lock_wait' => $this->seconds('lock_wait', 0, $most),
-            'lock_ttl' => $this->wholeSeconds('lock_ttl', self::MAX_LOCK_TTL_SECS),
-            'lock_failure' => Setting::choice(
-                'lock_failure',
-                $this->find('lock_failure'),
-                [self::FAIL, self::READ_ONLY]
-            ),
-            'ttl' => $this->wholeSeconds('ttl', self::MAX_TTL_SECS),
-            'protocol' => Setting::choice(
-                'protocol',
-                $this->find('protocol'),
-                [self::AUTO, self::MEMCACHED, self::CLASSIC]
-            ),
-            'user' => $this->text('user'),
-            'password' => $this->text('password'),
-            'tls' => $tls,
-        ];
+        return [$constants, isset($environment['port']) ? self::withoutServiceLink($environment) : $environment];
     }
 
-    private function readPrefix()
+    /**
+     * Kubernetes gives every pod SHAREDANCE_PORT=tcp://10.0.0.1:1042 where a service has the name "sharedance". Such an
+     * address is used where the environment names no other server; the port is the service's own.
+     */
+    private static function withoutServiceLink(array $environment)
     {
-        $prefix = $this->find('prefix');
+        if (preg_match('~^(tcp|udp)://(\S+):([0-9]+)$~D', $environment['port'], $link)) {
+            unset($environment['port']);
+            if ($link[1] === 'tcp' && !isset($environment['host']) && !isset($environment['servers'])) {
+                $environment['host'] = $link[2] . ':' . $link[3];
+            }
+        }
+        return $environment;
+    }
+
+    private static function parse(
+        $name,
+        #[\SensitiveParameter]
+        $value
+    ) {
+        switch ($name) {
+            case 'prefix':
+                return self::parsePrefix($value);
+            case 'connect_timeout':
+            case 'timeout':
+                return Setting::seconds($name, $value, self::MIN_TIMEOUT_SECS, self::MAX_TIMEOUT_SECS);
+            case 'max_size':
+                return Setting::bytes($name, $value, self::MIN_MAX_SIZE, self::MOST_MAX_SIZE);
+            case 'persistent':
+            case 'locking':
+                return Setting::flag($name, $value);
+            case 'lock_wait':
+                return Setting::seconds($name, $value, 0, self::MAX_TIMEOUT_SECS);
+            case 'lock_ttl':
+                return (int) ceil(Setting::seconds($name, $value, 1, self::MAX_LOCK_TTL_SECS));
+            case 'lock_failure':
+                return Setting::choice($name, $value, [self::FAIL, self::READ_ONLY]);
+            case 'ttl':
+                return (int) ceil(Setting::seconds($name, $value, 1, self::MAX_TTL_SECS));
+            case 'protocol':
+                return Setting::choice($name, $value, [self::AUTO, self::MEMCACHED, self::CLASSIC]);
+            case 'tls_ca':
+            case 'tls_cert':
+            case 'tls_key':
+                return Setting::file($name, $value);
+            default:
+                return Setting::line($name, $value);
+        }
+    }
+
+    private static function parsePrefix($prefix)
+    {
         if (!is_string($prefix) || !preg_match('~^[!-\~]{0,' . self::MAX_PREFIX_LEN . '}$~D', $prefix)) {
             throw Setting::invalid('prefix', $prefix, 'at most ' . self::MAX_PREFIX_LEN
                 . ' printable ASCII characters without spaces');
@@ -253,96 +316,41 @@ final class Options
         return $prefix;
     }
 
-    private function seconds($name, $least, $most)
+    private function checkCombinations()
     {
-        return Setting::seconds($name, $this->find($name), $least, $most);
-    }
-
-    private function wholeSeconds($name, $most)
-    {
-        $value = $this->find($name);
-        return $value === null ? null : (int) ceil(Setting::seconds($name, $value, 1, $most));
-    }
-
-    /** Credentials and names: any bytes of one line. The value is not in the message. */
-    private function text($name)
-    {
-        $value = $this->find($name);
-        if ($value !== null && (!is_scalar($value) || !preg_match('/^[^\x00-\x1f]{1,200}$/D', (string) $value))) {
-            throw new InvalidOption('Setting ' . $name . ' (SHAREDANCE_' . strtoupper($name)
-                . ') is not one line of 1 to 200 bytes');
-        }
-        return $value === null ? null : (string) $value;
-    }
-
-    private function find($name)
-    {
-        foreach ($this->places as $place) {
-            if (isset($place[$name])) {
-                return $place[$name];
+        foreach (['tls_key' => 'tls_cert', 'password' => 'user'] as $name => $needed) {
+            if ($this->values[$name] !== null && $this->values[$needed] === null) {
+                throw new InvalidOption('Setting ' . $name . ' (' . self::NAMES[$name] . ') needs ' . $needed . ' as well');
             }
         }
-        return null;
     }
 
     /** Several servers or one host: those of the most specific place that has either; within a place, several win. */
-    private function serverSpecs()
+    private function findServers(array $places)
     {
-        foreach ($this->places as $place) {
+        $port = self::DEFAULT_PORT;
+        $specs = null;
+        foreach (array_reverse($places) as $place) {
+            $port = isset($place['port']) ? $place['port'] : $port;
+        }
+        $port = Setting::integer('port', $port, 1, Server::MAX_PORT);
+        foreach ($places as $place) {
             if (isset($place['servers'])) {
                 $specs = is_array($place['servers'])
                     ? $place['servers'] : preg_split('/[\s,]+/', $place['servers'], -1, PREG_SPLIT_NO_EMPTY);
                 if (!$specs) {
-                    throw new InvalidOption('Setting servers (SHAREDANCE_SERVERS): the list is empty');
+                    throw new InvalidOption('Setting servers (' . self::NAMES['servers'] . '): the list is empty');
                 }
-                return $specs;
+                break;
             }
             if (isset($place['host'])) {
-                return [(string) $place['host']];
+                $specs = [$place['host']];
+                break;
             }
         }
-    }
-
-    private static function constants(array $names)
-    {
-        $found = [];
-        foreach ($names as $name) {
-            $constant = 'SHAREDANCE_' . strtoupper($name);
-            if (defined($constant)) {
-                $found[$name] = constant($constant);
-            }
+        foreach ($specs === null ? [self::DEFAULT_HOST] : $specs as $spec) {
+            $server = Server::parse($spec, $port);
+            $this->servers[$server->address()] = $server;
         }
-        if (!isset($found['host']) && defined('SESSION_HANDLER_HOST')) {
-            $found['host'] = constant('SESSION_HANDLER_HOST');
-        }
-        return $found;
-    }
-
-    private static function environment(array $names)
-    {
-        $found = [];
-        foreach ($names as $name) {
-            $value = getenv('SHAREDANCE_' . strtoupper($name));
-            // Empty means unset, except for the prefix, which can be empty.
-            if ($value !== false && ($value !== '' || $name === 'prefix')) {
-                $found[$name] = $value;
-            }
-        }
-        return isset($found['port']) ? self::withoutServiceLink($found) : $found;
-    }
-
-    /**
-     * Kubernetes gives every pod SHAREDANCE_PORT=tcp://10.0.0.1:1042 where a service has the name "sharedance". Such an
-     * address is used where the environment names no other server; the port is the service's own.
-     */
-    private static function withoutServiceLink(array $found)
-    {
-        if (preg_match('~^(tcp|udp)://(\S+):([0-9]+)$~D', $found['port'], $link)) {
-            unset($found['port']);
-            if ($link[1] === 'tcp' && !isset($found['host']) && !isset($found['servers'])) {
-                $found['host'] = $link[2] . ':' . $link[3];
-            }
-        }
-        return $found;
     }
 }

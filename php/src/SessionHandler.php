@@ -39,6 +39,8 @@ class SessionHandler implements
     /** @var LoadedSession|null the session of the page, from validateId() or read() on */
     private $session;
     private $loadedKey;
+    /** The server of that session, and how it is spoken to: what placeOf() returned. */
+    private $place;
     private $secs = 0.0;
     /** What kept validateId() or read() from loading it. */
     private $failure;
@@ -211,15 +213,16 @@ class SessionHandler implements
         if ($this->loadedAs($key) === null) {
             $this->forget();
         }
-        list($this->loadedKey, $this->session, $this->failure) = [$key, null, null];
+        $this->loadedKey = $key;
+        $this->session = $this->failure = $this->place = null;
         $started = Clock::now();
         try {
-            list($server, $store) = $this->placeOf($key);
-            $this->session = $store->load($server, $key);
+            $this->place = $this->placeOf($key);
+            $this->session = $this->place[1]->load($this->place[0], $key);
         } catch (\Throwable $failure) {
             $this->failure = $failure;
+            $this->secs = Clock::now() - $started;
         }
-        $this->secs = Clock::now() - $started;
     }
 
     /** Does something with the session of the key; what goes wrong is a warning and false. */
@@ -227,7 +230,8 @@ class SessionHandler implements
     {
         $started = Clock::now();
         try {
-            list($server, $store) = $this->placeOf($key);
+            list($server, $store) = $this->session !== null && $this->loadedKey->id() === $key->id()
+                ? $this->place : $this->placeOf($key);
             $do($store, $server);
             return true;
         } catch (\Throwable $failure) {
@@ -252,9 +256,10 @@ class SessionHandler implements
     private function forget()
     {
         if ($this->session !== null && $this->session->lock() !== null) {
-            $this->locked->release($this->ring->serverOf($this->session->key->key()), $this->session);
+            $this->locked->release($this->place[0], $this->session);
         }
-        list($this->session, $this->failure, $this->isLoadedAhead, $this->isUntouched) = [null, null, false, false];
+        $this->session = $this->failure = null;
+        $this->isLoadedAhead = $this->isUntouched = false;
     }
 
     private function loadedAs(SessionKey $key)

@@ -107,18 +107,35 @@ final class Setting
     /**
      * @param string $name
      * @param mixed $value
-     * @return string|null a file that this process can read; null where none is set
+     * @return string a file that this process can read
      * @throws InvalidOption
      */
     public static function file($name, $value)
     {
-        if ($value === null) {
-            return null;
-        }
         if (!is_string($value) || strpos($value, "\0") !== false || !is_readable($value)) {
             throw self::invalid($name, $value, 'a file that PHP can read');
         }
         return $value;
+    }
+
+    /**
+     * Credentials and names. The value is not in the message.
+     *
+     * @param string $name
+     * @param mixed $value
+     * @return string
+     * @throws InvalidOption
+     */
+    public static function line(
+        $name,
+        #[\SensitiveParameter]
+        $value
+    ) {
+        if (!is_scalar($value) || !preg_match('/^[^\x00-\x1f]{1,200}$/D', (string) $value)) {
+            throw new InvalidOption('Setting ' . $name . ' (SHAREDANCE_' . strtoupper($name)
+                . ') is not one line of 1 to 200 bytes');
+        }
+        return (string) $value;
     }
 
     /**

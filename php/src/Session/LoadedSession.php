@@ -59,7 +59,7 @@ final class LoadedSession
      */
     public function lock()
     {
-        return $this->lockedBy !== null && !$this->lockedBy->isBusy() ? $this->lockedBy : null;
+        return $this->lockedBy !== null && !$this->lockedBy->isBusy ? $this->lockedBy : null;
     }
 
     /**

@@ -30,6 +30,10 @@ use Sharedance\Wire\Meta;
  */
 final class LockedSessions implements SessionStore
 {
+    /** What load() almost always reads. */
+    const LOCKED_AND_FOUND = "/\\GLOCKED\r\nVA ([0-9]{1,10}) c([1-9][0-9]{0,19})\r\n/";
+    /** What write() almost always reads. */
+    const STORED_AND_UNLOCKED = "/\\G(HD c[1-9][0-9]{0,19})\r\nUNLOCKED\r\n/";
     const DEFAULT_TTL_SECS = 1440;
     const MIN_LOCK_TTL_SECS = 60;
     /** A page that reached its max_execution_time still stores its session. */
@@ -48,14 +52,20 @@ final class LockedSessions implements SessionStore
 
     public function load(Server $server, SessionKey $key)
     {
-        $request = Meta::get($key->key(), 'v c');
+        $request = 'mg ' . $key->key() . " v c\r\n";
         if (!$this->isLocking) {
-            $found = $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
-            return self::loaded($key, $found);
+            return self::loaded($key, $this->look($server, $key));
         }
         $lockTtl = $this->lockTtlSecs();
         $request = $this->lockRequest($key) . $request;
         $read = function (Connection $connection) use ($key, $lockTtl) {
+            $header = $connection->match(self::LOCKED_AND_FOUND);
+            if ($header !== null) {
+                $data = Envelope::open($connection->block((int) $header[1]));
+                $session = new LoadedSession($key, $data, $header[2]);
+                $session->lockedBy($connection, $lockTtl);
+                return $session;
+            }
             $isLocked = Meta::readLock($connection);
             $found = Meta::readVersioned($connection);
             if ($isLocked instanceof SharedanceException || $found instanceof SharedanceException) {
@@ -93,14 +103,16 @@ final class LockedSessions implements SessionStore
         } else {
             $flags = $session->version === null ? 'c T' : 'MR c T';
         }
-        $request = Meta::set($session->key->key(), $data, $flags . $this->exptime());
+        $request = 'ms ' . $session->key->key() . ' ' . strlen($data) . ' ' . $flags . $this->exptime() . "\r\n" . $data
+            . "\r\n";
         try {
             $line = $this->writeOnce($server, $session, $request);
         } catch (ConnectionLost $failure) {
             $line = $this->writeOnce($server, $session, $request);
-            if (strncmp($line, 'HD', 2) !== 0 && $this->isStored($server, $session->key, $data)) {
+            $stored = strncmp($line, 'HD', 2) === 0 ? null : $this->look($server, $session->key);
+            if ($stored !== null && $stored->value === $data) {
                 // The first one was carried out, and only its response was lost.
-                $line = 'HD';
+                $line = 'HD c' . $stored->version;
             }
         }
         $session->unlocked();
@@ -108,7 +120,7 @@ final class LockedSessions implements SessionStore
             throw self::conflict($line);
         }
         $session->data = $data;
-        $session->version = preg_match('/ c([1-9][0-9]{0,19})$/D', $line, $found) ? $found[1] : $session->version;
+        $session->version = substr($line, 4);
     }
 
     public function overwrite(
@@ -182,6 +194,10 @@ final class LockedSessions implements SessionStore
             $request .= Meta::unlock($session->key->key());
         }
         $read = function (Connection $connection) use ($wait) {
+            $done = $connection->match(self::STORED_AND_UNLOCKED);
+            if ($done !== null) {
+                return $done[1];
+            }
             $isLocked = $wait === null ? true : Meta::readLock($connection);
             $status = $connection->line();
             $status = in_array(substr($status, 0, 2), ['HD', 'EX', 'NF', 'NS'], true) ? $status : Meta::refusal($status);
@@ -196,14 +212,10 @@ final class LockedSessions implements SessionStore
         return $this->pool->ask($server, $request, ConnectionPool::RAISE, $read, $wait);
     }
 
-    private function isStored(
-        Server $server,
-        SessionKey $key,
-        #[\SensitiveParameter]
-        $data
-    ) {
-        $request = Meta::get($key->key(), 'v');
-        return $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readValue']) === $data;
+    private function look(Server $server, SessionKey $key)
+    {
+        $request = Meta::get($key->key(), 'v c');
+        return $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
     }
 
     private static function loaded(SessionKey $key, $found)

@@ -137,8 +137,7 @@ final class ClassicRequests
         $connection = $this->connectionTo($server);
         unset($this->ready[$server->address()]);
         try {
-            $connection->begin($this->options->timeoutSecs());
-            $connection->send($request);
+            $connection->begin($request, $this->options->timeoutSecs());
             return $maxLen === null ? $connection->atMost(strlen(Classic::DONE)) : $connection->rest($maxLen);
         } catch (TimedOut $failure) {
             ServerState::recordFailure($server);

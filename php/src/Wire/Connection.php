@@ -45,16 +45,22 @@ final class Connection
     private $server;
     private $stream;
     private $isTls;
-    private $isFresh;
-    private $isTrusted;
-    private $isBusy = false;
-    private $isClosed = false;
+    /** @var bool true until the first exchange of a new connection is over. Read-only, as are the next */
+    public $isFresh;
+    /** @var bool false for a connection that an earlier request of PHP used, until trust() */
+    public $isTrusted;
+    /** @var bool whether an exchange began and did not end well; it is never used again then */
+    public $isBusy = false;
+    /** @var bool */
+    public $isClosed = false;
     private $lastUsed = -INF;
     private $buffer = '';
     private $pos = 0;
     private $began = 0.0;
     private $deadline = 0.0;
-    private $notice = '';
+    /** What PHP reported first since begin(), and the error handler that keeps it. */
+    private static $notice = '';
+    private static $catchNotice;
 
     private function __construct(Server $server, $stream, $isFresh)
     {
@@ -87,11 +93,8 @@ final class Connection
             $contextOptions['ssl'] = $options->tlsContext();
         }
         $context = stream_context_create($contextOptions);
-        $notice = $error = '';
-        set_error_handler(function ($severity, $message) use (&$notice) {
-            $notice = $notice === '' ? preg_replace('/^\w+\(\): /', '', $message) : $notice;
-            return true;
-        });
+        $error = '';
+        self::catchNotices();
         try {
             // A second round only for a kept connection that cannot be used.
             for ($round = 0; $round < 2; $round++) {
@@ -109,45 +112,13 @@ final class Connection
         } finally {
             restore_error_handler();
         }
-        throw new CannotConnect('cannot connect to ' . $server->name() . ': ' . (trim($error) ?: $notice));
-    }
-
-    /**
-     * @return bool true until the first exchange of a new connection is over
-     */
-    public function isFresh()
-    {
-        return $this->isFresh;
-    }
-
-    /**
-     * @return bool false for a connection that an earlier request of PHP used, until trust()
-     */
-    public function isTrusted()
-    {
-        return $this->isTrusted;
+        throw new CannotConnect('cannot connect to ' . $server->name() . ': ' . (trim($error) ?: self::$notice));
     }
 
     /** The server has shown that responses belong to the requests of this request of PHP. */
     public function trust()
     {
         $this->isTrusted = true;
-    }
-
-    /**
-     * @return bool whether an exchange began and did not end well; it is never used again then
-     */
-    public function isBusy()
-    {
-        return $this->isBusy;
-    }
-
-    /**
-     * @return bool
-     */
-    public function isClosed()
-    {
-        return $this->isClosed;
     }
 
     /**
@@ -159,17 +130,45 @@ final class Connection
     }
 
     /**
-     * Begins an exchange: from now on, sending and receiving together may take this long, and a second more for each MiB
-     * that passes. Notices of PHP are caught until finish() or close().
+     * Begins an exchange: sends the request, and waits for the first bytes of the response. Sending and receiving
+     * together may take this long, and a second more for each MiB that passes.
      *
+     * @param string $request
      * @param float $secs
+     * @throws ConnectionLost
+     * @throws TimedOut
      */
-    public function begin($secs)
-    {
-        stream_set_chunk_size($this->stream, self::BUSY);
+    public function begin(
+        #[\SensitiveParameter]
+        $request,
+        $secs
+    ) {
+        $stream = $this->stream;
+        stream_set_chunk_size($stream, self::BUSY);
         $this->isBusy = true;
-        $this->notice = '';
-        $this->allow($secs);
+        self::$notice = '';
+        $this->deadline = $secs + $this->began = Clock::now();
+        if ($this->isTls) {
+            $this->send($request);
+            return;
+        }
+        // What almost always happens, in as few steps as possible: all is sent at once, and all comes back at once.
+        set_error_handler(self::$catchNotice);
+        try {
+            $written = fwrite($stream, $request);
+            if ($written === strlen($request)) {
+                $read = [$stream];
+                $write = $except = null;
+                if (stream_select($read, $write, $except, (int) $secs, (int) (($secs - (int) $secs) * 1e6))) {
+                    $this->buffer = (string) fread($stream, self::IDLE);
+                }
+            }
+        } finally {
+            restore_error_handler();
+        }
+        if ($written !== strlen($request)) {
+            $this->send($request, (int) $written);
+        }
     }
 
     /**
@@ -183,30 +182,18 @@ final class Connection
         $this->deadline = $this->began + $secs;
     }
 
-    /**
-     * @param string $bytes
-     * @throws ConnectionLost
-     * @throws TimedOut
-     */
-    public function send(
+    /** Sends the rest of a request. */
+    private function send(
         #[\SensitiveParameter]
-        $bytes
+        $bytes,
+        $sent = 0
     ) {
         $len = strlen($bytes);
-        $this->catchNotices();
+        set_error_handler(self::$catchNotice);
         try {
-            $sent = 0;
-            while (true) {
-                if ($this->isTls) {
-                    $this->limitWait();
-                }
-                $written = fwrite($this->stream, $sent === 0 ? $bytes : substr($bytes, $sent));
-                $sent += (int) $written;
-                if ($sent === $len) {
-                    return;
-                }
-                $this->deadline += (int) $written / self::SLOWEST_BYTES_PER_SEC;
-                if (!$written && ($this->notice !== '' || $this->isEnded())) {
+            $this->deadline += $sent / self::SLOWEST_BYTES_PER_SEC;
+            while ($sent < $len) {
+                if (self::$notice !== '' || $this->isEnded()) {
                     throw new ConnectionLost(sprintf(
                         '%s closed the connection when %d of %d bytes were sent',
                         $this->server->name(),
@@ -215,6 +202,9 @@ final class Connection
                     ));
                 }
                 $this->await(true);
+                $written = (int) fwrite($this->stream, $sent === 0 ? $bytes : substr($bytes, $sent));
+                $sent += $written;
+                $this->deadline += $written / self::SLOWEST_BYTES_PER_SEC;
             }
         } finally {
             restore_error_handler();
@@ -252,6 +242,19 @@ final class Connection
         if ($this->line() !== $line) {
             throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
         }
+    }
+
+    /**
+     * @param string $pattern beginning with \G
+     * @return array|null what it found in the bytes that have arrived, which are then consumed
+     */
+    public function match($pattern)
+    {
+        if (!preg_match($pattern, $this->buffer, $found, 0, $this->pos)) {
+            return null;
+        }
+        $this->pos += strlen($found[0]);
+        return $found;
     }
 
     /**
@@ -295,7 +298,7 @@ final class Connection
         $this->pos = 0;
         stream_set_chunk_size($this->stream, self::IDLE);
         $this->isBusy = $this->isFresh = false;
-        $this->lastUsed = Clock::now();
+        $this->lastUsed = $this->began;
     }
 
     /**
@@ -306,7 +309,7 @@ final class Connection
         if ($this->isBusy) {
             return false;
         }
-        $this->catchNotices();
+        set_error_handler(self::$catchNotice);
         try {
             // Not feof(): before PHP 8 it waits for ever with TLS.
             stream_set_blocking($this->stream, false);
@@ -391,7 +394,7 @@ final class Connection
     /** @return string some bytes; '' where the server has closed the connection in good order */
     private function receive()
     {
-        $this->catchNotices();
+        set_error_handler(self::$catchNotice);
         try {
             $this->await(false);
             do {
@@ -460,14 +463,18 @@ final class Connection
     }
 
     /** Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same. */
-    private function catchNotices()
+    private static function catchNotices()
     {
-        set_error_handler(function ($severity, $message) {
-            // The first is the cause, of several. A signal that interrupts select() is none.
-            if ($this->notice === '' && strpos($message, 'select') === false) {
-                $this->notice = preg_replace('/^\w+\(\): /', '', $message);
-            }
-            return true;
-        });
+        self::$notice = '';
+        if (self::$catchNotice === null) {
+            self::$catchNotice = static function ($severity, $message) {
+                // The first is the cause, of several. A signal that interrupts select() is none.
+                if (self::$notice === '' && strpos($message, 'select') === false) {
+                    self::$notice = preg_replace('/^\w+\(\): /', '', $message);
+                }
+                return true;
+            };
+        }
+        set_error_handler(self::$catchNotice);
     }
 }

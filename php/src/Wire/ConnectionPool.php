@@ -38,12 +38,17 @@ final class ConnectionPool
     private static $kept = [];
 
     private $options;
+    private $timeoutSecs;
     private $keptAs;
     private $own = [];
+    /** What connectionTo() returned last: most pools have one server. */
+    private $lastServer;
+    private $lastConnection;
 
     public function __construct(Options $options)
     {
         $this->options = $options;
+        $this->timeoutSecs = $options->timeoutSecs();
         $this->keptAs = $options->isPersistent() ? self::nameFor($options) : null;
     }
 
@@ -76,7 +81,7 @@ final class ConnectionPool
         try {
             $result = $this->exchange($server, $connection, $request, $read, $waitSecs);
         } catch (ConnectionLost $failure) {
-            if ($connection->isFresh() || $ifDead !== self::REPEAT) {
+            if ($connection->isFresh || $ifDead !== self::REPEAT) {
                 throw $failure;
             }
             $result = $this->exchange($server, $this->connectionTo($server), $request, $read, $waitSecs);
@@ -111,25 +116,11 @@ final class ConnectionPool
      */
     public function connectionTo(Server $server)
     {
-        $name = $server->address() . $this->keptAs;
-        $connection = $this->find($name);
-        if ($connection !== null && !$connection->isBusy()) {
-            return $connection;
+        if ($server === $this->lastServer && !$this->lastConnection->isBusy) {
+            return $this->lastConnection;
         }
-        ServerState::check($server);
-        // One that is busy and not closed is in the middle of an exchange, which interrupted code might go on with.
-        $keptAs = $connection !== null && !$connection->isClosed() ? null : $this->keptAs;
-        try {
-            $connection = Connection::open($server, $this->options, $keptAs);
-        } catch (CannotConnect $failure) {
-            ServerState::recordFailure($server);
-            throw $failure;
-        }
-        if ($connection->isFresh() && $this->options->user() !== null) {
-            $this->authenticate($server, $connection);
-        }
-        $this->keep($name, $connection);
-        return $connection;
+        list($this->lastServer, $this->lastConnection) = [$server, $this->find($server)];
+        return $this->lastConnection;
     }
 
     /** Closes the connections that are not kept. */
@@ -177,19 +168,18 @@ final class ConnectionPool
         $waitSecs
     ) {
         try {
-            $connection->begin($this->options->timeoutSecs());
-            if (!$connection->isTrusted()) {
+            if (!$connection->isTrusted) {
                 $nonce = bin2hex(random_bytes(8));
-                $connection->send('unlock_all ' . $nonce . "\r\n" . $request);
+                $connection->begin('unlock_all ' . $nonce . "\r\n" . $request, $this->timeoutSecs);
                 $this->confirm($server, $connection, $nonce);
             } elseif ($waitSecs !== null) {
-                $connection->send("mn\r\n" . $request);
+                $connection->begin("mn\r\n" . $request, $this->timeoutSecs);
                 $connection->expect('MN');
             } else {
-                $connection->send($request);
+                $connection->begin($request, $this->timeoutSecs);
             }
             if ($waitSecs !== null) {
-                $connection->allow($waitSecs + $this->options->timeoutSecs());
+                $connection->allow($waitSecs + $this->timeoutSecs);
             }
             $result = $read($connection);
             $connection->finish();
@@ -227,12 +217,31 @@ final class ConnectionPool
         }
     }
 
-    private function find($name)
+    private function find(Server $server)
     {
+        $name = $server->address() . $this->keptAs;
         if ($this->keptAs !== null) {
-            return isset(self::$kept[$name]) ? self::$kept[$name] : null;
+            $connection = isset(self::$kept[$name]) ? self::$kept[$name] : null;
+        } else {
+            $connection = isset($this->own[$name]) ? $this->own[$name] : null;
         }
-        return isset($this->own[$name]) ? $this->own[$name] : null;
+        if ($connection !== null && !$connection->isBusy) {
+            return $connection;
+        }
+        ServerState::check($server);
+        // One that is busy and not closed is in the middle of an exchange, which interrupted code might go on with.
+        $keptAs = $connection !== null && !$connection->isClosed ? null : $this->keptAs;
+        try {
+            $connection = Connection::open($server, $this->options, $keptAs);
+        } catch (CannotConnect $failure) {
+            ServerState::recordFailure($server);
+            throw $failure;
+        }
+        if ($connection->isFresh && $this->options->user() !== null) {
+            $this->authenticate($server, $connection);
+        }
+        $this->keep($name, $connection);
+        return $connection;
     }
 
     private function keep($name, Connection $connection)
