@@ -22,8 +22,7 @@ call_user_func(function () {
     if (ini_get('session.serialize_handler') === 'php') {
         ini_set('session.serialize_handler', 'php_serialize');
     }
-    $options = new Sharedance\Options();
     // With the first Sharedance, pages could use the functions on the server of the sessions without opening it.
-    Sharedance\ClassicFunctions::beginWith(new Sharedance\Client($options));
-    session_set_save_handler(new Sharedance\SessionHandler($options), true);
+    Sharedance\ClassicFunctions::useSettings();
+    session_set_save_handler(new Sharedance\SessionHandler(), true);
 });

@@ -8,8 +8,8 @@ use Sharedance\Exception\SharedanceException;
 
 /**
  * What is behind the functions of sharedance.php: the server that was chosen, and their results, in which 0, -1 and
- * FALSE stand for what Client tells by exceptions. Sessions have a client of their own: a page that opens another server
- * here does not move its session there.
+ * FALSE stand for the exceptions of Client. They speak the classic dialect, as they always did. A page that opens another
+ * server here does not move its session there.
  */
 final class ClassicFunctions
 {
@@ -18,17 +18,14 @@ final class ClassicFunctions
 
     private static $client;
     private static $settings;
+    private static $usesSettings = false;
 
     /**
-     * What the functions use until a server is opened.
-     *
-     * @param Client $client
+     * Without sharedance_open() the functions use the servers of the settings, as they did with session_handler.php.
      */
-    public static function beginWith(Client $client)
+    public static function useSettings()
     {
-        if (self::$client === null) {
-            self::$client = $client;
-        }
+        self::$usesSettings = true;
     }
 
     public static function open($host, $port, $timeout)
@@ -36,17 +33,17 @@ final class ClassicFunctions
         if (empty($host)) {
             return self::FAILED;
         }
-        $settings = ['host' => $host, 'connect_timeout' => $timeout];
+        $settings = ['host' => $host, 'connect_timeout' => $timeout, 'protocol' => Options::CLASSIC];
         if (strncmp($host, 'unix://', 7) !== 0) {
             $settings['port'] = $port;
         }
         try {
             $client = $settings === self::$settings ? self::$client : new Client($settings);
             $client->connect();
-        } catch (CannotConnect $failure) {
-            return self::FAILED;
         } catch (InvalidOption $failure) {
             trigger_error('sharedance_open(): ' . $failure->getMessage(), E_USER_WARNING);
+            return self::FAILED;
+        } catch (SharedanceException $failure) {
             return self::FAILED;
         }
         if ($client !== self::$client) {
@@ -105,11 +102,14 @@ final class ClassicFunctions
 
     private static function attempt(callable $deed, $failed = self::FAILED)
     {
-        if (self::$client === null) {
-            return self::FAILED;
-        }
         try {
-            return $deed(self::$client);
+            if (self::$client === null && self::$usesSettings) {
+                self::$client = new Client(['protocol' => Options::CLASSIC]);
+            }
+            return self::$client === null ? self::FAILED : $deed(self::$client);
+        } catch (InvalidOption $failure) {
+            trigger_error('Sharedance: ' . $failure->getMessage(), E_USER_WARNING);
+            return self::FAILED;
         } catch (CannotConnect $failure) {
             return self::FAILED;
         } catch (SharedanceException $failure) {

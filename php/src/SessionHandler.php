@@ -218,7 +218,7 @@ class SessionHandler implements
         $started = Clock::now();
         try {
             $this->place = $this->placeOf($key);
-            $this->session = $this->place[1]->load($this->place[0], $key);
+            $this->session = $this->place[1]->load($this->place[0], $key, $key->id() === $this->made);
         } catch (\Throwable $failure) {
             $this->failure = $failure;
             $this->secs = Clock::now() - $started;
@@ -235,6 +235,8 @@ class SessionHandler implements
             $do($store, $server);
             return true;
         } catch (\Throwable $failure) {
+            // It knows the data of the session, and PHP shows them in a trace.
+            $do = null;
             $this->secs = Clock::now() - $started;
             return $this->fail($deed, $key, $failure, $echo);
         }

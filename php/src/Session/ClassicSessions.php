@@ -24,10 +24,10 @@ final class ClassicSessions implements SessionStore
         $this->isSealed = $options->prefix() !== '';
     }
 
-    public function load(Server $server, SessionKey $key)
+    public function load(Server $server, SessionKey $key, $isNew)
     {
         $bytes = $this->requests->fetch($server, $key->key());
-        if ($bytes === '') {
+        if ($bytes === '' && !$isNew) {
             // A server that dies before it responds looks like one that has no such pair. The second one is believed.
             $bytes = $this->requests->fetch($server, $key->key());
         }

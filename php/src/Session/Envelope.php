@@ -41,6 +41,9 @@ final class Envelope
         #[\SensitiveParameter]
         $bytes
     ) {
+        if ($bytes === '') {
+            return '';
+        }
         $head = (string) substr($bytes, 0, strlen(self::MAGIC));
         if (strncmp($head, self::MAGIC, strlen($head)) !== 0) {
             return $bytes;

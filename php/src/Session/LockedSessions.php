@@ -50,7 +50,7 @@ final class LockedSessions implements SessionStore
         $this->isLocking = $options->isLocking();
     }
 
-    public function load(Server $server, SessionKey $key)
+    public function load(Server $server, SessionKey $key, $isNew)
     {
         $request = 'mg ' . $key->key() . " v c\r\n";
         if (!$this->isLocking) {

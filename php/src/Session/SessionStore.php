@@ -15,10 +15,11 @@ interface SessionStore
      *
      * @param Server $server
      * @param SessionKey $key
+     * @param bool $isNew whether its id was made in this request, so that nobody can have stored it
      * @return LoadedSession
      * @throws SharedanceException
      */
-    public function load(Server $server, SessionKey $key);
+    public function load(Server $server, SessionKey $key, $isNew);
 
     /**
      * Stores the data unless the session was changed or destroyed since load(), and releases the lock.

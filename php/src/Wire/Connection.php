@@ -160,7 +160,12 @@ final class Connection
                 $read = [$stream];
                 $write = $except = null;
                 if (stream_select($read, $write, $except, (int) $secs, (int) (($secs - (int) $secs) * 1e6))) {
-                    $this->buffer = (string) fread($stream, self::IDLE);
+                    $bytes = fread($stream, self::IDLE);
+                    if ($bytes === false) {
+                        throw $this->brokenOff();
+                    }
+                    $this->buffer = $bytes;
+                    $this->deadline += strlen($this->buffer) / self::SLOWEST_BYTES_PER_SEC;
                 }
             }
         } finally {
@@ -331,11 +336,10 @@ final class Connection
      */
     public function atMost($len)
     {
-        $bytes = '';
-        do {
-            $more = $this->receive();
+        $bytes = $this->buffer;
+        while (strlen($bytes) < $len && ($more = $this->receive()) !== '') {
             $bytes .= $more;
-        } while ($more !== '' && strlen($bytes) < $len);
+        }
         return $bytes;
     }
 
@@ -350,13 +354,14 @@ final class Connection
      */
     public function rest($maxLen)
     {
-        $bytes = '';
-        while (($more = $this->receive()) !== '') {
-            $bytes .= $more;
+        $bytes = $this->buffer;
+        do {
             if (strlen($bytes) > $maxLen) {
                 throw new TooLarge('the response is larger than the limit of ' . $maxLen . ' bytes');
             }
-        }
+            $more = $this->receive();
+            $bytes .= $more;
+        } while ($more !== '');
         return $bytes;
     }
 
@@ -405,8 +410,8 @@ final class Connection
         }
         if ($bytes === '' || $bytes === false) {
             // Before PHP 7.4 a read is '' after a reset too; but then the socket has no peer any more.
-            if ($bytes === false || stream_socket_get_name($this->stream, true) === false) {
-                throw new ConnectionLost($this->server->name() . ' broke the connection off');
+            if ($bytes === false || self::$notice !== '' || stream_socket_get_name($this->stream, true) === false) {
+                throw $this->brokenOff();
             }
             return '';
         }
@@ -454,6 +459,11 @@ final class Connection
         }
         $secs = (int) $left;
         return stream_set_timeout($this->stream, $secs, max(1, (int) (($left - $secs) * 1e6)));
+    }
+
+    private function brokenOff()
+    {
+        return new ConnectionLost($this->server->name() . ' broke the connection off');
     }
 
     private function tooLate()

@@ -51,6 +51,14 @@ final class WorkerMemory
         self::$numbers = self::$streams = [];
     }
 
+    /** As if a new worker process began, for tests. */
+    public static function clear()
+    {
+        foreach (array_keys(self::$numbers) as $name) {
+            self::remember($name, 0);
+        }
+    }
+
     /** Sets a number, and returns what it was. */
     private static function exchange($name, $chunkSize)
     {

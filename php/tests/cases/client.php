@@ -81,7 +81,8 @@ test('all the keys that are allowed work', function () {
 
 test('a bad key is refused before anything is sent, and not repeated', function () {
     $bad = ['', str_repeat('k', 251), 'secret.', 'secret/', "secret\n", "secret\0", "secret\x7f", "secr\xc3\xa9t"];
-    $client = new Client(['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED')]);
+    $settings = ['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED')];
+    $client = new Client($settings + ['protocol' => 'classic']);
     foreach ($bad as $key) {
         foreach (['fetch', 'delete', 'store'] as $method) {
             $failure = throws(InvalidKey::class, function () use ($client, $method, $key) {
@@ -93,7 +94,9 @@ test('a bad key is refused before anything is sent, and not repeated', function 
 });
 
 test('what is too large is refused before it is sent, with the size and the limit', function () {
-    $client = new Client(['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED'), 'max_size' => 1000]);
+    $client = new Client(
+        ['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED'), 'max_size' => 1000, 'protocol' => 'classic']
+    );
     $failure = throws(TooLarge::class, function () use ($client) {
         $client->store('abc', str_repeat('x', 989));
     });

@@ -37,6 +37,7 @@ function all_fail($class, Client $client)
     ];
     foreach ($requests as $request) {
         mock_put('secret-key', 'secret-value');
+        new_request();
         $failure = throws($class, $request);
         // The cast gives the trace as well.
         holds(strpos((string) $failure, 'secret') === false, 'key or value in the exception: ' . $failure);
@@ -157,6 +158,7 @@ test('an answer has a limit', function () {
 
 native_test('nobody there', function () {
     all_fail(CannotConnect::class, mocked(['port' => setting('MOCK_REFUSED')]));
+    new_request();
     $failure = throws(CannotConnect::class, function () {
         mocked(['port' => setting('MOCK_REFUSED')])->connect();
     });

@@ -2,7 +2,7 @@
 
 require __DIR__ . '/../support/assert.php';
 
-use Sharedance\Envelope;
+use Sharedance\Session\Envelope;
 use Sharedance\Exception\ConnectionLost;
 
 $values = ['', 'a', 'a:1:{s:1:"n";i:1;}', "\0SD1", "\0", str_repeat("\xff", 70000)];

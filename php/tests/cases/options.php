@@ -93,9 +93,12 @@ test('what cannot be is refused', function () {
         ['host' => 'http://a'], ['host' => 'unix://relative'], ['host' => 'unix:///'], ['host' => "a\n"],
         ['servers' => ' , '], ['servers' => []], ['port' => 0], ['port' => '1042x'], ['port' => 65536], ['port' => -1],
         ['timeout' => 0], ['timeout' => 'soon'], ['timeout' => -1], ['timeout' => 1e9], ['connect_timeout' => '0'],
-        ['max_size' => 9], ['max_size' => '32M'], ['max_size' => '99999999999999999999'],
-        ['prefix' => 'a.b'], ['prefix' => 'a/b'], ['prefix' => "a\0"], ['prefix' => str_repeat('p', 201)],
-        ['ttl' => 5], ['hots' => 'a'],
+        ['max_size' => 9], ['max_size' => '32X'], ['max_size' => '4G'], ['max_size' => '99999999999999999999'],
+        ['prefix' => "a\0"], ['prefix' => str_repeat('p', 201)],
+        ['prefix' => 'a b'], ['hots' => 'a'], ['host' => ['a']],
+        ['persistent' => 'maybe'], ['locking' => []], ['lock_wait' => -1], ['lock_wait' => '1 week'], ['lock_ttl' => 0],
+        ['lock_failure' => 'ignore'], ['ttl' => 0], ['ttl' => '-5'], ['protocol' => 'http'], ['user' => "a\nb"],
+        ['password' => 'x'], ['tls_ca' => '/nonexistent'], ['tls_key' => __FILE__],
     ];
     foreach ($bad as $settings) {
         throws(InvalidOption::class, function () use ($settings) {

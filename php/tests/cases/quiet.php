@@ -6,7 +6,7 @@
 
 require __DIR__ . '/../support/assert.php';
 
-foreach (array_merge(glob(__DIR__ . '/../../src/*.php'), glob(__DIR__ . '/../../src/Exception/*.php')) as $path) {
+foreach (array_merge(glob(__DIR__ . '/../../src/*.php'), glob(__DIR__ . '/../../src/*/*.php')) as $path) {
     $name = 'Sharedance\\' . str_replace('/', '\\', preg_replace('~^.*/src/(.*)\.php$~', '$1', $path));
     test($name, function () use ($name) {
         holds(class_exists($name) || interface_exists($name) || trait_exists($name), 'not loaded by its name');

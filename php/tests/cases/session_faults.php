@@ -9,10 +9,12 @@ require __DIR__ . '/../support/mock.php';
 require __DIR__ . '/../support/session.php';
 
 use Sharedance\Clock;
-use Sharedance\Envelope;
-use Sharedance\Outage;
+use Sharedance\Session\Envelope;
+use Sharedance\Exception\CannotConnect;
 use Sharedance\Server;
 use Sharedance\SessionHandler;
+use Sharedance\Wire\ServerState;
+use Sharedance\Wire\WorkerMemory;
 
 const DATA = 'a:1:{s:1:"n";i:41;}';
 
@@ -29,10 +31,10 @@ function planted($data = DATA)
  *
  * @return string the warning
  */
-function cannot_start(array $settings, $id, $isStrict = false, $outage = null)
+function cannot_start(array $settings, $id, $isStrict = false, $isNewWorker = true)
 {
     $before = mock_get('sess-' . $id);
-    $warned = warnings(function () use ($settings, $id, $isStrict, $outage) {
+    $warned = warnings(function () use ($settings, $id, $isStrict, $isNewWorker) {
         session_request($settings, $id, function () {
             // PHP 7.0 does not know of failures here.
             same(PHP_VERSION_ID < 70100, session_start(), 'session_start');
@@ -40,7 +42,7 @@ function cannot_start(array $settings, $id, $isStrict = false, $outage = null)
             if (PHP_VERSION_ID < 70100) {
                 $_SESSION['n'] = 1;
             }
-        }, $isStrict, $outage);
+        }, $isStrict, $isNewWorker);
     });
     same($before, mock_get('sess-' . $id), 'what is stored');
     foreach (mock_requests() as $request) {
@@ -80,7 +82,7 @@ test('a server that hangs: one time-out, one warning, the session is kept', func
         $took = seconds(function () use ($id, $isStrict) {
             $warning = cannot_start(mock_settings(['timeout' => 0.3]), $id, $isStrict);
             holds(strpos($warning, '127.0.0.1:' . setting('MOCK_ACTOR')) !== false, $warning);
-            holds(strpos($warning, 'no answer') !== false, $warning);
+            holds(strpos($warning, 'no response') !== false, $warning);
         });
         waits_about(0.3, $took);
         same(1, count(mock_requests()), 'it is asked once');
@@ -151,46 +153,60 @@ native_test('nobody there', function () {
 native_test('a server that could not be reached is left alone for two seconds, by the next requests too', function () {
     mock_play('serve');
     $id = planted();
-    $folder = sys_get_temp_dir();
     $settings = mock_settings(['port' => setting('MOCK_FULL'), 'connect_timeout' => 0.5]);
-    $took = seconds(function () use ($settings, $id, $folder) {
-        cannot_start($settings, $id, false, new Outage($folder));
-    });
-    waits_about(0.5, $took);
-    $left = (new Outage($folder))->secondsLeft(Server::parse('127.0.0.1:' . setting('MOCK_FULL'), 1));
-    holds($left > 0.0 && $left <= 2.0, "$left s left");
-    // Another request of this worker: it does not wait, and says why.
-    $warning = cannot_start($settings, $id, false, new Outage($folder));
+    waits_about(0.5, seconds(function () use ($settings, $id) {
+        cannot_start($settings, $id);
+    }));
+    // Another request of this worker: it does not wait, and reports why.
+    $warning = cannot_start($settings, $id, false, false);
     holds(strpos($warning, 'left alone') !== false, $warning);
     holds(preg_match('/after 0\.[0-3]/', $warning), $warning);
-    // Other servers are none of its business.
-    same(42, session_request(mock_settings(), $id, 'count_in_session', false, new Outage($folder)));
+    // Other servers are not concerned.
+    same(42, session_request(mock_settings(), $id, 'count_in_session', false, false));
 });
 
-test('when two seconds have passed the server is tried again, and the file is gone', function () {
-    $folder = sys_get_temp_dir() . '/outage-' . fresh_id();
-    mkdir($folder);
+native_test('a server that hangs costs one request of a worker its time-out, not each', function () {
+    mock_play('serve');
+    $id = planted();
+    mock_play('hang');
+    $settings = mock_settings(['timeout' => 0.3]);
+    waits_about(0.3, seconds(function () use ($settings, $id) {
+        cannot_start($settings, $id);
+    }));
+    $warning = cannot_start($settings, $id, false, false);
+    holds(strpos($warning, 'left alone') !== false, $warning);
+    same(1, count(mock_requests()), 'it is asked once');
+});
+
+test('the circuit breaker closes after two seconds, and remembers the dialect', function () {
     $server = Server::parse('192.0.2.1', 1042);
-    same(0.0, (new Outage($folder))->secondsLeft($server));
-    (new Outage($folder))->begin($server);
-    $files = glob($folder . '/*');
-    same(1, count($files));
-    foreach (['-2.1' => 0, '-1.0' => 1, '60.0' => 0] as $since => $isLeft) {
-        (new Outage($folder))->begin($server);
-        file_put_contents($files[0], sprintf('%.6F', Clock::now() + (float) $since));
-        same((bool) $isLeft, (new Outage($folder))->secondsLeft($server) > 0.0, "since $since s");
-        clearstatcache();
-        same((bool) $isLeft, is_file($files[0]));
+    ServerState::rememberDialect($server, ServerState::CLASSIC);
+    ServerState::check($server);
+    ServerState::recordFailure($server);
+    WorkerMemory::endRequest();
+    throws(CannotConnect::class, function () use ($server) {
+        ServerState::check($server);
+    });
+    same(ServerState::CLASSIC, ServerState::dialect($server));
+    foreach ([['1.0', true], ['2.5', false], ['-3600', false]] as list($ago, $isLeft)) {
+        $ticks = (int) fmod((Clock::now() - $ago) * ServerState::TICKS_PER_SEC, ServerState::MAX_TICKS);
+        WorkerMemory::remember($server->address(), ($ticks << 2) + ServerState::CLASSIC);
+        $isLeft ? throws(CannotConnect::class, function () use ($server) {
+            ServerState::check($server);
+        }) : ServerState::check($server);
     }
-    rmdir($folder);
+    same(ServerState::CLASSIC, ServerState::dialect($server));
 });
 
-test('without a folder for temporary files everything works but the memory', function () {
-    $outage = new Outage('/nonexistent');
-    $server = Server::parse('192.0.2.1', 1042);
-    $outage->begin($server);
-    holds($outage->secondsLeft($server) > 0.0, 'within the request');
-    same(0.0, (new Outage('/nonexistent'))->secondsLeft($server));
+native_test('what a worker remembers survives the request, without files', function () {
+    same(0, WorkerMemory::recall('a number'));
+    WorkerMemory::remember('a number', WorkerMemory::MAX);
+    WorkerMemory::endRequest();
+    same(WorkerMemory::MAX, WorkerMemory::recall('a number'));
+    WorkerMemory::clear();
+    WorkerMemory::endRequest();
+    same(0, WorkerMemory::recall('a number'));
+    same([], glob(sys_get_temp_dir() . '/sharedance-*'));
 });
 
 native_test('one of several servers is down: its sessions wait for it, the others go on', function () {
@@ -287,17 +303,21 @@ test('a login whose old session cannot be stored is one warning, and false', fun
     same(1, count($warned), implode(' | ', $warned));
 });
 
-test('a login does not ask for the new id, so that nothing can fail there', function () {
+test('a login whose new id cannot be asked for is one warning, and goes on', function () {
     mock_play('serve');
     $id = planted();
-    session_request(mock_settings(), $id, function () {
-        same(true, session_start());
-        mock_play('serve');
-        same(true, session_regenerate_id(true));
-        same(1, count(mock_requests()));
-        session_write_close();
-    }, true);
-    same(2, count(mock_requests()));
+    $warned = warnings(function () use ($id) {
+        session_request(mock_settings(), $id, function () {
+            same(true, session_start());
+            mock_play('serve; reset 0; serve');
+            same(true, session_regenerate_id(true));
+            same(41, $_SESSION['n']);
+            session_write_close();
+        }, true);
+    });
+    same(1, count($warned), implode(' | ', $warned));
+    holds(strpos($warned[0], 'Sharedance could not lock the session on ') === 0, $warned[0]);
+    same(3, count(mock_requests()), 'delete, fetch, store');
 });
 
 test('a delete that is not answered is looked at again', function () {
@@ -305,7 +325,7 @@ test('a delete that is not answered is looked at again', function () {
     $id = planted();
     // The server dies when it has the request, and has not deleted anything.
     mock_play('lost; serve');
-    same(true, (new SessionHandler(mock_settings(), no_outage()))->destroy($id));
+    same(true, (new SessionHandler(mock_settings()))->destroy($id));
     same(null, mock_get('sess-' . $id));
 });
 
@@ -326,11 +346,11 @@ test('an application that makes exceptions of warnings gets one, behind close()'
     $log = tempnam(sys_get_temp_dir(), 'log');
     $previousLog = ini_set('error_log', $log);
     try {
-        $handler = new SessionHandler(mock_settings(['timeout' => 0.2]), no_outage());
+        $handler = new SessionHandler(mock_settings(['timeout' => 0.2]));
         mock_play('hang');
         same(false, $handler->read($id));
         same(false, $handler->destroy($id));
-        same(false, (new SessionHandler(mock_settings(['timeout' => 0.2]), no_outage()))->write($id, 'x'));
+        same(false, (new SessionHandler(mock_settings(['timeout' => 0.2])))->write($id, 'x'));
         if (PHP_VERSION_ID >= 70100) {
             session_set_save_handler($handler, false);
             session_id($id);
@@ -360,7 +380,7 @@ test('the traces that an error handler can take show no id and no data', functio
     try {
         mock_play('hang');
         $handler = function () {
-            return new SessionHandler(mock_settings(['timeout' => 0.1]), no_outage());
+            return new SessionHandler(mock_settings(['timeout' => 0.1]));
         };
         $handler()->read($id);
         $handler()->write($id, 'secret data');

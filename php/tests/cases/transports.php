@@ -72,6 +72,7 @@ if (IS_WASM || !extension_loaded('openssl')) {
         throws(TimedOut::class, function () {
             via('tls://localhost', ['port' => setting('MOCK_TLS'), 'timeout' => 0.2])->fetch('k');
         });
+        mock_play('hang');
         throws(CannotConnect::class, function () {
             via('tls://localhost', ['port' => setting('MOCK_ACTOR'), 'connect_timeout' => 0.3])->fetch('k');
         });

@@ -9,7 +9,7 @@ require __DIR__ . '/../support/assert.php';
 require __DIR__ . '/../support/mock.php';
 require __DIR__ . '/../support/vectors.php';
 
-use Sharedance\Classic;
+use Sharedance\Wire\Classic;
 use Sharedance\Client;
 use Sharedance\Exception\InvalidKey;
 use Sharedance\Exception\TooLarge;

@@ -131,6 +131,17 @@ function seconds(callable $body)
     return Sharedance\Clock::now() - $started;
 }
 
+/** What follows is another request of PHP, of the same worker process or of a new one. */
+function new_request($isNewWorker = true)
+{
+    Sharedance\Wire\ConnectionPool::endRequest();
+    if ($isNewWorker) {
+        Sharedance\Wire\WorkerMemory::clear();
+    } else {
+        Sharedance\Wire\WorkerMemory::endRequest();
+    }
+}
+
 /** Whether that comes true, sooner or later. */
 function eventually(callable $condition)
 {

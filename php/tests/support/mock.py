@@ -3,7 +3,7 @@
 
 mock.py FOLDER
 
-It speaks the classic dialect on its `actor` port, each connection by the act that was asked for through the `control`
+It speaks the classic dialect, as a server of the first generation, on its `actor` port, each connection by the act that was asked for through the `control`
 port, and keeps what it is given in memory. Prints its ports as NAME=PORT, one line, and ends when its stdin does.
 More ports: `tls` does the same with FOLDER/tls.pem and FOLDER/tls.key, as does the unix socket FOLDER/mock.sock; at
 `refused` nothing listens; `full` has no room in its queue, so that connecting hangs.
@@ -131,6 +131,9 @@ def take_part(conn, tls):
             conn = tls.wrap_socket(conn, server_side=True)
         except OSError:
             return
+    elif acts[0][0] != "door" and conn.recv(1, socket.MSG_PEEK).islower():
+        conn.close()  # as a server of the first generation does with another dialect
+        return
     with lock:
         act = acts[0] if len(acts) == 1 else acts.pop(0)
         if act[0] == "door":

@@ -9,16 +9,12 @@ ini_set('session.cache_limiter', '');
 ini_set('session.gc_probability', '0');
 ini_set('session.serialize_handler', 'php_serialize');
 
-/** Nothing is remembered of servers that are down, unless a test is about that. */
-function no_outage()
+/** A request of PHP; that of a worker of its own unless a test is about what a worker remembers. */
+function session_request(array $settings, $id, callable $page, $isStrict = false, $isNewWorker = true)
 {
-    return new Sharedance\Outage('/nonexistent');
-}
-
-function session_request(array $settings, $id, callable $page, $isStrict = false, $outage = null)
-{
+    new_request($isNewWorker);
     ini_set('session.use_strict_mode', $isStrict ? '1' : '0');
-    $handler = new Sharedance\SessionHandler($settings, $outage === null ? no_outage() : $outage);
+    $handler = new Sharedance\SessionHandler($settings);
     session_set_save_handler($handler, false);
     session_id($id);
     $_SESSION = [];
