@@ -17,12 +17,20 @@ call_user_func(function () {
             . ' and include session_handler.php before session_start()', E_USER_WARNING);
         return;
     }
-    // As the first Sharedance did: PHP's default loses entries with numbers or with | in their names. A choice of the
-    // administrator's stays.
-    if (ini_get('session.serialize_handler') === 'php') {
-        ini_set('session.serialize_handler', 'php_serialize');
-    }
+    Sharedance\Session\UploadProgress::keepCookie();
     // With the first Sharedance, pages could use the functions on the server of the sessions without opening it.
     Sharedance\ClassicFunctions::useSettings();
-    session_set_save_handler(new Sharedance\SessionHandler(), true);
+    try {
+        // As the first Sharedance did: PHP's default loses entries with numbers or with | in their names. A choice of
+        // the administrator's stays.
+        if (ini_get('session.serialize_handler') === 'php') {
+            ini_set('session.serialize_handler', 'php_serialize');
+        }
+        session_set_save_handler(new Sharedance\SessionHandler(), true);
+    } catch (\Throwable $thrown) {
+        // PHP 8.2.36 and 8.4.28 are such versions.
+        trigger_error('Sharedance: sessions stay where php.ini puts them, since this PHP accepts no handler while'
+            . ' session.upload_progress.enabled is on: turn it off in php.ini, or by php_admin_flag for the virtual host'
+            . ' or the pool (' . $thrown->getMessage() . ')', E_USER_WARNING);
+    }
 });

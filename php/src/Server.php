@@ -36,7 +36,7 @@ final class Server
             return new self($spec);
         }
         // Several colons without brackets are an IPv6 address without a port.
-        $host = '(?<host>[^\[\]:/\s]+|\[[0-9A-Fa-f:.%a-z]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)';
+        $host = '(?<host>[^\[\]:/\s;]+|\[[0-9A-Fa-f:.%a-z]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)';
         if (!preg_match('~^(?<scheme>(?:tcp|tls)://)?' . $host . '(?::(?<port>[0-9]{1,5}))?$~D', $spec, $found)) {
             throw new InvalidOption('Not a server: "' . $spec . '" (host, host:port, tls://host:port, unix:///path)');
         }

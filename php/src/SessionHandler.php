@@ -8,6 +8,7 @@ use Sharedance\Session\LoadedSession;
 use Sharedance\Session\LockedSessions;
 use Sharedance\Session\SessionKey;
 use Sharedance\Session\SessionStore;
+use Sharedance\Session\UploadProgress;
 use Sharedance\Session\Warning;
 use Sharedance\Wire\ClassicRequests;
 use Sharedance\Wire\ConnectionPool;
@@ -65,6 +66,7 @@ class SessionHandler implements
     #[\ReturnTypeWillChange]
     public function open($path, $name)
     {
+        UploadProgress::keepCookie();
         return true;
     }
 

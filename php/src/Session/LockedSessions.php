@@ -117,7 +117,7 @@ final class LockedSessions implements SessionStore
         }
         $session->unlocked();
         if (strncmp($line, 'HD', 2) !== 0) {
-            throw self::conflict($line);
+            throw self::conflict(substr($line, 0, 2));
         }
         $session->data = $data;
         $session->version = substr($line, 4);

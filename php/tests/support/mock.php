@@ -59,3 +59,28 @@ function mock_settings(array $more = [])
         'protocol' => 'classic',
     ];
 }
+
+/** Sets what the relay to the real server does next; see relay.py. */
+function relay($act)
+{
+    same('ok', mock_command('upstream ' . setting('SERVER_PORT')), 'relay');
+    same('ok', mock_command('relay ' . $act), 'relay');
+    Sharedance\Wire\ServerState::recordSuccess(Sharedance\Server::parse('127.0.0.1:' . setting('MOCK_RELAY'), 1));
+}
+
+/** Settings that lead through the relay. */
+function relay_settings(array $more = [])
+{
+    return $more + server_settings(['port' => setting('MOCK_RELAY')]);
+}
+
+/** Settings that lead to the real server. */
+function server_settings(array $more = [])
+{
+    return $more + [
+        'host' => '127.0.0.1',
+        'port' => setting('SERVER_PORT'),
+        'connect_timeout' => PATIENCE_SECS,
+        'timeout' => PATIENCE_SECS,
+    ];
+}

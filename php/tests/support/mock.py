@@ -8,11 +8,19 @@ port, and keeps what it is given in memory. Prints its ports as NAME=PORT, one l
 More ports: `tls` does the same with FOLDER/tls.pem and FOLDER/tls.key, as does the unix socket FOLDER/mock.sock; at
 `refused` nothing listens; `full` has no room in its queue, so that connecting hangs.
 
+The `relay` port leads to another server, by any dialect, and disturbs the connection on request (see relay.py).
+
 Control: one line a connection, one line as the answer.
     play ACT[; ACT...]   what the next connections do, one each; the last act goes on. Forgets the requests so far
     requests             what each connection since then received, in hexadecimal, separated by spaces
     put KEY VALUE        stores a pair (hexadecimal)
     get KEY              the value in hexadecimal, or - where there is none
+
+    upstream PORT        where the relay leads to
+    relay ACT...         what it does from now on
+    stalled              waits until the relay has stalled or gone deaf
+    drop                 closes all connections of the relay
+    connections          how many it has accepted
 
 Acts, A being the right answer to the request:
     serve                A, then the end
@@ -35,12 +43,15 @@ import sys
 import threading
 import time
 
+from relay import Relay
+
 ANY_PORT = ("127.0.0.1", 0)
 lock = threading.Lock()
 pairs = {}
 acts = [["serve"]]
 received = []
 held = []
+relay = Relay()
 
 
 def listener(backlog):
@@ -154,6 +165,8 @@ def act_on(port, tls=None):
 
 def command(line):
     words = line.split()
+    if words[0] in Relay.COMMANDS:
+        return relay.command(words)
     with lock:
         if words[0] == "play":
             acts[:] = [a.split() for a in line[len("play"):].split(";")]
@@ -203,10 +216,11 @@ def main():
     tls.load_cert_chain(os.path.join(folder, "tls.pem"), os.path.join(folder, "tls.key"))
     refused = socket.socket()
     refused.bind(ANY_PORT)
-    ports = {name: listener(64) for name in ("control", "actor", "tls")}
+    ports = {name: listener(64) for name in ("control", "actor", "tls", "relay")}
     ports.update(full=full_port(), refused=refused)
     for act_port, context in ((ports["actor"], None), (ports["tls"], tls), (unix_socket(folder + "/mock.sock"), None)):
         threading.Thread(target=act_on, args=(act_port, context), daemon=True).start()
+    threading.Thread(target=relay.accept_on, args=(ports["relay"],), daemon=True).start()
     threading.Thread(target=control, args=(ports["control"],), daemon=True).start()
     print(" ".join("%s=%d" % (name, s.getsockname()[1]) for name, s in ports.items()), flush=True)
     sys.stdin.buffer.read()
