@@ -20,8 +20,9 @@ use Sharedance\Server;
  *   line that arrives, the connection is closed, and nothing that it carried is believed.
  * - Any exception within an exchange closes the connection for good.
  * - A connection that was used before and turns out to be dead is replaced once, where the request may be repeated.
- * - A connection whose exchange was interrupted (by exit() in a callback, whose shutdown functions come here) is not used
- *   again; what comes meanwhile gets a connection of its own.
+ * - A connection whose exchange was interrupted is closed by whatever comes next: the shutdown functions of a request
+ *   that was killed in the middle, or the handler of a signal. The server then releases its locks, so that the session
+ *   that a shutdown function stores does not wait for its own lock.
  */
 final class ConnectionPool
 {
@@ -189,8 +190,10 @@ final class ConnectionPool
             $connection->close();
             throw $failure;
         } catch (\Throwable $failure) {
+            // PHP 8 throws a TypeError for a stream that the handler of a signal has closed.
+            $isInterrupted = $connection->isClosed && !$failure instanceof SharedanceException;
             $connection->close();
-            throw $failure;
+            throw $isInterrupted ? new ConnectionLost('the request was interrupted by another one') : $failure;
         }
     }
 
@@ -225,14 +228,15 @@ final class ConnectionPool
         } else {
             $connection = isset($this->own[$name]) ? $this->own[$name] : null;
         }
-        if ($connection !== null && !$connection->isBusy) {
-            return $connection;
+        if ($connection !== null) {
+            if (!$connection->isBusy) {
+                return $connection;
+            }
+            $connection->close();
         }
         ServerState::check($server);
-        // One that is busy and not closed is in the middle of an exchange, which interrupted code might go on with.
-        $keptAs = $connection !== null && !$connection->isClosed ? null : $this->keptAs;
         try {
-            $connection = Connection::open($server, $this->options, $keptAs);
+            $connection = Connection::open($server, $this->options, $this->keptAs);
         } catch (CannotConnect $failure) {
             ServerState::recordFailure($server);
             throw $failure;

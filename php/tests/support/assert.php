@@ -163,8 +163,8 @@ function waits_about($secs, $took)
 
 function shown($value)
 {
-    $text = is_string($value) && strlen($value) > 120
-        ? strlen($value) . ' bytes, ' . var_export(substr($value, 0, 60), true) . '...' : var_export($value, true);
+    $text = is_string($value) && strlen($value) > 300
+        ? strlen($value) . ' bytes, ' . var_export(substr($value, 0, 150), true) . '...' : var_export($value, true);
     return str_replace("\0", '\0', $text);
 }
 

@@ -18,7 +18,7 @@ Control: one line a connection, one line as the answer.
 
     upstream PORT        where the relay leads to
     relay ACT...         what it does from now on
-    stalled              waits until the relay has stalled or gone deaf
+    stalled              whether the relay has stalled or gone deaf since
     drop                 closes all connections of the relay
     connections          how many it has accepted
 

@@ -5,8 +5,9 @@ Acts; N counts from the command on. An act disturbs the first connection that it
     cut N                passes the first N bytes of responses, then closes the connection
     reset N              the same, with a reset
     stall N              passes the first N bytes of responses, and no more; the connection stays open
-    deaf N               passes the first N bytes of requests, and reads no more
+    deaf N               passes the first N bytes of requests, and reads no more until the next act
     before HEX           sends these bytes before the next response
+    always-cut N         cuts every connection
     pieces N MS          N bytes of responses at a time, with pauses between; not only once
 """
 import select
@@ -18,7 +19,6 @@ import time
 
 class Relay:
     COMMANDS = ("upstream", "relay", "stalled", "drop", "connections")
-    PATIENCE_SECS = 20
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -27,19 +27,21 @@ class Relay:
         self.left = 0
         self.owner = None
         self.stalled = threading.Event()
+        self.resumed = threading.Event()
         self.live = []
         self.accepted = 0
 
     def command(self, words):
         name, args = words[0], words[1:]
         if name == "stalled":
-            return "yes" if self.stalled.wait(self.PATIENCE_SECS) else "no"
+            return "yes" if self.stalled.is_set() else "no"
         with self.lock:
             if name == "upstream":
                 self.port = int(args[0])
             elif name == "relay":
                 self.act, self.owner = args, None
                 self.left = int(args[1]) if args[0] in ("cut", "reset", "stall", "deaf") else 0
+                self.resumed.set()
                 self.stalled.clear()
             elif name == "connections":
                 return str(self.accepted)
@@ -71,11 +73,11 @@ class Relay:
 
     def requests(self, client, server):
         while data := client.recv(1 << 16):
-            data, is_deaf = self.take(client, data, ("deaf",))
-            server.sendall(data)
+            passing, is_deaf = self.take(client, data, ("deaf",))
+            server.sendall(passing)
             if is_deaf:
-                self.wait_for_end(client)
-                return
+                self.resumed.wait()
+                server.sendall(data[len(passing):])
 
     def responses(self, client, server):
         while data := server.recv(1 << 16):
@@ -86,6 +88,9 @@ class Relay:
                     client.sendall(data[i:i + step])
                     time.sleep(int(act[2]) / 1000)
                 continue
+            if act[0] == "always-cut":
+                client.sendall(data[:int(act[1])])
+                return
             if act[0] == "before":
                 data = bytes.fromhex(act[1]) + data
                 self.act = ["pass"]
@@ -112,6 +117,7 @@ class Relay:
             if len(passing) == len(data):
                 return data, False
             if self.act[0] in ("stall", "deaf"):
+                self.resumed.clear()
                 self.stalled.set()
             self.act = ["pass"]
             return passing, True
