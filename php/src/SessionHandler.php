@@ -33,6 +33,7 @@ class SessionHandler implements
     private $options;
     /** @var InvalidOption|null */
     private $fault;
+    private $prefix = '';
     private $ring;
     private $pool;
     private $locked;
@@ -66,7 +67,9 @@ class SessionHandler implements
     #[\ReturnTypeWillChange]
     public function open($path, $name)
     {
-        UploadProgress::keepCookie();
+        if ($_FILES) {
+            UploadProgress::keepCookie();
+        }
         return true;
     }
 
@@ -100,11 +103,14 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $id
     ) {
-        list($key, $id) = [$this->keyOf($id), self::HIDDEN];
+        $key = $this->keyOf($id);
+        $id = self::HIDDEN;
         if (!$this->isLoadedAhead || $key->id() !== $this->loadedKey->id()) {
             $this->load($key);
         }
-        list($failure, $this->failure, $this->isLoadedAhead, $this->unread) = [$this->failure, null, false, null];
+        $failure = $this->failure;
+        $this->failure = $this->unread = null;
+        $this->isLoadedAhead = false;
         if ($failure === null) {
             $this->isUntouched = true;
             return (string) $this->session->data;
@@ -125,8 +131,10 @@ class SessionHandler implements
         #[\SensitiveParameter]
         $data
     ) {
-        list($key, $id) = [$this->keyOf($id), self::HIDDEN];
-        list($bytes, $data) = [$data, self::HIDDEN];
+        $key = $this->keyOf($id);
+        $id = self::HIDDEN;
+        $bytes = $data;
+        $data = self::HIDDEN;
         $this->isUntouched = false;
         if ($this->unread === $key->id()) {
             // Only PHP 7.0 comes here, where a session whose read failed is open, and empty.
@@ -139,16 +147,21 @@ class SessionHandler implements
         if ($session === null) {
             $this->forget();
         }
-        $echo = 'Failed to write session data|Session write failed';
-        return $this->attempt('write', $key, $echo, function (SessionStore $store, $server) use ($session, $key, $bytes) {
+        $started = Clock::now();
+        try {
             if ($session === null) {
+                list($server, $store) = $this->placeOf($key);
                 $store->overwrite($server, $key, $bytes);
             } elseif ($session->data === $bytes) {
-                $store->prolong($server, $session);
+                $this->place[1]->prolong($this->place[0], $session);
             } else {
-                $store->write($server, $session, $bytes);
+                $this->place[1]->write($this->place[0], $session, $bytes);
             }
-        });
+            return true;
+        } catch (\Throwable $failure) {
+            $this->secs = Clock::now() - $started;
+            return $this->fail('write', $key, $failure, 'Failed to write session data|Session write failed');
+        }
     }
 
     /** Which PHP calls where the data are those of read(); write() sees that itself. */
@@ -282,7 +295,7 @@ class SessionHandler implements
                 $this->fault = $fault;
             }
         }
-        return new SessionKey($this->options === null ? '' : $this->options->prefix(), $id);
+        return new SessionKey($this->prefix, $id);
     }
 
     private function configure(Options $options)
@@ -292,6 +305,7 @@ class SessionHandler implements
         $this->locked = new LockedSessions($options, $this->pool);
         $this->classic = new ClassicSessions($options, new ClassicRequests($options));
         $this->options = $options;
+        $this->prefix = $options->prefix();
     }
 
     /** One warning; and false, for PHP. What PHP itself reports about that false matches $echo, and is left out. */

@@ -45,7 +45,7 @@ final class LoadedSession
     public function lockedBy(Connection $connection, $ttlSecs)
     {
         $this->lockedBy = $connection;
-        $this->lockExpires = Clock::now() + $ttlSecs;
+        $this->lockExpires = $connection->began + $ttlSecs;
     }
 
     /** The lock was released, or its connection is closed. */

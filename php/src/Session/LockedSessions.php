@@ -42,45 +42,42 @@ final class LockedSessions implements SessionStore
     private $options;
     private $pool;
     private $isLocking;
+    private $waitSecs;
+    private $waitMillis;
+    private $maxSize;
 
     public function __construct(Options $options, ConnectionPool $pool)
     {
         $this->options = $options;
         $this->pool = $pool;
         $this->isLocking = $options->isLocking();
+        $this->waitSecs = $options->lockWaitSecs();
+        $this->waitMillis = (int) ($this->waitSecs * 1000);
+        $this->maxSize = $options->maxSize();
     }
 
     public function load(Server $server, SessionKey $key, $isNew)
     {
-        $request = 'mg ' . $key->key() . " v c\r\n";
         if (!$this->isLocking) {
             return self::loaded($key, $this->look($server, $key));
         }
+        $name = $key->key();
         $lockTtl = $this->lockTtlSecs();
-        $request = $this->lockRequest($key) . $request;
+        $request = 'lock ' . $name . ' ' . $this->waitMillis . ' ' . $lockTtl . "\r\nmg " . $name . " v c\r\n";
         $read = function (Connection $connection) use ($key, $lockTtl) {
             $header = $connection->match(self::LOCKED_AND_FOUND);
-            if ($header !== null) {
-                $data = Envelope::open($connection->block((int) $header[1]));
-                $session = new LoadedSession($key, $data, $header[2]);
-                $session->lockedBy($connection, $lockTtl);
-                return $session;
+            if ($header === null) {
+                return $this->readLoaded($connection, $key, $lockTtl);
             }
-            $isLocked = Meta::readLock($connection);
-            $found = Meta::readVersioned($connection);
-            if ($isLocked instanceof SharedanceException || $found instanceof SharedanceException) {
-                return $isLocked instanceof SharedanceException ? $isLocked : $found;
+            $data = $connection->block((int) $header[1]);
+            if ($data !== '' && $data[0] === Envelope::MAGIC[0]) {
+                $data = Envelope::open($data);
             }
-            $session = self::loaded($key, $found);
-            if ($isLocked) {
-                $session->lockedBy($connection, $lockTtl);
-            } else {
-                $session->isReadOnly = true;
-            }
+            $session = new LoadedSession($key, $data, $header[2]);
+            $session->lockedBy($connection, $lockTtl);
             return $session;
         };
-        $wait = $this->options->lockWaitSecs();
-        $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $wait);
+        $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $this->waitSecs);
         if ($session->isReadOnly && $this->options->lockFailure() === Options::FAIL) {
             throw $this->lockTimedOut();
         }
@@ -95,9 +92,8 @@ final class LockedSessions implements SessionStore
     ) {
         if ($session->isReadOnly) {
             throw new LockTimedOut('it is read-only in this request: another one did not release its lock within '
-                . $this->options->lockWaitSecs() . ' s');
+                . $this->waitSecs . ' s');
         }
-        $this->checkSize($session->key, $data);
         if ($this->isLocking) {
             $flags = $session->version === null ? 'ME H c T' : 'C' . $session->version . ' H c T';
         } else {
@@ -105,6 +101,7 @@ final class LockedSessions implements SessionStore
         }
         $request = 'ms ' . $session->key->key() . ' ' . strlen($data) . ' ' . $flags . $this->exptime() . "\r\n" . $data
             . "\r\n";
+        $this->checkSize(strlen($request));
         try {
             $line = $this->writeOnce($server, $session, $request);
         } catch (ConnectionLost $failure) {
@@ -129,8 +126,8 @@ final class LockedSessions implements SessionStore
         #[\SensitiveParameter]
         $data
     ) {
-        $this->checkSize($key, $data);
         $request = Meta::set($key->key(), $data, 'T' . $this->exptime());
+        $this->checkSize(strlen($request));
         $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readStatus']);
     }
 
@@ -188,10 +185,10 @@ final class LockedSessions implements SessionStore
         $wait = null;
         if ($this->isLocking) {
             if (!$session->isLockedBy($this->pool->connectionTo($server))) {
-                $wait = $this->options->lockWaitSecs();
-                $request = $this->lockRequest($session->key) . $request;
+                $wait = $this->waitSecs;
+                $request = Meta::lock($session->key->key(), $wait, $this->lockTtlSecs()) . $request;
             }
-            $request .= Meta::unlock($session->key->key());
+            $request .= 'unlock ' . $session->key->key() . "\r\n";
         }
         $read = function (Connection $connection) use ($wait) {
             $done = $connection->match(self::STORED_AND_UNLOCKED);
@@ -218,15 +215,27 @@ final class LockedSessions implements SessionStore
         return $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
     }
 
+    /** What load() reads where there is no session, or no lock, or the response comes in pieces. */
+    private function readLoaded(Connection $connection, SessionKey $key, $lockTtl)
+    {
+        $isLocked = Meta::readLock($connection);
+        $found = Meta::readVersioned($connection);
+        if ($isLocked instanceof SharedanceException || $found instanceof SharedanceException) {
+            return $isLocked instanceof SharedanceException ? $isLocked : $found;
+        }
+        $session = self::loaded($key, $found);
+        if ($isLocked) {
+            $session->lockedBy($connection, $lockTtl);
+        } else {
+            $session->isReadOnly = true;
+        }
+        return $session;
+    }
+
     private static function loaded(SessionKey $key, $found)
     {
         return $found === null ? new LoadedSession($key)
             : new LoadedSession($key, Envelope::open($found->value), $found->version);
-    }
-
-    private function lockRequest(SessionKey $key)
-    {
-        return Meta::lock($key->key(), $this->options->lockWaitSecs(), $this->lockTtlSecs());
     }
 
     /** As long as a page can run; one without a limit asks again when it writes. */
@@ -242,21 +251,16 @@ final class LockedSessions implements SessionStore
         return Meta::exptime($ttl > 0 ? $ttl : self::DEFAULT_TTL_SECS);
     }
 
-    private function checkSize(
-        SessionKey $key,
-        #[\SensitiveParameter]
-        $data
-    ) {
-        $size = strlen($key->key()) + strlen($data) + Meta::MAX_SET_OVERHEAD;
-        if ($size > $this->options->maxSize()) {
-            throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of '
-                . $this->options->maxSize());
+    private function checkSize($size)
+    {
+        if ($size > $this->maxSize) {
+            throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of ' . $this->maxSize);
         }
     }
 
     private function lockTimedOut()
     {
-        return new LockTimedOut('another request did not release its lock within ' . $this->options->lockWaitSecs()
+        return new LockTimedOut('another request did not release its lock within ' . $this->waitSecs
             . ' s');
     }
 

@@ -13,6 +13,7 @@ final class SessionKey
 {
     private $prefix;
     private $id;
+    private $key;
 
     /**
      * @param string $prefix
@@ -25,6 +26,7 @@ final class SessionKey
     ) {
         $this->prefix = $prefix;
         $this->id = (string) $id;
+        $this->key = $prefix . $id;
     }
 
     /**
@@ -40,7 +42,7 @@ final class SessionKey
      */
     public function key()
     {
-        return $this->prefix . $this->id;
+        return $this->key;
     }
 
     /**

@@ -53,10 +53,11 @@ final class Connection
     public $isBusy = false;
     /** @var bool */
     public $isClosed = false;
+    /** @var float when the exchange began, as Clock has it */
+    public $began = -INF;
     private $lastUsed = -INF;
     private $buffer = '';
     private $pos = 0;
-    private $began = 0.0;
     private $deadline = 0.0;
     /** What PHP reported first since begin(), and the error handler that keeps it. */
     private static $notice = '';
@@ -147,7 +148,8 @@ final class Connection
         stream_set_chunk_size($stream, self::BUSY);
         $this->isBusy = true;
         self::$notice = '';
-        $this->deadline = $secs + $this->began = Clock::now();
+        $this->began = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
+        $this->deadline = $this->began + $secs;
         if ($this->isTls) {
             $this->send($request);
             return;
@@ -165,7 +167,7 @@ final class Connection
                         throw $this->brokenOff();
                     }
                     $this->buffer = $bytes;
-                    $this->deadline += strlen($this->buffer) / self::SLOWEST_BYTES_PER_SEC;
+                    $this->deadline += strlen($bytes) / self::SLOWEST_BYTES_PER_SEC;
                 }
             }
         } finally {
@@ -177,14 +179,31 @@ final class Connection
     }
 
     /**
-     * Begins the time that is allowed anew.
+     * Reads the response to "mn", which stands in front of requests that may wait, and allows the wait.
+     *
+     * @param float $waitSecs
+     * @throws ConnectionLost
+     * @throws TimedOut
+     * @throws UnexpectedReply
+     */
+    public function expectNoop($waitSecs)
+    {
+        if (strncmp($this->buffer, "MN\r\n", 4) === 0) {
+            $this->pos = 4;
+        } else {
+            $this->expect('MN');
+        }
+        $this->deadline += $waitSecs;
+    }
+
+    /**
+     * Allows the rest of the exchange more time.
      *
      * @param float $secs
      */
-    public function allow($secs)
+    public function extend($secs)
     {
-        $this->began = Clock::now();
-        $this->deadline = $this->began + $secs;
+        $this->deadline += $secs;
     }
 
     /** Sends the rest of a request. */

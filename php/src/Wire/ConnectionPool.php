@@ -87,7 +87,10 @@ final class ConnectionPool
             }
             $result = $this->exchange($server, $this->connectionTo($server), $request, $read, $waitSecs);
         }
-        return self::returnOrThrow($result);
+        if ($result instanceof SharedanceException) {
+            throw $result;
+        }
+        return $result;
     }
 
     /**
@@ -107,7 +110,11 @@ final class ConnectionPool
         $request,
         callable $read
     ) {
-        return self::returnOrThrow($this->exchange($server, $connection, $request, $read, null));
+        $result = $this->exchange($server, $connection, $request, $read, null);
+        if ($result instanceof SharedanceException) {
+            throw $result;
+        }
+        return $result;
     }
 
     /**
@@ -150,22 +157,12 @@ final class ConnectionPool
         return true;
     }
 
-    private static function returnOrThrow(
-        #[\SensitiveParameter]
-        $result
-    ) {
-        if ($result instanceof SharedanceException) {
-            throw $result;
-        }
-        return $result;
-    }
-
     private function exchange(
         Server $server,
         Connection $connection,
         #[\SensitiveParameter]
         $request,
-        callable $read,
+        $read,
         $waitSecs
     ) {
         try {
@@ -173,14 +170,12 @@ final class ConnectionPool
                 $nonce = bin2hex(random_bytes(8));
                 $connection->begin('unlock_all ' . $nonce . "\r\n" . $request, $this->timeoutSecs);
                 $this->confirm($server, $connection, $nonce);
+                $connection->extend((float) $waitSecs);
             } elseif ($waitSecs !== null) {
                 $connection->begin("mn\r\n" . $request, $this->timeoutSecs);
-                $connection->expect('MN');
+                $connection->expectNoop($waitSecs);
             } else {
                 $connection->begin($request, $this->timeoutSecs);
-            }
-            if ($waitSecs !== null) {
-                $connection->allow($waitSecs + $this->timeoutSecs);
             }
             $result = $read($connection);
             $connection->finish();
