@@ -12,6 +12,8 @@ use Sharedance\Wire\Meta;
 final class Argument
 {
     const MAX_KEY_LEN = 250;
+    /** Of keys that are sent in base64. */
+    const MAX_ENCODED_KEY_LEN = 186;
 
     /**
      * @param mixed $key a string, or an integer: PHP makes one of a numeric key of an array
@@ -31,6 +33,10 @@ final class Argument
         }
         if (strlen($key) > self::MAX_KEY_LEN) {
             throw new InvalidKey('a key has at most ' . self::MAX_KEY_LEN . ' bytes, this one has ' . strlen($key));
+        }
+        if (strlen($key) > self::MAX_ENCODED_KEY_LEN && !Meta::isPlain($key)) {
+            throw new InvalidKey('a key with spaces or control characters has at most ' . self::MAX_ENCODED_KEY_LEN
+                . ' bytes, this one has ' . strlen($key));
         }
         return $key;
     }

@@ -18,7 +18,7 @@ use Sharedance\Wire\Meta;
  * Keys and values on one or more servers. What goes wrong is an exception (SharedanceException), never a result: false
  * and null mean what each method says, and nothing else.
  *
- * A key has 1 to 250 bytes. A value is a string; an integer is stored as its digits.
+ * A key has 1 to 250 bytes, with spaces or control characters 1 to 186. A value is a string; an integer is stored as its digits.
  *
  * A TTL is a number of seconds or a DateInterval. null is the setting "ttl", or else 30 minutes; 0 is for ever; with less
  * than 0 the pair is gone at once.

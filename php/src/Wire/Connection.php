@@ -44,7 +44,7 @@ final class Connection
 
     private $server;
     private $stream;
-    private $isTls;
+    private $isBlocking;
     /** @var bool true until the first exchange of a new connection is over. Read-only, as are the next */
     public $isFresh;
     /** @var bool false for a connection that an earlier request of PHP used, until trust() */
@@ -69,11 +69,10 @@ final class Connection
         $this->stream = $stream;
         $this->isFresh = $this->isTrusted = $isFresh;
         $this->lastUsed = $isFresh ? Clock::now() : -INF;
-        $this->isTls = $server->isTls();
         // With TLS, PHP bounds the time of a blocking call well; select() would not see bytes that are decrypted already.
-        if (!$this->isTls) {
-            stream_set_blocking($stream, false);
-        }
+        // As WebAssembly, PHP's select() never waits.
+        $this->isBlocking = $server->isTls() || self::isWebAssembly();
+        stream_set_blocking($stream, $this->isBlocking);
     }
 
     /**
@@ -150,7 +149,7 @@ final class Connection
         self::$notice = '';
         $this->began = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
         $this->deadline = $this->began + $secs;
-        if ($this->isTls) {
+        if ($this->isBlocking) {
             $this->send($request);
             return;
         }
@@ -338,7 +337,7 @@ final class Connection
             // Not feof(): before PHP 8 it waits for ever with TLS.
             stream_set_blocking($this->stream, false);
             $bytes = fread($this->stream, 1);
-            stream_set_blocking($this->stream, $this->isTls);
+            stream_set_blocking($this->stream, $this->isBlocking);
             return (string) $bytes === '' && !stream_get_meta_data($this->stream)['eof'];
         } finally {
             restore_error_handler();
@@ -406,6 +405,11 @@ final class Connection
                 && (!$server->isTls() || isset(stream_get_meta_data($stream)['crypto']));
     }
 
+    private static function isWebAssembly()
+    {
+        return function_exists('php_uname') && php_uname('s') === 'Emscripten';
+    }
+
     private function receiveMore()
     {
         $bytes = $this->receive();
@@ -421,9 +425,9 @@ final class Connection
         set_error_handler(self::$catchNotice);
         try {
             $this->await(false);
-            do {
-                $bytes = fread($this->stream, self::IDLE);
-            } while (($bytes === '' || $bytes === false) && !$this->isEnded() && $this->await(false));
+            while ((string) ($bytes = fread($this->stream, self::IDLE)) === '' && !$this->isEnded()) {
+                $this->await(false);
+            }
         } finally {
             restore_error_handler();
         }
@@ -453,7 +457,7 @@ final class Connection
      */
     private function await($isWrite)
     {
-        if ($this->isTls) {
+        if ($this->isBlocking) {
             return $this->limitWait();
         }
         do {

@@ -9,8 +9,8 @@ use Sharedance\Server;
 
 /**
  * Which dialect a server is spoken to in. A server of the first generation closes a connection at once whose first byte
- * is none of its commands. So does one that dies; therefore such a server has to show, too, that it speaks the classic
- * dialect. What was found is remembered for the life of the worker process.
+ * is none of its commands. So does one that dies; therefore it has to do so twice, and to store a pair in the classic
+ * dialect in between. What was found is remembered for the life of the worker process.
  */
 final class Dialect
 {
@@ -38,18 +38,19 @@ final class Dialect
 
     private static function find(Server $server, Options $options, ConnectionPool $pool)
     {
-        for ($i = 1;; $i++) {
+        for ($try = 1;; $try++) {
             try {
                 $pool->ask($server, "mn\r\n", ConnectionPool::RAISE, [ConnectionPool::class, 'readNoop']);
                 return ServerState::MEMCACHED;
             } catch (ConnectionLost $failure) {
-                if ($i < self::TRIES) {
-                    continue;
+                if ($try === self::TRIES) {
+                    return ServerState::CLASSIC;
                 }
             }
-            // A key that nobody uses: the answer is an end in good order.
-            (new ClassicRequests($options))->fetch($server, 'dialect-' . bin2hex(random_bytes(8)));
-            return ServerState::CLASSIC;
+            $key = 'dialect-' . bin2hex(random_bytes(8));
+            $requests = new ClassicRequests($options);
+            $requests->store($server, $key, 'x');
+            $requests->delete($server, $key);
         }
     }
 }

@@ -50,6 +50,7 @@ register_shutdown_function(function () {
 function test($name, callable $body)
 {
     Report::$unexpected = [];
+    new_request();
     try {
         $body();
         if (Report::$unexpected) {
