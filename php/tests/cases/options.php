@@ -36,6 +36,18 @@ test('the environment is honoured', function () {
     same(100, $options->maxSize());
 });
 
+test('what Kubernetes sets for a service of that name is understood', function () {
+    putenv('SHAREDANCE_HOST');
+    putenv('SHAREDANCE_PORT=tcp://10.0.0.1:7001');
+    same(['tcp://10.0.0.1:7001'], addresses(new Options()));
+    same(['tcp://mine:1042'], addresses(new Options(['host' => 'mine'])), 'the port is that of the service alone');
+    putenv('SHAREDANCE_HOST=env.example');
+    same(['tcp://env.example:1042'], addresses(new Options()));
+    putenv('SHAREDANCE_PORT=udp://10.0.0.1:7001');
+    same(['tcp://env.example:1042'], addresses(new Options()));
+    putenv('SHAREDANCE_PORT=7000');
+});
+
 test('an empty prefix in the environment is a prefix', function () {
     putenv('SHAREDANCE_PREFIX=');
     same('', (new Options())->prefix());
@@ -85,6 +97,50 @@ test('servers are written in several ways', function () {
     }
     same('web-1:1042', Server::parse('web-1', 1042)->name());
     same('tls://web-1:1042', Server::parse('tls://web-1', 1042)->name());
+});
+
+test('times and sizes take units, flags several words', function () {
+    foreach (['5' => 5.0, '0.5' => 0.5, '5s' => 5.0, '500ms' => 0.5, '2m' => 120.0, '1 h' => 3600.0] as $text => $secs) {
+        same($secs, (new Options(['timeout' => (string) $text]))->timeoutSecs(), (string) $text);
+    }
+    foreach (['1000' => 1000, '512k' => 524288, '32M' => 33554432, '32MB' => 33554432, '1GiB' => 1073741824] as $text => $len) {
+        same($len, (new Options(['max_size' => (string) $text]))->maxSize(), (string) $text);
+    }
+    foreach (['on' => true, 'Yes' => true, '1' => true, 'off' => false, 'no' => false, '0' => false] as $text => $flag) {
+        same($flag, (new Options(['locking' => (string) $text]))->isLocking(), (string) $text);
+        same($flag, (new Options(['persistent' => $flag]))->isPersistent());
+    }
+    same(86400, (new Options(['ttl' => '1d']))->ttlSecs());
+    same(90, (new Options(['lock_ttl' => 90]))->lockTtlSecs());
+    same(0.0, (new Options(['lock_wait' => 0]))->lockWaitSecs());
+    same(Options::READ_ONLY, (new Options(['lock_failure' => 'read-only']))->lockFailure());
+    same(Options::CLASSIC, (new Options(['protocol' => 'Classic']))->protocol());
+});
+
+test('what was not set is as documented', function () {
+    $options = new Options();
+    same([true, true, 30.0, null, Options::FAIL, null, Options::AUTO, null], [
+        $options->isPersistent(), $options->isLocking(), $options->lockWaitSecs(), $options->lockTtlSecs(),
+        $options->lockFailure(), $options->ttlSecs(), $options->protocol(), $options->user(),
+    ]);
+});
+
+test('TLS and credentials', function () {
+    $options = new Options(['user' => 'web', 'password' => 'secret', 'tls_ca' => __FILE__, 'tls_peer_name' => 'cache']);
+    same(['web', 'secret'], [$options->user(), $options->password()]);
+    same(['cafile' => __FILE__, 'peer_name' => 'cache'], $options->tlsContext());
+    holds(strpos(print_r($options, true), 'secret') === false, 'the password is in a dump');
+    $failure = throws(InvalidOption::class, function () {
+        new Options(['user' => 'web', 'password' => "secret\n"]);
+    });
+    holds(strpos((string) $failure, 'secret') === false, 'the password is in the exception');
+});
+
+test('a setting that cannot be is named with its constant, and with what is possible', function () {
+    $message = throws(InvalidOption::class, function () {
+        new Options(['timeout' => '5 parsecs']);
+    })->getMessage();
+    same(true, strpos($message, 'Setting timeout (SHAREDANCE_TIMEOUT): "5 parsecs" is not a duration') === 0, $message);
 });
 
 test('what cannot be is refused', function () {

@@ -303,7 +303,7 @@ test('a login whose old session cannot be stored is one warning, and false', fun
     same(1, count($warned), implode(' | ', $warned));
 });
 
-test('a login whose new id cannot be asked for is one warning, and goes on', function () {
+native_test('a login whose new id cannot be asked for is one warning, and goes on', function () {
     mock_play('serve');
     $id = planted();
     $warned = warnings(function () use ($id) {

@@ -20,6 +20,7 @@ final class Builtin
         $ini += [
             'auto_prepend_file' => dirname(dirname(__DIR__)) . '/session_handler.php',
             'display_errors' => '1',
+            'log_errors' => '1',
             'html_errors' => '0',
             'error_reporting' => '-1',
             'session.use_strict_mode' => '0',
@@ -59,6 +60,12 @@ final class Builtin
             proc_terminate($this->process, 9);
             proc_close($this->process);
         }
+    }
+
+    /** The errors of pages that are not displayed. */
+    public function logged()
+    {
+        return implode("\n", preg_grep('/PHP (Warning|Notice|Deprecated|Fatal)/', file($this->log)));
     }
 
     /** Begins a request; the stream is for answer(). */
