@@ -60,6 +60,20 @@ if (IS_WASM || !extension_loaded('openssl')) {
         works($client);
     });
 
+    test('TLS: an authority and a name of one\'s own, and a certificate for the server to see', function () {
+        mock_play('serve');
+        mock_put('transport', 'v');
+        $pem = setting('MOCK_FOLDER') . '/tls.pem';
+        $settings = ['port' => setting('MOCK_TLS'), 'tls_ca' => $pem, 'tls_peer_name' => 'localhost'];
+        same('v', via('tls://127.0.0.1', $settings)->fetch('transport'));
+        $key = setting('MOCK_FOLDER') . '/tls.key';
+        same('v', via('tls://127.0.0.1', $settings + ['tls_cert' => $pem, 'tls_key' => $key])->fetch('transport'));
+        new_request();
+        throws(CannotConnect::class, function () use ($settings) {
+            via('tls://127.0.0.1', ['tls_peer_name' => 'other'] + $settings)->fetch('transport');
+        });
+    });
+
     test('TLS: a certificate of another name is refused', function () {
         $failure = throws(CannotConnect::class, function () {
             via('tls://127.0.0.1', ['port' => setting('MOCK_TLS')])->fetch('k');
