@@ -37,6 +37,8 @@ final class Connection
     const UNTOUCHED = 8192;
     const BUSY = 32767;
     const IDLE = 32768;
+    /** Blocking calls write such pieces, so that the time is looked at in between. */
+    const PIECE_LEN = 16384;
     /** No line of a response is longer. */
     const MAX_LINE_LEN = 8192;
     /** A slow line to a healthy server carries at least this: large values get more time than small ones. */
@@ -225,7 +227,8 @@ final class Connection
                     ));
                 }
                 $this->await(true);
-                $written = (int) fwrite($this->stream, $sent === 0 ? $bytes : substr($bytes, $sent));
+                $piece = $this->isBlocking ? self::PIECE_LEN : $len;
+                $written = (int) fwrite($this->stream, $sent === 0 && $piece >= $len ? $bytes : substr($bytes, $sent, $piece));
                 $sent += $written;
                 $this->deadline += $written / self::SLOWEST_BYTES_PER_SEC;
             }
