@@ -12,31 +12,15 @@ use Sharedance\Options;
 use Sharedance\Server;
 
 /**
- * One connection to one server: bytes and deadlines, no dialect.
- *
- * A connection that PHP keeps for the next request of this worker ("persistent") must not carry anything over from a
- * request that was killed in the middle of an exchange: by its memory or time limit, by exit() in a callback, by a
- * client that left. No code of ours runs then, and no variable survives. What survives is PHP's stream itself, with its
- * chunk size, and that is the mark:
- *
- *     UNTOUCHED   PHP's default: a connection that has carried no byte yet
- *     BUSY        set before the first byte of a request is sent
- *     IDLE        set after the last byte of the last response was read, and nothing is left over
- *
- * A kept connection that is BUSY when it is taken up is closed: it may have half a request in one direction, or half a
- * response in the other. One that is IDLE has neither. The mark is set and read with one call that is no system call:
- * stream_set_chunk_size() returns the previous size.
- *
- * Each end of an exchange other than finish() leaves the mark BUSY, so that every path that was not thought of is safe.
- * The server's confirmation of a nonce (ConnectionPool) is a second proof, of a different kind.
+ * One connection to one server: bytes and deadlines, no dialect. Each end of an exchange other than finish() leaves its
+ * stream marked as busy (KeptStream), so that every path that was not thought of is safe.
  *
  * Nothing here raises an error of PHP: what PHP reports becomes part of the exception.
  */
 final class Connection
 {
-    const UNTOUCHED = 8192;
-    const BUSY = 32767;
-    const IDLE = 32768;
+    /** So much is read at once. */
+    const READ_LEN = 32768;
     /** Blocking calls write such pieces, so that the time is looked at in between. */
     const PIECE_LEN = 16384;
     /** No line of a response is longer. */
@@ -67,6 +51,16 @@ final class Connection
 
     private function __construct(Server $server, $stream, $isFresh)
     {
+        if (self::$catchNotice === null) {
+            // Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same.
+            self::$catchNotice = static function ($severity, $message) {
+                // The first is the cause, of several. A signal that interrupts select() is none.
+                if (self::$notice === '' && strpos($message, 'select') === false) {
+                    self::$notice = $message;
+                }
+                return true;
+            };
+        }
         $this->server = $server;
         $this->stream = $stream;
         $this->isFresh = $this->isTrusted = $isFresh;
@@ -88,33 +82,8 @@ final class Connection
      */
     public static function open(Server $server, Options $options, $keptAs = null)
     {
-        $address = $keptAs === null ? $server->address() : $server->persistentAddress($keptAs);
-        $flags = STREAM_CLIENT_CONNECT | ($keptAs === null ? 0 : STREAM_CLIENT_PERSISTENT);
-        $contextOptions = ['socket' => ['tcp_nodelay' => true]];
-        if ($server->isTls()) {
-            $contextOptions['ssl'] = $options->tlsContext();
-        }
-        $context = stream_context_create($contextOptions);
-        $error = '';
-        self::catchNotices();
-        try {
-            // A second round only for a kept connection that cannot be used.
-            for ($round = 0; $round < 2; $round++) {
-                $secs = $options->connectTimeoutSecs();
-                $stream = stream_socket_client($address, $number, $error, $secs, $flags, $context);
-                if (!$stream) {
-                    break;
-                }
-                $mark = $keptAs === null ? self::UNTOUCHED : stream_set_chunk_size($stream, self::BUSY);
-                if (self::isUsable($server, $stream, $mark)) {
-                    return new self($server, $stream, $mark === self::UNTOUCHED);
-                }
-                fclose($stream);
-            }
-        } finally {
-            restore_error_handler();
-        }
-        throw new CannotConnect('cannot connect to ' . $server->name() . ': ' . (trim($error) ?: self::$notice));
+        list($stream, $isFresh) = KeptStream::open($server, $options, $keptAs);
+        return new self($server, $stream, $isFresh);
     }
 
     /** The server has shown that responses belong to the requests of this request of PHP. */
@@ -146,7 +115,7 @@ final class Connection
         $secs
     ) {
         $stream = $this->stream;
-        stream_set_chunk_size($stream, self::BUSY);
+        stream_set_chunk_size($stream, KeptStream::BUSY);
         $this->isBusy = true;
         self::$notice = '';
         $this->began = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
@@ -163,7 +132,7 @@ final class Connection
                 $read = [$stream];
                 $write = $except = null;
                 if (stream_select($read, $write, $except, (int) $secs, (int) (($secs - (int) $secs) * 1e6))) {
-                    $bytes = fread($stream, self::IDLE);
+                    $bytes = fread($stream, self::READ_LEN);
                     if ($bytes === false) {
                         throw $this->brokenOff();
                     }
@@ -218,7 +187,7 @@ final class Connection
         try {
             $this->deadline += $sent / self::SLOWEST_BYTES_PER_SEC;
             while ($sent < $len) {
-                if (self::$notice !== '' || $this->isEnded()) {
+                if ($this->isEnded() || self::$notice !== '') {
                     throw new ConnectionLost(sprintf(
                         '%s closed the connection when %d of %d bytes were sent',
                         $this->server->name(),
@@ -322,7 +291,7 @@ final class Connection
         }
         $this->buffer = '';
         $this->pos = 0;
-        stream_set_chunk_size($this->stream, self::IDLE);
+        stream_set_chunk_size($this->stream, KeptStream::IDLE);
         $this->isBusy = $this->isFresh = false;
         $this->lastUsed = $this->began;
     }
@@ -400,14 +369,6 @@ final class Connection
         return ['server' => $this->server->name(), 'isFresh' => $this->isFresh, 'isBusy' => $this->isBusy];
     }
 
-    /** A stream of TLS whose handshake was interrupted would carry clear text. */
-    private static function isUsable(Server $server, $stream, $mark)
-    {
-        return $mark === self::IDLE && !$server->isTls()
-            || ($mark === self::IDLE || $mark === self::UNTOUCHED)
-                && (!$server->isTls() || isset(stream_get_meta_data($stream)['crypto']));
-    }
-
     private static function isWebAssembly()
     {
         return function_exists('php_uname') && php_uname('s') === 'Emscripten';
@@ -428,7 +389,7 @@ final class Connection
         set_error_handler(self::$catchNotice);
         try {
             $this->await(false);
-            while ((string) ($bytes = fread($this->stream, self::IDLE)) === '' && !$this->isEnded()) {
+            while ((string) ($bytes = fread($this->stream, self::READ_LEN)) === '' && !$this->isEnded()) {
                 $this->await(false);
             }
         } finally {
@@ -496,21 +457,5 @@ final class Connection
     {
         $secs = Clock::now() - $this->began;
         return new TimedOut(sprintf('no response from %s within %.3F s', $this->server->name(), $secs));
-    }
-
-    /** Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same. */
-    private static function catchNotices()
-    {
-        self::$notice = '';
-        if (self::$catchNotice === null) {
-            self::$catchNotice = static function ($severity, $message) {
-                // The first is the cause, of several. A signal that interrupts select() is none.
-                if (self::$notice === '' && strpos($message, 'select') === false) {
-                    self::$notice = preg_replace('/^\w+\(\): /', '', $message);
-                }
-                return true;
-            };
-        }
-        set_error_handler(self::$catchNotice);
     }
 }
