@@ -5,21 +5,29 @@ namespace Sharedance;
 use Sharedance\Exception\InvalidOption;
 
 /**
- * Where one server is: a host and a port in clear or with TLS, or a unix socket.
+ * Address of one server (a host and a port in clear or with TLS, or a unix socket), and its weight among several.
  */
 final class Server
 {
     const MAX_PORT = 65535;
+    const MAX_WEIGHT = 65535;
+    /** libmemcached leaves this port out of the name that it hashes. */
+    const UNNAMED_PORT = 11211;
 
     private $address;
+    private $nameOnContinuum;
+    private $weight;
 
-    private function __construct($address)
+    private function __construct($address, $nameOnContinuum, $weight)
     {
         $this->address = $address;
+        $this->nameOnContinuum = $nameOnContinuum;
+        $this->weight = $weight;
     }
 
     /**
-     * @param string $spec host, host:port, [IPv6 address]:port, tls://host:port or unix:///path
+     * @param string $spec host, host:port, [IPv6 address]:port, tls://host:port or unix:///path, with ?weight=N behind
+     *     it where the server is one of several
      * @param int $defaultPort where the text names none
      * @return Server
      * @throws InvalidOption
@@ -29,16 +37,24 @@ final class Server
         if (!is_string($spec)) {
             throw new InvalidOption('A server is written as text (host:port), not as ' . gettype($spec));
         }
+        $weight = 1;
+        if (preg_match('/^(.*)\?weight=([0-9]{1,5})$/Ds', $spec, $found)) {
+            list(, $spec, $weight) = $found;
+        }
+        if ($weight < 1 || $weight > self::MAX_WEIGHT) {
+            throw new InvalidOption('A weight is a whole number from 1 to ' . self::MAX_WEIGHT . ', not ' . $weight);
+        }
         if (strncmp($spec, 'unix://', 7) === 0) {
-            if (!isset($spec[8]) || $spec[7] !== '/') {
+            if (!isset($spec[8]) || $spec[7] !== '/' || strpos($spec, '?') !== false) {
                 throw new InvalidOption('A unix socket is written unix:///path, not "' . $spec . '"');
             }
-            return new self($spec);
+            return new self($spec, substr($spec, 7) . ':0', (int) $weight);
         }
         // Several colons without brackets are an IPv6 address without a port.
-        $host = '(?<host>[^\[\]:/\s;]+|\[[0-9A-Fa-f:.%a-z]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)';
+        $host = '(?<host>[^\[\]:/?\s;]+|\[[0-9A-Fa-f:.%a-z]+\]|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*)';
         if (!preg_match('~^(?<scheme>(?:tcp|tls)://)?' . $host . '(?::(?<port>[0-9]{1,5}))?$~D', $spec, $found)) {
-            throw new InvalidOption('Not a server: "' . $spec . '" (host, host:port, tls://host:port, unix:///path)');
+            throw new InvalidOption('Not a server: "' . $spec . '" (host, host:port, tls://host:port, unix:///path,'
+                . ' each with ?weight=N behind it where it is one of several)');
         }
         $port = isset($found['port']) ? (int) $found['port'] : $defaultPort;
         if ($port < 1 || $port > self::MAX_PORT) {
@@ -46,7 +62,9 @@ final class Server
         }
         $name = strpos($found['host'], ':') !== false && $found['host'][0] !== '['
             ? '[' . $found['host'] . ']' : $found['host'];
-        return new self(($found['scheme'] ?: 'tcp://') . $name . ':' . $port);
+        $bare = trim($found['host'], '[]');
+        $nameOnContinuum = $port === self::UNNAMED_PORT ? $bare : $bare . ':' . $port;
+        return new self(($found['scheme'] ?: 'tcp://') . $name . ':' . $port, $nameOnContinuum, (int) $weight);
     }
 
     /**
@@ -75,6 +93,22 @@ final class Server
     public function isTls()
     {
         return strncmp($this->address, 'tls://', 6) === 0;
+    }
+
+    /**
+     * @return string as libmemcached hashes it: a server has the same keys with TLS and without
+     */
+    public function nameOnContinuum()
+    {
+        return $this->nameOnContinuum;
+    }
+
+    /**
+     * @return int the server's share of the keys, compared with the weights of the other servers
+     */
+    public function weight()
+    {
+        return $this->weight;
     }
 
     /**

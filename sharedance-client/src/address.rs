@@ -1,4 +1,5 @@
-//! Where a server is, as people write it: `host`, `host:port`, `[::1]:port`, `unix:/path`.
+//! Where a server is, as people write it: `host`, `host:port`, `[::1]:port`, `unix:/path`, each with `?weight=N` behind it
+//! where the server is one of several.
 //!
 //! Reading an address does no I/O: names are resolved when a connection is opened.
 
@@ -9,6 +10,32 @@ use crate::error::Error;
 
 /// The port of a server that is named without one.
 pub(crate) const DEFAULT_PORT: u16 = 1042;
+
+/// Keeps a typing error from giving one server everything.
+const MAX_WEIGHT: u32 = 65_535;
+
+/// An address, and the server's share of the keys compared with the other servers'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WeightedAddress {
+    pub(crate) address: Address,
+    pub(crate) weight: u32,
+}
+
+impl WeightedAddress {
+    /// `port` is that of a host without one.
+    pub(crate) fn parse(text: &str, port: u16) -> Result<WeightedAddress, Error> {
+        let Some((address, weight)) = text.split_once("?weight=") else {
+            return Ok(WeightedAddress { address: Address::parse(text, port)?, weight: 1 });
+        };
+        match weight.parse() {
+            Ok(weight @ 1..=MAX_WEIGHT) => Ok(WeightedAddress { address: Address::parse(address, port)?, weight }),
+            _ => Err(Error::Address {
+                address: text.to_owned(),
+                reason: "the weight is not a whole number from 1 to 65535",
+            }),
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
@@ -89,6 +116,18 @@ mod tests {
             ("unix:///run/s.sock", "unix:/run/s.sock"),
         ] {
             assert_eq!(Address::parse(text, DEFAULT_PORT).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_weight_follows_the_address() {
+        for (text, weight) in [("localhost", 1), ("[::1]:7?weight=3", 3), ("unix:/run/s.sock?weight=65535", 65535)] {
+            assert_eq!(WeightedAddress::parse(text, DEFAULT_PORT).unwrap().weight, weight);
+        }
+        assert_eq!(WeightedAddress::parse("host:7?weight=2", 1).unwrap().address, Address::parse("host:7", 1).unwrap());
+        for text in ["host?weight=0", "host?weight=65536", "host?weight=-1", "host?weight=", "host?weight=1.5"] {
+            let error = WeightedAddress::parse(text, DEFAULT_PORT).unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
 
-use crate::address::Address;
+use crate::address::WeightedAddress;
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::ring::Continuum;
@@ -65,7 +65,7 @@ pub enum WhenDown {
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<C> {
-    addresses: Vec<Address>,
+    addresses: Vec<WeightedAddress>,
     options: Options,
     /// Why a text that names servers was not understood.
     error: Option<Error>,
@@ -123,12 +123,16 @@ impl<C> Builder<C> {
         self
     }
 
-    /// One more server, or several: whatever [`builder`](crate::Client::builder) accepts. Keys are spread over all of them
+    /// Adds a server, or several: all that [`builder`](crate::Client::builder) accepts. Keys are spread over all of them
     /// by consistent hashing: see [`Continuum`]. Every client must name the same servers, in the same way.
+    ///
+    /// A server with `?weight=N` behind its address gets N times the keys of one without; [`Continuum::Plain`] has no
+    /// weights. All weights together are 160 points a server, rounded down to fours: a server whose share is smaller
+    /// than four points gets no key.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
-    /// let client = sharedance_client::Client::builder("one:1042").server("two:1042").server("three:1042").build()?;
+    /// let client = sharedance_client::Client::builder("one:1042").server("two:1042?weight=2").server("three").build()?;
     /// # Ok(())
     /// # }
     /// ```
@@ -238,7 +242,7 @@ impl<C> Builder<C> {
         self
     }
 
-    pub(crate) fn finish(self) -> Result<(Vec<Address>, Options), Error> {
+    pub(crate) fn finish(self) -> Result<(Vec<WeightedAddress>, Options), Error> {
         match self.error {
             Some(error) => Err(error),
             None => Ok((self.addresses, self.options)),

@@ -1,7 +1,7 @@
 //! Which server has a key: consistent hashing on the same continuum as libmemcached's, so that clients in other
-//! languages find the same keys on the same servers. `tests/ketama` has the points that libmemcached computes.
+//! languages find the same keys on the same servers. `tests/vectors/continuum` has the points that libmemcached computes.
 
-use crate::address::Address;
+use crate::address::{Address, WeightedAddress};
 
 /// Which of libmemcached's two continua with MD5 the keys are spread on.
 ///
@@ -17,10 +17,11 @@ use crate::address::Address;
 #[non_exhaustive]
 pub enum Continuum {
     /// That of libketama: 160 points a server, four of each digest. It is libmemcached's
-    /// `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED` with equal weights, PHP's `OPT_LIBKETAMA_COMPATIBLE`.
+    /// `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`, PHP's `OPT_LIBKETAMA_COMPATIBLE`.
     #[default]
     Libketama,
-    /// `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA` with `MEMCACHED_HASH_MD5`: 100 points a server, one of each digest.
+    /// `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA` with `MEMCACHED_HASH_MD5`: 100 points a server, one of each digest. It has
+    /// no weights.
     Plain,
 }
 
@@ -46,13 +47,16 @@ struct Point {
 }
 
 impl Ring {
-    pub(crate) fn new(servers: &[Address], continuum: Continuum) -> Ring {
-        let (digests, points_per_digest) = match continuum {
-            Continuum::Plain => (PLAIN_POINTS, 1),
-            Continuum::Libketama => (libketama_digests(servers.len()), LIBKETAMA_POINTS_PER_DIGEST),
-        };
+    pub(crate) fn new(servers: &[WeightedAddress], continuum: Continuum) -> Ring {
+        let total_weight = servers.iter().map(|server| u64::from(server.weight)).sum();
         let mut points = Vec::new();
-        for (server, address) in (0..).zip(servers) {
+        for (server, WeightedAddress { address, weight }) in (0..).zip(servers) {
+            let (digests, points_per_digest) = match continuum {
+                Continuum::Plain => (PLAIN_POINTS, 1),
+                Continuum::Libketama => {
+                    (libketama_digests(*weight, total_weight, servers.len()), LIBKETAMA_POINTS_PER_DIGEST)
+                }
+            };
             let name = name(address);
             for index in 0..digests {
                 let digest = md5::compute(format!("{name}-{index}"));
@@ -85,10 +89,10 @@ impl Ring {
 }
 
 /// libmemcached multiplies a share of the points by the number of servers, in single precision: for some numbers of
-/// servers it comes out a little below, and loses a digest.
-fn libketama_digests(server_count: usize) -> u32 {
+/// servers and some weights the result is a little too small, and one digest is missing.
+fn libketama_digests(weight: u32, total_weight: u64, server_count: usize) -> u32 {
     let (count, points_per_digest) = (server_count as f32, LIBKETAMA_POINTS_PER_DIGEST as f32);
-    let share = 1.0 / count;
+    let share = weight as f32 / total_weight as f32;
     (share * LIBKETAMA_POINTS as f32 / points_per_digest * count + 0.000_000_000_1).floor() as u32
 }
 
@@ -110,18 +114,24 @@ fn place(digest: &md5::Digest, part: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// What `points.c` prints.
-    const VECTORS: &str = include_str!("../tests/ketama/vectors.txt");
+    /// The points and keys that `points.c` prints.
+    const VECTORS: &str = include_str!("../../tests/vectors/continuum/points.txt");
 
-    fn addresses<'w>(mut words: impl Iterator<Item = &'w str>) -> Vec<Address> {
+    fn addresses<'w>(mut words: impl Iterator<Item = &'w str>) -> Vec<WeightedAddress> {
         let mut addresses = Vec::new();
-        while let (Some(host), Some(port)) = (words.next(), words.next()) {
-            addresses.push(match port {
+        while let (Some(host), Some(port), Some(weight)) = (words.next(), words.next(), words.next()) {
+            let address = match port {
                 "0" => Address::Unix { path: host.into() },
                 port => Address::Tcp { host: host.to_owned(), port: port.parse().unwrap() },
-            });
+            };
+            addresses.push(WeightedAddress { address, weight: weight.parse().unwrap() });
         }
         addresses
+    }
+
+    fn tcp_servers(count: u16) -> Vec<WeightedAddress> {
+        let server = |port| WeightedAddress { address: Address::Tcp { host: "h".into(), port }, weight: 1 };
+        (1..=count).map(server).collect()
     }
 
     #[test]
@@ -148,19 +158,26 @@ mod tests {
                     let (key, server) = (words.next().unwrap(), words.next().unwrap().parse().unwrap());
                     assert_eq!(ring.servers_of(key.as_bytes()).next(), Some(server), "{key}");
                 }
-                _ => {
+                "points" => {
                     let [count, points] = [words.next(), words.next()].map(|word| word.unwrap().parse().unwrap());
-                    assert_eq!(4 * libketama_digests(count) as usize * count, points, "{count} servers");
+                    let digests = libketama_digests(1, count as u64, count) as usize;
+                    assert_eq!(4 * digests * count, points, "{count} servers");
+                }
+                _ => {
+                    let [one, other, points_of_one, points_of_other] =
+                        std::array::from_fn(|_| words.next().unwrap().parse().unwrap());
+                    let points = [one, other].map(|weight| 4 * libketama_digests(weight, u64::from(one + other), 2));
+                    assert_eq!(points, [points_of_one, points_of_other], "weights {one} and {other}");
                 }
             }
         }
         assert_eq!(ring.points, points);
-        assert_eq!(continua, 6);
+        assert_eq!(continua, 8);
     }
 
     #[test]
     fn every_server_comes_once_and_those_behind_a_dead_one_are_spread() {
-        let servers = (1..=5).map(|port| Address::Tcp { host: "h".into(), port }).collect::<Vec<_>>();
+        let servers = tcp_servers(5);
         let ring = Ring::new(&servers, Continuum::default());
         let mut next = [0; 5];
         for number in 0..1000 {
@@ -176,7 +193,7 @@ mod tests {
 
     #[test]
     fn without_a_server_its_keys_move_and_no_others() {
-        let servers = (1..=4).map(|port| Address::Tcp { host: "h".into(), port }).collect::<Vec<_>>();
+        let servers = tcp_servers(4);
         let (all, fewer) = (Ring::new(&servers, Continuum::Plain), Ring::new(&servers[..3], Continuum::Plain));
         for number in 0..500 {
             let key = format!("key-{number}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::address::Address;
+use crate::address::{Address, WeightedAddress};
 use crate::backoff::{Health, chance};
 use crate::error::{Error, Phase};
 use crate::options::{Options, WhenDown};
@@ -79,9 +79,9 @@ pub(crate) struct Servers<R: Runtime> {
 }
 
 impl<R: Runtime> Servers<R> {
-    pub(crate) fn new(addresses: Vec<Address>, options: Options) -> Servers<R> {
+    pub(crate) fn new(addresses: Vec<WeightedAddress>, options: Options) -> Servers<R> {
         let ring = Ring::new(&addresses, options.continuum);
-        let server = |address| {
+        let server = |WeightedAddress { address, .. }| {
             let (pool, health) = (Pool::new(&options), Mutex::default());
             Arc::new(Server { address, options, pool, health, is_troubled: AtomicBool::new(false) })
         };

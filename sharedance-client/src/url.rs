@@ -1,15 +1,15 @@
 //! Servers and options as one text: a list of addresses, or a URL.
 //!
 //! ```text
-//! one:1042,two,[::1]:7,unix:/run/sharedance.sock
-//! sharedance://one,two:1043/?operation_timeout=2s&when_down=next_server
+//! one:1042,two?weight=2,[::1]:7,unix:/run/sharedance.sock
+//! sharedance://one?weight=2,two:1043/?operation_timeout=2s&when_down=next_server
 //! memcached://cache1,cache2        the port is 11211 where none is named
 //! unix:///run/sharedance.sock?max_connections=8
 //! ```
 
 use std::time::Duration;
 
-use crate::address::{Address, DEFAULT_PORT};
+use crate::address::{DEFAULT_PORT, WeightedAddress};
 use crate::error::Error;
 use crate::options::{Options, WhenDown};
 use crate::ring::Continuum;
@@ -18,7 +18,7 @@ use crate::time::in_range;
 const MEMCACHED_PORT: u16 = 11211;
 
 /// Adds the servers of `text` to `addresses`, and sets what it says about `options`.
-pub(crate) fn read(text: &str, addresses: &mut Vec<Address>, options: &mut Options) -> Result<(), Error> {
+pub(crate) fn read(text: &str, addresses: &mut Vec<WeightedAddress>, options: &mut Options) -> Result<(), Error> {
     // It may be a password.
     if text.contains('@') {
         return Err(Error::Address { address: "...@...".to_owned(), reason: "credentials are not supported" });
@@ -30,9 +30,15 @@ pub(crate) fn read(text: &str, addresses: &mut Vec<Address>, options: &mut Optio
     if rest.contains(['%', '#']) {
         return Err(refused("`%` and `#` mean nothing here"));
     }
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // The slash behind the hosts separates their weights from the options.
+    let (place, query) = match rest.split_once("/?") {
+        Some((place, query)) if scheme != "unix" => (place, query),
+        _ => rest.split_once('?').unwrap_or((rest, "")),
+    };
     match scheme {
-        "unix" if place.starts_with('/') => addresses.push(Address::parse(&format!("unix:{place}"), DEFAULT_PORT)?),
+        "unix" if place.starts_with('/') => {
+            addresses.push(WeightedAddress::parse(&format!("unix:{place}"), DEFAULT_PORT)?)
+        }
         "unix" => return Err(refused("the path of a socket starts with `/`")),
         "sharedance" => list(text, hosts(place), DEFAULT_PORT, addresses)?,
         "memcached" => list(text, hosts(place), MEMCACHED_PORT, addresses)?,
@@ -49,12 +55,12 @@ fn hosts(place: &str) -> &str {
     place.strip_suffix('/').unwrap_or(place)
 }
 
-fn list(text: &str, servers: &str, port: u16, addresses: &mut Vec<Address>) -> Result<(), Error> {
+fn list(text: &str, servers: &str, port: u16, addresses: &mut Vec<WeightedAddress>) -> Result<(), Error> {
     if servers.is_empty() {
         return Err(Error::Address { address: text.to_owned(), reason: "the host is missing" });
     }
     for server in servers.split(',') {
-        addresses.push(Address::parse(server.trim(), port)?);
+        addresses.push(WeightedAddress::parse(server.trim(), port)?);
     }
     Ok(())
 }
@@ -109,7 +115,16 @@ mod tests {
     fn read_all(text: &str) -> Result<(Vec<String>, Options), Error> {
         let (mut addresses, mut options) = (Vec::new(), Options::default());
         read(text, &mut addresses, &mut options)?;
-        Ok((addresses.iter().map(Address::to_string).collect(), options))
+        Ok((addresses.iter().map(|server| server.address.to_string()).collect(), options))
+    }
+
+    #[test]
+    fn a_weight_follows_the_server_in_each_form_of_list() {
+        for text in ["one?weight=2,two", "sharedance://one?weight=2,two/?idle_timeout=5"] {
+            let (mut addresses, mut options) = (Vec::new(), Options::default());
+            read(text, &mut addresses, &mut options).unwrap();
+            assert_eq!(addresses.iter().map(|server| server.weight).collect::<Vec<_>>(), [2, 1], "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::{Batch, Call, Cause, Event, Failover, Step, single};
-use crate::address::Address;
+use crate::address::{Address, WeightedAddress};
 use crate::error::{Attempts, Delivery, Error, Phase};
 use crate::operations;
 use crate::options::{Options, WhenDown};
@@ -55,7 +55,8 @@ enum Happens {
 use Happens::{Answered, Connected, NoTurn, Refused, Sent, TimedOut, Turn};
 
 fn servers(count: u16, when_down: WhenDown) -> Servers<Script> {
-    let addresses = (1..=count).map(|port| Address::Tcp { host: "server".into(), port }).collect();
+    let address = |port| WeightedAddress { address: Address::Tcp { host: "server".into(), port }, weight: 1 };
+    let addresses = (1..=count).map(address).collect();
     Servers::new(addresses, Options { when_down, ..Options::default() })
 }
 
