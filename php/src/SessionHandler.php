@@ -2,6 +2,7 @@
 
 namespace Sharedance;
 
+use Sharedance\Exception\Conflict;
 use Sharedance\Exception\InvalidOption;
 use Sharedance\Session\ClassicSessions;
 use Sharedance\Session\LoadedSession;
@@ -153,7 +154,10 @@ class SessionHandler implements
                 list($server, $store) = $this->placeOf($key);
                 $store->overwrite($server, $key, $bytes);
             } elseif ($session->data === $bytes) {
-                $this->place[1]->prolong($this->place[0], $session);
+                $isThere = $this->place[1]->prolong($this->place[0], $session);
+                if (!$isThere && self::isInside('session_regenerate_id')) {
+                    throw new Conflict('it was destroyed, or has expired, since this request read it; it gets no new id');
+                }
             } else {
                 $this->place[1]->write($this->place[0], $session, $bytes);
             }
@@ -186,7 +190,11 @@ class SessionHandler implements
         $this->isUntouched = false;
         $echo = 'Session object destruction failed';
         $isDone = $this->attempt('destroy', $key, $echo, function (SessionStore $store, $server) use ($session) {
-            $store->destroy($server, $session);
+            if (self::isInside('session_regenerate_id')) {
+                $store->destroyMoved($server, $session);
+            } else {
+                $store->destroy($server, $session);
+            }
         });
         $this->forget();
         return $isDone;

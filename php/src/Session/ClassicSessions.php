@@ -59,6 +59,13 @@ final class ClassicSessions implements SessionStore
         if ($bytes !== '' && Envelope::open($bytes) === $session->data) {
             $this->requests->store($server, $session->key->key(), $bytes);
         }
+        return $bytes !== '';
+    }
+
+    /** A session that another page destroyed cannot be told from one that this request has deleted. */
+    public function destroyMoved(Server $server, LoadedSession $session)
+    {
+        $this->destroy($server, $session);
     }
 
     public function destroy(Server $server, LoadedSession $session)

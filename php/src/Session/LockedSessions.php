@@ -114,7 +114,9 @@ final class LockedSessions implements SessionStore
         }
         $session->unlocked();
         if (strncmp($line, 'HD', 2) !== 0) {
-            throw self::conflict(substr($line, 0, 2));
+            $status = substr($line, 0, 2);
+            // A replace that finds nothing is not stored.
+            throw self::conflict($status === 'NS' && $session->version !== null ? 'NF' : $status);
         }
         $session->data = $data;
         $session->version = substr($line, 4);
@@ -134,12 +136,26 @@ final class LockedSessions implements SessionStore
     public function prolong(Server $server, LoadedSession $session)
     {
         $request = Meta::get($session->key->key(), 'T' . $this->exptime());
-        $this->askAndUnlock($server, $session, $request);
+        return $this->askAndUnlock($server, $session, $request) === 'HD';
     }
 
     public function destroy(Server $server, LoadedSession $session)
     {
         $this->askAndUnlock($server, $session, Meta::delete($session->key->key()));
+    }
+
+    public function destroyMoved(Server $server, LoadedSession $session)
+    {
+        if ($session->version === null) {
+            $this->destroy($server, $session);
+            return;
+        }
+        $request = 'md ' . $session->key->key() . ($this->isLocking ? ' C' . $session->version : '') . "\r\n";
+        // Repeated, it would not find what its first attempt has deleted.
+        $status = $this->askAndUnlock($server, $session, $request, ConnectionPool::CONFIRM);
+        if ($status !== 'HD') {
+            throw self::conflict($status);
+        }
     }
 
     public function release(Server $server, LoadedSession $session)
@@ -156,23 +172,26 @@ final class LockedSessions implements SessionStore
         }
     }
 
-    /** Sends a request that may be repeated, and the unlock behind it where the lock is held. */
+    /** Sends a request, and the unlock behind it where the lock is held, and returns its status. */
     private function askAndUnlock(
         Server $server,
         LoadedSession $session,
         #[\SensitiveParameter]
-        $request
+        $request,
+        $ifDead = ConnectionPool::REPEAT
     ) {
         $isLocked = $session->lock() !== null;
         if ($isLocked) {
             $request .= Meta::unlock($session->key->key());
         }
-        $this->pool->ask($server, $request, ConnectionPool::REPEAT, function (Connection $connection) use ($isLocked) {
+        $read = function (Connection $connection) use ($isLocked) {
             $status = Meta::readStatus($connection);
             $unlocked = $isLocked ? Meta::readUnlock($connection) : true;
-            return $status instanceof SharedanceException ? $status : $unlocked;
-        });
+            return $unlocked instanceof SharedanceException ? $unlocked : $status;
+        };
+        $status = $this->pool->ask($server, $request, $ifDead, $read);
         $session->unlocked();
+        return $status;
     }
 
     /** The status line of the write. */

@@ -56,6 +56,7 @@ interface SessionStore
      *
      * @param Server $server
      * @param LoadedSession $session
+     * @return bool false where it is not there any more
      * @throws SharedanceException
      */
     public function prolong(Server $server, LoadedSession $session);
@@ -68,6 +69,16 @@ interface SessionStore
      * @throws SharedanceException
      */
     public function destroy(Server $server, LoadedSession $session);
+
+    /**
+     * Deletes the session, whose data go on under another id, and releases the lock. Fails where another page destroyed
+     * the session since load(): a logout holds for its new id too.
+     *
+     * @param Server $server
+     * @param LoadedSession $session
+     * @throws SharedanceException
+     */
+    public function destroyMoved(Server $server, LoadedSession $session);
 
     /**
      * Releases the lock; never fails.

@@ -5,6 +5,8 @@
  */
 
 require __DIR__ . '/../support/assert.php';
+// What Sharedance\Psr16Cache implements comes with Composer.
+require __DIR__ . '/../support/psr/1.php';
 
 foreach (array_merge(glob(__DIR__ . '/../../src/*.php'), glob(__DIR__ . '/../../src/*/*.php')) as $path) {
     $name = 'Sharedance\\' . str_replace('/', '\\', preg_replace('~^.*/src/(.*)\.php$~', '$1', $path));
