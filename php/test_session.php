@@ -2,21 +2,30 @@
 
 /*
  * A page that counts, in the session, how often it was loaded: to see that sessions work, and that several web servers
- * share them. Load it from one, then from another with the same cookie: the count goes on.
+ * share them. Load it from one, then from another with the same cookie: the count goes on. It can be copied to any
+ * folder where auto_prepend_file installs the handler.
  */
 
 error_reporting(-1);
+header('Content-Type: text/plain; charset=utf-8');
 
-require_once __DIR__ . '/session_handler.php';
+if (!class_exists('Sharedance\\SessionHandler', false)) {
+    $handler = __DIR__ . '/session_handler.php';
+    if (!is_file($handler)) {
+        http_response_code(500);
+        exit("No handler is installed: auto_prepend_file does not name the library's session_handler.php here, and it is"
+            . " not in this folder either.\n");
+    }
+    require_once $handler;
+}
 
 if (!session_start()) {
     http_response_code(503);
-    exit("The session could not be started; the error log says why.\n");
+    exit("The session could not be started; the error log has the reason.\n");
 }
 
 $_SESSION['test'] = isset($_SESSION['test']) ? $_SESSION['test'] + 1 : 0;
 
-header('Content-Type: text/plain; charset=utf-8');
 // The id itself is a credential: a digest is as good for comparing.
 echo 'You reloaded that page ', $_SESSION['test'], ' time(s).', "\n",
     'This is web server ', gethostname(), ', process ', getmypid(), ".\n",

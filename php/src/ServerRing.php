@@ -168,7 +168,7 @@ final class ServerRing
         $digests = self::POINTS_PER_SERVER / self::POINTS_PER_DIGEST;
         return array_map(function ($weight) use ($single, $total, $count, $digests) {
             $share = $single($single($weight) / $total);
-            // The division by four is exact, so one rounding is as good as libmemcached's two.
+            // The division by four is exact, so one rounding gives the same result as libmemcached's two.
             return (int) floor($single($single($share * $digests) * $count));
         }, $weights);
     }

@@ -46,9 +46,9 @@ abstract class SimpleCache implements CacheInterface
     /**
      * @param Client|\Sharedance\Options|array $client
      * @param array $options prefix: what keys begin with. default_ttl: seconds, where a call names none; 0 is for
-     *     ever, null the client's own. serializer: php, igbinary or json. compress_above: bytes from which values are compressed; null is never.
-     *     compression: zstd, zlib or auto. clear: prefix, or flush, which empties the servers and costs other calls
-     *     nothing. on_failure: callable that gets each exception.
+     *     ever, null the client's own. serializer: php, igbinary or json. compress_above: bytes from which values are
+     *     compressed; null is never. compression: zstd, zlib or auto. clear: prefix, or flush, which empties the servers
+     *     and costs other calls nothing. on_failure: callable that gets each exception.
      * @throws InvalidOption
      */
     public function __construct($client = [], array $options = [])

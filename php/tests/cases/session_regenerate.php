@@ -45,7 +45,7 @@ foreach ([['locking' => true], ['locking' => false]] as $settings) {
         });
     }
 
-    test("a session that nobody touches gets a new id, $how", function () use ($settings) {
+    test("a session that no other page touches gets a new id, $how", function () use ($settings) {
         $found = regenerate_while($settings, true, function () {
         });
         same([], $found['warnings']);

@@ -242,7 +242,7 @@ function psr16_test_clear()
     test('clear removes the values of its prefix only', function () {
         list($cache, $other) = [cache(), cache()];
         $client = new Client(['host' => '127.0.0.1', 'port' => setting('SERVER_PORT')]);
-        $client->set('sess-of-somebody', 'session');
+        $client->set('sess-of-another', 'session');
         foreach ([$cache, $other] as $each) {
             $each->setMultiple(['a' => 1, 'b' => 2]);
         }
@@ -250,7 +250,7 @@ function psr16_test_clear()
         same(['a' => null, 'b' => null], $cache->getMultiple(['a', 'b']));
         same(false, $cache->has('a'));
         same(['a' => 1, 'b' => 2], $other->getMultiple(['a', 'b']));
-        same('session', $client->get('sess-of-somebody'));
+        same('session', $client->get('sess-of-another'));
         same(true, $cache->set('a', 3));
         same(3, $cache->get('a'));
     });

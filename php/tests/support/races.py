@@ -98,7 +98,7 @@ WITH_LOCK = {
     ("read_and_close", "destroy"): {},
     ("read_and_close", "regenerate"): MOVED_BY_OTHER,
     ("read_and_close", "change"): {"old": ["other"]},
-    # The other page finds its session gone, and has a new one in which nobody is logged in.
+    # The other page finds its session gone, and has a new one in which no user is logged in.
     ("regenerate", "destroy"): {"slow": []},
     ("regenerate", "regenerate"): {"slow": []},
     ("regenerate", "change"): {"slow": []},

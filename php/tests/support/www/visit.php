@@ -4,6 +4,6 @@ if (!session_start()) {
     exit('no session');
 }
 if (!isset($_SESSION['user'])) {
-    exit('nobody');
+    exit('no user');
 }
 echo $_SESSION['user'], ' ', ++$_SESSION['visits'];
