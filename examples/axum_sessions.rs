@@ -1,4 +1,4 @@
-//! A web app on axum whose sessions are on a server, so that any number of such apps may share them.
+//! An axum application with its sessions on a sharedanced server, which any number of such applications can share.
 //!
 //! ```text
 //! cargo run -p sharedance-client --features tower-sessions --example axum_sessions -- localhost:1042 127.0.0.1:8080
@@ -36,10 +36,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The app, with its sessions there.
+/// Returns the application, which stores its sessions in `sessions`.
 pub(crate) fn app(sessions: Sessions) -> Router {
     let layer = SessionManagerLayer::new(sessions)
-        // This example speaks HTTP: over TLS leave it as it is.
+        // This example uses HTTP. Remove this line for HTTPS.
         .with_secure(false)
         .with_expiry(Expiry::OnInactivity(Duration::minutes(30)));
     Router::new().route("/", get(look)).route("/login", post(login)).route("/logout", post(logout)).layer(layer)
@@ -51,7 +51,7 @@ struct Login {
 }
 
 async fn login(session: Session, Form(login): Form<Login>) -> Result<String, StatusCode> {
-    // A new id, so that nobody gets in with one that was known before.
+    // A new id, so that an id that was known before the login gives no access.
     session.cycle_id().await.map_err(unavailable)?;
     session.insert(USER, &login.name).await.map_err(unavailable)?;
     Ok(format!("welcome, {}\n", login.name))
@@ -68,7 +68,7 @@ async fn look(session: Session) -> Result<String, StatusCode> {
 
 async fn logout(session: Session) -> Result<&'static str, StatusCode> {
     session.flush().await.map_err(unavailable)?;
-    Ok("goodbye\n")
+    Ok("logged out\n")
 }
 
 fn unavailable(error: tower_sessions::session::Error) -> StatusCode {

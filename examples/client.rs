@@ -1,4 +1,4 @@
-//! A command line around the client crate.
+//! A command-line program that uses the client crate.
 //!
 //! ```text
 //! cargo run -p sharedance-client --example client -- localhost:1042 set KEY VALUE
@@ -8,10 +8,11 @@
 //! cargo run -p sharedance-client --example client -- localhost:1042 lock KEY COMMAND [ARGUMENT...]
 //! ```
 //!
-//! Pairs live for half an hour. `lock` runs the command while it holds the key's lock, for which it waits up to a minute.
-//! Several servers are separated by commas; a URL such as `sharedance://one,two/?operation_timeout=2s` will do too.
+//! Pairs live for half an hour. `lock` waits up to a minute for the lock of the key, and runs the command while it
+//! holds it. Commas separate several servers; a URL such as `sharedance://one,two/?operation_timeout=2s` is accepted
+//! too.
 //!
-//! Exit status: 0 done, 1 there is no such pair or the lock was not to be had, 2 it went wrong and stderr says why.
+//! Exit status: 0 success; 1 there is no such pair, or the lock was not granted; 2 failure, reported on standard error.
 
 use std::env;
 use std::error::Error;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use sharedance_client::{Client, LockOptions, Ttl};
 
 const USAGE: &str = "usage: client HOST:PORT[,...] set KEY [VALUE] | get KEY | delete KEY | lock KEY COMMAND...\n\
-                     A value that is not given is read from the standard input.";
+                     Without VALUE, the value is read from standard input.";
 
 const TTL: Ttl = Ttl::from_secs(30 * 60);
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the pair was there, or is now, or the lock was held.
+/// Returns true if the pair exists, was set, or the lock was held.
 fn run(arguments: &[OsString]) -> Result<bool, Box<dyn Error>> {
     let bytes: Vec<&[u8]> = arguments.iter().map(|argument| argument.as_encoded_bytes()).collect();
     let [servers, rest @ ..] = &bytes[..] else {
@@ -66,7 +67,7 @@ fn run(arguments: &[OsString]) -> Result<bool, Box<dyn Error>> {
             };
             let status = Command::new(&arguments[3]).args(&arguments[4..]).status()?;
             if !lock.release()? {
-                return Err("the command took longer than the lock was held".into());
+                return Err("the lock expired before the command ended".into());
             }
             return if status.success() { Ok(true) } else { Err(format!("the command ended with {status}").into()) };
         }

@@ -1,10 +1,11 @@
-//! The store embedded in a program: a cache of slow results that outlives the program, and that its threads share.
+//! Embeds the store in a program: a cache of slow results that the program's threads share and that survives the
+//! program.
 //!
 //! ```text
 //! cargo run -p sharedance-core --example embed -- DIRECTORY
 //! ```
 //!
-//! Run it twice: the second time everything is there already. Kill it half-way (`kill -9`): what it had stored is kept.
+//! Run it twice: the second run finds all results. Kill it half-way (`kill -9`): the stored results are kept.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Asks for many results, most of which another worker asks for as well.
+/// Requests many results, most of which another worker requests as well.
 fn work(worker: u64, store: &Store, computed: &AtomicUsize) -> Result<(), Box<dyn Error + Send + Sync>> {
     for step in 0..NUMBERS {
         let number = (step * (worker + 1)) % NUMBERS;

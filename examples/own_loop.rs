@@ -1,5 +1,5 @@
-//! The codec in a server of one's own: plain threads, a map, and the classic dialect. The codec does no I/O, so any
-//! loop can drive it.
+//! Drives the codec in a server with plain threads, a map, and the classic dialect. The codec does no I/O, so any loop
+//! can drive it.
 //!
 //! ```text
 //! cargo run -p sharedance-core --example own_loop                     serves 127.0.0.1:1042
@@ -7,7 +7,7 @@
 //! cargo run -p sharedance-core --example own_loop -- --self-test      stores, fetches, deletes, and exits
 //! ```
 //!
-//! It shows the codec and is no server to use: nothing expires here, and nobody limits the peers.
+//! This example shows the codec and is not a usable server: nothing expires, and nothing limits the peers.
 
 use std::collections::HashMap;
 use std::env;
@@ -36,7 +36,7 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// A thread for each connection.
+/// Starts a thread for each connection.
 fn serve(listener: &TcpListener) -> io::Result<()> {
     let pairs = Arc::new(Pairs::default());
     loop {
@@ -50,13 +50,13 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// Serves one connection, which in this dialect is one request. Closing is done by dropping the stream.
+/// Serves one connection, which carries one request in this dialect. Dropping the stream closes the connection.
 fn answer(mut stream: TcpStream, pairs: &Pairs) -> io::Result<()> {
     let limits = Limits::default();
     let mut received = Vec::new();
     let mut needed = 0;
     loop {
-        // The codec says how many bytes must be there before it can tell more: until then it is not asked.
+        // The codec returns how many bytes it needs next. Until they have arrived it is not called.
         if received.len() >= needed {
             match classic::decode_request(&received, &limits) {
                 Ok(Decoded::Complete { message, .. }) => {
@@ -67,7 +67,7 @@ fn answer(mut stream: TcpStream, pairs: &Pairs) -> io::Result<()> {
                 Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
             }
         }
-        // A piece at a time, and never what the header merely promises.
+        // Reads a piece at a time, and never reserves what the header announces.
         let mut piece = [0; 4096];
         match stream.read(&mut piece)? {
             0 => return Ok(()),
@@ -96,7 +96,7 @@ fn execute(request: Request<'_>, pairs: &Pairs) -> Response<Vec<u8>> {
     }
 }
 
-/// The other direction of the codec, against the server above.
+/// Tests the client side of the codec against the server above.
 fn self_test() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let server = listener.local_addr()?;

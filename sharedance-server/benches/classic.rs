@@ -1,12 +1,13 @@
-//! What a request of the classic dialect costs the server, beside one that only accepts, receives, sends and closes.
+//! Measures the server's CPU time per classic request, beside a null server that only accepts, receives, sends and
+//! closes.
 //!
-//! `cargo bench -p sharedance-server --bench classic [-- DIRECTORY…]` prints the CPU time of the server for each
-//! request (2 KiB stored, 2 KiB fetched) and its ratio to the null server's. Both run as processes of their own with
-//! one worker, in turns, so that what disturbs the machine disturbs both. Without directories: one on disk
-//! (`TMPDIR`) and one in `/dev/shm`.
+//! `cargo bench -p sharedance-server --bench classic [-- DIRECTORY…]` prints the server's CPU time per request (2 KiB
+//! stored, 2 KiB fetched), and its ratio to the null server's. Both are processes of their own with one worker. They
+//! are measured alternately, so that a disturbance of the machine affects both. Without directories it measures one on
+//! disk (`TMPDIR`) and one in `/dev/shm`.
 //!
-//! The null server handles sockets the way the real one does (level mode, accept in batches, receive at once), knows no
-//! protocol and keeps nothing.
+//! The null server handles sockets as the real one does (level mode, accept in batches, receive at once). It decodes no
+//! protocol and stores nothing.
 
 mod support;
 
@@ -28,10 +29,10 @@ const VALUE_LEN: usize = 2048;
 const ROUNDS: usize = 15;
 const REQUESTS_PER_ROUND: usize = 2000;
 
-/// A step that visits all keys in an order that is none: one key for each request of a round.
+/// A step that visits all keys in an irregular order: one key for each request of a round.
 const KEY_STEP: usize = 1663;
 
-/// Connections open at the same time: a server under load finds several waiting.
+/// Connections that are open at the same time: a server under load finds several of them waiting.
 const WAVE: usize = 16;
 
 fn main() -> Outcome<()> {
@@ -57,7 +58,7 @@ fn main() -> Outcome<()> {
         for server in &mut servers {
             let stored = server.cpu_of(|address| load.store(address))?;
             let fetched = server.cpu_of(|address| load.fetch(address))?;
-            // The first round warms up.
+            // The first round is a warm-up.
             if round > 0 {
                 server.stored.push(stored);
                 server.fetched.push(fetched);
@@ -69,12 +70,12 @@ fn main() -> Outcome<()> {
 
 fn report(servers: &mut [Server]) -> Outcome<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "CPU µs of the server a request, median of {ROUNDS} rounds (least–most); {VALUE_LEN} B values")?;
+    writeln!(out, "CPU µs of the server a request, median of {ROUNDS} rounds (min–max); {VALUE_LEN} B values")?;
     writeln!(out, "{:<24} {:>22} {:>6}   {:>22} {:>6}", "", "store", "ratio", "fetch", "ratio")?;
     let (null_stored, null_fetched) = (servers[0].stored.clone(), servers[0].fetched.clone());
     for server in servers {
         let ratios = [(&server.stored, &null_stored), (&server.fetched, &null_fetched)].map(|(own, null)| {
-            // Round by round: what disturbed the machine meanwhile has disturbed both.
+            // A ratio per round: a disturbance of the machine affected both.
             Spread::of(own.iter().zip(null).map(|(own, null)| own / null)).median
         });
         let stored = Spread::of(server.stored.iter().copied());
@@ -84,7 +85,7 @@ fn report(servers: &mut [Server]) -> Outcome<()> {
     Ok(())
 }
 
-/// A server, and what was measured on it.
+/// A server and its measurements.
 struct Server {
     name: String,
     process: Process,
@@ -98,7 +99,7 @@ impl Server {
         Ok(Server { name: name.to_owned(), process, stored: Vec::new(), fetched: Vec::new() })
     }
 
-    /// CPU microseconds for each request of `load`.
+    /// Returns CPU microseconds per request of `load`.
     fn cpu_of(&mut self, load: impl FnOnce(SocketAddr) -> io::Result<()>) -> io::Result<f64> {
         Ok(self.process.cpu_of(load)? / REQUESTS_PER_ROUND as f64)
     }
@@ -110,11 +111,11 @@ fn null_command() -> io::Result<Command> {
     Ok(command)
 }
 
-/// The requests, sent by one thread, a wave of connections at a time.
+/// The requests. One thread sends them, for a wave of connections at a time.
 struct Load {
     value: Vec<u8>,
     request: Vec<u8>,
-    answer: Vec<u8>,
+    response: Vec<u8>,
     count: usize,
 }
 
@@ -123,7 +124,7 @@ impl Load {
         Load {
             value: (0..VALUE_LEN).map(|n| (n * 31) as u8).collect(),
             request: Vec::new(),
-            answer: Vec::new(),
+            response: Vec::new(),
             count: 0,
         }
     }
@@ -146,11 +147,11 @@ impl Load {
                 wave.push(stream);
             }
             for mut stream in wave {
-                self.answer.clear();
-                stream.read_to_end(&mut self.answer)?;
+                self.response.clear();
+                stream.read_to_end(&mut self.response)?;
                 let expected = if is_store { 3 } else { VALUE_LEN };
-                if self.answer.len() != expected {
-                    return Err(io::Error::other(format!("an answer of {} bytes", self.answer.len())));
+                if self.response.len() != expected {
+                    return Err(io::Error::other(format!("a response of {} bytes", self.response.len())));
                 }
             }
         }
@@ -168,14 +169,14 @@ impl Load {
         }
         self.request.extend(key.as_bytes());
         if is_store {
-            // Never the value that is there already: setting that is cheaper.
+            // Always a new value: setting the current one is cheaper.
             self.value[..4].copy_from_slice(&(self.count as u32).to_be_bytes());
             self.request.extend(&self.value);
         }
     }
 }
 
-/// A connection that leaves no trace when it is closed: tens of thousands in TIME_WAIT would exhaust the ports.
+/// Opens a connection that does not enter TIME_WAIT: tens of thousands would use up the ports.
 fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_linger(Some(Duration::ZERO))?;
@@ -183,7 +184,7 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-/// Accepts, receives, sends a fixed answer, closes; until it is killed.
+/// Accepts, receives, sends a fixed response and closes, until it is killed.
 #[allow(unsafe_code)]
 fn null_server() -> Outcome<()> {
     let (listener, poller) = support::listen()?;
@@ -199,7 +200,7 @@ fn null_server() -> Outcome<()> {
         }
         while let Ok(socket) = accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             if serve(&socket, &mut buffer).is_err() {
-                // SAFETY: it is deleted above before it is closed.
+                // SAFETY: the poller deletes the socket above, before it is closed.
                 unsafe { poller.add_with_mode(socket.as_raw_fd(), Event::readable(next_key), PollMode::Level)? };
                 waiting.insert(next_key, socket);
                 next_key += 1;
@@ -210,7 +211,7 @@ fn null_server() -> Outcome<()> {
 
 fn serve(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<()> {
     recv(socket, &mut *buffer, RecvFlags::empty())?;
-    let answer: &[u8] = if buffer[0] == b'S' { b"OK\n" } else { &[b'x'; VALUE_LEN] };
-    send(socket, answer, SendFlags::NOSIGNAL)?;
+    let response: &[u8] = if buffer[0] == b'S' { b"OK\n" } else { &[b'x'; VALUE_LEN] };
+    send(socket, response, SendFlags::NOSIGNAL)?;
     Ok(())
 }

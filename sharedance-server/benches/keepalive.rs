@@ -1,13 +1,13 @@
-//! What a request of a kept connection costs the server, beside a server that only receives and sends, and beside
-//! memcached and Redis where they are installed.
+//! Measures the server's CPU time per request on a kept connection, beside a null server that only receives and sends,
+//! and beside memcached and Redis if they are installed.
 //!
-//! `cargo bench -p sharedance-server --bench keepalive [-- NAME…]` prints the CPU time of the server for each request
-//! (2 KiB, 16 connections): get, set, and both in turns; one request at a time, and 16 in the pipeline. With names only
-//! the servers whose names contain one of them are measured, and the null server. All run as processes of their own with
-//! one worker, in turns, so that what disturbs the machine disturbs all.
+//! `cargo bench -p sharedance-server --bench keepalive [-- NAME…]` prints the server's CPU time per request (2 KiB, 16
+//! connections): get, set, and both alternately; one request at a time, and 16 pipelined. With names it measures only
+//! servers whose names contain one of them, and the null server. All are processes of their own with one worker. They
+//! are measured alternately, so that a disturbance of the machine affects all.
 //!
-//! The null server handles sockets the way the real one does, knows where a request ends, and keeps nothing: its answers
-//! are always the same bytes.
+//! The null server handles sockets as the real one does and finds the end of each request. It stores nothing and sends
+//! constant responses.
 
 mod support;
 
@@ -26,14 +26,14 @@ use support::{Outcome, Process, Spread, sharedanced};
 const VALUE_LEN: usize = 2048;
 const KEYS: usize = 20_000;
 
-/// A step that visits all keys in an order that is none.
+/// A step that visits all keys in an irregular order.
 const KEY_STEP: usize = 7919;
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 11;
 const DEPTHS: [usize; 2] = [1, 16];
 const OPERATIONS: [Operation; 3] = [Operation::Get, Operation::Set, Operation::Mix];
 
-/// Requests of a round, for one operation at one depth.
+/// Requests per round, for one operation at one depth.
 const REQUESTS: usize = 16 * 1024;
 const REQUESTS_ALONE: usize = 4 * 1024;
 
@@ -51,7 +51,7 @@ fn main() -> Outcome<()> {
         for server in &mut servers {
             for (row, (depth, operation)) in rows().enumerate() {
                 let cost = server.measure(depth, operation)?;
-                // The first round warms up.
+                // The first round is a warm-up.
                 if round > 0 {
                     server.costs[row].push(cost);
                 }
@@ -68,12 +68,12 @@ fn rows() -> impl Iterator<Item = (usize, Operation)> {
 
 fn report(servers: &[Server]) -> Outcome<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "CPU µs of the server a request, median of {ROUNDS} rounds (least–most), and its ratio to the null")?;
+    writeln!(out, "CPU µs of the server a request, median of {ROUNDS} rounds (min–max), and its ratio to the null")?;
     writeln!(out, "server's; {VALUE_LEN} B values, {CONNECTIONS} connections")?;
     for (row, (depth, operation)) in rows().enumerate() {
-        writeln!(out, "\n{operation:?}, {depth} in the pipeline")?;
+        writeln!(out, "\n{operation:?}, {depth} pipelined")?;
         for server in servers {
-            // Round by round: what disturbed the machine meanwhile has disturbed both.
+            // A ratio per round: a disturbance of the machine affected both.
             let ratios = server.costs[row].iter().zip(&servers[0].costs[row]).map(|(own, null)| own / null);
             let ratio = Spread::of(ratios).median;
             writeln!(out, "  {:<24} {} {ratio:>6.2}", server.name, Spread::of(server.costs[row].iter().copied()))?;
@@ -96,7 +96,7 @@ enum Dialect {
     Redis,
 }
 
-/// A server, its connections, and what was measured on it.
+/// A server, its connections and its measurements.
 struct Server {
     name: String,
     process: Process,
@@ -158,12 +158,12 @@ impl Server {
             count: 0,
             costs: vec![Vec::new(); DEPTHS.len() * OPERATIONS.len()],
         };
-        // Each key once, so that every get is a hit.
+        // Sets each key once, so that every get is a hit.
         server.run(16, Operation::Set, KEYS)?;
         Ok(server)
     }
 
-    /// CPU microseconds for each request.
+    /// Returns CPU microseconds per request.
     fn measure(&mut self, depth: usize, operation: Operation) -> io::Result<f64> {
         let requests = if depth == 1 { REQUESTS_ALONE } else { REQUESTS };
         let before = self.process.cpu_nanos()?;
@@ -171,9 +171,9 @@ impl Server {
         Ok((self.process.cpu_nanos()? - before) as f64 / 1000.0 / requests as f64)
     }
 
-    /// Lets each connection send so many requests at once, and waits for all answers: again and again.
+    /// Sends `depth` requests at once on each connection and waits for all responses, repeatedly.
     fn run(&mut self, depth: usize, operation: Operation, requests: usize) -> io::Result<()> {
-        let (mut batch, mut answers) = (Vec::new(), vec![0; depth * (VALUE_LEN + 128)]);
+        let (mut batch, mut responses) = (Vec::new(), vec![0; depth * (VALUE_LEN + 128)]);
         for wave in 0..requests.div_ceil(depth * CONNECTIONS) {
             let mut expected = [0; CONNECTIONS];
             for (connection, expected) in expected.iter_mut().enumerate() {
@@ -182,7 +182,8 @@ impl Server {
                     let is_get = match operation {
                         Operation::Get => true,
                         Operation::Set => false,
-                        // In a pipeline; and where there is none, between the connections, and of each with itself.
+                        // Alternates in a pipeline. Without pipelining it alternates between connections, and on each
+                        // connection.
                         Operation::Mix => (n + connection + wave) % 2 == 0,
                     };
                     *expected += self.push_request(is_get, &mut batch);
@@ -190,21 +191,21 @@ impl Server {
                 self.streams[connection].write_all(&batch)?;
             }
             for (stream, expected) in self.streams.iter_mut().zip(expected) {
-                stream.read_exact(&mut answers[..expected])?;
-                // Each answer in either dialect has its length: what is out of step shows in the end.
-                if answers[..expected][expected - 2..] != *b"\r\n" {
-                    return Err(io::Error::other(format!("{}: an answer out of step", self.name)));
+                stream.read_exact(&mut responses[..expected])?;
+                // Each response has a fixed length in either dialect, so a response out of step shows at the end.
+                if responses[..expected][expected - 2..] != *b"\r\n" {
+                    return Err(io::Error::other(format!("{}: a response out of step", self.name)));
                 }
             }
         }
         Ok(())
     }
 
-    /// Appends a request; answers how long its answer is.
+    /// Appends a request and returns the length of its response.
     fn push_request(&mut self, is_get: bool, batch: &mut Vec<u8>) -> usize {
         self.count += 1;
         let key = format!("sess-{:032}", self.count * KEY_STEP % KEYS);
-        // Never the value that is there already: setting that is cheaper.
+        // Always a new value: setting the current one is cheaper.
         self.value[..8].copy_from_slice(&(self.count as u64).to_be_bytes());
         match (self.dialect, is_get) {
             (Dialect::Memcached, true) => {
@@ -231,18 +232,18 @@ impl Server {
     }
 }
 
-/// What the null server knows of a request: how long it is, and how long its answer.
+/// One kind of request that the null server can handle: its length, and its response.
 struct Kind {
     first_byte: u8,
     request_len: usize,
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
-/// Answers requests of the two kinds that are sent here with as many bytes as they expect; until it is killed.
+/// Sends the expected number of bytes for the two kinds of requests, until it is killed.
 #[allow(unsafe_code)]
 fn null_server() -> Outcome<()> {
     let (listener, poller) = support::listen()?;
-    let answers = Answers::new();
+    let responses = Responses::new();
     let (mut connections, mut keys, mut buffer) = (Slab::new(), Vec::new(), vec![0; 64 * 1024]);
     loop {
         support::wait(&poller, &mut keys)?;
@@ -250,7 +251,7 @@ fn null_server() -> Outcome<()> {
             if key == 0 {
                 while let Ok(socket) = accept_with(&listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                     let entry = connections.vacant_entry();
-                    // SAFETY: it is deleted below before it is closed.
+                    // SAFETY: the poller deletes the socket below, before it is closed.
                     unsafe { poller.add_with_mode(&socket, Event::readable(entry.key() + 1), PollMode::Level)? };
                     entry.insert((socket, Position::default()));
                 }
@@ -261,9 +262,9 @@ fn null_server() -> Outcome<()> {
                         connections.remove(key - 1);
                     }
                     Ok((len, _)) => {
-                        let answer = answers.to(position, &buffer[..len]);
-                        if send(&*socket, answer, SendFlags::NOSIGNAL)? < answer.len() {
-                            return Err("more than the socket takes".into());
+                        let response = responses.to(position, &buffer[..len]);
+                        if send(&*socket, response, SendFlags::NOSIGNAL)? < response.len() {
+                            return Err("the socket took only a part of a response".into());
                         }
                     }
                     Err(Errno::AGAIN) => {}
@@ -274,39 +275,39 @@ fn null_server() -> Outcome<()> {
     }
 }
 
-/// Where in a request a connection is: of which kind it is, and how much is still to come.
+/// The position of a connection within a request: its kind, and the number of bytes that are missing.
 #[derive(Default)]
 struct Position {
     kind: usize,
     rest: usize,
 }
 
-struct Answers {
+struct Responses {
     kinds: [Kind; 2],
-    /// Many answers of the one kind, of the other, and of both in turns.
+    /// Many responses of one kind, of the other, and of both alternately.
     of_kind: [Vec<u8>; 2],
     in_turns: Vec<u8>,
 }
 
-impl Answers {
-    fn new() -> Answers {
+impl Responses {
+    fn new() -> Responses {
         let key_len = format!("sess-{:032}", 0).len();
         let get = Kind {
             first_byte: b'g',
             request_len: b"get \r\n".len() + key_len,
-            answer: format!("VALUE sess-{:032} 0 {VALUE_LEN}\r\n{}\r\nEND\r\n", 0, "x".repeat(VALUE_LEN)).into(),
+            response: format!("VALUE sess-{:032} 0 {VALUE_LEN}\r\n{}\r\nEND\r\n", 0, "x".repeat(VALUE_LEN)).into(),
         };
         let set_len = format!("set  0 0 {VALUE_LEN}\r\n\r\n").len() + key_len + VALUE_LEN;
-        let set = Kind { first_byte: b's', request_len: set_len, answer: b"STORED\r\n".into() };
+        let set = Kind { first_byte: b's', request_len: set_len, response: b"STORED\r\n".into() };
         let most = 64 * 1024 / get.request_len + 2;
-        Answers {
-            of_kind: [get.answer.repeat(most), set.answer.repeat(most)],
-            in_turns: [&get.answer[..], &set.answer].concat().repeat(most),
+        Responses {
+            of_kind: [get.response.repeat(most), set.response.repeat(most)],
+            in_turns: [&get.response[..], &set.response].concat().repeat(most),
             kinds: [get, set],
         }
     }
 
-    /// What to answer to the requests that end in `input`.
+    /// Returns the responses to the requests that end in `input`.
     fn to(&self, position: &mut Position, mut input: &[u8]) -> &[u8] {
         let (mut first, mut counts) = (None, [0; 2]);
         while !input.is_empty() {
@@ -322,12 +323,12 @@ impl Answers {
                 counts[position.kind] += 1;
             }
         }
-        let len = counts[0] * self.kinds[0].answer.len() + counts[1] * self.kinds[1].answer.len();
+        let len = counts[0] * self.kinds[0].response.len() + counts[1] * self.kinds[1].response.len();
         match counts {
             [_, 0] => &self.of_kind[0][..len],
             [0, _] => &self.of_kind[1][..len],
             _ => {
-                let from = if first == Some(0) { 0 } else { self.kinds[0].answer.len() };
+                let from = if first == Some(0) { 0 } else { self.kinds[0].response.len() };
                 &self.in_turns[from..from + len]
             }
         }

@@ -65,7 +65,7 @@ async fn log_in_look_log_out_on_two_apps_that_share_their_sessions() {
     assert_eq!(browser.ask(second, "GET /", "").await, (200, "ada, visit 2\n".to_owned()));
 
     let mut stolen = Browser { cookie: browser.cookie.clone() };
-    assert_eq!(browser.ask(second, "POST /logout", "").await, (200, "goodbye\n".to_owned()));
+    assert_eq!(browser.ask(second, "POST /logout", "").await, (200, "logged out\n".to_owned()));
     assert_eq!(browser.ask(first, "GET /", "").await.0, 401);
     assert_eq!(stolen.ask(first, "GET /", "").await.0, 401);
 }

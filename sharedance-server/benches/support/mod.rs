@@ -1,6 +1,6 @@
-//! What the benchmarks share: servers in processes of their own, their CPU time, and medians.
+//! Shared parts of the benchmarks: servers in processes of their own, their CPU time, and medians.
 
-// Each benchmark uses the part that it needs.
+// Each benchmark uses a part of this module.
 #![allow(dead_code)]
 
 use std::error::Error;
@@ -20,20 +20,20 @@ const EVENTS_PER_TURN: usize = 256;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// What a server of the benchmarks' own begins with: a port of its own, told on standard error, and a poller to which the
-/// listener is known under the key 0. Both are to be kept until the process is killed.
+/// Starts a server of the benchmarks: binds a free port, reports it on standard error, and registers the listener with
+/// a poller under the key 0. The caller keeps both until the process is killed.
 #[allow(unsafe_code)]
 pub(crate) fn listen() -> Outcome<(TcpListener, Poller)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     writeln!(io::stderr(), "listening on {}", listener.local_addr()?)?;
     let poller = Poller::new()?;
-    // SAFETY: the listener lives as long as the poller: until the process is killed.
+    // SAFETY: the listener lives as long as the poller, until the process is killed.
     unsafe { poller.add_with_mode(&listener, Event::readable(0), PollMode::Level)? };
     Ok((listener, poller))
 }
 
-/// The keys of what is ready, once something is: waited for as the real server does, with a single system call.
+/// Waits for readiness with a single system call, as the real server does. Returns the keys that are ready.
 pub(crate) fn wait(poller: &Poller, keys: &mut Vec<usize>) -> io::Result<()> {
     let mut events = Vec::<epoll::Event>::with_capacity(EVENTS_PER_TURN);
     epoll::wait(poller, spare_capacity(&mut events), None)?;
@@ -42,14 +42,14 @@ pub(crate) fn wait(poller: &Poller, keys: &mut Vec<usize>) -> io::Result<()> {
     Ok(())
 }
 
-/// A server in a process of its own, ended with the value.
+/// A server in a process of its own. Dropping it ends the process.
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
 }
 
 impl Process {
-    /// Starts one that says its port in a line on its standard error that ends in it.
+    /// Starts a server that reports its port at the end of a line on standard error.
     pub(crate) fn start(command: &mut Command) -> Outcome<Process> {
         let mut child = command.stderr(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
@@ -62,8 +62,8 @@ impl Process {
         Ok(Process { child, address: (Ipv4Addr::LOCALHOST, port).into() })
     }
 
-    /// Starts one that must be told its port, as `with_port` does, and waits until it listens. `None` where the
-    /// program is not installed.
+    /// Starts a server that takes its port from `with_port`, and waits until it listens. Returns `None` if the program
+    /// is not installed.
     pub(crate) fn start_elsewhere(with_port: impl FnOnce(u16) -> Command) -> Outcome<Option<Process>> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let mut command = with_port(port);
@@ -82,16 +82,17 @@ impl Process {
         Ok(Some(process))
     }
 
-    /// CPU microseconds of the server during `load`.
+    /// Returns the server's CPU microseconds during `load`.
     pub(crate) fn cpu_of(&mut self, load: impl FnOnce(SocketAddr) -> io::Result<()>) -> io::Result<f64> {
         let before = self.cpu_nanos()?;
         load(self.address)?;
-        // What is left to do after the last answer was seen belongs to it.
+        // Includes work that the server does after its last response.
         thread::sleep(Duration::from_millis(5));
         Ok((self.cpu_nanos()? - before) as f64 / 1000.0)
     }
 
-    /// CPU time of all threads. The first field of schedstat has nanoseconds, where stat has hundredths of a second.
+    /// Returns the CPU time of all threads. The first field of schedstat is in nanoseconds; stat has hundredths of a
+    /// second.
     pub(crate) fn cpu_nanos(&self) -> io::Result<u64> {
         let mut sum = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -110,7 +111,7 @@ impl Drop for Process {
     }
 }
 
-/// The server that is measured, with one worker.
+/// The command of the measured server, with one worker.
 pub(crate) fn sharedanced(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sharedanced"));
     command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--threads=1"]);
@@ -119,22 +120,22 @@ pub(crate) fn sharedanced(directory: &Path) -> Command {
 }
 
 pub(crate) struct Spread {
-    pub(crate) least: f64,
+    pub(crate) min: f64,
     pub(crate) median: f64,
-    pub(crate) most: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {
     pub(crate) fn of(samples: impl Iterator<Item = f64>) -> Spread {
         let mut samples: Vec<f64> = samples.collect();
         samples.sort_by(f64::total_cmp);
-        Spread { least: samples[0], median: samples[samples.len() / 2], most: samples[samples.len() - 1] }
+        Spread { min: samples[0], median: samples[samples.len() / 2], max: samples[samples.len() - 1] }
     }
 }
 
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let range = format!("({:.2}–{:.2})", self.least, self.most);
+        let range = format!("({:.2}–{:.2})", self.min, self.max);
         write!(f, "{:>7.2} {range:>14}", self.median)
     }
 }

@@ -1,5 +1,5 @@
-//! One peer's turn in a round: all phases one after another on a fresh directory, each followed by a look at what is
-//! there.
+//! One turn of a peer in a round: runs all phases in order in an empty directory, and verifies the peer's pairs after
+//! each phase.
 
 use std::path::Path;
 use std::thread;
@@ -13,12 +13,12 @@ use crate::sample::{self, Sample};
 use crate::usage::{anonymous_memory, disk_bytes, warm_memory};
 use crate::workload::{Load, Phase, Values};
 
-/// Files that have not changed for so long are at rest; they are waited for so long at the most.
+/// Files are at rest once their size has not changed for `REST`. The wait ends after `LONGEST_WAIT` in any case.
 const REST: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(6);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Takes `kind` through all phases in `dir`, which exists and is empty.
+/// Runs all phases on `kind` in `dir`, which exists and is empty.
 pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
     let mut ledger = Ledger::new(load)?;
     let values = Values::new(load);
@@ -46,7 +46,7 @@ pub(crate) fn run(kind: &Kind, load: &Load, dir: &Path) -> Result<Sample> {
     Ok(gauges.sample)
 }
 
-/// What is read off at certain moments, and belongs to no operation.
+/// Figures that are taken at certain moments and belong to no operation.
 struct Gauges<'a> {
     kind: &'a Kind,
     load: &'a Load,
@@ -59,7 +59,7 @@ struct Gauges<'a> {
 }
 
 impl Gauges<'_> {
-    /// Reads them off right after `phase`, before which the files took `disk_before` bytes.
+    /// Takes the figures right after `phase`. Before the phase the files took `disk_before` bytes.
     fn read(&mut self, peer: &dyn Peer, phase: Phase, disk_before: u64) -> Result<()> {
         let Gauges { load, dir, .. } = *self;
         let has_files = self.kind.has_files();
@@ -87,7 +87,8 @@ impl Gauges<'_> {
                     self.sample.put(sample::COPIED_PART, part);
                 }
             }
-            // The last phase that writes: a rest in between would not leave files as a server has them.
+            // The last phase that writes. A rest between earlier phases would leave the files in another state than
+            // a server's.
             Phase::HalfFlushed if has_files => {
                 let bytes = disk_bytes_at_rest(dir)?;
                 self.sample.put(sample::DISK_TO_LIVE_AT_REST, bytes as f64 / load.data_len() as f64);
@@ -98,7 +99,7 @@ impl Gauges<'_> {
     }
 }
 
-/// Bytes that the files take once that has not changed for a while, or it has taken too long.
+/// Returns the size of the files once it is stable, or after the longest wait.
 fn disk_bytes_at_rest(dir: &Path) -> Result<u64> {
     let started = Instant::now();
     let mut bytes = disk_bytes(dir)?;
@@ -113,7 +114,7 @@ fn disk_bytes_at_rest(dir: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Compares what is there with what should be, for a part of the keys.
+/// Compares a sample of the keys with the expected values.
 fn verify(peer: &dyn Peer, ledger: &Ledger, values: &Values) -> Result<()> {
     let mut copy = Vec::new();
     for (key, version) in ledger.sample() {
@@ -136,7 +137,7 @@ mod tests {
     const LOAD: Load = Load { keys: 2_000, value_len: 300, threads: 2, seed: 3 };
 
     #[test]
-    fn what_differs_from_what_was_set_is_found_out() {
+    fn a_wrong_value_and_a_missing_key_are_reported() {
         let mut ledger = Ledger::new(&LOAD).unwrap();
         let values = Values::new(&LOAD);
         let mut tallies = [Tally::with_capacity(&LOAD), Tally::with_capacity(&LOAD)];

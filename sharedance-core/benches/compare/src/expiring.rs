@@ -1,4 +1,5 @@
-//! What it costs the store to let half of its pairs expire at once, and those who read the other half meanwhile.
+//! Measures what it costs the store when half of its pairs expire at once, and the latency of gets of the other half
+//! meanwhile.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use crate::workload::{Key, Load, Values, shuffled};
 
 const SHORT_TTL: Duration = Duration::from_secs(60);
 const LONG_TTL: Duration = Duration::from_secs(3_600);
-/// Records for each call, as the store's own threads do it.
+/// Records per call, as many as the store's own threads use.
 const BUDGET: usize = 4_096;
 const TAIL: f64 = 0.999;
 
@@ -53,7 +54,7 @@ pub(crate) fn run(load: &Load, dir: &Path) -> Result<Sample> {
     Ok(sample)
 }
 
-/// Maintains until nothing is left to do: how many pairs expired, and the processor time of this thread.
+/// Runs maintenance until nothing is left to do. Returns the number of expired pairs and the CPU time of this thread.
 fn sweep(store: &Store) -> Result<(usize, Duration)> {
     let start = Moment::now();
     let mut expired = 0;
@@ -66,7 +67,7 @@ fn sweep(store: &Store) -> Result<(usize, Duration)> {
     }
 }
 
-/// How long each get took, until `done`.
+/// Returns the duration of each get until `done`.
 fn read_until(store: &Store, keys: &[Key], done: &AtomicBool) -> Vec<u32> {
     let mut latencies_nanos = Vec::with_capacity(1 << 22);
     for key in keys.iter().cycle().take_while(|_| !done.load(Ordering::Acquire)) {

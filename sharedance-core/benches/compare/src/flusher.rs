@@ -1,7 +1,7 @@
-//! The files of a directory, written to the disk again and again, as the kernel does on a server that has run for
-//! longer than half a minute: pages become clean and write-protected, and the next store to each faults.
+//! Writes the files of a directory to the disk again and again, as the kernel does on a server that has run for more
+//! than half a minute. Flushed pages are clean and write-protected, and the next write to each one faults.
 //!
-//! A process of its own does it, so that what it costs is nobody's.
+//! This runs in a process of its own, so that no peer pays for it.
 
 use std::path::Path;
 use std::process::Child;
@@ -12,16 +12,16 @@ use crate::part::Part;
 use crate::peer::Result;
 use crate::usage::flush;
 
-/// Between two rounds over all files: as often as a store has to that may lose a second of writes and no more.
+/// The pause between two flushes: as long as the interval of a store that may lose one second of writes.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The running process. It ends when this is dropped.
+/// The running process. Dropping it ends the process.
 pub(crate) struct Flusher {
     process: Child,
 }
 
 impl Flusher {
-    /// Flushes everything once, and goes on.
+    /// Flushes everything once, then starts the process.
     pub(crate) fn start(dir: &Path) -> Result<Flusher> {
         flush(dir)?;
         let process = Part::Flush { dir: dir.to_owned() }.command()?.spawn()?;

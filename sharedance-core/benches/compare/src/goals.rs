@@ -1,11 +1,11 @@
-//! The store's goals, and whether it meets them. Those that the benchmark cannot measure are not listed.
+//! The store's goals, and whether it meets them. Goals that the benchmark cannot measure are not listed.
 
 use crate::rounds::Size;
 use crate::sample::{self, CPU_MICROS, WALL_MICROS};
 use crate::table::{Table, number};
 use crate::workload::Phase;
 
-/// Whose goals these are.
+/// The peer that has these goals.
 pub(crate) const OURS: &str = "store";
 const MAP: &str = "map";
 const LMDB: &str = "lmdb";
@@ -38,23 +38,23 @@ use Bound::{AtLeast, AtMost};
 
 /// The goals, in the order in which they are printed.
 pub(crate) fn table(sizes: &[Size]) -> Table {
-    let mut verdicts = Verdicts { sizes, rows: Vec::new() };
-    verdicts.of_medium_values();
-    verdicts.of_other_values();
-    verdicts.of_the_whole();
+    let mut judgements = Judgements { sizes, rows: Vec::new() };
+    judgements.of_medium_values();
+    judgements.of_other_values();
+    judgements.of_the_whole();
     Table {
         title: "The store's goals: CPU of all threads; ratios within a round, then their median".into(),
         head: ["", "", "goal", "found", ""].map(str::to_owned).to_vec(),
-        rows: verdicts.rows,
+        rows: judgements.rows,
     }
 }
 
-struct Verdicts<'a> {
+struct Judgements<'a> {
     sizes: &'a [Size],
     rows: Vec<Vec<String>>,
 }
 
-impl<'a> Verdicts<'a> {
+impl<'a> Judgements<'a> {
     fn of_medium_values(&mut self) {
         self.beside("G1", Phase::SetNew, LMDB, 0.40);
         self.beside("G1", Phase::SetNew, MAP, 1.0);
@@ -94,17 +94,24 @@ impl<'a> Verdicts<'a> {
         self.threads(Phase::HalfAged, Phase::HalfShared, 1.3);
         self.threads(Phase::Overwrite, Phase::OverwriteShared, 1.2);
         self.room();
-        self.gauge("G12", "index", "≤ 40 B a pair", sample::INDEX_PER_PAIR, 1.0, AtMost(40.0));
+        self.gauge("G12", "index", "≤ 40 B per pair", sample::INDEX_PER_PAIR, 1.0, AtMost(40.0));
         if let Some(size) = self.size(MEDIUM) {
             let limit = 50.0 * size.keys as f64 / MEGABYTE + 2.0;
-            let text = format!("≤ 50 B a pair + 2 MB = {} MB", number(limit));
+            let text = format!("≤ 50 B per pair + 2 MB = {} MB", number(limit));
             self.gauge("G12", "anonymous memory", &text, sample::ANONYMOUS_BYTES, 1.0 / MEGABYTE, AtMost(limit));
         }
         self.reopening();
-        let expiry = "≤ 0.25 CPU µs a record";
+        let expiry = "≤ 0.25 CPU µs per record";
         self.gauge("G15", "expiry", expiry, sample::EXPIRY_MICROS, 1.0, AtMost(0.25));
         let tail = "≤ 20 µs for p99.9";
-        self.gauge("G15", "get by another thread meanwhile", tail, sample::EXPIRY_GET_TAIL_MICROS, 1.0, AtMost(20.0));
+        self.gauge(
+            "G15",
+            "get by another thread during expiry",
+            tail,
+            sample::EXPIRY_GET_TAIL_MICROS,
+            1.0,
+            AtMost(20.0),
+        );
     }
 
     fn identical_sets(&mut self) {
@@ -114,7 +121,7 @@ impl<'a> Verdicts<'a> {
             let text = format!("≤ 1.3 × get + 0.3 µs = {} µs", number(1.3 * get + 0.3));
             self.judge("G7", "set, identical".into(), text, identical, AtMost(1.3 * get + 0.3));
         }
-        let text = "≤ 2 segments that stand ready";
+        let text = "≤ 2 spare segments";
         self.gauge("G7", "files grow by", text, sample::IDENTICAL_GROWTH, 1.0 / SEGMENT_LEN, AtMost(2.0));
     }
 
@@ -124,8 +131,8 @@ impl<'a> Verdicts<'a> {
         let room = 2.0 + 3.0 * SEGMENT_LEN / size.data_len() as f64;
         let text = format!("≤ 2 × live + 3 segments = {} × live", number(room));
         self.gauge("G10", "files, after steady overwriting", &text, sample::DISK_TO_LIVE_AT_REST, 1.0, AtMost(room));
-        let text = "≤ 0.35 of what is written";
-        self.gauge("G10", "copied meanwhile", text, sample::COPIED_PART, 1.0, AtMost(0.35));
+        let text = "≤ 0.35 of the bytes written";
+        self.gauge("G10", "copied during that", text, sample::COPIED_PART, 1.0, AtMost(0.35));
         for (phase, limit) in [(Phase::SetNew, 1.05), (Phase::OverwriteFlushed, 1.35)] {
             let name = sample::of(phase, sample::DIRTIED_BYTES);
             let what = format!("{}: dirtied", phase.title());
@@ -151,7 +158,7 @@ impl<'a> Verdicts<'a> {
         self.judge("G14", "reopen after a reboot, from the disk".into(), text, cold, AtLeast(limit));
     }
 
-    /// The cost of an operation on medium values as a multiple of another peer's.
+    /// Judges the cost of an operation on medium values as a multiple of another peer's cost.
     fn beside(&mut self, goal: &str, phase: Phase, other: &str, limit: f64) {
         let ratio = self.size(MEDIUM).and_then(|size| {
             let (ours, theirs) = (size.column(OURS)?, size.column(other)?);
@@ -172,7 +179,7 @@ impl<'a> Verdicts<'a> {
         self.judge("G8", format!("{}: {quantile}", phase.title()), format!("≤ {limit} µs"), found, AtMost(limit));
     }
 
-    /// How many times as much several threads get done as one.
+    /// Judges the throughput of several threads as a multiple of one thread's.
     fn threads(&mut self, alone: Phase, shared: Phase, limit: f64) {
         let ours = self.size(MEDIUM).and_then(|size| size.column(OURS));
         let of = |phase| sample::of(phase, WALL_MICROS);
@@ -180,19 +187,19 @@ impl<'a> Verdicts<'a> {
         self.judge("G9", shared.title().into(), format!("≥ {limit:.1} × one thread"), ratio, AtLeast(limit));
     }
 
-    /// A number about medium values, times `scale`.
+    /// Judges a figure for medium values, times `scale`.
     fn gauge(&mut self, goal: &str, what: &str, text: &str, name: &str, scale: f64, bound: Bound) {
         let found = self.median(MEDIUM, name).map(|value| value * scale);
         self.judge(goal, what.to_owned(), text.to_owned(), found, bound);
     }
 
     fn judge(&mut self, goal: &str, what: String, text: String, found: Option<f64>, bound: Bound) {
-        let (found, verdict) = match found {
+        let (found, judgement) = match found {
             None => ("–".to_owned(), "not measured"),
             Some(value) if bound.is_met_by(value) => (number(value), "met"),
             Some(value) => (number(value), "NOT MET"),
         };
-        self.rows.push(vec![goal.to_owned(), what, text, found, verdict.to_owned()]);
+        self.rows.push(vec![goal.to_owned(), what, text, found, judgement.to_owned()]);
     }
 
     fn size(&self, value_len: usize) -> Option<&'a Size> {

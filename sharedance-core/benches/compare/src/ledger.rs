@@ -1,16 +1,16 @@
-//! What a pass does to which key, and which value each key must have then.
+//! The operations of a pass on each key, and the value that each key must have afterwards.
 
 use crate::peer::Result;
-use crate::workload::{Deed, Dice, Key, Load, Phase, shuffle};
+use crate::workload::{Action, Key, Load, Phase, Random, shuffle};
 
-/// How many of the keys are looked at in full after each phase.
+/// The number of keys whose values are verified after each phase.
 const SAMPLE: usize = 5_000;
 
-/// What is done to a key.
+/// One action on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Get,
-    /// To the value of this number.
+    /// Sets the value with this number.
     Set(u32),
     Delete,
 }
@@ -22,17 +22,17 @@ pub(crate) struct Operation {
     pub(crate) step: Step,
 }
 
-/// The operations of the pass that is under way, and the number of each key's value.
+/// The operations of the current pass, and the number of each key's value.
 pub(crate) struct Ledger {
     seed: u64,
-    /// None after a deletion.
+    /// `None` after a delete.
     versions: Vec<Option<u32>>,
     order: Vec<u32>,
     operations: Vec<Operation>,
 }
 
 impl Ledger {
-    /// With all the memory that it will need, so that a peer is not charged for it.
+    /// Allocates all memory in advance, so that it is not counted as a peer's.
     pub(crate) fn new(load: &Load) -> Result<Ledger> {
         let key = Key::new(0);
         let longest = load.keys * Phase::Age.operations_per_key();
@@ -44,26 +44,26 @@ impl Ledger {
         })
     }
 
-    /// The operations of `phase`, which are entered as if they had been done.
+    /// Returns the operations of `phase`, and records their results as if they had been executed.
     pub(crate) fn plan(&mut self, phase: Phase) -> &[Operation] {
-        let dice = &mut Dice::new(self.seed * 100 + phase as u64);
+        let random = &mut Random::new(self.seed * 100 + phase as u64);
         if !phase.is_drawn() {
-            shuffle(&mut self.order, dice);
+            shuffle(&mut self.order, random);
         }
         self.operations.clear();
         for i in 0..self.order.len() * phase.operations_per_key() {
-            let index = if phase.is_drawn() { dice.below(self.order.len()) as u32 } else { self.order[i] };
+            let index = if phase.is_drawn() { random.below(self.order.len()) as u32 } else { self.order[i] };
             let version = &mut self.versions[index as usize];
-            let step = match phase.deed() {
-                Deed::Get => Step::Get,
-                Deed::GetOrOverwrite if dice.below(2) == 0 => Step::Get,
-                Deed::Set => Step::Set(version.unwrap_or_default()),
-                Deed::Overwrite | Deed::GetOrOverwrite => {
+            let step = match phase.action() {
+                Action::Get => Step::Get,
+                Action::GetOrOverwrite if random.below(2) == 0 => Step::Get,
+                Action::Set => Step::Set(version.unwrap_or_default()),
+                Action::Overwrite | Action::GetOrOverwrite => {
                     let next = version.map_or(0, |version| version + 1);
                     *version = Some(next);
                     Step::Set(next)
                 }
-                Deed::Delete => {
+                Action::Delete => {
                     *version = None;
                     Step::Delete
                 }
@@ -73,7 +73,7 @@ impl Ledger {
         &self.operations
     }
 
-    /// A part of the keys, spread over all of them, and the number of the value that each must have.
+    /// Returns a sample of the keys, spread over all of them, with the number of the value that each one must have.
     pub(crate) fn sample(&self) -> impl Iterator<Item = (Key, Option<u32>)> {
         let step = (self.order.len() / SAMPLE).max(1);
         self.order.iter().step_by(step).map(|index| (Key::new(*index), self.versions[*index as usize]))
@@ -87,7 +87,7 @@ mod tests {
     const LOAD: Load = Load { keys: 10_000, value_len: 100, threads: 1, seed: 1 };
 
     #[test]
-    fn what_is_planned_is_entered() {
+    fn the_expected_values_follow_from_the_planned_operations() {
         let mut ledger = Ledger::new(&LOAD).unwrap();
         let mut naive = std::collections::HashMap::new();
         for phase in Phase::ALL {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coin_decides_and_what_is_drawn_leaves_some_out() {
+    fn half_of_the_mixed_operations_are_sets_and_drawn_keys_leave_some_out() {
         let mut ledger = Ledger::new(&LOAD).unwrap();
         ledger.plan(Phase::SetNew);
         let sets = ledger.plan(Phase::Half).iter().filter(|operation| operation.step != Step::Get).count();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_share_a_pass_never_meet_at_a_key() {
+    fn threads_that_share_a_pass_have_distinct_keys() {
         let mut ledger = Ledger::new(&LOAD).unwrap();
         for phase in Phase::ALL.into_iter().filter(|phase| phase.is_shared()) {
             let mut keys: Vec<_> = ledger.plan(phase).iter().map(|operation| operation.key.index).collect();

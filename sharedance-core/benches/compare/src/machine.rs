@@ -1,4 +1,4 @@
-//! What the figures were measured on, and how much else it had to do.
+//! The machine of the measurements, and its other load during them.
 
 use std::fs;
 use std::path::Path;
@@ -8,10 +8,10 @@ use crate::sample::Spread;
 use crate::table::{Table, number};
 use crate::usage::{Moment, load_average};
 
-/// From this load average on, others use so much of the machine that it shows in the figures.
+/// Above this load average, other programs influence the figures visibly.
 const BUSY: f64 = 0.5;
 
-/// A notebook for the length of a run.
+/// Observations about the machine during a run.
 #[derive(Default)]
 pub(crate) struct Machine {
     load_averages: Vec<f64>,
@@ -19,16 +19,14 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Says so if others use the machine.
+    /// Prints a warning if other programs use the machine.
     pub(crate) fn warn_if_busy() {
         if let Some(load) = load_average().filter(|load| *load > BUSY) {
-            eprintln!(
-                "The machine is busy (load average {load}): believe the ratios more than the figures, and those a little."
-            );
+            eprintln!("The machine is busy (load average {load}): the ratios are more reliable than the figures.");
         }
     }
 
-    /// To be called before each turn.
+    /// Called before each turn.
     pub(crate) fn look(&mut self) {
         self.load_averages.extend(load_average());
         self.touch_micros.push(touch_micros());
@@ -56,7 +54,7 @@ impl Machine {
     }
 }
 
-/// What it costs to get a page from the system: on virtual machines it can be more than all else that a store does.
+/// Returns the cost of a new page of memory. On virtual machines it can be more than all other costs of a store.
 fn touch_micros() -> f64 {
     const LEN: usize = 64 << 20;
     const PAGE_LEN: usize = 4096;
@@ -74,7 +72,7 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// Of the mount point that lies deepest above `dir`.
+/// Returns the file system of the deepest mount point above `dir`.
 fn file_system(dir: &Path) -> Result<String> {
     let dir = fs::canonicalize(dir)?;
     let text = fs::read_to_string("/proc/mounts")?;

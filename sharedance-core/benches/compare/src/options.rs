@@ -8,43 +8,43 @@ use clap::builder::PossibleValuesParser;
 use crate::part::Part;
 use crate::peer::KINDS;
 
-/// How many keys there are unless told otherwise: so many, or fewer where their values would exceed so many bytes.
+/// The default number of keys: `DEFAULT_KEYS`, or `DEFAULT_KEYS_OF_LARGE` for values of `LARGE` bytes and more.
 const DEFAULT_KEYS: usize = 150_000;
 const DEFAULT_KEYS_OF_LARGE: usize = 5_000;
 const LARGE: usize = 16 * 1024;
 
 /// Measures the store of sharedance-core side by side with other key/value stores.
 ///
-/// Every peer takes its turn in every round, each time in a fresh directory and in a process of its own. The tables
-/// show medians over the rounds.
+/// In each round every peer runs once, in an empty directory and in a process of its own. The tables show medians over
+/// the rounds.
 #[derive(Debug, Parser)]
 #[command(name = "sharedance-compare", version, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
-    /// Where files are put: the file system decides a good part of the result [default: the directory for temporary
-    /// files]
+    /// Parent directory of the files; the file system influences the result strongly [default: the directory for
+    /// temporary files]
     #[arg(short, long)]
     pub(crate) dir: Option<PathBuf>,
-    /// How often each peer takes its turn; the slowest do so once
+    /// Number of rounds; the slowest peers run in the first one only
     #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) rounds: u64,
     /// Lengths of the values, in bytes
     #[arg(short, long, value_delimiter = ',', default_values_t = [100, 2048, 65_536])]
     pub(crate) sizes: Vec<usize>,
-    /// How many keys [default: 150000, and 5000 for values of 16 KiB and more]
+    /// Number of keys [default: 150000, and 5000 for values of 16 KiB and more]
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1_000..))]
     pub(crate) keys: Option<u32>,
-    /// Who takes part
+    /// Peers to measure
     #[arg(short, long, value_delimiter = ',', default_values = names(), value_parser = PossibleValuesParser::new(names()))]
     pub(crate) peers: Vec<String>,
-    /// How many threads share the work in some of the phases; 1 leaves these out
+    /// Number of threads in the phases with several threads; 1 omits these phases
     #[arg(short, long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) threads: u32,
-    /// Write the tables to this file as well, as Markdown
+    /// Also write the tables to this file, as Markdown
     #[arg(short, long)]
     pub(crate) markdown: Option<PathBuf>,
-    /// Draw what operations cost into this file, as SVG
+    /// Write a plot of the costs to this file, as SVG
     #[arg(long)]
     pub(crate) plot: Option<PathBuf>,
 }

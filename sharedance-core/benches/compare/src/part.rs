@@ -1,4 +1,5 @@
-//! What the benchmark does in processes of its own, so that no peer inherits another's memory, and some can be killed.
+//! The parts of the benchmark that run in processes of their own, so that no peer inherits the memory of another and
+//! some can be killed.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -12,7 +13,7 @@ use crate::sample::Sample;
 use crate::workload::Load;
 use crate::{cycle, expiring, flusher, reopening};
 
-/// One peer's turn.
+/// One turn of a peer.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Run {
     #[arg(long)]
@@ -23,25 +24,25 @@ pub(crate) struct Run {
     pub(crate) load: Load,
 }
 
-/// What a process is started for.
+/// The task of a process.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Part {
-    /// All phases once
+    /// Run all phases once
     #[command(hide = true)]
     Cycle(Run),
     /// Write until killed
     #[command(hide = true)]
     Victim(Run),
-    /// Open what a killed process left
+    /// Open the files of a killed process
     #[command(hide = true)]
     Reopen(Run),
-    /// The same, of which nothing is in memory
+    /// Open the files of a killed process, without cached pages
     #[command(hide = true)]
     ReopenCold(Run),
-    /// Open what the store left, in another boot
+    /// Open the store's files as after a reboot
     #[command(hide = true)]
     Reboot(Run),
-    /// Let everything in a store expire
+    /// Let all pairs of a store expire
     #[command(hide = true)]
     Expire(Run),
     /// Flush the files of a directory until killed
@@ -53,7 +54,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Does it, in this process.
+    /// Runs in this process.
     pub(crate) fn run(&self) -> Result<()> {
         let print = |sample: Sample| sample.write(io::stdout().lock());
         match self {
@@ -67,7 +68,7 @@ impl Part {
         }
     }
 
-    /// The command that does it in another process.
+    /// Returns the command that runs this part in another process.
     pub(crate) fn command(&self) -> Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.stdin(Stdio::null());
@@ -90,15 +91,15 @@ impl Part {
         Ok(command)
     }
 
-    /// Does it in another process, and answers what that measured.
+    /// Runs in another process, and returns its measurements.
     pub(crate) fn sample(&self) -> Result<Sample> {
         let output = self.command()?.stderr(Stdio::inherit()).output()?;
         let killed = output.status.signal() == Some(Signal::KILL.as_raw());
-        let as_it_should = match self {
+        let ended_as_expected = match self {
             Part::Reopen(_) | Part::ReopenCold(_) => killed,
             _ => output.status.success(),
         };
-        if !as_it_should {
+        if !ended_as_expected {
             return Err(format!("a measuring process failed: {}", output.status).into());
         }
         Sample::read(&output.stdout[..])

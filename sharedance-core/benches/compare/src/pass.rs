@@ -1,4 +1,4 @@
-//! One pass over all keys, and what it cost.
+//! One pass over all keys, and its cost.
 
 use std::sync::Barrier;
 use std::thread;
@@ -10,32 +10,32 @@ use crate::sample::{self, Sample};
 use crate::usage::{Moment, transferred};
 use crate::workload::{Load, Phase, Values};
 
-/// Runs of operations are timed as a whole and one by one in turn: reading the clock for each operation would weigh on
-/// the former. A phase has about so many runs…
+/// Runs of operations are timed alternately as a whole and operation by operation, because reading the clock for each
+/// operation would increase the cost of the former. A phase has about `RUNS` runs.
 const RUNS: usize = 400;
-/// …of at least so many operations, next to which two readings of the processor's clocks weigh little.
+/// The minimum length of a run: two readings of the CPU clocks cost little beside it.
 const MIN_RUN_LEN: usize = 32;
 
-/// What one thread spent in a phase.
+/// The cost of one thread in a phase.
 pub(crate) struct Tally {
     operations: usize,
     wall: Duration,
     thread: Duration,
-    /// Of all operations, those timed one by one included.
-    thread_in_all: Duration,
-    /// Of the operations that were timed one by one.
+    /// Of all operations, including those timed individually.
+    thread_total: Duration,
+    /// Of the operations timed individually.
     latencies_nanos: Vec<u32>,
     copy: Vec<u8>,
 }
 
 impl Tally {
-    /// With all the memory that it will need, so that a peer is not charged for it.
+    /// Allocates all memory in advance, so that it is not counted as a peer's.
     pub(crate) fn with_capacity(load: &Load) -> Tally {
         Tally {
             operations: 0,
             wall: Duration::ZERO,
             thread: Duration::ZERO,
-            thread_in_all: Duration::ZERO,
+            thread_total: Duration::ZERO,
             latencies_nanos: vec![0; load.keys * Phase::Age.operations_per_key()],
             copy: vec![0; load.value_len],
         }
@@ -53,14 +53,14 @@ impl Tally {
     }
 }
 
-/// What a phase cost in all.
+/// The total cost of a phase.
 pub(crate) struct Cost {
     operations: usize,
     process: Duration,
     dirtied_bytes: u64,
 }
 
-/// Does what the operations say; a thread for each tally, which share them.
+/// Executes the operations, with a thread for each tally.
 pub(crate) fn pass(peer: &dyn Peer, operations: &[Operation], values: &Values, tallies: &mut [Tally]) -> Result<Cost> {
     let share = operations.len().div_ceil(tallies.len());
     let barrier = Barrier::new(tallies.len());
@@ -104,7 +104,7 @@ fn work(peer: &dyn Peer, operations: &[Operation], values: &Values, tally: &mut 
             }
         }
     }
-    tally.thread_in_all = begin.elapsed().thread;
+    tally.thread_total = begin.elapsed().thread;
     Ok(())
 }
 
@@ -113,11 +113,11 @@ fn apply(peer: &dyn Peer, Operation { key, step }: &Operation, values: &Values, 
         Step::Set(version) => peer.set(&key.bytes, values.of(key.index, *version)),
         Step::Get => match peer.get(&key.bytes, copy)? {
             true => Ok(()),
-            false => Err("a key that was set is not there".into()),
+            false => Err("a get did not find a key that was set".into()),
         },
         Step::Delete => match peer.delete(&key.bytes)? {
             true => Ok(()),
-            false => Err("a key that was set was not there to be deleted".into()),
+            false => Err("a delete did not find a key that was set".into()),
         },
     }
 }
@@ -126,8 +126,8 @@ impl Cost {
     pub(crate) fn enter(&self, phase: Phase, tallies: &mut [Tally], sample: &mut Sample) {
         let operations: usize = tallies.iter().map(|tally| tally.operations).sum();
         let thread: Duration = tallies.iter().map(|tally| tally.thread).sum();
-        let in_all: Duration = tallies.iter().map(|tally| tally.thread_in_all).sum();
-        let background = self.process.saturating_sub(in_all);
+        let total: Duration = tallies.iter().map(|tally| tally.thread_total).sum();
+        let background = self.process.saturating_sub(total);
         let thread_micros = thread.as_secs_f64() * 1e6 / operations as f64;
         let background_micros = background.as_secs_f64() * 1e6 / self.operations as f64;
         let rate: f64 = tallies.iter().map(|tally| 1.0 / tally.wall_micros()).sum();
@@ -135,7 +135,7 @@ impl Cost {
         sample.put(sample::of(phase, sample::THREAD_MICROS), thread_micros);
         sample.put(sample::of(phase, sample::WALL_MICROS), 1.0 / rate);
         sample.put(sample::of(phase, sample::DIRTIED_BYTES), self.dirtied_bytes as f64 / self.operations as f64);
-        // Threads have the same number of operations, but for one, so each one's quantile weighs the same.
+        // The threads' operation counts differ by at most one, so each thread's quantile has the same weight.
         for (name, quantile) in sample::QUANTILES {
             let worst = tallies.iter_mut().map(|tally| nearest_rank(&mut tally.latencies_nanos, quantile)).max();
             sample.put(sample::of(phase, name), f64::from(worst.unwrap_or_default()) / 1e3);
@@ -143,7 +143,7 @@ impl Cost {
     }
 }
 
-/// The least value that `quantile` of all values do not exceed.
+/// Returns the smallest value that `quantile` of all values do not exceed.
 pub(crate) fn nearest_rank(values: &mut [u32], quantile: f64) -> u32 {
     values.sort_unstable();
     let rank = (values.len() as f64 * quantile).ceil() as usize;
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_are_the_nearest_ones() {
+    fn quantiles_use_the_nearest_rank() {
         let mut values: Vec<u32> = (1..=1000).rev().collect();
         assert_eq!(nearest_rank(&mut values, 0.5), 500);
         assert_eq!(nearest_rank(&mut values, 0.999), 999);

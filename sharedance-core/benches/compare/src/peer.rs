@@ -1,4 +1,4 @@
-//! What is measured, seen from outside: a key/value store that can be opened in a directory.
+//! The interface that is measured: a key/value store that can be opened in a directory.
 
 use std::error::Error;
 use std::path::Path;
@@ -12,46 +12,46 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 pub(crate) trait Peer: Send + Sync {
     fn set(&self, key: &[u8], value: &[u8]) -> Result<()>;
 
-    /// Copies the value of `key` to `copy`, in place of what that held; false where there is none.
+    /// Copies the value of `key` to `copy`, replacing its content. Returns false if there is no value.
     fn get(&self, key: &[u8], copy: &mut Vec<u8>) -> Result<bool>;
 
-    /// False where there was no value to delete; a peer that does not look answers true.
+    /// Returns false if there was no value to delete. A peer that does not check returns true.
     fn delete(&self, key: &[u8]) -> Result<bool>;
 
-    /// Bytes of memory that its index takes, where it can tell.
+    /// Bytes of memory of its index, if it reports them.
     fn index_bytes(&self) -> Option<u64> {
         None
     }
 
-    /// Bytes of pairs that it has copied so far to reclaim room, where it can tell.
+    /// Bytes of pairs that it has copied so far to reclaim space, if it reports them.
     fn copied_bytes(&self) -> Option<u64> {
         None
     }
 }
 
-/// What is there again after the process was killed.
+/// Which pairs remain after the process was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterKill {
-    /// What was acknowledged.
+    /// All acknowledged writes.
     Everything,
-    /// What had reached a file by then.
+    /// Writes that had reached a file.
     Something,
-    /// It has no files.
+    /// None: the peer has no files.
     Nothing,
 }
 
-/// A way of storing pairs that takes part in the comparison.
+/// A store that can be compared.
 pub(crate) struct Kind {
-    /// What it is called on the command line…
+    /// Name on the command line.
     pub(crate) name: &'static str,
-    /// …and in the tables.
+    /// Name in the tables.
     pub(crate) title: &'static str,
-    /// How it is set up, in short.
+    /// Configuration, in short.
     pub(crate) setting: &'static str,
     pub(crate) after_kill: AfterKill,
-    /// Takes as long as all others together, so it takes part in the first round alone.
+    /// Takes as long as all others together, and therefore takes part in the first round only.
     pub(crate) slow: bool,
-    /// Opens it in a directory that exists, empty or as a process left it that was killed.
+    /// Opens it in an existing directory that is empty or contains the files of a killed process.
     pub(crate) open: fn(&Path, &Load) -> Result<Box<dyn Peer>>,
 }
 
@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-/// All that can be compared, in the order of the tables. A further peer is a file in `peers/` and a line here.
+/// All stores that can be compared, in the order of the tables. A further peer is a file in `peers/` and a line here.
 pub(crate) const KINDS: &[&Kind] = &[
     &peers::store::KIND,
     &peers::hash_map::KIND,

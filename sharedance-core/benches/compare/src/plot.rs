@@ -1,6 +1,6 @@
-//! What operations cost, drawn: a row a peer, a panel an operation, the scale logarithmic.
+//! Draws the costs of operations: a row per peer, a panel per operation, a logarithmic scale.
 //!
-//! The background is left to whoever shows the picture, and the colours stand out from light and from dark ones.
+//! The background is transparent. The colours are visible on light and on dark ones.
 
 use std::io;
 use std::path::Path;
@@ -28,12 +28,12 @@ const PANELS: [(Phase, &str); 4] = [
 const NAMES_WIDTH: i32 = 128;
 const PANEL_WIDTH: i32 = 168;
 const PANEL_GAP: i32 = 12;
-/// Right of a dot there must be room for its number.
+/// Space for the number to the right of a dot.
 const NUMBER_WIDTH: i32 = 40;
 const HEAD_HEIGHT: i32 = 58;
 const ROW_HEIGHT: i32 = 20;
 const FOOT_HEIGHT: i32 = 22;
-/// In units of which the backend takes 1.24 to a pixel.
+/// In the backend's unit, which is 1/1.24 of a pixel.
 const FONT_SIZE: f64 = 11.0 * 1.24;
 const DOT_RADIUS: u32 = 4;
 
@@ -42,7 +42,7 @@ const RULE: BackendColor = BackendColor { alpha: 0.35, rgb: TEXT.rgb };
 const OUR_COLOR: BackendColor = BackendColor { alpha: 1.0, rgb: (0xe0, 0x6c, 0x20) };
 const THEIR_COLOR: BackendColor = BackendColor { alpha: 1.0, rgb: (0x4a, 0x90, 0xc8) };
 
-/// The least and the greatest cost that fit, in CPU µs.
+/// The smallest and the greatest cost that fit, in CPU µs.
 #[derive(Clone, Copy)]
 struct Scale {
     least: f64,
@@ -50,7 +50,7 @@ struct Scale {
 }
 
 impl Scale {
-    /// Whole powers of ten around all costs; none where there are no costs.
+    /// Returns whole powers of ten around all costs, or `None` if there are no costs.
     fn of(size: &Size) -> Option<Scale> {
         let names = PANELS.map(|(phase, _)| sample::of(phase, CPU_MICROS));
         let spreads = size.columns.iter().flat_map(|column| names.iter().filter_map(|name| column.spread(name)));
@@ -64,7 +64,7 @@ impl Scale {
             .then(|| Scale { least: power(least.log10().floor()), greatest: power(greatest.log10().ceil()) })
     }
 
-    /// How far from the left edge of a panel.
+    /// Returns the distance from the left edge of a panel.
     fn x(self, micros: f64) -> i32 {
         let part = (micros / self.least).log10() / (self.greatest / self.least).log10();
         (part * f64::from(PANEL_WIDTH - NUMBER_WIDTH)).round() as i32
@@ -76,10 +76,10 @@ impl Scale {
     }
 }
 
-/// Draws the costs of values of middling length, or else of the first length there is.
+/// Draws the costs for values of `MEDIUM` bytes, or for the first length if that was not measured.
 pub(crate) fn write(sizes: &[Size], path: &Path) -> peer::Result<()> {
-    const MIDDLING: usize = 2048;
-    let size = sizes.iter().find(|size| size.value_len == MIDDLING).or(sizes.first());
+    const MEDIUM: usize = 2048;
+    let size = sizes.iter().find(|size| size.value_len == MEDIUM).or(sizes.first());
     let Some((size, scale)) = size.and_then(|size| Some((size, Scale::of(size)?))) else {
         return Err("there is nothing to draw".into());
     };
@@ -87,7 +87,7 @@ pub(crate) fn write(sizes: &[Size], path: &Path) -> peer::Result<()> {
     let width = NAMES_WIDTH + panels * (PANEL_WIDTH + PANEL_GAP);
     let height = HEAD_HEIGHT + size.columns.len() as i32 * ROW_HEIGHT + FOOT_HEIGHT;
     let mut canvas = Canvas(SVGBackend::new(path, (width as u32, height as u32)));
-    let what = format!("CPU µs an operation, {} keys, values of {} bytes (logarithmic)", size.keys, size.value_len);
+    let what = format!("CPU µs per operation, {} keys, values of {} bytes (logarithmic)", size.keys, size.value_len);
     canvas.text(&what, (0, 12), HPos::Left, FontStyle::Normal)?;
     for (i, (phase, title)) in (0..).zip(PANELS) {
         let left = NAMES_WIDTH + i * (PANEL_WIDTH + PANEL_GAP);
@@ -162,7 +162,7 @@ impl BackendTextStyle for Font {
         FontFamily::SansSerif
     }
 
-    /// Nobody asks in a format that has letters of its own.
+    /// Not needed: the SVG backend does not lay out text.
     fn layout_box(&self, _: &str) -> io::Result<((i32, i32), (i32, i32))> {
         Ok(((0, 0), (0, 0)))
     }
@@ -182,7 +182,7 @@ impl Canvas<'_> {
         Ok(self.0.draw_text(text, &Font { side, weight }, at)?)
     }
 
-    /// The powers of ten, from the head down to `bottom`.
+    /// Draws the powers of ten, from the header down to `bottom`.
     fn axis(&mut self, scale: Scale, left: i32, bottom: i32) -> peer::Result<()> {
         for tick in scale.ticks() {
             let x = left + scale.x(tick);
@@ -193,7 +193,7 @@ impl Canvas<'_> {
         Ok(())
     }
 
-    /// The median, between the least and the greatest value, and its number.
+    /// Draws the median, between the minimum and the maximum, and its number.
     fn dot(&mut self, scale: Scale, left: i32, y: i32, spread: Spread, column: &Column) -> peer::Result<()> {
         let color = if column.kind.name == OURS { OUR_COLOR } else { THEIR_COLOR };
         let x = |micros| left + scale.x(micros);

@@ -1,5 +1,5 @@
-//! A peer whose process is killed while it writes, and then opened again by another: with its files in memory, and
-//! without; and the store, as it is opened after a reboot.
+//! Measures reopening: a process is killed while it writes to a peer, and another process opens the files, with and
+//! without cached pages. The store is also opened as after a reboot.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
@@ -16,17 +16,18 @@ use crate::sample::{self, Sample};
 use crate::usage::{Moment, disk_bytes, forget, transferred, warm_memory};
 use crate::workload::{Key, Load, Values, shuffled};
 
-/// How long the victim goes on writing after it has said that it is ready.
-const MERCY: Duration = Duration::from_millis(20);
+/// How long the victim continues to write after it has reported that it is ready.
+const WRITE_TIME_AFTER_READY: Duration = Duration::from_millis(20);
 const READY: &str = "ready";
 
-/// How many keys are read from the device.
-const COLD_LOOKS: usize = 5_000;
+/// The number of keys that are read from the device.
+const COLD_GETS: usize = 5_000;
 
-/// What is written after it is ready.
+/// The versions that are written after the victim is ready.
 const LATE_VERSIONS: [u32; 2] = [2, 3];
 
-/// Fills a peer in a process that is killed while it overwrites, opens it in others, and answers what that measured.
+/// Fills a peer in a process that is killed while it overwrites, opens the files in other processes, and returns their
+/// measurements.
 pub(crate) fn kill_and_reopen(run: &Run, ours: bool) -> Result<Sample> {
     let mut victim = Part::Victim(run.clone()).command()?.stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
@@ -34,9 +35,9 @@ pub(crate) fn kill_and_reopen(run: &Run, ours: bool) -> Result<Sample> {
         BufReader::new(output).read_line(&mut line)?;
     }
     if line.trim() != READY {
-        return Err(format!("the process to be killed ended before: {}", victim.wait()?).into());
+        return Err(format!("the victim process ended before it was killed: {}", victim.wait()?).into());
     }
-    thread::sleep(MERCY);
+    thread::sleep(WRITE_TIME_AFTER_READY);
     victim.kill()?;
     victim.wait()?;
     let mut sample = Part::Reopen(run.clone()).sample()?;
@@ -48,7 +49,7 @@ pub(crate) fn kill_and_reopen(run: &Run, ours: bool) -> Result<Sample> {
     Ok(sample)
 }
 
-/// Sets everything, overwrites half of it, says so, and goes on overwriting until it is killed.
+/// Sets all keys, overwrites half of them, reports that it is ready, and overwrites until it is killed.
 pub(crate) fn be_killed(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
     let values = Values::new(load);
     warm_memory(load.data_len() * 2);
@@ -67,12 +68,12 @@ pub(crate) fn be_killed(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The version that a key had when the victim said that it was ready.
+/// Returns the version that a key had when the victim was ready.
 fn early_version(key: &Key) -> u32 {
     key.index % 2
 }
 
-/// Opens what a killed process left, looks at everything, and is killed too.
+/// Opens the files of a killed process, reads all keys, and is killed too.
 pub(crate) fn reopen(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
     let (peer, opening) = timed_opening(|| (kind.open)(dir, load))?;
     let keys = shuffled(load, load.seed + 2)?;
@@ -96,11 +97,11 @@ pub(crate) fn reopen(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
         sample.put(sample::FIRST_GET_MICROS, reading.thread.as_secs_f64() * 1e6 / found as f64);
     }
     sample.put(sample::LOST_PART, lost as f64 / load.keys as f64);
-    print_and_die(&sample)
+    print_and_kill(&sample)
 }
 
-/// How many keys have less than they had when the victim was ready. One that has a value which it was never given is an
-/// error.
+/// Returns how many keys have an older value than when the victim was ready. A value that was never set for its key is
+/// an error.
 fn lost(peer: &dyn Peer, keys: &[Key], values: &Values) -> Result<usize> {
     let mut copy = Vec::new();
     let mut lost = 0;
@@ -112,42 +113,42 @@ fn lost(peer: &dyn Peer, keys: &[Key], values: &Values) -> Result<usize> {
             continue;
         }
         if found && !is_one_of(&[0], &copy) {
-            return Err(format!("key {} has a value that it was never given", key.index).into());
+            return Err(format!("key {} has a value that was never set", key.index).into());
         }
         lost += 1;
     }
     Ok(lost)
 }
 
-/// Opens what a killed process left, of which nothing is in memory any more, and looks at a part of it.
+/// Opens the files of a killed process without cached pages, and reads some of the keys.
 pub(crate) fn reopen_cold(kind: &Kind, load: &Load, dir: &Path) -> Result<()> {
     let (peer, opening) = timed_opening(|| (kind.open)(dir, load))?;
     let keys = shuffled(load, load.seed + 3)?;
     let mut copy = vec![0; load.value_len];
     let start = Instant::now();
-    let looked_at = keys.len().min(COLD_LOOKS);
+    let gets = keys.len().min(COLD_GETS);
     let mut found = 0;
-    for key in &keys[..looked_at] {
+    for key in &keys[..gets] {
         found += usize::from(peer.get(&key.bytes, &mut copy)?);
     }
     let reading = start.elapsed();
-    if found < looked_at && kind.after_kill == AfterKill::Everything {
+    if found < gets && kind.after_kill == AfterKill::Everything {
         return Err("keys were lost when the process was killed".into());
     }
     let mut sample = Sample::default();
     sample.put(sample::COLD_WALL_MILLIS, opening.wall_millis);
     sample.put(sample::COLD_READ_BYTES, opening.read_bytes as f64);
     sample.put(sample::COLD_READ_PART, opening.read_bytes as f64 / load.data_len() as f64);
-    sample.put(sample::COLD_GET_MICROS, reading.as_secs_f64() * 1e6 / looked_at as f64);
-    print_and_die(&sample)
+    sample.put(sample::COLD_GET_MICROS, reading.as_secs_f64() * 1e6 / gets as f64);
+    print_and_kill(&sample)
 }
 
-/// Opens the store as if the machine had been booted since, so that every record is verified: once from memory, for the
-/// speed of verifying, and once from the device.
+/// Opens the store as after a reboot, so that it verifies every record: once from memory, which measures the
+/// verification, and once from the device.
 pub(crate) fn reboot(load: &Load, dir: &Path) -> Result<Sample> {
     let mut sample = Sample::default();
     let bytes = disk_bytes(dir)? as f64;
-    // From memory: the first opening brings everything there.
+    // From memory: the first opening reads everything into the page cache.
     for (boot, name) in [(1, None), (2, Some(sample::REBOOT_WARM_GBPS)), (3, Some(sample::REBOOT_COLD_GBPS))] {
         if name == Some(sample::REBOOT_COLD_GBPS) {
             forget(dir)?;
@@ -165,7 +166,7 @@ pub(crate) fn reboot(load: &Load, dir: &Path) -> Result<Sample> {
     Ok(sample)
 }
 
-/// Reads all files from front to back, and answers how fast that was, in GB/s.
+/// Reads all files sequentially, and returns the speed in GB/s.
 fn read_everything(dir: &Path) -> Result<f64> {
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
@@ -179,7 +180,7 @@ fn read_everything(dir: &Path) -> Result<f64> {
     Ok(bytes as f64 / start.elapsed().as_secs_f64() / 1e9)
 }
 
-/// What it cost to open something.
+/// The cost of opening.
 struct Opening {
     cpu_millis: f64,
     wall_millis: f64,
@@ -200,8 +201,8 @@ fn timed_opening<T>(open: impl FnOnce() -> Result<T>) -> Result<(T, Opening)> {
     Ok((opened, opening))
 }
 
-/// Ends this process without giving a peer the time to close its files in good order.
-fn print_and_die(sample: &Sample) -> Result<()> {
+/// Prints the sample and kills this process, so that the peer cannot close its files.
+fn print_and_kill(sample: &Sample) -> Result<()> {
     let mut output = io::stdout().lock();
     sample.write(&mut output)?;
     output.flush()?;

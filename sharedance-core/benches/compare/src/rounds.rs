@@ -1,4 +1,4 @@
-//! The whole run: every size, every round, every peer in turn.
+//! The whole run: all sizes, all rounds, all peers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use crate::sample::{self, CPU_MICROS, Sample, Spread};
 use crate::table;
 use crate::workload::{Load, Phase};
 
-/// All measurements of one length of values.
+/// All measurements for one length of values.
 pub(crate) struct Size {
     pub(crate) value_len: usize,
     pub(crate) keys: usize,
     pub(crate) columns: Vec<Column>,
 }
 
-/// A peer, and what it measured round by round.
+/// A peer and its measurements of each round.
 pub(crate) struct Column {
     pub(crate) kind: &'static Kind,
     samples: Vec<Sample>,
@@ -38,7 +38,7 @@ impl Column {
         self.spread(name).map(|spread| spread.median)
     }
 
-    /// The median, over the rounds, of one number as a multiple of another of the same round.
+    /// Returns the median, over the rounds, of the quotient of two figures of the same round.
     pub(crate) fn quotient(&self, name: &str, of: &str) -> Option<f64> {
         let of_round = |sample: &Sample| Some(sample.value(name)? / sample.value(of)?);
         Some(Spread::of(self.samples.iter().filter_map(of_round))?.median)
@@ -50,7 +50,7 @@ impl Size {
         self.columns.iter().find(|column| column.kind.name == name)
     }
 
-    /// The median, over the rounds, of what `name` was for one peer as a multiple of another within the same round.
+    /// Returns the median, over the rounds, of one peer's `name` divided by another peer's of the same round.
     pub(crate) fn ratio(&self, name: &str, this: &Column, other: &Column) -> Option<f64> {
         let of_round = |(this, other): (&Sample, &Sample)| Some(this.value(name)? / other.value(name)?);
         Some(Spread::of(this.samples.iter().zip(&other.samples).filter_map(of_round))?.median)
@@ -61,7 +61,7 @@ impl Size {
     }
 }
 
-/// A directory for this run alone, deleted afterwards.
+/// A directory of this run, deleted afterwards.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -71,7 +71,7 @@ impl Scratch {
         Ok(Scratch(path))
     }
 
-    /// An empty directory in it; what a former one held is gone.
+    /// Returns an empty directory in it. Deletes the previous one.
     fn fresh(&self) -> Result<PathBuf> {
         let path = self.0.join("peer");
         if path.exists() {
@@ -90,7 +90,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Measures as `options` say, and prints the tables.
+/// Measures according to `options`, and prints the tables.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let parent = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     Machine::warn_if_busy();
@@ -160,12 +160,12 @@ fn turn(kind: &Kind, load: Load, scratch: &Scratch) -> Result<Sample> {
     Ok(sample)
 }
 
-/// Says how far the run is.
+/// Prints the progress of the run.
 struct Progress {
     started: Instant,
     turn_started: Instant,
     turns: usize,
-    turns_in_all: usize,
+    turns_total: usize,
 }
 
 impl Progress {
@@ -174,7 +174,7 @@ impl Progress {
         let turns: usize =
             kinds.map(|kind| (1..=options.rounds).filter(|round| takes_part(kind, *round)).count()).sum();
         let now = Instant::now();
-        Progress { started: now, turn_started: now, turns: 0, turns_in_all: turns * options.sizes.len() }
+        Progress { started: now, turn_started: now, turns: 0, turns_total: turns * options.sizes.len() }
     }
 
     fn announce(&mut self, load: &Load, kind: &Kind) {
@@ -183,11 +183,11 @@ impl Progress {
         let minutes = self.started.elapsed().as_secs_f64() / 60.0;
         eprint!(
             "{minutes:5.1} min, turn {} of {}: {} B, round {}, {}… ",
-            self.turns, self.turns_in_all, load.value_len, load.seed, kind.title
+            self.turns, self.turns_total, load.value_len, load.seed, kind.title
         );
     }
 
-    /// The cost of some phases, in the line that announced them.
+    /// Prints the cost of some phases, on the line that announced them.
     fn report(&self, measured: &Sample) {
         let cost = |phase: Phase| {
             let micros = measured.value(&sample::of(phase, CPU_MICROS))?;

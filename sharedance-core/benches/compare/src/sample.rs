@@ -1,4 +1,4 @@
-//! What one process measured: numbers by name. It prints them, and the process that started it reads them.
+//! The measurements of one process, by name. The process prints them, and its parent process reads them.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -6,18 +6,18 @@ use std::io::{BufRead, Write};
 use crate::peer::Result;
 use crate::workload::Phase;
 
-/// Numbers by name.
+/// Figures by name.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Sample(BTreeMap<String, f64>);
 
-/// What is known about each phase, an operation.
+/// The measures of each phase, per operation.
 pub(crate) const CPU_MICROS: &str = "cpu";
 pub(crate) const THREAD_MICROS: &str = "thread";
 pub(crate) const WALL_MICROS: &str = "wall";
 pub(crate) const DIRTIED_BYTES: &str = "dirtied-bytes";
 pub(crate) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("worst", 1.0)];
 
-/// What is known about the whole.
+/// The measures of the whole.
 pub(crate) const ANONYMOUS_PER_PAIR: &str = "anonymous-bytes-per-pair";
 pub(crate) const ANONYMOUS_BYTES: &str = "anonymous-bytes";
 pub(crate) const INDEX_PER_PAIR: &str = "index-bytes-per-pair";
@@ -40,7 +40,7 @@ pub(crate) const DEVICE_GBPS: &str = "device-gbps";
 pub(crate) const EXPIRY_MICROS: &str = "expiry-us-per-record";
 pub(crate) const EXPIRY_GET_TAIL_MICROS: &str = "get-while-expiring-p99.9";
 
-/// The name of a phase's number.
+/// Returns the name of a phase's measure.
 pub(crate) fn of(phase: Phase, measure: &str) -> String {
     format!("{}.{measure}", phase.name())
 }
@@ -76,7 +76,7 @@ impl Sample {
     }
 }
 
-/// The middle one, the least and the greatest of several values.
+/// Median, minimum and maximum of several values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -85,7 +85,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// None of no values.
+    /// Returns `None` if there are no values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn a_written_sample_is_read_back() {
         let mut sample = Sample::default();
         sample.put(of(Phase::Get, CPU_MICROS), 1.25);
         sample.put(DISK_TO_LIVE, 2.0);

@@ -5,14 +5,14 @@ use crate::rounds::{Column, Size};
 use crate::sample::{self, CPU_MICROS, Spread, THREAD_MICROS, WALL_MICROS};
 use crate::workload::Phase;
 
-/// Rows of cells under a head.
+/// Rows of cells below a header.
 pub(crate) struct Table {
     pub(crate) title: String,
     pub(crate) head: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
 
-/// In place of what was not measured.
+/// Replaces a missing figure.
 const NOTHING: &str = "–";
 
 impl Table {
@@ -43,7 +43,7 @@ impl Table {
     }
 }
 
-/// A number, with as many digits as it deserves.
+/// Formats a number with three digits.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size < 10.0 => format!("{value:.2}"),
@@ -52,12 +52,12 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// How the peers are set up.
+/// The configuration of the peers.
 pub(crate) fn settings(sizes: &[Size]) -> Table {
     let columns = sizes.first().map_or(&[][..], |size| &size.columns);
     Table {
-        title: "What takes part".to_owned(),
-        head: ["", "set up", "after kill -9"].map(str::to_owned).to_vec(),
+        title: "Peers".to_owned(),
+        head: ["", "configuration", "after kill -9"].map(str::to_owned).to_vec(),
         rows: columns.iter().map(|column| setting(column.kind)).collect(),
     }
 }
@@ -65,35 +65,35 @@ pub(crate) fn settings(sizes: &[Size]) -> Table {
 fn setting(kind: &Kind) -> Vec<String> {
     let after_kill = match kind.after_kill {
         AfterKill::Everything => "all kept",
-        AfterKill::Something => "the last moments lost",
+        AfterKill::Something => "last writes lost",
         AfterKill::Nothing => "everything lost",
     };
     [kind.title, kind.setting, after_kill].map(str::to_owned).to_vec()
 }
 
-/// All tables of one length of values.
+/// All tables for one length of values.
 pub(crate) fn of_size(size: &Size) -> Vec<Table> {
     vec![costs(size), tails(size), sharing(size), gauges(size), details(size)]
 }
 
-/// What each operation costs each peer.
+/// The cost of each operation of each peer.
 fn costs(size: &Size) -> Table {
     let phases = Phase::ALL.into_iter().filter(|phase| !phase.is_shared() && *phase != Phase::Age);
     let measures = phases.map(|phase| (phase.title().to_owned(), sample::of(phase, CPU_MICROS))).collect();
-    by_peer(size, "CPU µs an operation, all threads of the process", measures)
+    by_peer(size, "CPU µs per operation, all threads of the process", measures)
 }
 
-/// How evenly operations go.
+/// The latency of single operations.
 fn tails(size: &Size) -> Table {
     let phases = [Phase::GetAged, Phase::Overwrite, Phase::OverwriteFlushed];
     let measures = phases.into_iter().flat_map(|phase| {
         let quantiles = sample::QUANTILES.into_iter().skip(1);
         quantiles.map(move |(name, _)| (format!("{}: {name}", phase.title()), sample::of(phase, name)))
     });
-    by_peer(size, "how long single operations took, in µs", measures.collect())
+    by_peer(size, "latency of single operations, in µs", measures.collect())
 }
 
-/// What several threads get done.
+/// The throughput of several threads.
 fn sharing(size: &Size) -> Table {
     let pairs = [
         (Phase::Overwrite, Phase::OverwriteShared),
@@ -106,28 +106,28 @@ fn sharing(size: &Size) -> Table {
     by_peer(size, "wall µs until the next operation ends, one thread and several", measures.collect())
 }
 
-/// What belongs to no single operation.
+/// Figures that belong to no single operation.
 fn gauges(size: &Size) -> Table {
     let dirtied = |phase| sample::of(phase, sample::DIRTIED_BYTES);
     let measures = [
-        ("anonymous memory, B a pair", sample::ANONYMOUS_PER_PAIR.to_owned()),
-        ("index, B a pair", sample::INDEX_PER_PAIR.to_owned()),
-        ("disk ÷ live, being overwritten", sample::DISK_TO_LIVE.to_owned()),
-        ("disk ÷ live, at rest thereafter", sample::DISK_TO_LIVE_AT_REST.to_owned()),
-        ("dirtied B a set", dirtied(Phase::SetNew)),
-        ("dirtied B an overwrite, flushing", dirtied(Phase::OverwriteFlushed)),
+        ("anonymous memory, B per pair", sample::ANONYMOUS_PER_PAIR.to_owned()),
+        ("index, B per pair", sample::INDEX_PER_PAIR.to_owned()),
+        ("disk ÷ live, while overwriting", sample::DISK_TO_LIVE.to_owned()),
+        ("disk ÷ live, at rest afterwards", sample::DISK_TO_LIVE_AT_REST.to_owned()),
+        ("dirtied B per set", dirtied(Phase::SetNew)),
+        ("dirtied B per overwrite, flushing", dirtied(Phase::OverwriteFlushed)),
         ("reopen, CPU ms", sample::REOPEN_CPU_MILLIS.to_owned()),
         ("reopen, wall ms", sample::REOPEN_WALL_MILLIS.to_owned()),
         ("then a get, CPU µs", sample::FIRST_GET_MICROS.to_owned()),
         ("reopen cold, wall ms", sample::COLD_WALL_MILLIS.to_owned()),
         ("then a get, wall µs", sample::COLD_GET_MICROS.to_owned()),
-        ("keys that kill -9 cost, part", sample::LOST_PART.to_owned()),
+        ("share of keys lost by kill -9", sample::LOST_PART.to_owned()),
     ];
     let measures = measures.into_iter().map(|(title, name)| (title.to_owned(), name));
     by_peer(size, "memory, disk, and reopening after kill -9", measures.collect())
 }
 
-/// Everything about every phase.
+/// All measures of all phases.
 fn details(size: &Size) -> Table {
     let measures = [THREAD_MICROS, WALL_MICROS].into_iter().chain(sample::QUANTILES.map(|(name, _)| name));
     let row = |phase: Phase, column: &Column| {
@@ -137,7 +137,7 @@ fn details(size: &Size) -> Table {
     };
     let phases = Phase::ALL.into_iter();
     Table {
-        title: title(size, "all phases, µs an operation; CPU as median (least–greatest of the rounds)"),
+        title: title(size, "all phases, µs per operation; CPU as median (least–greatest of the rounds)"),
         head: ["", "", "CPU", "calling thread", "wall", "p50", "p99", "p99.9", "worst"].map(str::to_owned).to_vec(),
         rows: phases
             .flat_map(|phase| size.columns.iter().map(move |column| (phase, column)))
@@ -146,7 +146,7 @@ fn details(size: &Size) -> Table {
     }
 }
 
-/// A row a peer, a column a measure.
+/// Formats a row per peer and a column per measure.
 fn by_peer(size: &Size, what: &str, measures: Vec<(String, String)>) -> Table {
     let row = |column: &Column| {
         let cells = measures.iter().map(|(_, name)| cell(column, name));

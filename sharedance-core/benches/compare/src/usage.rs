@@ -1,4 +1,4 @@
-//! What something costs: time, processor time, memory, disk.
+//! Measures time, CPU time, memory and disk usage.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -11,8 +11,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::peer::Result;
 
-/// A moment on three clocks: the wall's, and the processor time (user and system) of this thread and of all threads of
-/// the process.
+/// A point in time on three clocks: wall clock, CPU time (user and system) of this thread, and CPU time of all threads
+/// of the process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     wall: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct Moment {
     process: Duration,
 }
 
-/// What passed between two moments.
+/// The time between two moments.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Elapsed {
     pub(crate) wall: Duration,
@@ -47,7 +47,7 @@ fn clock(id: ClockId) -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-/// Bytes of memory of this process that no file stands behind.
+/// Returns the anonymous memory of this process, in bytes.
 pub(crate) fn anonymous_memory() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
@@ -55,22 +55,22 @@ pub(crate) fn anonymous_memory() -> Result<u64> {
     Ok(kilobytes.parse::<u64>()? * 1024)
 }
 
-/// How many threads of the whole machine wanted to run, on average over the last minute.
+/// Returns the average number of runnable threads of the whole machine during the last minute.
 pub(crate) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
-/// Bytes that this process moved from and to storage so far.
+/// Bytes that this process has transferred from and to storage so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Transferred {
-    /// Fetched from the device.
+    /// Read from the device.
     pub(crate) read: u64,
-    /// Of pages of files that became dirty, each counted whole, and anew once it has been written to the device. On file
-    /// systems in memory nothing is counted.
+    /// Dirtied pages of files, each counted as a whole, and again after it was written to the device. File systems in
+    /// memory count nothing.
     pub(crate) dirtied: u64,
 }
 
-/// Of all threads, those that have ended included.
+/// Returns the bytes of all threads, including ended ones.
 pub(crate) fn transferred() -> Result<Transferred> {
     let text = fs::read_to_string("/proc/self/io")?;
     let number = |name: &str| -> Result<u64> {
@@ -80,7 +80,7 @@ pub(crate) fn transferred() -> Result<Transferred> {
     Ok(Transferred { read: number("read_bytes:")?, dirtied: number("write_bytes:")? })
 }
 
-/// The files in `dir`, and in the directories therein. Those that go meanwhile may be among them.
+/// Returns the files in `dir` and its subdirectories. Files that are deleted meanwhile may be among them.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut dirs = vec![dir.to_owned()];
@@ -97,7 +97,7 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Files come and go at any time in a directory that is in use.
+/// Maps a missing file to `None`: files are created and deleted at any time in a directory that is in use.
 pub(crate) fn unless_gone<T>(result: io::Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -106,7 +106,7 @@ pub(crate) fn unless_gone<T>(result: io::Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Bytes that the files in `dir` take on the disk.
+/// Returns the disk usage of the files in `dir`, in bytes.
 pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
     let mut bytes = 0;
     for path in files(dir)? {
@@ -125,8 +125,7 @@ pub(crate) fn flush(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the system forget what it holds of the files in `dir`, which nobody has open, so that they are read from the
-/// device.
+/// Drops the page cache of the files in `dir`, which no process has open, so that they are read from the device.
 pub(crate) fn forget(dir: &Path) -> Result<()> {
     flush(dir)?;
     for path in files(dir)? {
@@ -135,10 +134,10 @@ pub(crate) fn forget(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Touches `len` bytes of memory and gives them back, so that the kernel has them at hand.
+/// Touches `len` bytes of memory and frees them, so that the kernel has them available.
 ///
-/// A virtual machine's first touch of a page can cost more than everything that is measured here, since the host has to
-/// find one; whoever comes first would pay for all.
+/// On a virtual machine the first touch of a page can cost more than everything that is measured here, because the host
+/// has to find a page. The first peer would pay for all.
 pub(crate) fn warm_memory(len: usize) {
     const PAGE_LEN: usize = 4096;
     let mut memory = vec![0_u8; len];

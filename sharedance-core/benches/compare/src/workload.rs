@@ -1,49 +1,49 @@
-//! What is done to a peer: which keys in which order, which values, and what must be there afterwards.
+//! The operations on a peer: the keys and their order, the values, and the expected values afterwards.
 //!
-//! Everything follows from a seed, so that all peers of a round, and the processes of a reopening, do the same.
+//! Everything is derived from a seed, so that all peers of a round, and all processes of a reopening, do the same.
 
 use crate::peer::Result;
 
 pub(crate) const KEY_LEN: usize = 32;
 
-/// Values are slices of one pool of random bytes, at so many offsets of so many bytes: small enough to stay in the
-/// cache, as a request's buffer does.
+/// Values are slices of one pool of random bytes, at `OFFSETS` offsets `OFFSET_STEP` bytes apart. The pool is small
+/// enough to stay in the CPU cache, as a request buffer does.
 const OFFSETS: u64 = 4096;
 const OFFSET_STEP: usize = 16;
 
-/// How much of what.
+/// The size of the workload.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Load {
-    /// Keys in all
+    /// Number of keys
     #[arg(long, default_value_t = 500_000)]
     pub(crate) keys: usize,
     /// Bytes of each value
     #[arg(long, default_value_t = 2048)]
     pub(crate) value_len: usize,
-    /// Threads that share the keys in the phases of several
+    /// Number of threads in the phases with several threads
     #[arg(long, default_value_t = 2)]
     pub(crate) threads: usize,
-    /// What the random numbers start from
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
 
 impl Load {
-    /// Bytes of all pairs.
+    /// Returns the bytes of all pairs.
     pub(crate) fn data_len(&self) -> usize {
         self.keys * (KEY_LEN + self.value_len)
     }
 }
 
-/// A pass over all keys. They follow one another in this order: first on fresh files; then, once everything was
-/// overwritten, on aged ones; then by several threads; then while the files are being flushed.
+/// A pass over all keys. The phases run in this order: first on new files; then, once everything was overwritten, on
+/// aged files; then with several threads; then while the files are being flushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     SetNew,
     Get,
     Half,
     SetIdentical,
-    /// Overwrites everything, so that what follows finds files that have long been in use.
+    /// Overwrites everything, so that later phases run on files that have been in use for long.
     Age,
     Overwrite,
     GetAged,
@@ -56,15 +56,15 @@ pub(crate) enum Phase {
     Delete,
 }
 
-/// What a phase does to keys.
+/// The action of a phase on its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// The value that it has, or its first.
+pub(crate) enum Action {
+    /// Sets the current value of the key, or its first value.
     Set,
-    /// Another value.
+    /// Sets another value.
     Overwrite,
     Get,
-    /// By a coin, one or the other.
+    /// Chooses one of the two at random.
     GetOrOverwrite,
     Delete,
 }
@@ -125,28 +125,28 @@ impl Phase {
         }
     }
 
-    pub(crate) fn deed(self) -> Deed {
+    pub(crate) fn action(self) -> Action {
         match self {
-            Phase::SetNew | Phase::SetIdentical => Deed::Set,
-            Phase::Age | Phase::Overwrite | Phase::OverwriteFlushed | Phase::OverwriteShared => Deed::Overwrite,
-            Phase::Get | Phase::GetAged | Phase::GetShared => Deed::Get,
-            Phase::Half | Phase::HalfAged | Phase::HalfFlushed | Phase::HalfShared => Deed::GetOrOverwrite,
-            Phase::Delete => Deed::Delete,
+            Phase::SetNew | Phase::SetIdentical => Action::Set,
+            Phase::Age | Phase::Overwrite | Phase::OverwriteFlushed | Phase::OverwriteShared => Action::Overwrite,
+            Phase::Get | Phase::GetAged | Phase::GetShared => Action::Get,
+            Phase::Half | Phase::HalfAged | Phase::HalfFlushed | Phase::HalfShared => Action::GetOrOverwrite,
+            Phase::Delete => Action::Delete,
         }
     }
 
-    /// Whether keys are drawn, some of them again and again and some never, instead of each having its turn once: a log in
-    /// which everything is overwritten once is one whose older part is dead as a whole, and costs nothing to reclaim.
+    /// Whether keys are drawn at random, some repeatedly and some never, instead of each key once. If everything is
+    /// overwritten once in order, the older part of a log is dead as a whole and costs nothing to reclaim.
     pub(crate) fn is_drawn(self) -> bool {
-        matches!(self.deed(), Deed::Overwrite | Deed::GetOrOverwrite) && !self.is_shared()
+        matches!(self.action(), Action::Overwrite | Action::GetOrOverwrite) && !self.is_shared()
     }
 
-    /// How many operations there are for each key.
+    /// The number of operations per key.
     pub(crate) fn operations_per_key(self) -> usize {
         if self == Phase::Age { 2 } else { 1 }
     }
 
-    /// Whether the files are being flushed meanwhile.
+    /// Whether the files are being flushed during the phase.
     pub(crate) fn is_flushed(self) -> bool {
         matches!(self, Phase::OverwriteFlushed | Phase::HalfFlushed)
     }
@@ -156,18 +156,18 @@ impl Phase {
         matches!(self, Phase::OverwriteShared | Phase::GetShared | Phase::HalfShared)
     }
 
-    /// How many bytes of new memory it may take, as a part of all the data.
+    /// The new memory that the phase may need, as a fraction of all data.
     pub(crate) fn growth(self) -> f64 {
-        match self.deed() {
-            Deed::Set if self == Phase::SetNew => 1.5,
-            Deed::Overwrite => 1.5,
-            Deed::GetOrOverwrite => 0.75,
-            Deed::Set | Deed::Get | Deed::Delete => 0.0,
+        match self.action() {
+            Action::Set if self == Phase::SetNew => 1.5,
+            Action::Overwrite => 1.5,
+            Action::GetOrOverwrite => 0.75,
+            Action::Set | Action::Get | Action::Delete => 0.0,
         }
     }
 }
 
-/// A key, and its number.
+/// A key and its number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key {
     pub(crate) index: u32,
@@ -187,27 +187,27 @@ impl Key {
     }
 }
 
-/// All keys, each once, in an order that `seed` decides; they stand in the order in which they are used, so that reading
+/// Returns all keys, each once, in an order derived from `seed`. They are stored in the order of use, so that reading
 /// them costs little.
 pub(crate) fn shuffled(load: &Load, seed: u64) -> Result<Vec<Key>> {
     let mut order: Vec<u32> = (0..u32::try_from(load.keys)?).collect();
-    shuffle(&mut order, &mut Dice::new(seed));
+    shuffle(&mut order, &mut Random::new(seed));
     Ok(order.into_iter().map(Key::new).collect())
 }
 
-/// Puts `order` into another one.
-pub(crate) fn shuffle(order: &mut [u32], dice: &mut Dice) {
+/// Shuffles `order`.
+pub(crate) fn shuffle(order: &mut [u32], random: &mut Random) {
     for i in (1..order.len()).rev() {
-        order.swap(i, dice.below(i + 1));
+        order.swap(i, random.below(i + 1));
     }
 }
 
-/// Random numbers that follow from a seed.
-pub(crate) struct Dice(u64);
+/// Random numbers derived from a seed.
+pub(crate) struct Random(u64);
 
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Dice {
-        Dice(mix(seed))
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(mix(seed))
     }
 
     pub(crate) fn below(&mut self, limit: usize) -> usize {
@@ -216,7 +216,7 @@ impl Dice {
     }
 }
 
-/// The values that keys are given.
+/// The values of the keys.
 pub(crate) struct Values {
     pool: Vec<u8>,
     value_len: usize,
@@ -235,7 +235,7 @@ impl Values {
     }
 }
 
-/// A word in which every bit depends on every bit of `x` (the finalizer of splitmix64).
+/// Returns a word of which every bit depends on every bit of `x` (the finalizer of splitmix64).
 fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -250,7 +250,7 @@ mod tests {
     const LOAD: Load = Load { keys: 10_000, value_len: 100, threads: 1, seed: 1 };
 
     #[test]
-    fn keys_differ_and_shuffling_loses_none() {
+    fn keys_are_distinct_and_shuffling_loses_none() {
         let keys = shuffled(&LOAD, 7).unwrap();
         assert!(keys.iter().enumerate().any(|(i, key)| key.index as usize != i));
         let mut bytes: Vec<_> = keys.iter().map(|key| key.bytes).collect();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn all_phases_are_named_once_and_in_order() {
+    fn phase_names_are_unique_and_phases_are_in_order() {
         assert!(Phase::ALL.is_sorted());
         let names: std::collections::BTreeSet<_> = Phase::ALL.iter().map(|phase| phase.name()).collect();
         assert_eq!(names.len(), Phase::ALL.len());

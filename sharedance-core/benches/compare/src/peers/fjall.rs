@@ -1,9 +1,10 @@
 //! fjall 3, a log-structured merge tree in Rust.
 //!
-//! Set up as its documentation advises for larger values that are overwritten: values of 1 KiB and more lie apart from
-//! their keys (its own default threshold), point reads expect hits, and the cache has more than its default. Nothing is
-//! compressed: the values are random. Each write is handed to the system before it returns (`PersistMode::Buffer`, the
-//! default), so that it survives the death of the process; fsyncs happen when a journal is full.
+//! Configured as its documentation recommends for larger values that are overwritten: values of 1 KiB and more are
+//! stored separately from their keys (its own default threshold), point reads expect hits, and the cache is larger than
+//! the default. Compression is off, because the values are random. Each write is passed to the system before it returns
+//! (`PersistMode::Buffer`, the default), so it survives the death of the process. An fsync happens when a journal is
+//! full.
 
 use std::path::Path;
 
@@ -25,7 +26,7 @@ pub(crate) const KIND: Kind = Kind {
 
 struct Fjall {
     pairs: Keyspace,
-    /// Holds what works in the background.
+    /// Owns the background threads.
     _database: Database,
 }
 
@@ -54,7 +55,7 @@ impl Peer for Fjall {
         Ok(value.is_some())
     }
 
-    /// It does not look whether there is one.
+    /// Does not check whether there is a value.
     fn delete(&self, key: &[u8]) -> Result<bool> {
         self.pairs.remove(key)?;
         Ok(true)

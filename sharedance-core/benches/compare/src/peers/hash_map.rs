@@ -1,4 +1,5 @@
-//! `RwLock<HashMap>`, in memory only: what a program would do that needs no other process and no tomorrow.
+//! `RwLock<HashMap>`, in memory only: the choice of a program that shares nothing with other processes and keeps
+//! nothing.
 
 use std::collections::HashMap;
 use std::path::Path;

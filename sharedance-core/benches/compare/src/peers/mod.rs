@@ -1,4 +1,4 @@
-//! One file for each store that takes part. Its head says how it is set up, and why.
+//! The stores that are compared, one per file. The head of each file describes its configuration and the reasons.
 
 pub(crate) mod fjall;
 pub(crate) mod hash_map;
@@ -10,6 +10,6 @@ pub(crate) mod rocksdb;
 pub(crate) mod sled;
 pub(crate) mod store;
 
-/// Memory for what a peer caches of its own files, where it does so: a good part of the data, which the documentations
-/// of such peers ask for, and no more than a program may spare that has other things to do.
+/// Memory for a peer's own cache of its files: a good part of the data, as the documentation of such peers recommends,
+/// and not more than a program with other tasks can spare.
 const CACHE_LEN: usize = 512 * 1024 * 1024;

@@ -1,7 +1,7 @@
-//! moka, a concurrent cache in memory: what a Rust program would choose that needs expiry, and no tomorrow.
+//! moka, a concurrent cache in memory: the choice of a Rust program that needs expiry and keeps nothing.
 //!
-//! Set up with the TTL that the store gives its pairs, so that both keep deadlines, and with room for everything: nothing
-//! is evicted.
+//! Configured with the TTL that the store gives its pairs, so that both keep deadlines, and without a size limit:
+//! nothing is evicted.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,10 +1,9 @@
-//! redb 4, a copy-on-write B-tree in Rust, a transaction an operation, in two ways.
+//! redb 4, a copy-on-write B-tree in Rust, one transaction per operation, in two configurations.
 //!
-//! - `redb`: `Durability::Immediate`, its default, on a file whose syncs do nothing. So it promises what the store does by
-//!   default, that what was acknowledged survives the death of the process; with its syncs it would be measured as a
-//!   disk is.
-//! - `redb-none`: `Durability::None`, which keeps what is committed in memory, and once a second an ordinary commit,
-//!   synced, without which nothing would ever reach the file. What was acknowledged since is lost when the process is
+//! - `redb`: `Durability::Immediate`, its default, on a file whose syncs do nothing. Its promise then equals the
+//!   store's default: acknowledged writes survive the death of the process. With syncs it would measure the disk.
+//! - `redb-none`: `Durability::None`, which keeps commits in memory, plus an ordinary, synced commit once a second,
+//!   without which nothing would reach the file. Writes since the last ordinary commit are lost when the process is
 //!   killed.
 
 use std::fs::OpenOptions;
@@ -26,7 +25,7 @@ use crate::workload::Load;
 pub(crate) const UNSYNCED: Kind = Kind {
     name: "redb",
     title: "redb, no fsync",
-    setting: "4, Durability::Immediate with fsync taken out, 512 MiB of cache",
+    setting: "4, Durability::Immediate without fsync, 512 MiB of cache",
     after_kill: AfterKill::Everything,
     slow: true,
     open: open_unsynced,
@@ -107,7 +106,7 @@ impl Drop for Redb {
     }
 }
 
-/// A thread that makes durable, now and then, what was committed.
+/// A thread that makes commits durable at intervals.
 struct Committer {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -140,7 +139,7 @@ fn commit(database: &Database) -> Result<()> {
     Ok(database.begin_write()?.commit()?)
 }
 
-/// A file that is written, and never synced.
+/// A file that is written but never synced.
 #[derive(Debug)]
 struct Unsynced(FileBackend);
 

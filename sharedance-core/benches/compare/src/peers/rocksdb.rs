@@ -1,10 +1,10 @@
-//! RocksDB, a log-structured merge tree in C++, by way of the crate that fits the system's library.
+//! RocksDB, a log-structured merge tree in C++, through the crate that fits the system's library.
 //!
-//! Set up as its guide to basic tuning advises: dynamic level sizes, blocks of 16 KiB in a cache that holds index and
-//! filter blocks too, Bloom filters of 10 bits a key, the newest table format, and as many background jobs as there are
-//! cores. Large values lie in blob files of their own that are collected as they age, as it advises from 1 KiB on.
-//! Nothing is compressed: the values are random. The log is written and not synced, the default: what was acknowledged
-//! survives the death of the process.
+//! Configured as its guide to basic tuning recommends: dynamic level sizes, blocks of 16 KiB in a cache that also
+//! contains index and filter blocks, Bloom filters of 10 bits per key, the newest table format, and as many background
+//! jobs as cores. Values of 1 KiB and more are stored in blob files, as it recommends, which are collected as they age.
+//! Compression is off, because the values are random. The log is written and not synced, which is the default:
+//! acknowledged writes survive the death of the process.
 
 use std::path::Path;
 
@@ -63,7 +63,7 @@ impl Peer for RocksDb {
         Ok(value.is_some())
     }
 
-    /// It does not look whether there is one.
+    /// Does not check whether there is a value.
     fn delete(&self, key: &[u8]) -> Result<bool> {
         self.0.delete(key)?;
         Ok(true)

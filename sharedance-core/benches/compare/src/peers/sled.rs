@@ -1,8 +1,8 @@
-//! sled 0.34, its last release that is no preview.
+//! sled 0.34, its last stable release.
 //!
-//! Set up as it comes, but for the size of the cache and the mode, which its documentation names for throughput. It
-//! collects writes in memory and hands them to the system, with an fsync, every half second: what it acknowledged
-//! since is lost when the process is killed.
+//! Configured with its defaults, except the size of the cache and the mode, which its documentation recommends for
+//! throughput. It collects writes in memory and passes them to the system, with an fsync, every half second. Writes
+//! acknowledged since then are lost when the process is killed.
 
 use std::path::Path;
 

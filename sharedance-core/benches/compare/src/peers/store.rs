@@ -1,7 +1,7 @@
-//! The store of `sharedance-core`, as it comes, with the background threads that it offers: one that keeps segments ready
-//! for writers, and one that maintains.
+//! The store of `sharedance-core` with its defaults and its own maintenance threads: one prepares segments for writers,
+//! one runs upkeep.
 //!
-//! Its pairs live for half an hour, and survive the death of the process (`Durability::Os`).
+//! Its pairs live for half an hour and survive the death of the process (`Durability::Os`).
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::workload::Load;
 pub(crate) const KIND: Kind = Kind {
     name: "store",
     title: "store",
-    setting: "as it comes, maintained by its own threads; TTL 30 min",
+    setting: "defaults, its own maintenance threads; TTL 30 min",
     after_kill: AfterKill::Everything,
     slow: false,
     open,
@@ -30,7 +30,7 @@ fn open(dir: &Path, _: &Load) -> Result<Box<dyn Peer>> {
     Ok(Box::new(Maintained { store, _maintenance: maintenance }))
 }
 
-/// Opens what a store left as if the machine had been booted since, and closes it; answers how many pairs are there.
+/// Opens a store's files as after a reboot, and closes it. Returns the number of pairs.
 pub(crate) fn open_in_another_boot(dir: &Path, boot: u8) -> Result<usize> {
     let store = Options::new().boot_id(Some(BootId::from_bytes([boot; 16]))).open(dir)?;
     Ok(store.recovery().pairs as usize)
