@@ -1,6 +1,6 @@
-//! The wire transcripts of `tests/vectors`, run through the codec: whole, and cut in two at every place.
+//! Runs the wire transcripts of `tests/vectors` through the codec: in one piece, and cut in two at every place.
 //!
-//! No socket is opened here; the server's own tests run the same files through real ones.
+//! No socket is opened here. The server's tests run the same files through real sockets.
 
 use sharedance_test_support::{map, vectors};
 use std::collections::{BTreeSet, HashMap};
@@ -22,7 +22,7 @@ fn limits(vector: &Vector) -> Limits {
 }
 
 #[test]
-fn whole_and_cut_at_every_place() {
+fn vectors_pass_in_one_piece_and_cut_at_every_place() {
     for vector in classic_vectors() {
         let limits = limits(&vector);
         let mut pairs = Map::new();
@@ -42,7 +42,7 @@ fn whole_and_cut_at_every_place() {
 }
 
 #[test]
-fn a_byte_at_a_time() {
+fn vectors_pass_a_byte_at_a_time() {
     for vector in classic_vectors() {
         let mut pairs = Map::new();
         for exchange in &vector.exchanges {
@@ -54,7 +54,7 @@ fn a_byte_at_a_time() {
 }
 
 #[test]
-fn a_client_sends_and_understands_the_same_bytes() {
+fn the_client_side_of_the_codec_matches_the_vectors() {
     let mut understood = 0;
     for vector in classic_vectors() {
         for exchange in &vector.exchanges {
@@ -82,7 +82,7 @@ fn a_client_sends_and_understands_the_same_bytes() {
 }
 
 #[test]
-fn every_reason_to_refuse_has_a_vector() {
+fn every_reason_for_a_refusal_has_a_vector() {
     let vectors = classic_vectors();
     let exchanges = vectors.iter().flat_map(|vector| &vector.exchanges);
     let reasons: BTreeSet<&str> = exchanges
@@ -110,7 +110,7 @@ fn no_two_files_use_the_same_key() {
 }
 
 #[test]
-fn a_vector_is_read_as_its_format_says() {
+fn vectors_are_parsed_according_to_their_format() {
     let vector = vectors::parse(
         "sample",
         r#"# Why.
@@ -139,13 +139,13 @@ fn a_vector_is_read_as_its_format_says() {
     assert_eq!(third.end, End::Waiting);
 }
 
-/// Lets the exchange's bytes arrive until each of the lengths `arrivals` in turn, and checks the outcome.
+/// Delivers the exchange's bytes up to each of the lengths `arrivals` in turn, and checks the outcome.
 fn check(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut Map) {
     let (answer, end) = converse(exchange, arrivals, limits, pairs);
     let place = &exchange.place;
     assert_eq!(end, exchange.end, "{place}, arriving at {arrivals:?}");
-    // Not assert_eq: a message with megabytes in it helps nobody.
-    assert!(answer == exchange.expected, "{place}: another answer, arriving at {arrivals:?}");
+    // Not assert_eq: its message would contain megabytes.
+    assert!(answer == exchange.expected, "{place}: another response, arriving at {arrivals:?}");
 }
 
 fn converse(exchange: &Exchange, arrivals: &[usize], limits: &Limits, pairs: &mut Map) -> (Vec<u8>, End) {

@@ -1,7 +1,7 @@
-//! What the server owes to a peer beyond what a transcript can say, and what no peer can take from it: time, memory,
-//! descriptors.
+//! Connections of the classic dialect, beyond what a transcript can express: time, memory and descriptors, for slow and
+//! hostile peers.
 
-// A test fails where it cannot go on.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use sharedance_test_support::server;
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use server::{Server, answer, command, delete, eventually, fetch, shut_down, store, store_header};
 
 #[test]
-fn values_of_every_size_come_back_whole() {
+fn values_of_every_size_are_returned_complete() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
     let key = b"of every size";
@@ -33,7 +33,7 @@ fn values_of_every_size_come_back_whole() {
 }
 
 #[test]
-fn bytes_behind_a_slow_answer_do_not_destroy_it() {
+fn bytes_after_a_request_do_not_cut_off_its_response() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     let value = vec![b'v'; 20_000_000];
@@ -41,7 +41,7 @@ fn bytes_behind_a_slow_answer_do_not_destroy_it() {
 
     let mut stream = server.connect();
     stream.write_all(&fetch(b"k")).unwrap();
-    // The answer is more than the sockets hold: the server is in the midst of it once it has dealt with the request.
+    // The response exceeds the socket buffers, so the server is still sending it when it has processed the request.
     server.settle();
     stream.write_all(b"and more").unwrap();
     let mut received = vec![0; value.len()];
@@ -52,7 +52,7 @@ fn bytes_behind_a_slow_answer_do_not_destroy_it() {
 }
 
 #[test]
-fn a_part_of_a_value_does_not_pass_for_the_whole() {
+fn an_incomplete_value_ends_with_a_reset() {
     let directory = tempfile::tempdir().unwrap();
     for cut in ["by a crash", "by the end of the server", "by the timeout"] {
         let server = Server::start(directory.path(), &["--threads=1", "--timeout=1"]);
@@ -73,9 +73,9 @@ fn a_part_of_a_value_does_not_pass_for_the_whole() {
     }
 }
 
-/// In good order would mean that the pair is not there.
+/// An orderly end would mean that the pair is not there.
 #[test]
-fn a_peer_whose_request_was_not_decided_is_not_let_go_in_good_order() {
+fn an_undecided_request_ends_with_a_reset() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     let (mut silent, mut half_way) = (server.connect(), server.connect());
@@ -89,7 +89,7 @@ fn a_peer_whose_request_was_not_decided_is_not_let_go_in_good_order() {
 }
 
 #[test]
-fn both_families_are_served_by_default() {
+fn ipv4_and_ipv6_are_served_by_default() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(server::program());
     command.args(["--debug", "--port=0", "--directory"]).arg(directory.path());
@@ -105,14 +105,14 @@ fn both_families_are_served_by_default() {
     }
 }
 
-/// Whether the server has closed, or answered, within `patience`.
-fn ended_within(stream: &mut TcpStream, patience: Duration) -> bool {
-    stream.set_read_timeout(Some(patience)).unwrap();
+/// Returns true if the server has closed or responded within `timeout`.
+fn ended_within(stream: &mut TcpStream, timeout: Duration) -> bool {
+    stream.set_read_timeout(Some(timeout)).unwrap();
     !matches!(stream.read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 #[test]
-fn an_idle_peer_is_let_go_and_not_before_its_time() {
+fn an_idle_connection_is_closed_at_its_timeout_and_not_earlier() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--timeout=1"]);
     let began = Instant::now();
@@ -126,7 +126,7 @@ fn an_idle_peer_is_let_go_and_not_before_its_time() {
 }
 
 #[test]
-fn pieces_may_come_with_pauses_and_a_byte_now_and_then_does_not_hold_a_connection_for_ever() {
+fn pauses_within_a_request_are_allowed_up_to_its_total_deadline() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--timeout=1"]);
     let began = Instant::now();
@@ -141,7 +141,7 @@ fn pieces_may_come_with_pauses_and_a_byte_now_and_then_does_not_hold_a_connectio
     }
     assert_eq!(answer(&mut slow).unwrap(), b"OK\n");
 
-    let ended = eventually("the end of what never ends", || {
+    let ended = eventually("the end of an endless request", || {
         let ended = ended_within(&mut never_ending, Duration::from_millis(300));
         (ended || never_ending.write_all(b"x").is_err()).then(|| began.elapsed())
     });
@@ -149,7 +149,7 @@ fn pieces_may_come_with_pauses_and_a_byte_now_and_then_does_not_hold_a_connectio
 }
 
 #[test]
-fn announced_megabytes_take_no_memory() {
+fn an_announced_length_takes_no_memory() {
     const PEERS: usize = 200;
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
@@ -168,7 +168,7 @@ fn announced_megabytes_take_no_memory() {
 }
 
 #[test]
-fn stalled_uploads_are_held_within_a_budget_and_let_small_requests_pass() {
+fn stalled_uploads_stay_within_the_budget_and_small_requests_are_served() {
     const PEERS: usize = 12;
     const UPLOAD_LEN: usize = 4_000_000;
     const BUDGET_LEN: usize = 16_000_000;
@@ -181,14 +181,14 @@ fn stalled_uploads_are_held_within_a_budget_and_let_small_requests_pass() {
     let mut stalled: Vec<TcpStream> = (0..PEERS)
         .map(|_| {
             let mut stream = server.connect();
-            // Those beyond the budget are closed while they send.
+            // Uploads beyond the budget are closed while they send.
             let _ = stream.write_all(&most_of_it);
             stream
         })
         .collect();
     eventually("a refusal", || server.log().iter().any(|line| line.contains("--inflight")).then_some(()));
 
-    // A request that does not come whole needs a buffer too.
+    // A request in several pieces needs a buffer too.
     let small = store(b"small", &[b's'; 3000]);
     let mut stream = server.connect();
     for piece in small.chunks(1000) {
@@ -203,7 +203,7 @@ fn stalled_uploads_are_held_within_a_budget_and_let_small_requests_pass() {
         answer(stream).ok().filter(|answer| answer == b"OK\n")
     });
     let held = held.count();
-    // As many as fit at once, and any that a slow server had not begun to read before those were done and made room.
+    // As many as fit at once, and any that a slow server started to read only after those had ended.
     assert!((2..PEERS).contains(&held), "{held} uploads were held");
     drop(stalled);
     eventually("the memory given back", || (server.status_kb("RssAnon") < before + 2000).then_some(()));
@@ -228,13 +228,13 @@ fn stalled_readers_of_big_values_take_no_memory() {
     let taken = server.status_kb("RssAnon").saturating_sub(before);
     assert!(taken <= 100 * PEERS, "{taken} kB");
 
-    // What they read is what was asked for, although it was deleted meanwhile.
+    // The readers get the value that they requested, although it was deleted meanwhile.
     server.ask(&delete(b"big"));
     assert!(answer(&mut stalled[0]).unwrap() == value);
 }
 
 #[test]
-fn out_of_descriptors_peers_are_refused_and_served_again_as_soon_as_there_are_some() {
+fn without_descriptors_peers_are_refused_and_served_once_some_are_free() {
     const LIMIT: usize = 64;
     let directory = tempfile::tempdir().unwrap();
     let mut limited = Command::new("sh");
@@ -249,17 +249,17 @@ fn out_of_descriptors_peers_are_refused_and_served_again_as_soon_as_there_are_so
         assert!(refusals <= 1, "said {refusals} times");
         (refusals == 1).then_some(())
     });
-    // Every peer is held or told, and not left to wait.
-    eventually("the refusals", || (peers.iter().filter(|peer| is_told(peer)).count() > LIMIT).then_some(()));
-    // A request that comes at once needs no place to wait.
+    // Every peer is either served or refused; none is left waiting.
+    eventually("the refusals", || (peers.iter().filter(|peer| is_closed(peer)).count() > LIMIT).then_some(()));
+    // A request that has already arrived needs no place in the queue.
     let stored_at_once = || {
         let mut stream = server.connect();
         stream.write_all(&store(b"k", b"v")).ok()?;
         answer(&mut stream).ok().filter(|answer| answer == b"OK\n")
     };
-    eventually("service of a request that is there at once", stored_at_once);
+    eventually("service of a request that has already arrived", stored_at_once);
     drop(peers);
-    eventually("service of one that comes late", || {
+    eventually("service of a request that arrives late", || {
         let mut stream = server.connect();
         stored_at_once()?;
         stream.write_all(&fetch(b"k")).ok()?;
@@ -268,7 +268,7 @@ fn out_of_descriptors_peers_are_refused_and_served_again_as_soon_as_there_are_so
 }
 
 #[test]
-fn a_limit_on_descriptors_that_comes_by_surprise_is_survived() {
+fn a_descriptor_limit_lowered_at_run_time_is_survived() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     server.settle();
@@ -279,30 +279,30 @@ fn a_limit_on_descriptors_that_comes_by_surprise_is_survived() {
     };
     limit_to(open + 4);
     let peers: Vec<TcpStream> = (0..40).map(|_| server.connect()).collect();
-    // The store may have had a file open when they were counted.
-    eventually("the refusals", || (peers.iter().filter(|peer| is_told(peer)).count() >= 30).then_some(()));
-    eventually("word of it", || {
+    // The store may have had a file open when the descriptors were counted.
+    eventually("the refusals", || (peers.iter().filter(|peer| is_closed(peer)).count() >= 30).then_some(()));
+    eventually("the log line", || {
         let said = server.log().iter().filter(|line| line.contains("refusing connections")).count();
         assert!(said <= 1, "said {said} times");
         (said == 1).then_some(())
     });
 
-    // One that leaves makes room for one that comes.
-    let held: Vec<TcpStream> = peers.into_iter().filter(|peer| !is_told(peer)).collect();
+    // A connection that ends makes room for a new one.
+    let held: Vec<TcpStream> = peers.into_iter().filter(|peer| !is_closed(peer)).collect();
     drop(held);
     server.settle();
     limit_to(open + 100);
     assert_eq!(server.ask(&store(b"k", b"v")), b"OK\n");
 }
 
-/// Whether the server has closed the peer's connection.
-fn is_told(peer: &TcpStream) -> bool {
+/// Returns true if the server has closed the peer's connection.
+fn is_closed(peer: &TcpStream) -> bool {
     peer.set_nonblocking(true).unwrap();
     !matches!(peer.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 #[test]
-fn urgent_data_is_data_and_keeps_nobody_busy() {
+fn urgent_data_is_ordinary_data_and_causes_no_busy_loop() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     let mut stream = server.connect();
@@ -322,7 +322,7 @@ fn urgent_data_is_data_and_keeps_nobody_busy() {
     assert_eq!(answer(&mut stream).unwrap(), b"OK\n");
 }
 
-/// What all threads of the server have used of the processor.
+/// Returns the CPU time of all threads of the server.
 fn cpu_time(server: &Server) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let nanos = tasks.map(|task| {
@@ -333,7 +333,7 @@ fn cpu_time(server: &Server) -> Duration {
 }
 
 #[test]
-fn connections_that_are_reset_leave_nothing_behind() {
+fn reset_connections_leak_no_descriptors() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     server.settle();

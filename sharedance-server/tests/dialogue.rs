@@ -1,7 +1,7 @@
-//! Connections of the memcached dialect: what is cut, what is piled up, what is slow, and what is too much; against the
-//! real server, through sockets.
+//! Connections of the memcached dialects, against the real server through sockets: cut, piled up, slow and too large
+//! requests.
 
-// A test fails where it cannot go on.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use sharedance_test_support::{server, talk};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use server::{answer, eventually, shut_down};
 use talk::{ask, expect, expect_end, start};
 
-/// Larger than what is allowed to the servers that are asked [`EXCHANGES`].
+/// Larger than the limit of the servers that receive [`EXCHANGES`].
 const LIMITED: &str = "--maxreadsize=500";
 const TOO_LONG: [u8; 600] = [b'\n'; 600];
 
-/// Requests of every kind, with their answers, which are the same however often they are asked.
+/// Requests of every kind with their responses, which are the same however often they are sent.
 const EXCHANGES: &[(&[u8], &[u8])] = &[
     (b"set k 5 0 5\r\nhello\r\n", b"STORED\r\n"),
     (b"get k\r\n", b"VALUE k 5 5\r\nhello\r\nEND\r\n"),
@@ -46,10 +46,10 @@ fn transcript() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn the_answers_do_not_depend_on_how_the_requests_are_cut() {
+fn responses_do_not_depend_on_how_requests_are_cut() {
     let subject = start(&["--threads=1", LIMITED]);
     let (sent, expected) = transcript();
-    // What is thrown away need not be cut at each place.
+    // Discarded bytes need not be cut at each place.
     let body = sent.len() - 600 - 30..sent.len() - 60;
     for cut in (1..sent.len()).filter(|cut| !body.contains(cut)) {
         let mut stream = subject.server.connect();
@@ -61,7 +61,7 @@ fn the_answers_do_not_depend_on_how_the_requests_are_cut() {
 }
 
 #[test]
-fn a_byte_at_a_time() {
+fn requests_may_arrive_a_byte_at_a_time() {
     let subject = start(&[LIMITED]);
     let (sent, expected) = transcript();
     let mut stream = subject.server.connect();
@@ -73,7 +73,7 @@ fn a_byte_at_a_time() {
 }
 
 #[test]
-fn however_little_is_read_at_first() {
+fn responses_do_not_depend_on_the_read_buffer_size() {
     for read_len in ["--readsize=1", "--readsize=7", "--readsize=1000000"] {
         let subject = start(&[LIMITED, read_len]);
         let (sent, expected) = transcript();
@@ -81,14 +81,14 @@ fn however_little_is_read_at_first() {
     }
 }
 
-/// Sends on a thread of its own, so that neither side waits for the other.
+/// Sends from another thread, so that neither side waits for the other.
 fn send(stream: &TcpStream, bytes: Vec<u8>) -> thread::JoinHandle<()> {
     let mut stream = stream.try_clone().unwrap();
     thread::spawn(move || stream.write_all(&bytes).unwrap())
 }
 
 #[test]
-fn thousands_of_requests_at_a_time_are_answered_in_order() {
+fn thousands_of_pipelined_requests_are_answered_in_order() {
     let subject = start(&["--threads=1"]);
     let (mut sent, mut expected) = (Vec::new(), Vec::new());
     for n in 0..20_000 {
@@ -105,7 +105,7 @@ fn thousands_of_requests_at_a_time_are_answered_in_order() {
 }
 
 #[test]
-fn who_has_much_to_ask_does_not_keep_the_others_waiting() {
+fn a_long_pipeline_does_not_block_other_connections() {
     let subject = start(&["--threads=1"]);
     let mut greedy = subject.server.connect();
     let sending = send(&greedy, b"get nothing\r\n".repeat(200_000));
@@ -117,11 +117,11 @@ fn who_has_much_to_ask_does_not_keep_the_others_waiting() {
     let modest_took = began.elapsed();
     expect(&mut greedy, &b"END\r\n".repeat(200_000));
     sending.join().unwrap();
-    assert!(modest_took < began.elapsed(), "the others had to wait for all of it");
+    assert!(modest_took < began.elapsed(), "other connections waited for the whole pipeline");
 }
 
 #[test]
-fn all_is_answered_to_a_peer_that_has_said_all() {
+fn all_requests_before_a_shutdown_are_answered() {
     let subject = start(&[]);
     let value = vec![b'v'; 3_000_000];
     let mut stream = subject.server.connect();
@@ -134,10 +134,10 @@ fn all_is_answered_to_a_peer_that_has_said_all() {
 }
 
 #[test]
-fn slow_readers_of_large_values_cost_little_and_get_all() {
+fn slow_readers_of_large_values_take_little_memory_and_get_complete_values() {
     const PEERS: usize = 8;
     let subject = start(&["--threads=1"]);
-    // The first shares its segment with others and is copied, the second has a file to itself.
+    // The first value shares its segment with others and is copied; the second has a file of its own.
     let values = [vec![b'a'; 1_500_000], vec![b'b'; 9_000_000]];
     let mut stream = subject.server.connect();
     let mut expected = Vec::new();
@@ -157,7 +157,7 @@ fn slow_readers_of_large_values_cost_little_and_get_all() {
     subject.server.settle();
     let each_kb = subject.server.status_kb("RssAnon").saturating_sub(before) / PEERS;
     assert!(each_kb < 3_000, "{each_kb} kB for a peer that does not read");
-    // What they have been promised stays what it was.
+    // The values that they receive do not change.
     ask(&mut stream, b"flush_all\r\n", b"OK\r\n");
     for mut peer in peers {
         expect(&mut peer, &expected);
@@ -165,14 +165,14 @@ fn slow_readers_of_large_values_cost_little_and_get_all() {
 }
 
 #[test]
-fn a_retrieval_of_very_many_keys_is_answered_piece_by_piece() {
+fn a_retrieval_of_many_keys_is_answered_key_by_key() {
     const KEYS: usize = 300_000;
     let subject = start(&["--threads=1"]);
     let mut stream = subject.server.connect();
     ask(&mut stream, &[&b"set k 0 0 1000\r\n"[..], &[b'v'; 1000], b"\r\n"].concat(), b"STORED\r\n");
     let before = subject.server.status_kb("RssAnon");
     let sending = send(&stream, [&b"get"[..], &b" k none".repeat(KEYS / 2), b"\r\nmn\r\n"].concat());
-    // Nobody reads: neither the keys nor the answers are held.
+    // The peer does not read: the server buffers neither the keys nor the responses.
     subject.server.settle();
     let grown_kb = subject.server.status_kb("RssAnon").saturating_sub(before);
     assert!(grown_kb < 3_000, "{grown_kb} kB");
@@ -185,7 +185,7 @@ fn a_retrieval_of_very_many_keys_is_answered_piece_by_piece() {
 }
 
 #[test]
-fn the_body_of_what_is_refused_is_not_held() {
+fn the_body_of_a_refused_request_is_not_buffered() {
     let subject = start(&["--threads=1", "--maxreadsize=1000000"]);
     let before = subject.server.status_kb("RssAnon");
     let mut stream = subject.server.connect();
@@ -201,7 +201,7 @@ fn the_body_of_what_is_refused_is_not_held() {
 }
 
 #[test]
-fn what_one_connection_may_hold_is_limited() {
+fn the_memory_of_one_connection_is_limited() {
     let subject = start(&["--threads=1", "--max-connection-memory=1000000"]);
     let mut stream = subject.server.connect();
     let value = vec![b'v'; 999_000];
@@ -212,12 +212,12 @@ fn what_one_connection_may_hold_is_limited() {
 }
 
 #[test]
-fn what_all_connections_hold_is_limited_and_who_is_refused_is_told() {
+fn the_memory_of_all_connections_is_limited_and_refusals_are_reported() {
     let subject = start(&["--threads=1", "--maxreadsize=2000000", "--inflight=4000000"]);
     let began = [&b"set k 0 0 1900000\r\n"[..], &vec![b'v'; 1_800_000]].concat();
     let mut peers: Vec<TcpStream> = (0..4).map(|_| subject.server.connect()).collect();
     for peer in &mut peers {
-        // Of the last ones, not all may arrive.
+        // Not all of the last requests may arrive.
         let _ = peer.write_all(&began);
         subject.server.settle();
     }
@@ -228,16 +228,16 @@ fn what_all_connections_hold_is_limited_and_who_is_refused_is_told() {
         let _ = peer.read_to_end(&mut said);
         told += usize::from(said == b"SERVER_ERROR out of memory reading request\r\n");
     }
-    assert!((2..4).contains(&told), "{told} were told");
+    assert!((2..4).contains(&told), "{told} were refused");
     ask(&mut subject.server.connect(), b"set k 0 0 1\r\nv\r\n", b"STORED\r\n");
 }
 
 #[test]
-fn there_are_as_many_connections_as_there_may_be() {
+fn max_connections_limits_the_open_connections() {
     let subject = start(&["--threads=1", "--max-connections=3"]);
     let mut peers: Vec<TcpStream> = (0..3).map(|_| subject.server.connect()).collect();
     peers.iter_mut().for_each(|peer| ask(peer, b"mn\r\n", b"MN\r\n"));
-    // Who asks at once is told; who comes without a word, and is taken for one of the classic dialect, is not.
+    // A client that sends at once gets an error. A client that sends nothing is treated as classic, and gets none.
     let mut refused = subject.server.connect();
     let end = refused.write_all(b"mn\r\n").and_then(|()| answer(&mut refused));
     match end {
@@ -246,7 +246,7 @@ fn there_are_as_many_connections_as_there_may_be() {
     }
     ask(&mut peers[0], b"mn\r\n", b"MN\r\n");
     drop(peers.pop());
-    eventually("there is room again", || {
+    eventually("a connection is accepted again", || {
         let mut peer = subject.server.connect();
         peer.write_all(b"mn\r\n").ok()?;
         let mut said = [0; 4];
@@ -256,7 +256,7 @@ fn there_are_as_many_connections_as_there_may_be() {
 }
 
 #[test]
-fn a_connection_rests_for_as_long_as_it_may_and_a_request_that_has_begun_must_come() {
+fn the_idle_timeout_and_the_request_timeout_are_separate() {
     let subject = start(&["--timeout=1"]);
     let mut for_ever = subject.server.connect();
     ask(&mut for_ever, b"mn\r\n", b"MN\r\n");
@@ -278,7 +278,7 @@ fn a_connection_rests_for_as_long_as_it_may_and_a_request_that_has_begun_must_co
 }
 
 #[test]
-fn quitting_and_stopping_are_in_good_order() {
+fn quit_and_shutdown_end_connections_without_a_reset() {
     let subject = start(&["--threads=1"]);
     let mut quitting = subject.server.connect();
     ask(&mut quitting, b"mn\r\nquit\r\nmn\r\n", b"MN\r\n");
@@ -298,12 +298,12 @@ fn quitting_and_stopping_are_in_good_order() {
 }
 
 #[test]
-fn what_is_no_dialect_is_closed() {
+fn an_unknown_dialect_is_closed() {
     let subject = start(&[]);
     for nonsense in [&b" get k\r\n"[..], b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\0", b"\x81"] {
         let mut stream = subject.server.connect();
         stream.write_all(nonsense).unwrap();
-        // Unread input makes a reset of it.
+        // Unread input makes the server reset the connection.
         assert!(
             answer(&mut stream).map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |said| said.is_empty())
         );
@@ -316,17 +316,17 @@ fn what_is_no_dialect_is_closed() {
 }
 
 #[test]
-fn the_statistics_tell_what_was_done_and_what_holds() {
+fn the_statistics_report_commands_and_limits() {
     let subject = start(&["--threads=3", "--max-bytes=100000000", "--max-connections=50"]);
     let mut stream = subject.server.connect();
     ask(&mut stream, b"set k 0 0 5\r\nhello\r\nget k none\r\n", b"STORED\r\nVALUE k 0 5\r\nhello\r\nEND\r\n");
     let settings = ["threads", "limit_maxbytes", "max_connections"].map(|name| subject.stat(name));
     assert_eq!(settings, [3, 100_000_000, 50]);
     assert_eq!(["cmd_get", "get_hits", "cmd_set"].map(|name| subject.stat(name)), [2, 1, 1]);
-    // The one that asks, this one, and those that have asked before, as far as they are not gone yet.
+    // The one that sends the request, this one, and those of earlier requests, unless they have ended.
     assert!(subject.stat("curr_connections") >= 2);
     assert_eq!(subject.stat("total_connections"), 9);
-    // A fetch of the classic dialect counts its bytes too.
+    // A classic fetch counts its bytes too.
     let before = subject.stat("bytes_read");
     assert_eq!(subject.server.ask(&server::fetch(b"k")), b"hello");
     assert_eq!(subject.stat("bytes_read"), before + 6 + b"stats\r\nquit\r\n".len() as u64);

@@ -1,6 +1,6 @@
-//! The locks of the text dialect, against the real server: their order, their ends, and what they are for.
+//! The locks of the text dialect, against the real server: their order, their end, and their effect.
 
-// A test fails where it cannot go on.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use sharedance_test_support::{server, talk};
@@ -13,7 +13,7 @@ use server::{answer, eventually};
 use talk::{ask, expect, start};
 
 #[test]
-fn a_lock_goes_round_in_the_order_of_asking_whichever_workers_serve() {
+fn a_lock_is_granted_in_the_order_of_requests_across_workers() {
     const PEERS: usize = 12;
     let subject = start(&["--threads=4"]);
     let mut peers: Vec<TcpStream> = (0..PEERS).map(|_| subject.server.connect()).collect();
@@ -33,7 +33,7 @@ fn a_lock_goes_round_in_the_order_of_asking_whichever_workers_serve() {
 }
 
 #[test]
-fn a_lock_ends_with_its_connection_however_that_ends() {
+fn a_lock_ends_with_its_connection() {
     let subject = start(&["--threads=2"]);
     let last_words: [&[u8]; 4] = [b"quit\r\n", b"", b"set k 0 0 100\r\nhalf", &[b'a'; 3000]];
     for last_word in last_words {
@@ -47,7 +47,7 @@ fn a_lock_ends_with_its_connection_however_that_ends() {
         expect(&mut waiter, b"LOCKED\r\n");
         ask(&mut waiter, b"unlock k\r\n", b"UNLOCKED\r\n");
     }
-    // One that is gone before its turn is passed over, also if its first packet was its last.
+    // A connection that ends before its turn is skipped, even if its first packet was its last.
     let mut holder = subject.server.connect();
     ask(&mut holder, b"lock k 60000 60\r\n", b"LOCKED\r\n");
     let mut gone = subject.server.connect();
@@ -62,13 +62,13 @@ fn a_lock_ends_with_its_connection_however_that_ends() {
 }
 
 #[test]
-fn a_lock_ends_in_time_and_so_does_the_wait_for_it() {
+fn a_lock_and_the_wait_for_it_end_at_their_deadlines() {
     let subject = start(&["--threads=2"]);
     let (mut holder, mut first, mut second) =
         (subject.server.connect(), subject.server.connect(), subject.server.connect());
     ask(&mut holder, b"lock k 0 2\r\nset k 0 0 1\r\nv\r\n", b"LOCKED\r\nSTORED\r\n");
     let began = Instant::now();
-    // The commands behind it wait with it. A worker counts from the beginning of its turn, which may have been a while ago.
+    // The commands after it wait with it. A worker counts from the beginning of its turn, which may be some time ago.
     ask(&mut first, b"lock k 800 60\r\nget k\r\n", b"TIMEOUT\r\nVALUE k 0 1\r\nv\r\nEND\r\n");
     assert!(began.elapsed() >= Duration::from_millis(300), "after {:?}", began.elapsed());
     ask(&mut first, b"lock k 0 60\r\n", b"TIMEOUT\r\n");
@@ -79,12 +79,12 @@ fn a_lock_ends_in_time_and_so_does_the_wait_for_it() {
 }
 
 #[test]
-fn a_holder_that_is_late_changes_nothing_where_it_says_that_it_needs_the_lock() {
+fn a_late_holder_changes_nothing_with_the_flag_h() {
     let subject = start(&["--threads=2"]);
     let (mut late, mut successor) = (subject.server.connect(), subject.server.connect());
     ask(&mut late, b"lock k 0 1\r\nms k 3 H\r\nold\r\n", b"LOCKED\r\nHD\r\n");
     ask(&mut successor, b"lock k 60000 60\r\n", b"LOCKED\r\n");
-    // Before the successor has written, and after.
+    // Before the successor has written, and afterwards.
     let attempts = b"ms k 4 H\r\nlate\r\nmg k T-1 H\r\nmd k H\r\nunlock k\r\n";
     let refused = b"EX\r\nEX\r\nEX\r\nNOT_FOUND\r\n";
     ask(&mut late, attempts, refused);
@@ -96,7 +96,7 @@ fn a_holder_that_is_late_changes_nothing_where_it_says_that_it_needs_the_lock() 
 }
 
 #[test]
-fn all_locks_of_a_connection_go_to_those_that_wait_for_them() {
+fn unlock_all_grants_the_locks_to_the_waiting_connections() {
     let subject = start(&["--threads=2"]);
     let mut holder = subject.server.connect();
     ask(&mut holder, b"lock a 0 60\r\nlock b 0 60\r\nlock c 0 60\r\nlock d 0 0\r\n", &b"LOCKED\r\n".repeat(4));
@@ -108,13 +108,13 @@ fn all_locks_of_a_connection_go_to_those_that_wait_for_them() {
     ask(&mut holder, b"unlock_all x\r\nunlock_all y\r\nlock c 0 60\r\n", b"UNLOCKED 3 x\r\nUNLOCKED 0 y\r\nLOCKED\r\n");
     expect(&mut waiters[0], b"LOCKED\r\n");
     expect(&mut waiters[2], b"LOCKED\r\n");
-    // What waits for a lock gives nothing back before it has it.
+    // A connection that waits for a lock releases nothing before it is granted.
     waiters[1].write_all(b"unlock_all z\r\n").unwrap();
     ask(&mut waiters[0], b"unlock_all\r\n", b"UNLOCKED 1\r\n");
     expect(&mut waiters[1], b"LOCKED\r\nUNLOCKED 1 z\r\n");
 }
 
-/// What PHP does with a session: lock, read, write, give back; from many processes at once.
+/// What PHP does with a session: lock, read, write, unlock; from many processes at once.
 #[test]
 fn no_update_is_lost_under_a_lock() {
     const PEERS: usize = 8;

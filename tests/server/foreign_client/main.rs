@@ -1,4 +1,4 @@
-//! A memcached client for Rust that others wrote, the crate `memcache`, on a `sharedanced`: in both its protocols.
+//! Runs the crate `memcache`, an existing memcached client, against `sharedanced`, in both of its protocols.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ fn check(client: &Client) {
     client.prepend("greeting", "> ").unwrap();
     assert_eq!(client.get::<String>("greeting").unwrap().as_deref(), Some("> hello, world"));
 
-    // In text the crate keeps to itself that a value was not stored.
+    // In text the crate does not report that a value was not stored.
     let _ = client.add("greeting", "added", 60);
     let _ = client.replace("nothing", "x", 60);
     assert_eq!(client.get::<String>("greeting").unwrap().as_deref(), Some("> hello, world"));
@@ -42,13 +42,13 @@ fn check(client: &Client) {
 }
 
 #[test]
-fn the_memcache_crate_finds_what_it_expects_in_both_protocols() {
+fn the_memcache_crate_works_in_both_protocols() {
     for protocol in ["ascii", "binary"] {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(directory.path(), &[]);
         let client = Client::connect(format!("memcache://{}?protocol={protocol}", server.address())).unwrap();
         check(&client);
-        // In text the crate reads the first line of them at the most.
+        // In text the crate reads at most the first line of the statistics.
         if protocol == "binary" {
             assert!(client.stats().unwrap().iter().all(|(_, stats)| stats["curr_items"] == "2"));
         }

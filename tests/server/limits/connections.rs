@@ -16,22 +16,23 @@ use crate::process::wait_until;
 use crate::report::{Report, bytes};
 use crate::{Subject, descriptor_limit, server};
 
-/// What the server keeps for itself, and what else this process and the server have open.
+/// Descriptors that the server reserves, and those that this process and the server have open otherwise.
 const OTHER_DESCRIPTORS: usize = 1024 + 200;
 
-/// What may remain of a storm that is over: memory that the allocator keeps for the next.
+/// Memory that may remain after a connection storm, because the allocator keeps it for the next one.
 const REMAINDER_LEN: usize = 4 * 1000 * 1000;
 
-/// Where the backlog overflows, the kernel may answer with cookies and forget the connection, while the client believes
-/// that it has one, until it sends something. Clients that say nothing need a server that never gets there.
+/// If the backlog overflows, the kernel may send SYN cookies and forget the connection, while the client assumes that
+/// it is connected until it sends something. Clients that send nothing therefore need a server whose backlog does not
+/// overflow.
 pub(crate) const LARGE_BACKLOG: &str = "--backlog=4096";
 
-/// Connections that say nothing.
+/// Connections that send nothing.
 pub(crate) fn idle(report: &mut Report) {
     keep_idle(report, "15 000 idle connections", |_| {});
 }
 
-/// Connections of the memcached dialect that rest between requests.
+/// Connections of the memcached dialect that are idle between requests.
 pub(crate) fn resting(report: &mut Report) {
     keep_idle(report, "15 000 connections between requests", |stream| {
         stream.write_all(b"set idle 0 0 2\r\nno\r\nget idle\r\n").unwrap();
@@ -68,7 +69,7 @@ fn keep_idle(report: &mut Report, what: &str, greet: impl Fn(&mut TcpStream)) {
     drop(idle);
     wait_until("all connections are closed", || subject.server.descriptors() <= descriptors);
     let left = process.anonymous_len().saturating_sub(memory);
-    report.note("    memory that is left behind", bytes(left), "≤ 4 MB", left <= REMAINDER_LEN);
+    report.note("    memory not freed", bytes(left), "≤ 4 MB", left <= REMAINDER_LEN);
     assert!(left <= CONNECTIONS * GOAL_LEN);
     subject.end();
 }
@@ -84,8 +85,8 @@ pub(crate) fn opening_at_once(report: &mut Report) {
     let request = server::fetch(b"wanted");
 
     let started = Instant::now();
-    let sockets: Vec<Socket> = (0..CONNECTIONS).map(|_| begin_to_connect(address)).collect();
-    let mut streams: Vec<TcpStream> = sockets.into_iter().map(finish_to_connect).collect();
+    let sockets: Vec<Socket> = (0..CONNECTIONS).map(|_| begin_connecting(address)).collect();
+    let mut streams: Vec<TcpStream> = sockets.into_iter().map(finish_connecting).collect();
     let opened = started.elapsed();
     for stream in &mut streams {
         stream.write_all(&request).unwrap();
@@ -105,7 +106,7 @@ pub(crate) fn opening_at_once(report: &mut Report) {
     subject.end();
 }
 
-fn begin_to_connect(address: SocketAddr) -> Socket {
+fn begin_connecting(address: SocketAddr) -> Socket {
     let socket = peer::socket().unwrap();
     socket.set_nonblocking(true).unwrap();
     match socket.connect(&SockAddr::from(address)) {
@@ -116,7 +117,7 @@ fn begin_to_connect(address: SocketAddr) -> Socket {
     socket
 }
 
-fn finish_to_connect(socket: Socket) -> TcpStream {
+fn finish_connecting(socket: Socket) -> TcpStream {
     poll(&mut [PollFd::new(&socket, PollFlags::OUT)], None).unwrap();
     assert!(socket.take_error().unwrap().is_none());
     socket.set_nonblocking(false).unwrap();
@@ -125,11 +126,11 @@ fn finish_to_connect(socket: Socket) -> TcpStream {
 
 pub(crate) fn churn(report: &mut Report) {
     const CONNECTIONS: usize = 20_000;
-    // Where the backlog is full, a client waits a second.
+    // If the backlog is full, a client waits for a second.
     let subject = Subject::start(&[LARGE_BACKLOG]);
     let (address, process) = (subject.address(), subject.process());
     peer::store(address, b"wanted", b"a value");
-    // The first storm fills what the allocator keeps for the next.
+    // The first storm fills the memory that the allocator keeps for the next one.
     connect_and_reset(CONNECTIONS, address);
     peer::fetch(address, b"wanted");
     let (descriptors, memory) = (subject.server.descriptors(), process.anonymous_len());
@@ -143,18 +144,18 @@ pub(crate) fn churn(report: &mut Report) {
     let cpu = (process.cpu() - cpu).as_secs_f64() * 1e6 / CONNECTIONS as f64;
     report.note("    CPU of the server for each", format!("{cpu:.1} µs"), "≤ 50 µs", cpu <= 50.0);
     let grown = process.anonymous_len().saturating_sub(memory);
-    report.note("    memory that is left behind", bytes(grown), "none (≤ 1 MB)", grown <= 1_000_000);
-    assert!(grown <= REMAINDER_LEN, "20 000 connects and resets leave {grown} bytes behind");
+    report.note("    memory not freed", bytes(grown), "none (≤ 1 MB)", grown <= 1_000_000);
+    assert!(grown <= REMAINDER_LEN, "20 000 connects and resets do not free {grown} bytes");
     subject.end();
 }
 
 fn connect_and_reset(count: usize, address: SocketAddr) {
-    // One that finds the backlog full waits a second for its next try; the others go on meanwhile.
+    // A connection that finds the backlog full waits for a second before its next try; the others continue meanwhile.
     const CLIENTS: usize = 4;
     let connect = move |number: usize| {
         let socket = peer::socket().unwrap();
         socket.connect(&SockAddr::from(address)).unwrap();
-        // Some have said something before they are gone.
+        // Some connections have sent something before they end.
         if number.is_multiple_of(4) {
             let sent = (&socket).write(&b"S\0\0\0\x05\0\0\0\x05begun"[..number % 15]);
             assert!(sent.as_ref().err().is_none_or(peer::is_end), "{sent:?}");

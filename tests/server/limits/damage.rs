@@ -1,4 +1,4 @@
-//! Bits that flip in the files of a server that is not running.
+//! Flipped bits in the files of a server that is not running.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,16 +15,16 @@ use crate::{Subject, peer};
 const PAIRS: usize = 4_000;
 const FLIPS: usize = 200;
 
-/// From the end of a segment, a record each.
+/// Slots are at the end of a segment, one per record.
 const SLOT_LEN: u64 = 32;
 
-/// Pairs of this many numbers are deleted, and others replaced, before the files are damaged.
+/// Every so many pairs one is deleted or replaced before the files are damaged.
 const DELETED_EACH: usize = 10;
 const REPLACED_EACH: usize = 4;
 
 pub(crate) fn anywhere(report: &mut Report) {
     let place = |file: &SegmentFile, random: &mut Random| {
-        // What has been written: records from the front, slots from the end.
+        // The used parts: records at the front, slots at the end.
         let slots_len = file.slots() * SLOT_LEN;
         let records_len = file.used_len() - slots_len;
         let at = random.below((records_len + slots_len) as usize) as u64;
@@ -48,7 +48,7 @@ pub(crate) fn in_slots(report: &mut Report) {
 
 fn note(report: &mut Report, what: &str, outcome: &Outcome) {
     let Outcome { wrong, returned, lost } = outcome;
-    let measured = format!("starts, {wrong} wrong, {returned} deleted are back, {lost} lost");
+    let measured = format!("starts, {wrong} wrong, {returned} deleted pairs returned, {lost} lost");
     report.note(what, measured, "starts, 0 wrong, about 200 lost", wrong + returned == 0 && *lost <= FLIPS);
     assert_eq!((*wrong, *returned), (0, 0), "{what}: wrong values, deleted pairs");
     assert!(*lost <= FLIPS + FLIPS / 4, "{what}: {lost} pairs are lost");
@@ -60,7 +60,7 @@ struct Outcome {
     lost: usize,
 }
 
-/// Fills a store, flips bits in its segments at the places chosen by `place`, and counts what comes of it.
+/// Fills a store, flips bits in its segments at the places that `place` chooses, and counts the results.
 fn damage(place: impl Fn(&SegmentFile, &mut Random) -> u64, copied: bool) -> Outcome {
     let subject = Subject::start(&[]);
     fill(&subject);
@@ -77,7 +77,7 @@ fn damage(place: impl Fn(&SegmentFile, &mut Random) -> u64, copied: bool) -> Out
     let server = Server::start(directory.path(), &[]);
     let subject = Subject { server, directory };
     let outcome = audit(&subject);
-    // What was found wanting stays away.
+    // A pair that was found damaged stays missing.
     let server = Server::start(subject.end().path(), &[]);
     drop(server);
     outcome
@@ -87,7 +87,7 @@ fn key(number: usize) -> Vec<u8> {
     format!("sess-{number:027}").into_bytes()
 }
 
-/// A value that is right for one key and one version only.
+/// Returns a value that is valid for one key and one version only.
 fn value(number: usize, version: usize) -> Vec<u8> {
     let mut random = Random::new((number * 2 + version) as u64);
     (0..1024).map(|_| random.below(256) as u8).collect()
@@ -144,11 +144,11 @@ fn flip(directory: &Path, place: impl Fn(&SegmentFile, &mut Random) -> u64) {
     }
 }
 
-/// A segment as FORMAT.md describes it, as far as is needed to find what has been written.
+/// A segment as FORMAT.md describes it, as far as needed to find the used parts.
 struct SegmentFile {
     path: PathBuf,
     len: u64,
-    /// Slots reserved, and where the next record would begin.
+    /// Number of reserved slots, and the offset of the next record.
     reserved: (u64, u64),
 }
 
@@ -183,5 +183,5 @@ impl SegmentFile {
     }
 }
 
-/// Where a segment says how much of it is used.
+/// Offset of the field with the used length.
 const RESERVATION_OFFSET: u64 = 72;

@@ -16,13 +16,13 @@ use crate::process::wait_until;
 use crate::report::Report;
 use crate::server::{self, Server};
 
-/// What the log has to say, once for all peers that are refused.
+/// The expected log line, which appears once for all refused peers.
 const COMPLAINT: &str = "warning: refusing connections";
 
-/// How many try to be let in where there is no room: enough to pile up at each of the listening sockets.
+/// Number of peers that try to connect when no descriptor is left: enough to fill each listening socket.
 const CROWD: usize = 60;
 
-/// A limit from the start, which the server reckons with: it keeps some descriptors for its store.
+/// A limit that is set before the start. The server takes it into account and reserves descriptors for its store.
 pub(crate) fn limited_from_the_start(report: &mut Report) {
     const LIMIT: usize = 256;
     let directory = tempfile::tempdir().unwrap();
@@ -36,12 +36,12 @@ pub(crate) fn limited_from_the_start(report: &mut Report) {
     let mut clients = Clients::fill(&subject, LIMIT);
     let served = clients.connected.len();
     assert!(served >= LIMIT / 2, "only {served} of {LIMIT} descriptors are used for connections");
-    // The store still opens the file that this needs.
+    // The store still opens the file that this value needs.
     clients.ask(&server::store(b"own file", &vec![7; 3_000_000]), b"OK\n");
     check(report, "out of descriptors", subject, clients);
 }
 
-/// A limit that comes later and leaves nothing: each `accept` fails.
+/// A limit that is lowered later and leaves no descriptor: each `accept` fails.
 pub(crate) fn taken_away(report: &mut Report) {
     let subject = Subject::start(&[LARGE_BACKLOG]);
     let descriptors = subject.server.descriptors();
@@ -55,21 +55,21 @@ pub(crate) fn taken_away(report: &mut Report) {
     check(report, "descriptors taken away", subject, clients);
 }
 
-/// Clients of a server that has no descriptor left.
+/// Clients of a server without free descriptors.
 struct Clients {
-    /// Descriptors of the server that are no connections.
+    /// Descriptors of the server that are not connections.
     own: usize,
     connected: Vec<TcpStream>,
 }
 
 impl Clients {
-    /// Connects until no more are let in.
+    /// Connects until the server refuses connections.
     fn fill(subject: &Subject, limit: usize) -> Clients {
         peer::store(subject.address(), b"wanted", b"a value");
         subject.process().wait_until_quiet();
         let mut clients = Clients { own: subject.server.descriptors(), connected: Vec::new() };
         clients.connect(limit + CROWD, subject);
-        wait_until("the server says that it refuses", || complaints(subject) > 0);
+        wait_until("the server logs that it refuses", || complaints(subject) > 0);
         clients.settle(subject);
         clients
     }
@@ -78,14 +78,14 @@ impl Clients {
         self.connected.extend((0..count).map(|_| peer::connect(subject.address())));
     }
 
-    /// Waits until everybody is either served or refused: who is neither still waits to be accepted.
+    /// Waits until each peer is either served or refused. A peer that is neither is still waiting to be accepted.
     fn settle(&mut self, subject: &Subject) {
         let open = || self.connected.iter().filter(|stream| !peer::is_closed(stream)).count();
         wait_until("all are served or refused", || self.own + open() == subject.server.descriptors());
         self.connected.retain(|stream| !peer::is_closed(stream));
     }
 
-    /// Has a request served on the connection that has been open for longest.
+    /// Sends a request on the oldest connection.
     fn ask(&mut self, request: &[u8], expected: &[u8]) {
         let mut stream = self.connected.remove(0);
         stream.write_all(request).unwrap();
@@ -94,22 +94,22 @@ impl Clients {
     }
 }
 
-/// While all descriptors are used: little is spent on those who want to be let in, those who are in are served, and
-/// once there is room everybody is.
+/// While all descriptors are used, refusing costs little and open connections are served. Once descriptors are free,
+/// new connections are served.
 fn check(report: &mut Report, what: &str, subject: Subject, mut clients: Clients) {
     let (address, process) = (subject.address(), subject.process());
     clients.connect(CROWD, &subject);
     let share = process.cpu_share(Duration::from_secs(1));
     let percent = format!("{:.2} % of a core", share * 100.0);
-    report.note(&format!("{what}: CPU while some want to be let in"), percent, "≤ 1 %", share <= 0.01);
+    report.note(&format!("{what}: CPU while peers are refused"), percent, "≤ 1 %", share <= 0.01);
     assert!(share <= 0.1, "{what}: refusing costs {share} of a core");
     clients.settle(&subject);
 
     clients.ask(&server::fetch(b"wanted"), b"a value");
     let before = Instant::now();
     clients.connected.truncate(clients.connected.len() / 2);
-    // One that comes before the server has noticed may still be refused.
-    wait_until("somebody is let in again", || {
+    // A connection that arrives before the server has noticed may still be refused.
+    wait_until("a connection is accepted again", || {
         peer::ask(address, &server::fetch(b"wanted")).is_ok_and(|answer| answer == b"a value")
     });
     let recovered = before.elapsed();

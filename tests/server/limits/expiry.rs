@@ -1,4 +1,4 @@
-//! A TTL of two seconds: never early, hardly late, and then the memory and the disk are free again.
+//! A TTL of two seconds: pairs never expire early and at most slightly late, and then memory and disk space are freed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use crate::{Subject, peer};
 
 const TTL: Duration = Duration::from_secs(2);
 
-/// Pairs stored one after the other, each looked at again and again until it is gone.
+/// Stores pairs one after the other and fetches each repeatedly until it is gone.
 pub(crate) fn on_time(report: &mut Report) {
     const PAIRS: usize = 40;
     let subject = Subject::start(&["--expiration=2"]);
@@ -49,7 +49,7 @@ pub(crate) fn on_time(report: &mut Report) {
 pub(crate) fn freed(report: &mut Report) {
     const PAIRS: usize = 20_000;
     const VALUE_LEN: usize = 2048;
-    /// What the store keeps ready for the next pairs: some segments.
+    /// Disk space of the segments that the store prepares for new pairs.
     const DISK_AT_REST_LEN: u64 = 3 * 8 * 1024 * 1024 + 1_000_000;
     const MEMORY_AT_REST_LEN: usize = 1_000_000;
     let subject = Subject::start(&["--expiration=2"]);
@@ -72,8 +72,8 @@ pub(crate) fn freed(report: &mut Report) {
     let measured = format!("{:.1} s after the last TTL", freed.as_secs_f64());
     report.note("70 MB of expired pairs: until they are freed", measured, "seconds", freed <= Duration::from_secs(4));
     let measured = format!("+{} → +{}", bytes(memory_then), bytes(more_memory()));
-    report.note("    memory, then → in the end", measured, "none (≤ 1 MB)", more_memory() <= MEMORY_AT_REST_LEN);
+    report.note("    memory, at first → at the end", measured, "none (≤ 1 MB)", more_memory() <= MEMORY_AT_REST_LEN);
     let measured = format!("{} → {}", bytes(disk_then as usize), bytes(disk() as usize));
-    report.note("    disk, then → in the end", measured, "≤ 3 segments", disk() <= DISK_AT_REST_LEN);
+    report.note("    disk, at first → at the end", measured, "≤ 3 segments", disk() <= DISK_AT_REST_LEN);
     subject.end();
 }

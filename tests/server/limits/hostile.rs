@@ -1,4 +1,4 @@
-//! Requests that no client would send.
+//! Requests that no real client sends.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use crate::{Subject, peer, server};
 
 const MIB: usize = 1024 * 1024;
 
-/// What the peer does once it has sent.
+/// The peer's action after it has sent the request.
 #[derive(Clone, Copy)]
 enum Then {
     Reads,
@@ -41,14 +41,14 @@ pub(crate) fn single_requests(report: &mut Report) {
     subject.end();
 }
 
-/// Sends what the server lets it; what is answered does not matter here, only that there is an end.
+/// Sends as much as the server accepts. The response does not matter, only that the connection ends.
 fn send(address: SocketAddr, frame: &[u8], then: Then) {
     let mut stream = peer::connect(address);
     let sent = stream.write_all(frame);
     assert!(sent.as_ref().err().is_none_or(peer::is_end), "{sent:?}");
     match then {
         Then::Resets => {}
-        // None of the frames is a request that the server would have to wait for, so it ends by itself or by this.
+        // The server waits for more bytes after none of these frames, so the connection ends by itself or by this.
         Then::ShutsDown | Then::Reads => {
             let _ = stream.shutdown(Shutdown::Write);
             let wanted = if matches!(then, Then::Reads) { usize::MAX } else { 1 };
@@ -76,7 +76,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         ("a value of 2 GiB", with_header(&lengths(b'S', &[3, 1 << 31]), MIB)),
         ("lengths that wrap to nothing", with_header(&lengths(b'S', &[3, u32::MAX - 11]), MIB)),
         ("a byte above the limit", with_header(&lengths(b'S', &[3, (32 * MIB - 11) as u32]), 32 * MIB)),
-        ("an announcement of all the limit", with_header(&lengths(b'S', &[3, (32 * MIB - 12) as u32]), 3)),
+        ("a request that announces exactly the limit", with_header(&lengths(b'S', &[3, (32 * MIB - 12) as u32]), 3)),
         ("an empty key", lengths(b'F', &[0])),
         ("a key of zeros", [&lengths(b'F', &[250])[..], &[0; 250]].concat()),
         ("a path", server::fetch(b"../../../../etc/passwd")),
@@ -105,7 +105,7 @@ pub(crate) fn malformed_frames(report: &mut Report) {
     let started = Instant::now();
     let (mut descriptors, mut memory) = (0, 0);
     for number in 0..count {
-        // What a first tenth makes the allocator keep, the others use again.
+        // The first tenth fills the memory that the allocator keeps and the other frames reuse.
         if number == count / 10 {
             (descriptors, memory) = (subject.server.descriptors(), process.anonymous_len());
         }
@@ -118,12 +118,12 @@ pub(crate) fn malformed_frames(report: &mut Report) {
 
     let measured = format!("0 crashes, {} more, {rate}/s", bytes(grown));
     report.note(&format!("{count} malformed frames"), measured, "0, memory flat", grown <= 500_000);
-    assert!(grown <= 4 * MIB, "malformed frames leave {grown} bytes behind");
+    assert!(grown <= 4 * MIB, "malformed frames do not free {grown} bytes");
     crate::process::wait_until("all connections are closed", || subject.server.descriptors() <= descriptors + 1);
     subject.end();
 }
 
-/// A request with something wrong in it, or nothing that ever was one.
+/// Returns a request with an error in it, or random bytes.
 fn malformed(random: &mut Random) -> Vec<u8> {
     let (key_len, value_len) = (random.below(260), random.below(400));
     let mut frame = match random.below(4) {
@@ -137,7 +137,7 @@ fn malformed(random: &mut Random) -> Vec<u8> {
         1 => frame.push(random.below(256) as u8),
         _ => {
             for _ in 0..=random.below(4) {
-                // Mostly in the header, where it matters most.
+                // Mostly in the header, which has the largest effect.
                 let places = if random.below(2) == 0 { 9 } else { frame.len() };
                 let at = random.below(places.max(1));
                 if let Some(byte) = frame.get_mut(at) {
@@ -159,7 +159,7 @@ impl Random {
         Random { state: seed }
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         // SplitMix64.
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,8 +1,10 @@
-//! What hostile, slow and numerous peers can do to the real server, and what damaged files can: nothing much.
+//! What hostile, slow and numerous peers, and damaged files, cost the real server.
 //!
-//! `cargo test --release -p sharedance-server --test limits [-- NAME…]` runs one trial after the other, or those whose
-//! names are given, and ends with a table of the figures measured beside those aimed at. What depends on the machine's
-//! speed is reported, and fails only where it is of another order; what does not is asserted. Without `--release` only
+//! `cargo test --release -p sharedance-server --test limits [-- NAME…]` runs all trials, or the named ones, one after
+//! the other, and prints a table of measured figures and goals. Figures that depend on the speed of the machine are
+//! reported, and fail only if they differ by an order of magnitude. All others are asserted. Without `--release` only
+//! named trials run, because figures of an unoptimized build are not meaningful. All traffic stays on the loopback
+//! interface.
 //! trials that are named are run: figures of a build that is not optimised say little. Everything stays on the loopback.
 
 mod connections;
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
     }
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     if cfg!(debug_assertions) && wanted.is_empty() {
-        let _ = writeln!(out, "limits: not without --release, unless trials are named");
+        let _ = writeln!(out, "limits: skipped; run with --release, or name the trials");
         return ExitCode::SUCCESS;
     }
     raise_descriptor_limit();
@@ -92,27 +94,27 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The clients need as many descriptors as the server.
+/// Raises the limit: the clients need as many descriptors as the server.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it is refused, the trials that need many are skipped.
+    // If that is refused, the trials that need many descriptors are skipped.
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// How many descriptors this process may have, and so may a server that it starts.
+/// Returns the number of descriptors that this process, and a server that it starts, may open.
 fn descriptor_limit() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize)
 }
 
-/// A server of a trial's own, with its directory.
+/// A server with its directory.
 struct Subject {
     server: Server,
     directory: TempDir,
 }
 
 impl Subject {
-    /// A server with the default options, but for `arguments`.
+    /// Starts a server with the default options and `arguments`.
     #[allow(clippy::unwrap_used)]
     fn start(arguments: &[&str]) -> Subject {
         let directory = tempfile::tempdir().unwrap();
@@ -127,7 +129,7 @@ impl Subject {
         Process { id: self.server.pid() }
     }
 
-    /// Ends the server in good order, and fails where it cannot.
+    /// Ends the server with SIGTERM, and fails if that fails.
     fn end(self) -> TempDir {
         let (status, log) = self.server.terminate();
         assert!(status.success(), "{status}\n{log}");

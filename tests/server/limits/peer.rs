@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::server::{self, AMPLE};
 
-/// A socket that leaves no trace when it is closed (it resets): thousands in TIME_WAIT would use up the ports.
+/// Opens a socket that resets when it is closed, so that it does not enter TIME_WAIT: thousands would use up the ports.
 pub(crate) fn socket() -> io::Result<Socket> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_linger(Some(Duration::ZERO))?;
@@ -21,16 +21,16 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     connected(socket().unwrap(), address)
 }
 
-/// A connection from one of several addresses of this host. To find a port for one of many connections between the same
-/// two addresses takes the kernel long, and would be taken for the server's slowness.
+/// Connects from one of several addresses of this host. The kernel takes long to find a port for one of many
+/// connections between the same two addresses, which would be counted as the server's time.
 pub(crate) fn connect_from(source: u8, address: SocketAddr) -> TcpStream {
     let socket = socket().unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 1, source], 0)).into()).unwrap();
     connected(socket, address)
 }
 
-/// A connection that takes in next to nothing that is not read. With small packets the server's system, too, takes no
-/// more than a distant peer could be sent; for the loopback's own it takes megabytes.
+/// Opens a connection that buffers almost nothing that is not read. With small packets the server's kernel also buffers
+/// no more than for a remote peer; for the loopback interface it would buffer megabytes.
 pub(crate) fn connect_with_little_room(address: SocketAddr) -> TcpStream {
     let socket = socket().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -47,7 +47,7 @@ fn connected(socket: Socket, address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The answer to `request`, up to the end of the connection.
+/// Sends `request` and returns the response up to the end of the connection.
 pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = connect(address);
     stream.write_all(request)?;
@@ -65,17 +65,17 @@ pub(crate) fn fetch(address: SocketAddr, key: &[u8]) -> Vec<u8> {
     ask(address, &server::fetch(key)).unwrap()
 }
 
-/// Whether the pair was there.
+/// Returns true if the pair was there.
 pub(crate) fn delete(address: SocketAddr, key: &[u8]) -> bool {
     ask(address, &server::delete(key)).unwrap() == b"OK\n"
 }
 
-/// Whether the error says that the server has closed.
+/// Returns true if the error means that the server has closed the connection.
 pub(crate) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted)
 }
 
-/// Whether the server has closed `stream`, which has nothing to read.
+/// Returns true if the server has closed `stream`, which has no unread bytes.
 pub(crate) fn is_closed(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let peeked = stream.peek(&mut [0]);
@@ -86,7 +86,7 @@ pub(crate) fn is_closed(stream: &TcpStream) -> bool {
     }
 }
 
-/// How long single requests take, one after the other.
+/// The latency of single requests, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Latency {
     pub(crate) median: Duration,
@@ -94,7 +94,7 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// Of requests for `key`, which is there.
+    /// Measures requests for `key`, whose pair exists.
     pub(crate) fn of_fetches(address: SocketAddr, key: &[u8]) -> Latency {
         const REQUESTS: usize = 400;
         let request = server::fetch(key);
@@ -109,8 +109,8 @@ impl Latency {
         Latency { median: samples[REQUESTS / 2], p99: samples[REQUESTS * 99 / 100] }
     }
 
-    /// Whether requests take about as long as when they took `calm`: what another program does to the machine
-    /// meanwhile is forgiven.
+    /// Returns true if requests take about as long as in `calm`. Tolerates other programs that use the machine
+    /// meanwhile.
     pub(crate) fn is_like(&self, calm: &Latency) -> bool {
         self.median <= 4 * calm.median + Duration::from_millis(2)
     }

@@ -1,4 +1,4 @@
-//! What a process uses, as the kernel counts it. Linux only.
+//! The resources that a process uses, from the kernel's counters. Linux only.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::server::eventually;
 
-/// A look at a process by its number.
+/// A process by its number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Process {
     pub(crate) id: u32,
 }
 
 impl Process {
-    /// Bytes of memory that are its own: not mapped from files, which the kernel can take back at any time.
+    /// Returns the anonymous memory, in bytes: without mapped files, whose memory the kernel can reclaim at any time.
     pub(crate) fn anonymous_len(&self) -> usize {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id)).unwrap();
         let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
@@ -25,26 +25,26 @@ impl Process {
         kib * 1024
     }
 
-    /// CPU time of all its threads.
+    /// Returns the CPU time of all its threads.
     pub(crate) fn cpu(&self) -> Duration {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id)).unwrap();
         let nanos = tasks.map(|task| {
-            // The first field of schedstat has nanoseconds, where stat has hundredths of a second. A thread may have
-            // ended meanwhile.
+            // The first field of schedstat is in nanoseconds; stat has hundredths of a second. A thread may have ended
+            // meanwhile.
             let schedstat = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
             schedstat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
         });
         Duration::from_nanos(nanos.sum())
     }
 
-    /// The share of one core that it uses during `span`.
+    /// Returns its share of one core during `span`.
     pub(crate) fn cpu_share(&self, span: Duration) -> f64 {
         let (started, before) = (Instant::now(), self.cpu());
         thread::sleep(span);
         (self.cpu() - before).as_secs_f64() / started.elapsed().as_secs_f64()
     }
 
-    /// The most anonymous memory that it has while `work` is done.
+    /// Returns the peak of its anonymous memory during `work`.
     pub(crate) fn peak_during(self, work: impl FnOnce()) -> usize {
         let over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -62,23 +62,23 @@ impl Process {
         })
     }
 
-    /// Waits until it has next to nothing to do.
+    /// Waits until it is almost idle.
     pub(crate) fn wait_until_quiet(&self) {
         wait_until("the server is quiet", || self.cpu_share(Duration::from_millis(50)) < 0.05);
     }
 }
 
-/// Waits until `condition` is true; fails where it does not come true. Answers how long it took.
+/// Waits until `condition` is true, and fails if it does not become true. Returns the time that it took.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     eventually(what, || condition().then_some(()));
     started.elapsed()
 }
 
-/// What the files in a directory take on the disk, in bytes.
+/// Returns the disk usage of the files in a directory, in bytes.
 pub(crate) fn disk_len(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    // A file may be gone before it is looked at.
+    // A file may be deleted before its size is read.
     let files = fs::read_dir(directory).unwrap().filter_map(|file| file.unwrap().metadata().ok());
     files.map(|metadata| metadata.blocks() * 512).sum()
 }

@@ -1,10 +1,10 @@
-//! The table of figures that a run ends with.
+//! The table of figures at the end of a run.
 
 use std::fmt;
 
 use crate::peer::Latency;
 
-/// Figures measured, beside what they should be.
+/// Measured figures, beside their goals.
 #[derive(Default)]
 pub(crate) struct Report {
     lines: Vec<Line>,
@@ -18,14 +18,14 @@ struct Line {
 }
 
 impl Report {
-    /// Notes a figure. One that is `met` or not depending on the machine's speed is noted only; what must hold
-    /// everywhere is asserted besides.
+    /// Adds a figure. If `met` depends on the speed of the machine, the figure is only reported; conditions that hold
+    /// on every machine are asserted as well.
     pub(crate) fn note(&mut self, what: &str, measured: impl fmt::Display, goal: &str, met: bool) {
         let (what, measured, goal) = (what.to_owned(), measured.to_string(), goal.to_owned());
         self.lines.push(Line { what, measured, goal, met });
     }
 
-    /// Notes the latency that others had meanwhile, and fails where it is of another order.
+    /// Adds the latency of other clients during a trial, and fails if it differs by an order of magnitude.
     pub(crate) fn note_others(&mut self, what: &str, calm: &Latency, meanwhile: &Latency) {
         let is_like = meanwhile.is_like(calm);
         self.note(what, format!("{calm} → {meanwhile}"), "flat", is_like);
@@ -48,7 +48,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A number of bytes, for people.
+/// Formats a number of bytes.
 pub(crate) fn bytes(len: usize) -> String {
     match len {
         0..10_000 => format!("{len} B"),

@@ -1,4 +1,5 @@
-//! Peers that begin something large and then do nothing: readers, announcements, uploads; and some that trickle.
+//! Peers that begin a large transfer and then stall (readers, announcements, uploads), and peers that send a few bytes
+//! at a time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,13 +22,13 @@ const STALLED: usize = 20;
 /// 30 MB, within the default limit of 32 MiB.
 const LARGE_LEN: usize = 30 * 1000 * 1000;
 
-/// The largest values that share a segment with others are about this long.
+/// About the length of the largest values that share a segment with others.
 const COPIED_LEN: usize = 1_500_000;
 
-/// What all unfinished requests and unsent answers may hold by default.
+/// The default limit on the memory of all unfinished requests and unsent responses.
 const BUDGET_LEN: usize = 256 * 1024 * 1024;
 
-/// What the allocator may keep besides.
+/// Memory that the allocator may keep in addition.
 const ALLOCATOR_LEN: usize = 16 * 1000 * 1000;
 
 fn large_value(len: usize) -> Vec<u8> {
@@ -51,7 +52,7 @@ pub(crate) fn readers(report: &mut Report) {
     assert!(each <= GOAL_LEN, "{each} bytes for each stalled reader");
     report.note_others("    latency of others, before → with them", &calm, &Latency::of_fetches(address, b"others"));
 
-    // What they began to read stays what it is, whatever happens to the pair.
+    // The value that they read does not change, even if the pair does.
     peer::store(address, b"large", &large_value(LARGE_LEN - 1));
     assert!(peer::delete(address, b"large"));
     peer::store(address, b"other", &vec![0; LARGE_LEN]);
@@ -82,7 +83,7 @@ pub(crate) fn readers_of_copies(report: &mut Report) {
     subject.end();
 }
 
-/// Readers that have received the first bytes of the pair `key`, and take no more.
+/// Returns readers that have received the first bytes of the pair `key` and then stop reading.
 fn stalled_readers(address: SocketAddr, process: Process, key: &[u8]) -> Vec<TcpStream> {
     let readers: Vec<TcpStream> = (0..STALLED)
         .map(|_| {
@@ -98,7 +99,7 @@ fn stalled_readers(address: SocketAddr, process: Process, key: &[u8]) -> Vec<Tcp
     readers
 }
 
-/// Lets a stalled reader read on to the end.
+/// Reads the rest of a stalled reader's value.
 fn assert_reads(reader: &mut TcpStream, value: &[u8]) {
     SockRef::from(&*reader).set_recv_buffer_size(4 * 1024 * 1024).unwrap();
     let mut read = Vec::with_capacity(value.len());
@@ -120,7 +121,7 @@ pub(crate) fn announcements(report: &mut Report) {
         .map(|n| {
             let mut stream = peer::connect(address);
             stream.write_all(&header).unwrap();
-            // Some of the value comes, too.
+            // A part of the value arrives, too.
             stream.write_all(&[0; 512][..n % 512]).unwrap();
             stream
         })
@@ -136,7 +137,7 @@ pub(crate) fn announcements(report: &mut Report) {
 
 pub(crate) fn uploads(report: &mut Report) {
     const SENT_LEN: usize = 29 * 1000 * 1000;
-    /// Each may have room for all of its request.
+    /// Each upload may reserve memory for its whole request.
     const LEAST_HELD: usize = BUDGET_LEN / 8 * 7 / (LARGE_LEN + 100);
     let subject = Subject::start(&[]);
     let (address, process) = (subject.address(), subject.process());
@@ -146,13 +147,13 @@ pub(crate) fn uploads(report: &mut Report) {
     let memory = process.anonymous_len();
     let value = large_value(SENT_LEN);
 
-    // What one round leaves behind, the next ones would show.
+    // Memory that one round does not free would add up in the next rounds.
     for round in 0..3 {
         let held = stalled_uploads(address, &value);
         process.wait_until_quiet();
         let used = process.anonymous_len().saturating_sub(memory);
         assert!(used <= BUDGET_LEN + ALLOCATOR_LEN, "round {round}: stalled uploads hold {}", bytes(used));
-        assert!(held.len() >= LEAST_HELD, "round {round}: only {} of {STALLED} uploads were let in", held.len());
+        assert!(held.len() >= LEAST_HELD, "round {round}: only {} of {STALLED} uploads were accepted", held.len());
         assert!(held.len() < STALLED, "round {round}: nothing was refused");
         let others = Latency::of_fetches(address, b"others");
         peer::store(address, b"small", &[round; 2048]);
@@ -166,12 +167,12 @@ pub(crate) fn uploads(report: &mut Report) {
         wait_until("the uploads' memory is freed", || process.anonymous_len() <= memory + ALLOCATOR_LEN);
     }
     let left = process.anonymous_len().saturating_sub(memory);
-    report.note("    memory that is left behind", bytes(left), "≤ 4 MB", left <= 4_000_000);
+    report.note("    memory not freed", bytes(left), "≤ 4 MB", left <= 4_000_000);
     peer::store(address, b"large", &large_value(LARGE_LEN));
     subject.end();
 }
 
-/// Tries to send most of many large requests at the same time; answers the connections that were let in.
+/// Tries to send the larger part of many large requests at the same time. Returns the accepted connections.
 fn stalled_uploads(address: SocketAddr, value: &[u8]) -> Vec<TcpStream> {
     let upload = |number: usize| -> io::Result<TcpStream> {
         let mut stream = peer::connect(address);
@@ -185,7 +186,7 @@ fn stalled_uploads(address: SocketAddr, value: &[u8]) -> Vec<TcpStream> {
     });
     let refused = |error: &io::Error| assert!(peer::is_end(error), "{error}");
     let sent = sent.into_iter().filter_map(|result| result.inspect_err(refused).ok());
-    // One that was refused may still have been able to send.
+    // A refused connection may still have been able to send.
     sent.filter(|stream| !peer::is_closed(stream)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Peers that are too slow, on a server with a time-out of a second.
+//! Peers that are too slow, on a server with a timeout of a second.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,13 +14,13 @@ use crate::{Subject, peer, server};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// In all, a request may take three times the time-out.
+/// A whole request may take three times the timeout.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// How much later than that is expected of a machine with nothing else to do.
+/// The tolerance on a machine with no other load.
 const LATE: Duration = Duration::from_millis(400);
 
-/// Between two bytes of a peer that trickles.
+/// The pause between two bytes of a slow peer.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) fn all(report: &mut Report) {
@@ -38,12 +38,12 @@ pub(crate) fn all(report: &mut Report) {
         (joined.0.unwrap(), joined.1.unwrap(), joined.2.unwrap(), joined.3.unwrap(), joined.4.unwrap())
     });
 
-    let seconds = |span: Duration| format!("dropped after {:.2} s", span.as_secs_f64());
+    let seconds = |span: Duration| format!("disconnected after {:.2} s", span.as_secs_f64());
     report.note("silence, time-out 1 s", seconds(silent), "1 s", silent <= TIMEOUT + LATE);
     let in_time = trickled <= DEADLINE + LATE;
-    report.note("a byte each 0.2 s, time-out 1 s", seconds(trickled), "a total deadline: 3 s", in_time);
+    report.note("a byte each 0.2 s, timeout 1 s", seconds(trickled), "a total deadline: 3 s", in_time);
     report.note(
-        "an upload of 340 KB/s, time-out 1 s",
+        "an upload of 340 KB/s, timeout 1 s",
         format!("served after {:.2} s", uploaded.as_secs_f64()),
         "",
         true,
@@ -52,12 +52,12 @@ pub(crate) fn all(report: &mut Report) {
         let what = format!("a reader of {what} that takes a byte each 0.2 s");
         report.note(&what, seconds(reader), "a total deadline", reader <= DEADLINE + LATE);
     }
-    assert!(silent >= TIMEOUT, "a silent peer was dropped after {silent:?}");
-    assert!(trickled >= DEADLINE, "a slow request was dropped after {trickled:?}");
+    assert!(silent >= TIMEOUT, "a silent peer was disconnected after {silent:?}");
+    assert!(trickled >= DEADLINE, "a slow request was disconnected after {trickled:?}");
     subject.end();
 }
 
-/// How long a peer is borne with that says nothing.
+/// Returns the time until a silent peer is disconnected.
 fn silent(address: SocketAddr) -> Duration {
     let started = Instant::now();
     let mut stream = peer::connect(address);
@@ -65,7 +65,7 @@ fn silent(address: SocketAddr) -> Duration {
     started.elapsed()
 }
 
-/// How long a peer is borne with that sends a byte at a time.
+/// Returns the time until a peer that sends one byte at a time is disconnected.
 fn trickled_request(address: SocketAddr) -> Duration {
     let started = Instant::now();
     let stream = peer::connect(address);
@@ -79,11 +79,11 @@ fn trickled_request(address: SocketAddr) -> Duration {
             outcome => panic!("answered: {outcome:?}"),
         }
     }
-    panic!("a request that took {:?} was borne with", started.elapsed());
+    panic!("a request that took {:?} was accepted", started.elapsed());
 }
 
-/// How long a peer is borne with that takes an answer a byte at a time. A part of a value must not look like all of it:
-/// in this dialect nothing but the end of the connection ends a value, so the end must be a reset.
+/// Returns the time until a peer that reads one byte at a time is disconnected. A part of a value must not look
+/// complete: in this dialect only the end of the connection ends a value, so the end must be a reset.
 fn trickling_reader(address: SocketAddr, key: &[u8], value_len: usize) -> Duration {
     let started = Instant::now();
     let mut stream = peer::connect_with_little_room(address);
@@ -100,12 +100,13 @@ fn trickling_reader(address: SocketAddr, key: &[u8], value_len: usize) -> Durati
     let mut rest = Vec::new();
     let end = stream.read_to_end(&mut rest);
     panic!(
-        "no reset ended an answer of {value_len} bytes within {DEADLINE:?}; {} were to be read, then {end:?}",
+        "no reset ended a response of {value_len} bytes within {DEADLINE:?}; {} were to be read, then {end:?}",
         rest.len()
     );
 }
 
-/// A megabyte in pieces, which takes longer than the deadline of a small request; how long it took.
+/// Uploads a megabyte in pieces, which takes longer than the deadline of a small request. Returns the time that it
+/// took.
 fn slow_upload(address: SocketAddr) -> Duration {
     const PIECE_LEN: usize = 64 * 1024;
     let started = Instant::now();

@@ -1,9 +1,10 @@
-//! The wire transcripts of `tests/vectors`, run against the real server through sockets: whole, and cut in two.
+//! Runs the wire transcripts of `tests/vectors` against the real server through sockets: each in one piece, and cut in
+//! two.
 //!
-//! A cut is a real one: before the second piece is sent, the server has read the first. To see that without waiting, a
-//! later connection is let through ([`Server::settle`]): a server with one worker serves in the order of arrival. Where
-//! it accepts that one in the very turn in which it accepted the first, the pieces may be read as one after all; that
-//! makes no test fail, and happens too seldom to matter. The same shows that a connection is still open.
+//! A cut is real: the server has read the first piece before the second is sent. To know that without waiting, the test
+//! opens a later connection ([`Server::settle`]): a server with one worker serves connections in the order of arrival.
+//! If the server accepts it in the same turn as the first one, it may still read both pieces at once. That makes no
+//! test fail, and is rare. The same method shows that a connection is still open.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,14 +19,14 @@ use server::Server;
 use tempfile::TempDir;
 use vectors::{End, Exchange, Vector};
 
-/// What is cut at all places. Each cut costs two connections.
+/// Exchanges up to this length are cut at all places. Each cut costs two connections.
 const SHORT_EXCHANGE_LEN: usize = 512;
 
-/// A longer one is cut at this many places from either end, and where the server's reads end.
+/// A longer exchange is cut at this many places from either end, and at the ends of the server's reads.
 const CUTS_FROM_EACH_END: usize = 12;
 const READ_LEN: usize = 4096;
 
-/// What takes a server without optimisations a good part of a second.
+/// An unoptimized server needs a good part of a second for such an exchange.
 const HUGE_EXCHANGE_LEN: usize = 8 * 1024 * 1024;
 
 fn all_vectors() -> Vec<Vector> {
@@ -44,7 +45,7 @@ fn longest(vector: &Vector) -> usize {
     vector.exchanges.iter().map(|exchange| exchange.sent.len().max(exchange.expected.len())).max().unwrap_or(0)
 }
 
-/// The servers that the vectors ask for, one for each limit.
+/// One server for each limit that the vectors request.
 struct Servers {
     of_limit: Vec<(Option<usize>, Server)>,
     _directories: Vec<TempDir>,
@@ -71,7 +72,7 @@ impl Servers {
         server
     }
 
-    /// Ends them, and fails if one had something to complain about.
+    /// Ends the servers, and fails if one has logged a warning.
     fn end(self) {
         for (_, server) in self.of_limit {
             let (status, log) = server.terminate();
@@ -82,7 +83,7 @@ impl Servers {
 }
 
 #[test]
-fn whole_and_cut_in_two() {
+fn classic_vectors_pass_in_one_piece_and_cut_in_two() {
     let vectors = all_vectors();
     let servers = Servers::start(&vectors, &["--threads=1"]);
     for vector in &vectors {
@@ -90,7 +91,7 @@ fn whole_and_cut_in_two() {
         for exchange in &vector.exchanges {
             check(exchange, &[], server);
         }
-        // Each round runs the whole file, so that every exchange finds what those before it have left.
+        // Each round runs the whole file, so that every exchange finds the pairs of those before it.
         let cuts: Vec<Vec<usize>> = vector.exchanges.iter().map(places_to_cut).collect();
         let rounds = cuts.iter().map(Vec::len).max().unwrap_or(0);
         for round in 0..rounds {
@@ -103,7 +104,7 @@ fn whole_and_cut_in_two() {
 }
 
 #[test]
-fn a_byte_at_a_time() {
+fn classic_vectors_pass_a_byte_at_a_time() {
     let vectors: Vec<Vector> = all_vectors().into_iter().filter(is_short).collect();
     let servers = Servers::start(&vectors, &["--threads=1"]);
     for vector in &vectors {
@@ -115,7 +116,7 @@ fn a_byte_at_a_time() {
 }
 
 #[test]
-fn however_much_the_server_reads_at_once() {
+fn classic_vectors_pass_with_every_read_buffer_size() {
     let vectors: Vec<Vector> = all_vectors().into_iter().filter(|vector| longest(vector) < 8192).collect();
     for read_len in ["1", "2", "9", "64", "65536"] {
         let servers = Servers::start(&vectors, &["--threads=1", "--readsize", read_len]);
@@ -129,7 +130,7 @@ fn however_much_the_server_reads_at_once() {
 }
 
 #[test]
-fn all_at_once_on_several_workers() {
+fn classic_vectors_pass_in_parallel_on_several_workers() {
     const CLIENTS: usize = 8;
     let vectors: Vec<Vector> = all_vectors().into_iter().filter(|vector| longest(vector) < HUGE_EXCHANGE_LEN).collect();
     let servers = Servers::start(&vectors, &["--threads=3"]);
@@ -141,7 +142,7 @@ fn all_at_once_on_several_workers() {
                     for exchange in &vector.exchanges {
                         let mut peer = Peer::connect(servers.for_vector(vector));
                         peer.send(&exchange.sent);
-                        // Where no worker waits for another, only a connection that ends can be checked.
+                        // With several workers, only a connection that ends can be checked.
                         if exchange.end != End::Waiting {
                             peer.check_end(exchange, &[]);
                         }
@@ -153,9 +154,9 @@ fn all_at_once_on_several_workers() {
     servers.end();
 }
 
-/// The crate of the server cuts them at every place, without sockets.
+/// The server's unit tests cut these at every place, without sockets.
 #[test]
-fn the_dialects_of_memcached() {
+fn memcached_vectors_pass() {
     const CUTS: usize = 8;
     let vectors = vectors_of("memcached");
     for read_len in ["4096", "7"] {
@@ -174,7 +175,7 @@ fn the_dialects_of_memcached() {
     }
 }
 
-/// Runs one exchange, in pieces that end at `cuts`, and checks the outcome.
+/// Runs one exchange in pieces that end at `cuts`, and checks the outcome.
 fn check(exchange: &Exchange, cuts: &[usize], server: &Server) {
     let mut peer = Peer::connect(server);
     let mut sent = 0;
@@ -200,7 +201,7 @@ fn places_to_cut(exchange: &Exchange) -> Vec<usize> {
     let from_each_end = if len >= HUGE_EXCHANGE_LEN { 1 } else { CUTS_FROM_EACH_END };
     let is_near = |places: Range<usize>| move |at: usize| places.contains(&at);
     let (near_start, near_end) = (is_near(0..from_each_end + 1), is_near(len - from_each_end..len));
-    // Past the reads that find out what the request is, the pieces go straight into the buffer.
+    // Beyond the reads that identify the request, the pieces go directly into the buffer.
     let near_read = is_near(READ_LEN - 1..READ_LEN + 2);
     let is_interesting = |&at: &usize| near_start(at) || near_end(at) || near_read(at) || at == len / 2;
     let also = [READ_LEN - 1, READ_LEN, READ_LEN + 1, len / 2];
@@ -210,10 +211,10 @@ fn places_to_cut(exchange: &Exchange) -> Vec<usize> {
     places
 }
 
-/// A client, as the vectors have it.
+/// A client as the vectors describe it.
 struct Peer {
     stream: TcpStream,
-    /// A send has failed, because the server has closed.
+    /// True if a send failed because the server has closed.
     is_refused: bool,
 }
 
@@ -230,7 +231,7 @@ impl Peer {
         }
     }
 
-    /// Whether the server neither has answered nor has closed.
+    /// Returns true if the server has neither responded nor closed.
     fn is_open(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let peeked = self.stream.peek(&mut [0]);
@@ -241,13 +242,13 @@ impl Peer {
     fn check_end(mut self, exchange: &Exchange, cuts: &[usize]) {
         let place = format!("{}, cut at {cuts:?}", exchange.place);
         if exchange.shuts_down || exchange.end == End::Waiting {
-            // Where the server has closed already, there is nothing left to shut down.
+            // If the server has closed already, there is nothing to shut down.
             let _ = self.stream.shutdown(Shutdown::Write);
         }
         let mut answer = Vec::with_capacity(exchange.expected.len() + 1);
         let end = self.stream.read_to_end(&mut answer);
-        // Not assert_eq: a message with megabytes in it helps nobody.
-        assert!(answer == exchange.expected, "{place}: another answer, of {} bytes", answer.len());
+        // Not assert_eq: its message would contain megabytes.
+        assert!(answer == exchange.expected, "{place}: another response, of {} bytes", answer.len());
         match end {
             Ok(_) => {}
             Err(error) if is_end(&error) && matches!(exchange.end, End::Refused { .. }) => {}

@@ -1,4 +1,4 @@
-//! Files that are not as the store left them: flipped bits, truncated, deleted, doubled and foreign files.
+//! Damaged files: flipped bits, truncated, deleted, duplicated and foreign files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ fn key(i: u32) -> [u8; 4] {
     i.to_be_bytes()
 }
 
-/// A directory with pairs in it that live for ever, closed.
+/// A closed directory with pairs that never expire.
 fn filled(pairs: u32, len: usize) -> (TempDir, ManualClock, Image) {
     let dir = scratch::directory();
     let (_, hand) = Clock::manual();
@@ -31,7 +31,7 @@ fn filled(pairs: u32, len: usize) -> (TempDir, ManualClock, Image) {
     (dir, hand, image)
 }
 
-/// How many of the first `pairs` keys are served; panics at a value that was never written.
+/// Returns how many of the first `pairs` keys are served. Panics at a value that was never written.
 fn served(store: &Store, pairs: u32) -> u64 {
     let whole = |i: &u32| {
         let found = store.get(&key(*i));
@@ -40,7 +40,7 @@ fn served(store: &Store, pairs: u32) -> u64 {
     (0..pairs).filter(whole).count() as u64
 }
 
-/// How many pairs can be lost by a flipped bit at `at`: its record's, or where the header is hit all of the file's.
+/// Returns how many pairs a flipped bit at `at` can cost: one record, or all of the file if it is in the header.
 fn at_stake(live_by_file: &BTreeMap<String, u64>, name: &str, at: usize) -> u64 {
     match live_by_file.get(name) {
         Some(live) if at < HEADER_LEN => *live,
@@ -85,7 +85,7 @@ fn two_hundred_flipped_bits_serve_no_wrong_value() {
             assert_eq!(served(&store, DELETED), 0, "a deleted pair is back");
             let lost = u64::from(PAIRS - DELETED) - kept;
             assert!(lost <= stake, "{lost} of {stake} lost with seed {seed} on boot {boot}");
-            // It goes on working, with what it lost and with what is new.
+            // The store continues to work, with the remaining pairs and with new ones.
             for i in 0..DELETED {
                 store.set(&key(i), &stamped(&key(i), 1, 600)).unwrap();
             }
@@ -99,7 +99,7 @@ fn two_hundred_flipped_bits_serve_no_wrong_value() {
     }
 }
 
-/// What a damaged file leaves of 300 pairs: opened on both boots, twice.
+/// Checks the pairs that remain of 300 after a file was damaged: opened on both boots, twice.
 fn check_set_aside(change: impl Fn(&mut Image, &str), expect_bad: bool, expected_pairs: impl Fn(u64, u64) -> u64) {
     let (dir, hand, whole) = filled(300, 500);
     let mut read = whole.clone();
@@ -122,14 +122,14 @@ fn check_set_aside(change: impl Fn(&mut Image, &str), expect_bad: bool, expected
         }
         drop(store);
         let store = open(dir.path(), boot, &hand);
-        assert_eq!((store.recovery().pairs, served(&store, 300)), (pairs, pairs), "opening twice gives the same");
+        assert_eq!((store.recovery().pairs, served(&store, 300)), (pairs, pairs), "reopening gives the same pairs");
         assert!(store.recovery().set_aside.is_empty());
         assert_eq!(store.recovery().foreign.len(), bad.len());
     }
 }
 
 #[test]
-fn files_that_cannot_be_read_are_set_aside() {
+fn unreadable_files_are_set_aside() {
     for len in [0, 10, 4096, SEGMENT_LEN - 1, SEGMENT_LEN + 4096] {
         let resize = |image: &mut Image, victim: &str| image.files.get_mut(victim).unwrap().resize(len, 0);
         check_set_aside(resize, true, |all, of_victim| all - of_victim);
@@ -162,7 +162,7 @@ fn a_big_file_of_another_length_is_set_aside() {
 }
 
 #[test]
-fn a_segment_that_is_missing_or_doubled_costs_no_other_pair() {
+fn a_missing_or_duplicated_segment_costs_no_other_pair() {
     check_set_aside(|image, victim| drop(image.files.remove(victim)), false, |all, of_victim| all - of_victim);
     for double in ["seg-00000077.shd", "big-00000077.shd", "seg-ffffffff.shd"] {
         let copy = |image: &mut Image, victim: &str| {
@@ -180,7 +180,7 @@ fn a_segment_that_is_missing_or_doubled_costs_no_other_pair() {
 }
 
 #[test]
-fn a_state_or_a_reservation_that_cannot_be_costs_no_pair() {
+fn an_invalid_state_or_reservation_costs_no_pair() {
     for (at, word) in [(64, 0x1234), (64, u64::MAX), (RESERVATION, 0), (RESERVATION, u64::MAX), (RESERVATION, 5 << 60)]
     {
         let change = |image: &mut Image, victim: &str| put_u64(image.files.get_mut(victim).unwrap(), at, word);
@@ -189,7 +189,7 @@ fn a_state_or_a_reservation_that_cannot_be_costs_no_pair() {
 }
 
 #[test]
-fn the_reservation_word_of_a_big_segment_means_nothing() {
+fn the_reservation_word_of_a_big_segment_is_ignored() {
     let (dir, hand, _) = filled(0, 0);
     let store = open(dir.path(), 1, &hand);
     store.set(b"big", &[1; 50_000]).unwrap();
@@ -213,12 +213,12 @@ fn the_reservation_word_of_a_big_segment_means_nothing() {
 }
 
 #[test]
-fn foreign_files_are_left_alone_and_in_nobodys_way() {
+fn foreign_files_are_left_alone_and_do_no_harm() {
     let (dir, hand, _) = filled(10, 500);
     let path = |name: &str| dir.path().join(name);
     fs::write(path("notes.txt"), b"mine").unwrap();
     fs::write(path("seg-1.shd"), b"mine too").unwrap();
-    // Names that the store's next files would have.
+    // Names that the store would use for its next files.
     let taken: Vec<_> = (0..64).map(|id| format!("seg-{id:08x}.shd")).filter(|name| !path(name).exists()).collect();
     taken.iter().for_each(|name| fs::create_dir(path(name)).unwrap());
     std::os::unix::fs::symlink("notes.txt", path("big-00000002.shd")).unwrap();
@@ -237,7 +237,7 @@ fn foreign_files_are_left_alone_and_in_nobodys_way() {
     assert!(fs::symlink_metadata(path("big-00000002.shd")).unwrap().is_symlink());
 }
 
-/// Opens, expects to be refused, and sees that nothing was changed.
+/// Opens the store, expects a refusal, and checks that nothing was changed.
 fn check_refused(dir: &TempDir, image: &Image, options: Options, is_expected: impl Fn(&OpenError) -> bool) {
     image.restore(dir.path());
     let error = options.open(dir.path()).unwrap_err();
@@ -247,7 +247,7 @@ fn check_refused(dir: &TempDir, image: &Image, options: Options, is_expected: im
 }
 
 #[test]
-fn what_another_version_wrote_or_nobody_can_read_is_refused_and_left_as_it_is() {
+fn a_store_of_another_version_or_unreadable_is_refused_and_not_changed() {
     let (dir, hand, mut whole) = filled(300, 500);
     whole.files.insert("seg-00000099.shd.tmp".to_owned(), vec![1; 100]);
     let mut newer = whole.clone();
@@ -277,7 +277,7 @@ fn what_another_version_wrote_or_nobody_can_read_is_refused_and_left_as_it_is() 
 }
 
 #[test]
-fn one_whole_copy_of_the_description_is_enough() {
+fn one_intact_copy_of_the_metadata_is_enough() {
     for copy in [0, 512] {
         let (dir, hand, mut image) = filled(300, 500);
         image.files.get_mut("store.meta").unwrap()[copy..copy + 512].fill(0xa5);
@@ -289,7 +289,7 @@ fn one_whole_copy_of_the_description_is_enough() {
 }
 
 #[test]
-fn without_its_description_a_store_starts_empty_and_deletes_nothing() {
+fn without_metadata_a_store_starts_empty_and_deletes_nothing() {
     let (dir, hand, image) = filled(300, 500);
     fs::remove_file(dir.path().join("store.meta")).unwrap();
     let store = open(dir.path(), 1, &hand);
@@ -302,7 +302,7 @@ fn without_its_description_a_store_starts_empty_and_deletes_nothing() {
 }
 
 #[test]
-fn a_second_opener_is_refused_until_the_first_is_gone() {
+fn a_second_process_is_refused_until_the_first_has_closed_the_store() {
     let (dir, hand, _) = filled(1, 500);
     let first = open(dir.path(), 1, &hand);
     let clone = first.clone();
@@ -313,7 +313,7 @@ fn a_second_opener_is_refused_until_the_first_is_gone() {
 }
 
 #[test]
-fn restarts_that_write_nothing_change_nothing() {
+fn restarts_without_writes_change_no_file() {
     let (dir, hand, _) = filled(300, 500);
     for boot in [1, 2] {
         drop(open(dir.path(), boot, &hand));
@@ -328,8 +328,8 @@ fn restarts_that_write_nothing_change_nothing() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_to_is_refused_by_name() {
-    // Nobody can make files there, root included.
+fn an_unwritable_directory_is_refused_with_its_name() {
+    // Not even root can create files there.
     for unwritable in ["/proc/self", "/proc/self/store"] {
         let error = Store::open(unwritable).unwrap_err();
         assert!(matches!(error, OpenError::Io { .. }) && error.to_string().contains(unwritable), "{error}");
@@ -337,7 +337,7 @@ fn a_directory_that_cannot_be_written_to_is_refused_by_name() {
 }
 
 #[test]
-fn where_no_file_can_be_made_any_more_all_else_goes_on() {
+fn without_new_files_everything_else_continues() {
     let (dir, hand, _) = filled(50, 500);
     let store = open(dir.path(), 1, &hand);
     let aside = dir.path().with_extension("aside");
@@ -345,7 +345,7 @@ fn where_no_file_can_be_made_any_more_all_else_goes_on() {
     let refused = (50..1_000).find(|i| store.set(&key(*i), &stamped(&key(*i), 1, 500)).is_err());
     let refused = refused.expect("a segment holds less than that");
     assert!(store.get(&key(refused)).is_none());
-    assert_eq!(served(&store, refused), u64::from(refused), "what was acknowledged is there");
+    assert_eq!(served(&store, refused), u64::from(refused), "acknowledged writes are there");
     assert!(store.touch(&key(0), Ttl::Never).unwrap() && store.delete(&key(1)).unwrap());
     fs::rename(&aside, dir.path()).unwrap();
     store.set(&key(refused), &stamped(&key(refused), 1, 500)).expect("it recovers by itself");

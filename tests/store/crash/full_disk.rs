@@ -1,4 +1,4 @@
-//! A disk with no room left: a small file system, in memory or ext4, where the machine lets the test mount one.
+//! A full disk: a small file system in memory or on ext4, if the machine allows the test to mount one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use crate::open;
 use crate::scratch::{self, Chance, Image, stamped, version_of};
 
-/// Room for the megabyte that the store leaves free, and some segments more.
+/// The space that the store leaves free (a megabyte), and some segments.
 const TMPFS: &str = "size=2m,mode=0700";
-/// As much, and what ext4 needs for itself.
+/// The same, and what ext4 needs for itself.
 const EXT4_LEN: u64 = 3 * 1024 * 1024;
 
 struct SmallDisk {
@@ -24,7 +24,7 @@ struct SmallDisk {
     _dir: TempDir,
 }
 
-/// Those that can be had here.
+/// Returns the file systems that can be mounted here.
 fn disks() -> impl Iterator<Item = SmallDisk> {
     [SmallDisk::in_memory(), SmallDisk::ext4()].into_iter().enumerate().filter_map(|(i, disk)| {
         if disk.is_none() {
@@ -51,7 +51,7 @@ impl SmallDisk {
         is_made.then(|| SmallDisk::mount(dir, &["-o", "loop", &image])).flatten()
     }
 
-    /// None where mounting is not allowed.
+    /// Returns `None` if mounting is not allowed.
     fn mount(dir: TempDir, arguments: &[&str]) -> Option<SmallDisk> {
         let mounted = dir.path().join("mounted");
         std::fs::create_dir(&mounted).unwrap();
@@ -78,16 +78,16 @@ impl SmallDisk {
         assert_eq!(store.stats().file_bytes, image.segment_bytes());
     }
 
-    /// Writes keys from `first` on until there is no room; answers how many it took.
+    /// Writes keys from `first` on until the disk is full. Returns how many fitted.
     fn fill(&self, store: &Store, first: u32, len: usize, ttl: Ttl) -> u32 {
         for key in first.. {
             match store.set_with_ttl(&key.to_be_bytes(), &value(key, len), ttl) {
-                Ok(()) => assert!(key - first < 10_000, "the disk is not as small as all that"),
+                Ok(()) => assert!(key - first < 10_000, "the disk is larger than expected"),
                 Err(StoreError::Full) => return key - first,
                 Err(error) => panic!("{error}"),
             }
         }
-        unreachable!("there are more keys than room")
+        unreachable!("there are more keys than space")
     }
 }
 
@@ -128,7 +128,7 @@ fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
                 store = disk.open();
                 assert_eq!((store.recovery().pairs, store.recovery().dropped), (u64::from(written), 0));
             }
-            assert!((0..written).all(|key| is_there(&store, key)), "what was acknowledged is there");
+            assert!((0..written).all(|key| is_there(&store, key)), "acknowledged writes are there");
             assert!((0..written).all(|key| store.touch(&key.to_be_bytes(), Ttl::Default).unwrap()));
             assert!(matches!(store.set(&0u32.to_be_bytes(), &value(1, len)), Err(StoreError::Full)));
             assert!(is_there(&store, 0), "a refused write leaves the old value");
@@ -151,11 +151,11 @@ fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
 }
 
 #[test]
-fn invariant_08_a_writer_that_finds_no_room_takes_that_of_the_expired() {
-    disks().for_each(|disk| take_room_of_the_expired(&disk));
+fn invariant_08_a_writer_without_space_reuses_that_of_expired_pairs() {
+    disks().for_each(|disk| reuse_space_of_expired_pairs(&disk));
 }
 
-fn take_room_of_the_expired(disk: &SmallDisk) {
+fn reuse_space_of_expired_pairs(disk: &SmallDisk) {
     let store = disk.open();
     let ttl = Duration::from_secs(100);
     let written = disk.fill(&store, 0, 500, Ttl::After(ttl));
@@ -163,10 +163,10 @@ fn take_room_of_the_expired(disk: &SmallDisk) {
     let touched = written - 1;
     assert!(store.touch(&touched.to_be_bytes(), Ttl::After(2 * ttl)).unwrap());
     disk.hand.advance(Duration::from_secs(30));
-    // A walk is under way, in a segment that has room for nothing.
+    // A sweep is in progress, in a segment whose space cannot be reused.
     store.maintain(3).unwrap();
     assert_eq!(disk.fill(&store, 1_000_000, 500, Ttl::Never).cmp(&100), std::cmp::Ordering::Greater);
-    assert!(is_there(&store, touched), "expiry takes what has expired");
+    assert!(is_there(&store, touched), "expiry removes expired pairs only");
     while store.maintain(100).unwrap().pending {}
     let expected = 1 + store.stats().pairs - 1;
     assert_eq!(store.len() as u64, expected);
@@ -174,7 +174,7 @@ fn take_room_of_the_expired(disk: &SmallDisk) {
     assert_eq!(store.stats().expired, u64::from(touched), "no expired pair was forgotten");
 }
 
-/// Every other pair is deleted, so that no segment is empty: a writer makes room by emptying some.
+/// Every other pair is deleted, so that no segment is empty: a writer gains space by emptying some.
 #[test]
 fn invariant_08_segments_are_emptied_on_a_full_disk() {
     for disk in disks() {
@@ -184,7 +184,7 @@ fn invariant_08_segments_are_emptied_on_a_full_disk() {
         assert!((0..written).filter(|key| !is_kept(key)).all(|key| store.delete(&key.to_be_bytes()).unwrap()));
         let mut again = 0;
         for _ in 0..20 {
-            // Whoever is refused tries again; the store does not spend the machine on making room for each attempt.
+            // A refused writer retries; the store limits the work that it does for each attempt.
             disk.hand.advance(Duration::from_millis(200));
             again += disk.fill(&store, written + again, 500, Ttl::Never);
         }
@@ -201,7 +201,7 @@ fn invariant_08_segments_are_emptied_on_a_full_disk() {
     }
 }
 
-/// Another program takes the room, and gives it back, whenever it likes.
+/// Another program takes and frees space at random.
 #[test]
 fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes() {
     for (disk, seed) in disks().zip(1..) {
@@ -211,7 +211,7 @@ fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes
         for step in 0..3_000u32 {
             match chance.below(60) {
                 0 => {
-                    // As much as there is room for.
+                    // As much as fits.
                     let _ = std::fs::write(&ballast, vec![1; (chance.below(2_500) * 1_000) as usize]);
                 }
                 1 => drop(std::fs::remove_file(&ballast)),
@@ -249,7 +249,7 @@ fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes
         assert!(refused > 10 && stored > 100, "{refused} refused, {stored} stored");
         let _ = std::fs::remove_file(&ballast);
         disk.hand.advance(Duration::from_secs(1));
-        store.set(b"resumed", &[1; 1_000]).expect("there is room again");
+        store.set(b"resumed", &[1; 1_000]).expect("there is space again");
         disk.assert_no_stray_file(&store);
     }
 }

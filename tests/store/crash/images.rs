@@ -1,4 +1,4 @@
-//! A crash of the machine: of each page the disk has an older or a newer state, whatever it liked to write first.
+//! A crash of the machine: the disk has an older or a newer state of each page, in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,10 +16,10 @@ pub(crate) const KEYS: u32 = 300;
 const LONG: Ttl = Ttl::After(Duration::from_secs(1_000_000));
 const SHORT: Duration = Duration::from_secs(60);
 
-/// What has been done to a key.
+/// The history of a key.
 #[derive(Debug, Default, Clone)]
 struct History {
-    /// The last version written, and whether it expires before the crash.
+    /// The last version that was written, and whether it expires before the crash.
     last: u64,
     is_short: bool,
     is_deleted: bool,
@@ -47,7 +47,7 @@ impl Scenario {
         Scenario { dir, store, hand, chance: Chance(seed), keys, version: 0 }
     }
 
-    /// Works on one key in `part` of them, from `first` on.
+    /// Changes one key of `part` keys, from `first` on.
     fn work(&mut self, operations: u64, first: u32, part: u32) {
         for _ in 0..operations {
             let key = first + self.chance.below(u64::from((KEYS - first) / part)) as u32 * part;
@@ -86,8 +86,8 @@ impl Scenario {
     }
 }
 
-/// What a disk may hold that was told to write `states`, the older before the newer: of each page any of them. A file
-/// that not all of them have is there or not; where it was not there yet, its pages are zero.
+/// Returns an image of a disk that received `states`, older ones first: each page has one of its states. A file that is
+/// not in all states may be missing. Where a page was not there yet, it is zero.
 pub(crate) fn mix(states: &[Image], chance: &mut Chance) -> Image {
     let newest = states.len() - 1;
     let newest_percent = [0, 10, 50, 90, 100][chance.below(5) as usize];
@@ -104,7 +104,7 @@ pub(crate) fn mix(states: &[Image], chance: &mut Chance) -> Image {
         let mut bytes = vec![0; len];
         for (page, to) in bytes.chunks_mut(PAGE).enumerate() {
             let state = if chance.percent(newest_percent) { newest } else { chance.below(newest as u64 + 1) as usize };
-            // What was deleted is as it was last.
+            // A deleted file has its last content.
             let from = of_states[state].or_else(|| of_states[..state].iter().rev().copied().flatten().next());
             if let Some(from) = from.and_then(|from| from.get(page * PAGE..)) {
                 let len = to.len().min(from.len());
@@ -116,7 +116,7 @@ pub(crate) fn mix(states: &[Image], chance: &mut Chance) -> Image {
     mixed
 }
 
-/// The versions that an image serves; panics at a value that was never written.
+/// Returns the versions that an image serves. Panics at a value that was never written.
 pub(crate) fn served(store: &Store) -> BTreeMap<u32, u64> {
     let found = (0..KEYS).filter_map(|key| {
         let value = store.get(&key.to_be_bytes())?;
@@ -125,7 +125,7 @@ pub(crate) fn served(store: &Store) -> BTreeMap<u32, u64> {
     found.collect()
 }
 
-/// Opens the image on another boot, twice, and answers what is served.
+/// Opens the image on another boot, twice, and returns the pairs.
 pub(crate) fn recover(image: &Image, hand: &ManualClock) -> BTreeMap<u32, u64> {
     let dir = scratch::directory();
     image.restore(dir.path());
@@ -137,14 +137,14 @@ pub(crate) fn recover(image: &Image, hand: &ManualClock) -> BTreeMap<u32, u64> {
     drop(store);
     let store = open(dir.path(), 2, hand);
     assert!(store.recovery().same_boot);
-    assert_eq!(served(&store), found, "opening twice gives the same");
+    assert_eq!(served(&store), found, "reopening gives the same pairs");
     assert_eq!((store.recovery().superseded, store.recovery().dropped), (0, 0));
-    goes_on_working(store, dir.path(), hand);
+    check_usable(store, dir.path(), hand);
     found
 }
 
-/// The recovered store takes new pairs, keeps them, and gives all room back.
-fn goes_on_working(store: Store, dir: &Path, hand: &ManualClock) {
+/// Checks that the recovered store accepts new pairs, keeps them, and frees all space.
+fn check_usable(store: Store, dir: &Path, hand: &ManualClock) {
     for key in 0..200u32 {
         store.set(&key.to_le_bytes(), &[3; 1_000]).unwrap();
     }
@@ -163,14 +163,14 @@ fn goes_on_working(store: Store, dir: &Path, hand: &ManualClock) {
 }
 
 #[test]
-fn invariant_03_what_was_synced_is_there_and_nothing_is_invented() {
+fn invariant_03_synced_pairs_are_served_and_no_other_values() {
     for seed in 0..rounds(6) {
         let mut scenario = Scenario::new(seed);
         scenario.work(1_500, 0, 1);
         scenario.settle();
         let older = scenario.synced();
         let synced = scenario.keys.clone();
-        // Every third key only, and without maintenance, which would move what nobody changed.
+        // Every third key only, and without maintenance, which would move unchanged pairs.
         scenario.work(600, 0, 3);
         let states = [older, Image::take(scenario.dir.path())];
         for _ in 0..6 {
@@ -194,12 +194,12 @@ fn invariant_03_what_was_synced_is_there_and_nothing_is_invented() {
     }
 }
 
-/// Between the sync and the crash, what nobody changed is moved, its segments are emptied, and more than that.
+/// Between the sync and the crash unchanged pairs are moved, and their segments are emptied.
 #[test]
-fn invariant_03_what_was_synced_is_there_although_it_was_moved() {
+fn invariant_03_synced_pairs_are_served_after_compaction_moved_them() {
     let mut moved = 0;
     for seed in 0..rounds(6) {
-        // No sync comes by itself before the crash.
+        // The store does not sync by itself before the crash.
         let durability = Durability::Interval(Duration::from_secs(1_000_000));
         let mut scenario = Scenario::with_durability(200 + seed, durability);
         scenario.work(1_500, 0, 1);
@@ -227,9 +227,9 @@ fn invariant_03_what_was_synced_is_there_although_it_was_moved() {
     assert!(moved > 0, "nothing was moved");
 }
 
-/// A record is in two places while its copy is not safe yet: whoever deletes the one deletes the other.
+/// A record exists twice until its copy is safe: a delete of one deletes the other.
 #[test]
-fn invariant_06_what_was_deleted_after_it_was_moved_is_not_back() {
+fn invariant_06_a_pair_deleted_after_it_was_moved_does_not_return() {
     for durability in [Durability::Os, Durability::Interval(Duration::from_secs(1_000_000))] {
         for seed in 0..rounds(6) {
             let mut scenario = Scenario::with_durability(300 + seed, durability);
@@ -254,7 +254,7 @@ fn invariant_06_what_was_deleted_after_it_was_moved_is_not_back() {
 }
 
 #[test]
-fn invariant_14_whatever_was_recycled_meanwhile_nothing_comes_back_that_was_synced_away() {
+fn invariant_14_recycled_segments_return_no_pair_whose_removal_was_synced() {
     for seed in 0..rounds(6) {
         let mut scenario = Scenario::new(100 + seed);
         scenario.work(1_500, 0, 1);

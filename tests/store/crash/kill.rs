@@ -1,5 +1,5 @@
-//! `kill -9` of a real process under write load, in each durability mode, while segments rotate and are compacted. From
-//! life to life the wall clock is stepped, both ways, and now and then the boot is another one.
+//! Kills a real process with `kill -9` under write load, in each durability mode, while segments rotate and are
+//! compacted. Between two runs the wall clock is stepped forwards or backwards, and sometimes the boot changes.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -12,41 +12,45 @@ use crate::rounds;
 use crate::scratch::{self, Chance, SEGMENT_LEN};
 use crate::writer::{Expires, KEYS, Kind, Known, LIFETIME, Life, MODES, Writer, expectations, look};
 
-/// Kills the writer again and again, and sees each time that every key is at its last acknowledged operation, or at the
-/// one that was in flight.
-fn kill_again_and_again(mode: usize) {
+/// Kills the writer repeatedly, and checks each time that every key has its last acknowledged operation, or the one in
+/// flight.
+fn kill_repeatedly(mode: usize) {
     let dir = scratch::directory();
     let mut chance = Chance(mode as u64);
     let mut life = Life { seed: 0, mode, boot: 1, boot_secs: 0, wall_secs: 1_000_000_000 };
     let mut known: BTreeMap<_, _> = (0..KEYS).map(|i| (i, Known::Absent)).collect();
     let (mut operations, mut superseded, mut compacted, mut reboots) = (0, 0, 0, 0);
     let mut round = 0;
-    // Until it has got as far as to compact, however slow the machine is.
+    // Until the writer has compacted, on any machine.
     while round < rounds(7) || operations == 0 || compacted == 0 {
         round += 1;
         assert!(round < rounds(7) + 100, "{operations} operations, {compacted} bytes compacted");
         life.next(&mut chance);
         let writer = Writer::start(dir.path(), life);
-        // Mostly while it writes, now and then while it opens.
+        // Usually while it writes, sometimes while it opens.
         if chance.percent(85) {
-            writer.wait_until_it_told(1);
+            writer.wait_until_it_reported(1);
         }
         thread::sleep(Duration::from_micros(chance.below(150_000)));
-        let told = writer.kill();
-        operations += told.iter().filter(|report| report.kind == Kind::Done).count();
-        compacted += told.iter().filter(|report| report.kind == Kind::Compacted).map(|told| told.version).sum::<u64>();
+        let reported = writer.kill();
+        operations += reported.iter().filter(|report| report.kind == Kind::Done).count();
+        compacted += reported
+            .iter()
+            .filter(|report| report.kind == Kind::Compacted)
+            .map(|reported| reported.version)
+            .sum::<u64>();
         let lived_on = life.boot;
         life.next(&mut chance);
         let (store, hand) = life.open(dir.path());
         let report = store.recovery();
         reboots += u64::from(lived_on != life.boot);
-        assert!(report.same_boot == (lived_on == life.boot) || told.is_empty(), "round {round}");
+        assert!(report.same_boot == (lived_on == life.boot) || reported.is_empty(), "round {round}");
         assert_eq!(report.dropped, 0, "round {round}: {report:?}");
         assert!(report.set_aside.is_empty() && report.foreign.is_empty(), "round {round}: {report:?}");
         superseded += report.superseded;
-        // Whatever the clocks did meanwhile, what lives for short is gone now.
+        // Whatever the clocks did, short-lived pairs have expired now.
         hand.advance(LIFETIME / 2);
-        for (i, states) in expectations(&known, &told) {
+        for (i, states) in expectations(&known, &reported) {
             let found = look(&store, i);
             let fitting: Vec<_> = states.iter().copied().filter(|state| state.allows(found)).collect();
             assert!(!fitting.is_empty(), "round {round}, key {i}: found {found:?}, may be {states:?}");
@@ -57,7 +61,7 @@ fn kill_again_and_again(mode: usize) {
         }
         drop(store);
         let (store, _) = life.open(dir.path());
-        assert_eq!((store.recovery().superseded, store.recovery().dropped), (0, 0), "opening twice gives the same");
+        assert_eq!((store.recovery().superseded, store.recovery().dropped), (0, 0), "reopening gives the same pairs");
     }
     eprintln!(
         "{:?}: {round} kills, {operations} acknowledged operations, {superseded} superseded records, {compacted} bytes \
@@ -66,26 +70,26 @@ fn kill_again_and_again(mode: usize) {
     );
     life.next(&mut chance);
     let (store, hand) = life.open(dir.path());
-    check_room(&store, &hand);
+    check_space(&store, &hand);
 }
 
 #[test]
 fn invariant_02_after_kill_9_every_key_is_at_its_last_acknowledged_operation_under_os() {
-    kill_again_and_again(0);
+    kill_repeatedly(0);
 }
 
 #[test]
 fn invariant_02_after_kill_9_every_key_is_at_its_last_acknowledged_operation_under_interval() {
-    kill_again_and_again(1);
+    kill_repeatedly(1);
 }
 
 #[test]
 fn invariant_02_after_kill_9_every_key_is_at_its_last_acknowledged_operation_under_always() {
-    kill_again_and_again(2);
+    kill_repeatedly(2);
 }
 
-/// However often it was killed, the store takes no more room than it would without.
-fn check_room(store: &Store, hand: &ManualClock) {
+/// Checks that the store needs no more space after many kills than without.
+fn check_space(store: &Store, hand: &ManualClock) {
     for _ in 0..4 {
         while store.maintain(10_000).unwrap().pending {}
         store.sync().unwrap();

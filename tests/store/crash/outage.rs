@@ -1,5 +1,5 @@
-//! A real file system whose power is cut while a process writes to it: ext4 in a file, which lies on xfs, and is copied
-//! there in one step. What is in the copy is what the disk had been given by then, in whatever order that was.
+//! Cuts the power of a real file system while a process writes to it: ext4 in a file on xfs, which can copy that file
+//! in one step. The copy contains what the disk had received by then, in any order.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::rounds;
 use crate::scratch::Chance;
 use crate::writer::{KEYS, Kind, Known, LIFETIME, Life, MODES, Report, Writer, expectations, look};
 
-/// As little as xfs can be made on, and room for the store.
+/// The smallest size that xfs accepts, with space for the store.
 const OUTER_LEN: &str = "320M";
 const INNER_LEN: &str = "48M";
 
@@ -39,7 +39,7 @@ fn run(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// A file system in a file, of which copies can be made in one step. Unmounted from the inside out.
+/// A file system in a file that can be copied in one step. Unmounted from the inside out.
 struct Disk {
     inner: Mount,
     outer: Mount,
@@ -47,7 +47,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// None where the machine does not let one be made.
+    /// Returns `None` if the machine does not allow it.
     fn new() -> Option<Disk> {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let make = |image: &Path, len: &str, command: &str, argument: &str| {
@@ -66,7 +66,7 @@ impl Disk {
         Some(Disk { inner, outer, _dir: dir })
     }
 
-    /// What is on the disk at this moment.
+    /// Returns the current content of the disk.
     fn cut(&self) -> Mount {
         let copy = self.outer.0.join("copy");
         assert!(run(Command::new("cp").arg("--reflink=always").arg(self.outer.0.join("inner")).arg(&copy)));
@@ -74,20 +74,20 @@ impl Disk {
     }
 }
 
-/// How much of what was told, the first `told_before` of it before the cut, must be on the disk.
-fn durable(durability: Durability, told: &[Report], told_before: usize) -> usize {
+/// Returns how many of the reports must be on the disk, of which `reported_before` were made before the cut.
+fn durable(durability: Durability, reported: &[Report], reported_before: usize) -> usize {
     if durability == Durability::Always {
-        return told_before;
+        return reported_before;
     }
-    let last = |kind, before: usize| told[..before].iter().rposition(|report| report.kind == kind);
-    last(Kind::SyncDone, told_before).and_then(|done| last(Kind::SyncBegun, done)).unwrap_or(0)
+    let last = |kind, before: usize| reported[..before].iter().rposition(|report| report.kind == kind);
+    last(Kind::SyncDone, reported_before).and_then(|done| last(Kind::SyncBegun, done)).unwrap_or(0)
 }
 
-/// For each key what it may be: after what is durable, or after anything that came later.
-fn possible(told: &[Report], durable: usize) -> BTreeMap<u64, Vec<Known>> {
+/// Returns the possible states of each key: after the durable reports, or after any later one.
+fn possible(reported: &[Report], durable: usize) -> BTreeMap<u64, Vec<Known>> {
     let nothing = (0..KEYS).map(|key| (key, Known::Absent)).collect();
-    let mut possible = expectations(&nothing, &told[..durable]);
-    for report in told[durable..].iter().filter(|report| report.kind == Kind::Begun) {
+    let mut possible = expectations(&nothing, &reported[..durable]);
+    for report in reported[durable..].iter().filter(|report| report.kind == Kind::Begun) {
         let states = possible.get_mut(&report.key).unwrap();
         let after = states[states.len() - 1].after(report);
         states.push(after);
@@ -95,25 +95,25 @@ fn possible(told: &[Report], durable: usize) -> BTreeMap<u64, Vec<Known>> {
     possible
 }
 
-/// Writes, cuts the power, and sees what the disk has; answers how many operations were acknowledged, and how many of
-/// those had to be there.
+/// Writes, cuts the power, and checks the disk. Returns how many operations were acknowledged, and how many of those
+/// had to be on the disk.
 fn cut_once(disk: &Disk, life: Life, chance: &mut Chance) -> [usize; 2] {
     let dir = disk.inner.0.join("store");
     let _ = std::fs::remove_dir_all(&dir);
     let writer = Writer::start(&dir, life);
-    writer.wait_until_it_told(200);
+    writer.wait_until_it_reported(200);
     thread::sleep(Duration::from_millis(chance.below(400)));
-    let told_before = writer.told();
+    let reported_before = writer.reported();
     let cut = disk.cut();
-    let told = writer.kill();
+    let reported = writer.kill();
     let durability = MODES[life.mode];
-    let durable = durable(durability, &told, told_before);
+    let durable = durable(durability, &reported, reported_before);
     let rebooted = Life { boot: life.boot + 1, boot_secs: 0, ..life };
     let (store, hand) = rebooted.open(&cut.0.join("store"));
     assert!(!store.recovery().same_boot && store.recovery().set_aside.is_empty(), "{:?}", store.recovery());
-    // What lives for short is gone by now.
+    // Short-lived pairs have expired by now.
     hand.advance(LIFETIME);
-    for (key, states) in possible(&told, durable) {
+    for (key, states) in possible(&reported, durable) {
         let found = look(&store, key);
         let is_lost = durability == Durability::Os && found.is_none();
         let is_allowed = is_lost || states.iter().any(|state| state.allows(found));
@@ -121,14 +121,14 @@ fn cut_once(disk: &Disk, life: Life, chance: &mut Chance) -> [usize; 2] {
     }
     drop(store);
     let count = |reports: &[Report]| reports.iter().filter(|report| report.kind == Kind::Done).count();
-    [count(&told[..told_before]), count(&told[..durable])]
+    [count(&reported[..reported_before]), count(&reported[..durable])]
 }
 
 #[test]
-fn invariant_03_after_a_cut_of_a_real_disk_what_was_promised_is_there() {
+fn invariant_03_after_a_power_cut_of_a_real_disk_promised_writes_are_there() {
     let Some(disk) = Disk::new() else {
         eprintln!(
-            "skipped: no file system can be made and mounted here (needs root, loop devices, mkfs.xfs, mkfs.ext4)"
+            "skipped: no file system can be created and mounted here (needs root, loop devices, mkfs.xfs, mkfs.ext4)"
         );
         return;
     };
@@ -141,7 +141,7 @@ fn invariant_03_after_a_cut_of_a_real_disk_what_was_promised_is_there() {
             acknowledged = [acknowledged[0] + counts[0], acknowledged[1] + counts[1]];
         }
         let [all, durable] = acknowledged;
-        eprintln!("{durability:?}: {} cuts, {all} acknowledged operations, {durable} had to be there", rounds(1));
+        eprintln!("{durability:?}: {} cuts, {all} acknowledged operations, {durable} had to be on the disk", rounds(1));
         assert!(all > 0 && (durable > 0 || *durability != Durability::Always));
     }
 }

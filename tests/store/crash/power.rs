@@ -1,7 +1,7 @@
-//! A power cut, in each durability mode: whatever the disk had written by then, the store keeps what it promised.
+//! A power cut, in each durability mode: whatever the disk had written by then, the store keeps its promise.
 //!
-//! Between two syncs the disk may write any page in any of its states, or not. So each cut is taken of the states since
-//! the last sync, after every call: of each page one of them.
+//! Between two syncs the disk may write any page in any of its states, or not at all. Each cut therefore mixes the
+//! states since the last sync, one state per page, after every call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::{open, options, rounds};
 
 const LONG: Ttl = Ttl::After(Duration::from_secs(100_000_000));
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Few of the keys, so that they are overwritten often enough for segments to be emptied.
+/// A part of the keys, so that they are overwritten often enough for segments to be emptied.
 const BUSY_KEYS: u32 = KEYS / 3;
-/// Around a sync, so that much happens to each.
+/// Keys that are used around a sync, so that each of them changes often.
 const HOT_KEYS: u32 = 12;
-/// Calls at the beginning, and before each cut.
+/// The number of calls at the beginning, and before each cut.
 const CALLS: [usize; 2] = [800, 60];
 const CUTS: usize = 8;
 /// Different images of one cut.
 const IMAGES: usize = 3;
 
-/// What a key may be after a cut: its version, or none. The first is what was synced, the others came after it.
+/// The possible states of a key after a cut: its version, or `None`. The first one was synced, the others came later.
 type States = Vec<Option<u64>>;
 
 struct Machine {
@@ -36,10 +36,10 @@ struct Machine {
     chance: Chance,
     durability: Durability,
     version: u64,
-    /// How many of the keys are worked on.
+    /// The number of keys that are changed.
     among: u32,
     keys: BTreeMap<u32, States>,
-    /// Since the last sync, which is the first.
+    /// Since the last sync, which is the first state.
     images: Vec<Image>,
 }
 
@@ -55,7 +55,7 @@ impl Machine {
         machine
     }
 
-    /// One write, delete or touch.
+    /// Executes one write, delete or touch.
     fn change_a_key(&mut self) {
         let key = self.chance.below(u64::from(self.among)) as u32;
         let name = key.to_be_bytes();
@@ -75,7 +75,7 @@ impl Machine {
         }
     }
 
-    /// What goes on besides: compaction, recycling, blanks.
+    /// Runs background work: compaction, recycling, spare segments.
     fn tidy(&mut self) {
         match self.chance.below(4) {
             0 => self.store.prepare(Duration::ZERO).unwrap(),
@@ -83,7 +83,7 @@ impl Machine {
         }
     }
 
-    /// What goes before a sync.
+    /// Executes the calls before a sync.
     fn call_often(&mut self) {
         self.among = BUSY_KEYS;
         (0..CALLS[1]).for_each(|_| self.call());
@@ -102,8 +102,8 @@ impl Machine {
         self.images.push(Image::take(self.dir.path()));
     }
 
-    /// Syncs; all that was done by now is promised from now on, and the disk has it as it was then. What is marked dead
-    /// after the sync, since the disk knows the new values now, it may have or not.
+    /// Syncs. Everything done by now is promised from now on, and the disk has its current state. Records marked dead
+    /// after the sync, which the disk may know or not, are allowed in both states.
     fn sync(&mut self) {
         self.images.clear();
         self.note_image();
@@ -114,7 +114,7 @@ impl Machine {
         }
     }
 
-    /// Cuts the power: of the mixed states since the last sync, each key is in one that is allowed.
+    /// Cuts the power and checks that each key is in an allowed state.
     fn cut(&mut self, is_allowed: impl Fn(&States, Option<u64>) -> bool) {
         for _ in 0..IMAGES {
             let image = mix(&self.images, &mut self.chance);
@@ -127,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// A store that is to start empty after a cut does so, and keeps what is written then.
+    /// Checks a store that starts empty after a cut, and keeps later writes.
     fn discard(&self, image: &Image) {
         let dir = scratch::directory();
         image.restore(dir.path());
@@ -145,10 +145,10 @@ fn one_of(states: &States, found: Option<u64>) -> bool {
     states.contains(&found)
 }
 
-/// Nothing is acknowledged before it is on the disk. What is in flight is in `outage.rs`: a write syncs in its midst, and
-/// the states on both sides of that must not be mixed.
+/// Nothing is acknowledged before it is on the disk. `outage.rs` tests operations in flight: a write syncs in its
+/// middle, and the states before and after that must not be mixed.
 #[test]
-fn invariant_03_under_always_a_power_cut_costs_nothing_that_was_acknowledged() {
+fn invariant_03_under_always_a_power_cut_costs_no_acknowledged_write() {
     let mut moved = 0;
     for seed in 0..rounds(3) {
         let mut machine = Machine::new(seed, Durability::Always);
@@ -168,7 +168,7 @@ fn invariant_03_under_always_a_power_cut_costs_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn invariant_03_under_interval_a_power_cut_costs_the_last_interval_at_the_most() {
+fn invariant_03_under_interval_a_power_cut_costs_at_most_the_last_interval() {
     let mut moved = 0;
     for seed in 0..rounds(3) {
         let mut machine = Machine::new(100 + seed, Durability::Interval(INTERVAL));
@@ -186,10 +186,11 @@ fn invariant_03_under_interval_a_power_cut_costs_the_last_interval_at_the_most()
     assert!(moved > 0, "nothing was moved");
 }
 
-/// Nothing is promised but for the process; still nobody loses what the system had written and nobody changed since. Of a
-/// pair that is overwritten, the old value is marked dead at once, and the new one may not be there yet.
+/// Nothing is promised except for the death of the process. Still no pair is lost that the system had written and that
+/// was not changed afterwards. If a pair is overwritten, the old value is marked dead at once, and the new one may not
+/// be on the disk yet.
 #[test]
-fn invariant_03_under_os_a_power_cut_costs_only_what_was_not_written_back() {
+fn invariant_03_under_os_a_power_cut_costs_only_pages_not_written_back() {
     for seed in 0..rounds(3) {
         let mut machine = Machine::new(200 + seed, Durability::Os);
         for _ in 0..CUTS {
@@ -205,7 +206,7 @@ fn invariant_03_under_os_a_power_cut_costs_only_what_was_not_written_back() {
 }
 
 #[test]
-fn what_was_to_be_discarded_after_a_crash_of_the_system_is_kept_after_one_of_the_process() {
+fn discard_after_a_system_crash_keeps_the_pairs_after_a_process_crash() {
     let mut machine = Machine::new(300, Durability::Os);
     (0..200).for_each(|_| machine.call());
     let before = served(&machine.store);
@@ -218,10 +219,10 @@ fn what_was_to_be_discarded_after_a_crash_of_the_system_is_kept_after_one_of_the
     assert_eq!(served(&open(machine.dir.path(), 1, &machine.hand)), before);
 }
 
-/// A key's values stand in a segment each. The disk knows that the second took the first one's place, or not; that the
-/// third was written, or that it is gone; in any order.
+/// The three values of a key are in separate segments. The disk may know, in any order, that the second replaced the
+/// first, that the third was written, and that it was deleted.
 #[test]
-fn invariant_06_whichever_files_the_disk_wrote_nothing_older_than_what_was_synced_is_back() {
+fn invariant_06_no_value_older_than_the_synced_one_returns_whichever_files_were_written() {
     let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
     let store = options(1, &hand).durability(Durability::Interval(INTERVAL)).open(dir.path()).unwrap();
     let key = 0u32.to_be_bytes();

@@ -1,4 +1,4 @@
-//! A process killed between two stores: each state that it can leave, built by changing bytes.
+//! A process killed between two stores: each possible state, built by changing bytes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -49,7 +49,8 @@ impl Scene {
         Image::take(self.dir.path())
     }
 
-    /// Opens the image on a boot. `store.meta` stays the same file, so that on the same boot the slots are believed.
+    /// Opens the image on a boot. `store.meta` remains the same file, so that recovery trusts the slots on the same
+    /// boot.
     fn reopen(&mut self, image: &Image, boot: u8) {
         self.store = None;
         image.restore(self.dir.path());
@@ -62,7 +63,7 @@ impl Scene {
         assert!(report.set_aside.is_empty());
     }
 
-    /// New pairs can be written, are there after a restart, and everything can be deleted and given back.
+    /// Checks that new pairs can be written and survive a restart, and that deleting everything frees all space.
     fn assert_usable(&mut self, kept: &[String]) {
         let new: Vec<_> = (0..200).map(|i| format!("new-{i}")).collect();
         new.iter().for_each(|key| self.set(key, 7));
@@ -87,7 +88,7 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|i| format!("{prefix}-{i}")).collect()
 }
 
-/// In which file and slot the record of `key` is, of those that `wanted` wants.
+/// Returns the file and the slot of the record of `key` for which `wanted` returns true.
 fn find(image: &mut Image, key: &str, wanted: impl Fn(&Segment, u32) -> bool) -> (String, u32) {
     for name in image.segments() {
         let segment = Segment(image.files.get_mut(&name).unwrap());
@@ -105,7 +106,7 @@ fn segment<'a>(image: &'a mut Image, name: &str) -> Segment<'a> {
     Segment(image.files.get_mut(name).unwrap())
 }
 
-/// A segment that is sealed and full of dead records, and the live pairs of the others.
+/// A sealed segment full of dead records, and the live pairs of the other segments.
 fn scene_with_a_spent_segment() -> (Scene, Image, String, Vec<String>) {
     let scene = Scene::new();
     let dying = names("dying", 80);
@@ -121,7 +122,7 @@ fn scene_with_a_spent_segment() -> (Scene, Image, String, Vec<String>) {
 }
 
 #[test]
-fn the_second_opinion_on_the_format_agrees() {
+fn the_independent_implementation_of_the_format_agrees() {
     let scene = Scene::new();
     names("key", 100).iter().for_each(|key| scene.set(key, 1));
     scene.set_len("big", 1, 40_000);
@@ -143,7 +144,7 @@ fn the_second_opinion_on_the_format_agrees() {
 }
 
 #[test]
-fn invariant_12_a_reservation_that_was_never_committed_is_invisible() {
+fn invariant_12_an_uncommitted_reservation_is_invisible() {
     let kept = names("kept", 30);
     for boot in BOOTS {
         for words_stored in 0..=3 {
@@ -168,7 +169,7 @@ fn invariant_12_a_reservation_that_was_never_committed_is_invisible() {
 }
 
 #[test]
-fn a_kill_between_any_two_stores_of_recycling_harms_nothing() {
+fn a_kill_between_any_two_stores_of_recycling_loses_nothing() {
     const STEPS: usize = 8;
     for boot in BOOTS {
         for last_step in 0..STEPS {
@@ -198,7 +199,7 @@ fn a_kill_between_any_two_stores_of_recycling_harms_nothing() {
 }
 
 #[test]
-fn what_stands_in_a_free_file_is_not_believed() {
+fn the_content_of_a_free_file_is_ignored() {
     for boot in BOOTS {
         for forgets_slots in [false, true] {
             let (mut scene, mut image, spent, kept) = scene_with_a_spent_segment();
@@ -222,7 +223,7 @@ fn what_stands_in_a_free_file_is_not_believed() {
 }
 
 #[test]
-fn invariant_14_a_slot_of_an_earlier_incarnation_is_never_believed() {
+fn invariant_14_a_slot_of_an_earlier_incarnation_is_ignored() {
     for boot in BOOTS {
         for is_claimed in [true, false] {
             let mut scene = Scene::new();
@@ -236,7 +237,7 @@ fn invariant_14_a_slot_of_an_earlier_incarnation_is_never_believed() {
             let mut late = scene.image();
             let early_file = segment(&mut early, &name);
             let mut file = segment(&mut late, &name);
-            assert!(file.base() > early_file.base() && file.state() == ACTIVE, "the file was put to use again");
+            assert!(file.base() > early_file.base() && file.state() == ACTIVE, "the file was reused");
             assert_eq!(early_file.crc(slot), early_file.expected_crc(slot));
             let (record, (write_offset, slots)) = (early_file.record(slot), file.reserved());
             assert!(record.start >= write_offset as usize);
@@ -277,9 +278,9 @@ fn of_two_live_records_of_a_key_the_later_one_stays() {
     }
 }
 
-/// The disk knows that a pair was deleted, and not that the value before its last was overwritten.
+/// The disk knows that a pair was deleted, and does not know that an earlier value was overwritten.
 #[test]
-fn invariant_06_what_was_overwritten_is_not_back_when_the_newer_value_is_gone() {
+fn invariant_06_an_overwritten_value_does_not_return_after_its_successor_was_deleted() {
     for has_expired in [false, true] {
         let mut scene = Scene::new();
         scene.set("twice", 1);
@@ -304,9 +305,9 @@ fn invariant_06_what_was_overwritten_is_not_back_when_the_newer_value_is_gone() 
     }
 }
 
-/// Compaction commits a copy of the same sequence, and leaves the source live until the copy is safe on the disk.
+/// Compaction commits a copy with the same sequence, and keeps the source live until the copy is safe on the disk.
 #[test]
-fn of_a_record_and_the_copy_that_was_carried_forward_one_stays() {
+fn of_a_record_and_its_copy_one_stays() {
     for boot in BOOTS {
         for dead_source in [false, true] {
             let mut scene = Scene::new();
@@ -347,9 +348,9 @@ fn copy_forward(image: &mut Image, from: &str, slot: u32, to: &str) {
     target.seal_slot(slots);
 }
 
-/// A new big file is renamed into place before its header is written, and committed after.
+/// A new big file is renamed before its header is written, and committed afterwards.
 #[test]
-fn invariant_12_a_big_value_that_was_never_committed_is_invisible() {
+fn invariant_12_an_uncommitted_big_value_is_invisible() {
     for boot in BOOTS {
         for has_header in [false, true] {
             let mut scene = Scene::new();
@@ -367,7 +368,7 @@ fn invariant_12_a_big_value_that_was_never_committed_is_invisible() {
             scene.assert_clean(1);
             assert_eq!((scene.version("big"), scene.version("kept")), (None, Some(1)));
             scene.store().maintain(10).unwrap();
-            assert!(!Path::new(&scene.dir.path().join(&name)).exists(), "its room is given back");
+            assert!(!Path::new(&scene.dir.path().join(&name)).exists(), "its space is freed");
         }
     }
 }

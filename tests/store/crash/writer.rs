@@ -1,5 +1,5 @@
-//! A process that writes until it is killed, or its disk is cut off, and tells what it does: the test's own program, which
-//! runs itself.
+//! A process that writes until it is killed or its disk is cut off, and reports its operations. The test runs its own
+//! program for this.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ use sharedance_core::store::{Durability, Store, StoreError, Ttl};
 use crate::options;
 use crate::scratch::{Chance, stamped, version_of};
 
-/// In the environment of the process to be killed: its directory, and its [`Life`].
+/// Environment variables of the process to be killed: its directory, and its [`Life`].
 const DIRECTORY: &str = "SHAREDANCE_KILLED_WRITER_DIRECTORY";
 const LIFE: &str = "SHAREDANCE_KILLED_WRITER_LIFE";
 const TEST: &str = "writer::writes_until_it_is_killed";
@@ -23,13 +23,13 @@ const TEST: &str = "writer::writes_until_it_is_killed";
 const THREADS: u64 = 3;
 pub(crate) const KEYS: u64 = 120;
 const SHORT_TTL: Duration = Duration::from_millis(5);
-/// Longer than any test, whatever the clocks are stepped by.
+/// Longer than any test, however the clocks are stepped.
 const LONG: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// How often a writer's upkeep syncs, whatever the mode.
-const TURNS_A_SYNC: u32 = 4;
-/// How long to wait for what is bound to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How far boot time moves from one opening to the next: further than any life lasts.
+/// Upkeep runs per sync of a writer, in every mode.
+const RUNS_PER_SYNC: u32 = 4;
+/// Time limit for events that must happen.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Difference in boot time between two openings: longer than any life lasts.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 pub(crate) const MODES: [Durability; 3] =
@@ -46,8 +46,7 @@ pub(crate) enum Act {
 
 const ACTS: [Act; 5] = [Act::Set, Act::SetShort, Act::Delete, Act::Touch, Act::TouchShort];
 
-/// What a writer tells before it does it, and again when it is done; how many bytes were compacted,
-/// and when it synced.
+/// A report of a writer before and after each operation; also the number of compacted bytes, and the syncs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {
     pub(crate) kind: Kind,
@@ -67,7 +66,7 @@ pub(crate) enum Kind {
 }
 
 const KINDS: [Kind; 5] = [Kind::Begun, Kind::Done, Kind::Compacted, Kind::SyncBegun, Kind::SyncDone];
-/// No letter of a message that a failing test prints.
+/// Not a byte of a message that a failing test prints.
 const FIRST_KIND: u8 = 0xf0;
 
 const REPORT_LEN: usize = 12;
@@ -86,7 +85,7 @@ impl Report {
         Report { kind, act: Act::Set, key: 0, version: 0 }
     }
 
-    /// Of one key.
+    /// Returns true if it is about one key.
     pub(crate) fn is_operation(&self) -> bool {
         matches!(self.kind, Kind::Begun | Kind::Done)
     }
@@ -99,14 +98,14 @@ impl Report {
     }
 }
 
-/// What a key may be.
+/// A possible state of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
     Absent,
     Present { version: u64, expires: Expires },
 }
 
-/// Whether a pair expires within the test. It does perhaps where a touch may have come too late.
+/// Whether a pair expires within the test. It may do so if a touch may have been too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Expires {
     No,
@@ -156,7 +155,7 @@ fn value(i: u64, version: u64) -> Vec<u8> {
     stamped(&key(i), version, len as usize)
 }
 
-/// What a process is told about itself, and when and where it lives.
+/// The arguments of a process: what it does, when, and in which directory.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     pub(crate) seed: u64,
@@ -177,7 +176,8 @@ impl Life {
         Life { seed, mode: mode as usize, boot: boot as u8, boot_secs, wall_secs }
     }
 
-    /// Time moves on, the wall clock is stepped by up to an hour, either way, and one time in five by a reboot.
+    /// Time advances, the wall clock is stepped by up to an hour in either direction, and one time in five the machine
+    /// reboots.
     pub(crate) fn next(&mut self, chance: &mut Chance) {
         self.seed += 1;
         self.boot_secs += LIFETIME.as_secs();
@@ -196,7 +196,7 @@ impl Life {
     }
 }
 
-/// The process to be killed: writes for ever, and says on its standard error what it does.
+/// The process to be killed. It writes forever, and reports its operations on standard error.
 #[test]
 fn writes_until_it_is_killed() {
     let (Some(dir), Ok(life)) = (std::env::var_os(DIRECTORY), std::env::var(LIFE)) else { return };
@@ -212,7 +212,7 @@ fn writes_until_it_is_killed() {
         for turn in 1.. {
             store.maintain(64).unwrap();
             match store.prepare(Duration::from_millis(1)) {
-                // The writers were faster than maintenance: they have room made for them.
+                // The writers were faster than maintenance, so writers reclaim space themselves.
                 Err(StoreError::Full) => {}
                 prepared => prepared.unwrap(),
             }
@@ -223,7 +223,7 @@ fn writes_until_it_is_killed() {
                 tell(Report { version: now - compacted, ..Report::about_all(Kind::Compacted) });
                 compacted = now;
             }
-            if turn % TURNS_A_SYNC == 0 {
+            if turn % RUNS_PER_SYNC == 0 {
                 tell(Report::about_all(Kind::SyncBegun));
                 store.sync().unwrap();
                 tell(Report::about_all(Kind::SyncDone));
@@ -244,7 +244,7 @@ fn write(store: &Store, own: u64, seed: u64) {
             85..95 => Act::Touch,
             _ => Act::TouchShort,
         };
-        // Now and then the value that is there, which only moves the deadline.
+        // Sometimes the current value, which changes only the deadline.
         let version = match last.get(&i) {
             Some(version) if chance.percent(15) => *version,
             _ => seed << 32 | count << 2 | own,
@@ -272,10 +272,10 @@ fn tell(report: Report) {
     io::stderr().write_all(&report.encode()).unwrap();
 }
 
-/// A running writer, and what it has told by now.
+/// A running writer, and its reports so far.
 pub(crate) struct Writer {
     child: Child,
-    told: Arc<Mutex<Vec<u8>>>,
+    reported: Arc<Mutex<Vec<u8>>>,
     listener: JoinHandle<()>,
 }
 
@@ -290,45 +290,47 @@ impl Writer {
             .stderr(teller)
             .spawn()
             .unwrap();
-        let told: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let heard = told.clone();
+        let reported: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let heard = reported.clone();
         let listener = thread::spawn(move || {
             let mut piece = [0; 4096];
             while let read @ 1.. = pipe.read(&mut piece).unwrap() {
                 heard.lock().unwrap().extend_from_slice(&piece[..read]);
             }
         });
-        Writer { child, told, listener }
+        Writer { child, reported, listener }
     }
 
-    /// How much it has told.
-    pub(crate) fn told(&self) -> usize {
-        self.told.lock().unwrap().len() / REPORT_LEN
+    /// Returns the number of reports.
+    pub(crate) fn reported(&self) -> usize {
+        self.reported.lock().unwrap().len() / REPORT_LEN
     }
 
-    pub(crate) fn wait_until_it_told(&self, reports: usize) {
+    pub(crate) fn wait_until_it_reported(&self, reports: usize) {
         let started = Instant::now();
-        while self.told() < reports {
-            assert!(started.elapsed() < PATIENCE, "the writer got no further than {} reports", self.told());
+        while self.reported() < reports {
+            assert!(started.elapsed() < TIMEOUT, "the writer got no further than {} reports", self.reported());
             thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Kills it; answers all that it told.
+    /// Kills the process and returns all its reports.
     pub(crate) fn kill(mut self) -> Vec<Report> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.listener.join().unwrap();
-        let told = self.told.lock().unwrap();
-        let reports = told.chunks_exact(REPORT_LEN).map(Report::decode);
-        reports.map(|report| report.unwrap_or_else(|| panic!("the writer failed: {}", told.escape_ascii()))).collect()
+        let reported = self.reported.lock().unwrap();
+        let reports = reported.chunks_exact(REPORT_LEN).map(Report::decode);
+        reports
+            .map(|report| report.unwrap_or_else(|| panic!("the writer failed: {}", reported.escape_ascii())))
+            .collect()
     }
 }
 
-/// For each key what it may be: after the last operation that was acknowledged, or after the one in flight.
-pub(crate) fn expectations(known: &BTreeMap<u64, Known>, told: &[Report]) -> BTreeMap<u64, Vec<Known>> {
+/// Returns the possible states of each key: after the last acknowledged operation, or after the one in flight.
+pub(crate) fn expectations(known: &BTreeMap<u64, Known>, reported: &[Report]) -> BTreeMap<u64, Vec<Known>> {
     let mut expected: BTreeMap<_, _> = known.iter().map(|(i, known)| (*i, vec![*known])).collect();
-    for report in told.iter().filter(|report| report.is_operation()) {
+    for report in reported.iter().filter(|report| report.is_operation()) {
         let states = expected.get_mut(&report.key).unwrap();
         let after = states[0].after(report);
         *states = if report.kind == Kind::Done { vec![after] } else { vec![states[0], after] };

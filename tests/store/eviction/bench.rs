@@ -1,10 +1,10 @@
-//! How well the store keeps what will be asked for: its hit ratio beside those of other policies, and of the optimum.
+//! Measures the hit ratio of the store's eviction, beside other policies and the optimum.
 //!
-//! `cargo bench -p sharedance-core --bench eviction [-- --help]` prints the tables that stand in the crate's README. All
-//! follows from a seed, the real store's figures included: traces are made, not recorded, and the store lives on a clock
-//! that the trace turns.
+//! `cargo bench -p sharedance-core --bench eviction [-- --help]` prints the tables of the crate's README. Everything is
+//! derived from a seed, the real store's figures included: the traces are generated, and the trace advances the store's
+//! clock.
 
-// Cargo builds benchmarks as tests, and this one without a harness that would call them: see tests/store/eviction.
+// Cargo builds benchmarks as tests, and this one without a test harness: see tests/store/eviction.
 #![cfg_attr(test, allow(dead_code, unused_imports))]
 
 mod policies;
@@ -44,7 +44,7 @@ usage: cargo bench -p sharedance-core --bench eviction [-- OPTION…]
   --help           this text, and the names of the traces";
 
 const CACHE_PERCENTS: [u32; 3] = [1, 10, 25];
-/// A store within fewer segments than it needs cannot be opened.
+/// A store with fewer segments cannot be opened.
 const MIN_MAX_BYTES: u64 = 8 * store_cache::SEGMENT_LEN as u64;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -91,7 +91,7 @@ fn parse(words: impl Iterator<Item = String>) -> Outcome<Option<Arguments>> {
         dir: if shared_memory.is_dir() { shared_memory.to_owned() } else { env::temp_dir() },
         threads: thread::available_parallelism().map_or(1, usize::from),
     };
-    // Cargo says `--bench` to every benchmark.
+    // Cargo passes `--bench` to every benchmark.
     let mut words = words.filter(|word| word != "--bench");
     while let Some(option) = words.next() {
         if option == "--help" {

@@ -1,5 +1,5 @@
-//! The store's eviction beside that of other policies, on small traces: what it keeps is worth keeping. The figures of
-//! real size come from `cargo bench -p sharedance-core --bench eviction`, whose parts are tested here as well.
+//! Compares the store's eviction with other policies, on small traces. `cargo bench -p sharedance-core --bench
+//! eviction` measures at full size; its parts are tested here as well.
 
 mod policies;
 mod random;
@@ -32,7 +32,7 @@ fn policy_score(name: &str, trace: &Trace, capacity: u64) -> Score {
 }
 
 #[test]
-fn popular_pairs_are_kept_where_first_in_first_out_loses_them() {
+fn popular_pairs_are_kept_that_fifo_evicts() {
     let trace = trace("zipf-0.9");
     let max_bytes = trace.working_set_bytes / 5;
     let store = store_score(&trace, max_bytes);
@@ -47,7 +47,7 @@ fn popular_pairs_are_kept_where_first_in_first_out_loses_them() {
 }
 
 #[test]
-fn a_working_set_that_moves_is_followed() {
+fn a_moving_working_set_is_followed() {
     for name in ["shift", "drift"] {
         let trace = trace(name);
         let store = store_score(&trace, trace.working_set_bytes / 5);
@@ -65,7 +65,7 @@ fn the_same_seed_gives_the_same_hits() {
 }
 
 #[test]
-fn objects_take_in_every_cache_what_they_take_in_the_store() {
+fn every_cache_counts_objects_as_the_store_does() {
     let trace = trace("zipf-0.9-mixed");
     let dir = tempfile::tempdir().unwrap();
     let mut store = StoreCache::create(dir.path(), 2 * trace.working_set_bytes, None).unwrap();

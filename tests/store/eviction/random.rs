@@ -1,6 +1,6 @@
-//! Numbers that look random and follow from a seed: SplitMix64 (Steele, Lea and Flood, 2014), and Zipf's distribution.
+//! Pseudo-random numbers that follow from a seed: SplitMix64 (Steele, Lea and Flood, 2014), and Zipf's distribution.
 
-/// A generator: the same seed gives the same numbers on every machine.
+/// A generator. The same seed gives the same numbers on every machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -16,23 +16,23 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// From zero up to, but not including, `end`.
+    /// Returns a number from 0 to `end`, exclusive.
     pub(crate) fn below(&mut self, end: u32) -> u32 {
         (((self.next() >> 32) * u64::from(end)) >> 32) as u32
     }
 
-    /// From zero up to, but not including, one.
+    /// Returns a number from 0 to 1, exclusive.
     pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// How long to wait for something that happens every `mean` on average, and at any moment with the same likelihood.
+    /// Returns the time until the next event of a Poisson process with the given mean.
     pub(crate) fn wait(&mut self, mean: f64) -> f64 {
         -(1.0 - self.unit()).ln() * mean
     }
 }
 
-/// Ranks from zero, of which the i-th comes up in proportion to 1 / (i + 1)^alpha.
+/// Ranks from 0. The i-th has a probability proportional to 1 / (i + 1)^alpha.
 pub(crate) struct Zipf {
     cumulated: Vec<f64>,
 }
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_numbers_that_its_authors_publish() {
+    fn a_seed_gives_the_published_numbers() {
         let mut random = Random::of_seed(1_234_567);
         assert_eq!((random.next(), random.next()), (6_457_827_717_110_365_317, 3_203_168_211_198_807_973));
     }
 
     #[test]
-    fn ranks_come_up_as_often_as_zipf_says() {
+    fn ranks_follow_zipf_s_distribution() {
         let (zipf, mut random) = (Zipf::new(100, 1.0), Random::of_seed(1));
         let mut counts = [0_u32; 100];
         (0..100_000).for_each(|_| counts[zipf.rank(&mut random) as usize] += 1);

@@ -1,4 +1,4 @@
-//! A trace is played to a cache, and hits are counted.
+//! Plays a trace to a cache and counts hits.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use crate::policies::Policy;
 use crate::store_cache::StoreCache;
 use crate::traces::{Object, Trace};
 
-/// The part of a trace that fills the caches, and is not counted.
+/// The first part of a trace, which fills the caches and is not counted.
 const WARM_UP_PERCENT: usize = 30;
 
-/// What came of the requests that count.
+/// The results of the counted requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Score {
     requests: u64,
@@ -41,7 +41,7 @@ fn counts(trace: &Trace, position: usize) -> bool {
 
 pub(crate) fn play_to_policy(trace: &Trace, policy: &mut dyn Policy) -> Score {
     let mut score = Score::default();
-    // By when they were to expire; what was written since does so later, and stands here once more.
+    // Objects by deadline. An object that was written again expires later, and is listed once more.
     let mut expiring: VecDeque<(u32, u32)> = VecDeque::new();
     let mut deadlines = vec![u32::MAX; trace.objects() as usize];
     for (position, request) in trace.requests.iter().enumerate() {
@@ -66,13 +66,13 @@ pub(crate) fn play_to_policy(trace: &Trace, policy: &mut dyn Policy) -> Score {
     score
 }
 
-/// What the store did besides.
+/// Further results of the store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoreScore {
     pub(crate) score: Score,
-    /// Bytes of live records, on average.
+    /// Average bytes of live records.
     pub(crate) live_bytes: u64,
-    /// Bytes carried forward for each byte written.
+    /// Bytes that compaction copied per byte written.
     pub(crate) carried_ratio: f64,
 }
 

@@ -1,5 +1,5 @@
-//! The real store as a cache: on a directory, within `max_bytes`, evicting; looked after by hand, on a clock that is
-//! turned by the trace, so that the same trace gives the same hits.
+//! The real store as a cache: in a directory, with `max_bytes` and eviction. The trace runs its maintenance and
+//! advances its clock, so that the same trace gives the same hits.
 
 use std::fs;
 use std::io;
@@ -11,11 +11,11 @@ use sharedance_core::store::{OpenError, Options, Store, Ttl, WhenFull};
 
 use crate::traces::{KEY_LEN, Request};
 
-/// The least that the store allows, so that small simulations have many segments, as real stores do.
+/// The minimum of the store, so that small simulations have many segments, as real stores do.
 pub(crate) const SEGMENT_LEN: usize = 65_536;
 const MAX_VALUE_LEN: usize = 16_384;
-/// How often maintenance looks after a store; and bytes after which it has to come in between, since a real one writes
-/// less than a segment in that time.
+/// The interval of maintenance, and the bytes after which it runs in between: a real store writes less than a segment
+/// in that time.
 const MAINTAIN_EVERY: Duration = Duration::from_millis(100);
 const MAINTAIN_AFTER_BYTES: u64 = SEGMENT_LEN as u64 / 2;
 const BUDGET: usize = 4_096;
@@ -33,7 +33,7 @@ pub(crate) struct StoreCache {
 }
 
 impl StoreCache {
-    /// An empty store in `dir`, whose values live for `ttl_ms`, or for ever.
+    /// Creates an empty store in `dir`, whose values live for `ttl_ms`, or never expire.
     pub(crate) fn create(dir: &Path, max_bytes: u64, ttl_ms: Option<u32>) -> Result<StoreCache, OpenError> {
         let (clock, hand) = Clock::manual();
         let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(max_bytes).when_full(WhenFull::Evict);
@@ -56,7 +56,7 @@ impl StoreCache {
         })
     }
 
-    /// Reads an object, and stores it where it was not there or the request says so; answers whether it was there.
+    /// Reads an object, and stores it if it was missing or the request writes. Returns true if it was there.
     pub(crate) fn request(&mut self, request: &Request, value_len: u32) -> bool {
         self.turn_clock(request.at_ms);
         let key: [u8; KEY_LEN] = u64::from(request.id).to_be_bytes();
@@ -95,13 +95,13 @@ impl StoreCache {
     fn maintain(&mut self) {
         self.unmaintained_bytes = 0;
         while self.store.maintain(BUDGET).expect("files can be made").pending {}
-        // Where there is no room for a blank, the next writer makes some.
+        // If there is no space for a spare segment, the next writer frees some.
         let _ = self.store.prepare(Duration::ZERO);
     }
 }
 
-/// Gives a store, which draws one at random, always the same id and key of its hash: FORMAT.md tells where they are. Which
-/// evicted pairs a store forgets first depends on their hashes.
+/// Gives a store a fixed id and a fixed hash key, which it draws at random otherwise; FORMAT.md specifies their place.
+/// The hashes decide which evicted keys a store forgets first.
 fn fix_identity(path: &Path) -> io::Result<()> {
     const DESCRIPTIONS: [usize; 2] = [0, 512];
     const IDENTITY: std::ops::Range<usize> = 16..40;

@@ -1,31 +1,31 @@
-//! The figures as tables in Markdown.
+//! Prints the figures as Markdown tables.
 
 use std::io::{self, Write};
 
 use super::{Score, StoreScore};
 use crate::policies::POLICIES;
 
-/// What came of one trace with caches of one size.
+/// The results of one trace with caches of one size.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) trace: &'static str,
     pub(crate) percent: u32,
     pub(crate) max_bytes: u64,
     pub(crate) store: StoreScore,
-    /// The policies within as many bytes as the store's live records have…
+    /// The policies with as many bytes as the store's live records have.
     pub(crate) within_live_bytes: [Score; POLICIES.len()],
-    /// …and within as many as all of its files.
+    /// The policies with as many bytes as all of the store's files have.
     pub(crate) within_max_bytes: [Score; POLICIES.len()],
 }
 
 pub(crate) fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    writeln!(out, "Hit ratio in percent, where each policy holds as many bytes as the store has live\n")?;
+    writeln!(out, "Hit ratio in percent, with each policy limited to the store's live bytes\n")?;
     print_table(out, rows, |row| &row.within_live_bytes, Score::hit_percent)?;
-    writeln!(out, "\nHit ratio in percent, where each policy holds as many bytes as the store's files may have\n")?;
+    writeln!(out, "\nHit ratio in percent, with each policy limited to the store's max_bytes\n")?;
     print_table(out, rows, |row| &row.within_max_bytes, Score::hit_percent)?;
-    writeln!(out, "\nHit ratio by bytes in percent, where each policy holds as many bytes as the store has live\n")?;
+    writeln!(out, "\nHit ratio by bytes in percent, with each policy limited to the store's live bytes\n")?;
     print_table(out, rows, |row| &row.within_live_bytes, Score::byte_hit_percent)?;
-    writeln!(out, "\nThe store's room\n")?;
+    writeln!(out, "\nThe store's space\n")?;
     print_room(out, rows)
 }
 
@@ -48,14 +48,14 @@ fn print_table(
     writeln!(out, "| mean | | {} |", cells(&means))
 }
 
-/// The store's figure stands first, and out.
+/// Puts the store's figure first, in bold.
 fn cells(figures: &[f64]) -> String {
     let cell = |(i, figure): (usize, &f64)| if i == 0 { format!("**{figure:.1}**") } else { format!("{figure:.1}") };
     figures.iter().enumerate().map(cell).collect::<Vec<_>>().join(" | ")
 }
 
 fn print_room(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    writeln!(out, "| traffic | cache | max_bytes, MiB | live, % of it | bytes carried forward for each written |")?;
+    writeln!(out, "| traffic | cache | max_bytes, MiB | live, % of it | bytes copied per byte written |")?;
     writeln!(out, "| --- | --: | --: | --: | --: |")?;
     for row in rows {
         let live_percent = row.store.live_bytes as f64 / row.max_bytes as f64 * 100.0;

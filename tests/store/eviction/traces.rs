@@ -1,18 +1,18 @@
-//! What is asked of the caches: traces of requests, each of which follows from a seed.
+//! The traces: sequences of requests, each derived from a seed.
 //!
-//! A request reads an object and, where it was not there, stores it: so are caches used. Where a request `writes`, the
-//! object is stored anew whether it was there or not: so are web sessions used.
+//! A request reads an object and stores it if it is missing, as applications use caches. A request that `writes` stores
+//! the object in any case, as applications use web sessions.
 
 use crate::random::{Random, Zipf};
 
-/// Bytes of a key in the store, and of what a record takes besides key and value: its slot, and what aligns it.
+/// Bytes of a key in the store, and of a record besides key and value: its slot and its alignment.
 pub(crate) const KEY_LEN: usize = 8;
 const SLOT_LEN: usize = 32;
 const ALIGN: usize = 16;
 
-/// The value of an object where all have the same.
+/// The value length in traces where all objects have the same.
 const FIXED_LEN: u32 = 2_048;
-/// Where they differ, from the one up to the other, each power of two has the same number of objects.
+/// Where lengths differ, each power of two between these has the same number of objects.
 const MIXED_LENS: (u32, u32) = (64, 8_192);
 const SESSION_LENS: (u32, u32) = (1_024, 8_192);
 
@@ -23,7 +23,7 @@ pub(crate) struct Request {
     pub(crate) writes: bool,
 }
 
-/// An object as caches account for it.
+/// An object as caches count it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Object {
     pub(crate) id: u32,
@@ -36,9 +36,9 @@ pub(crate) struct Trace {
     pub(crate) requests: Vec<Request>,
     /// Length of each object's value, in bytes.
     pub(crate) value_lens: Vec<u32>,
-    /// How long an object lives after it was stored; none is for ever.
+    /// How long an object lives after it was stored; `None` means forever.
     pub(crate) ttl_ms: Option<u32>,
-    /// Bytes of the objects of which caches are to hold a part.
+    /// Bytes of the objects of which caches contain a part.
     pub(crate) working_set_bytes: u64,
 }
 
@@ -52,12 +52,12 @@ impl Trace {
     }
 }
 
-/// What an object takes in the store, and is taken to take in every cache.
+/// Returns the bytes of an object in the store, which every cache counts.
 fn footprint(value_len: u32) -> u32 {
     (SLOT_LEN + (KEY_LEN + value_len as usize).next_multiple_of(ALIGN)) as u32
 }
 
-/// How long a trace is: requests, objects that are asked for again and again.
+/// The length of a trace: requests, and objects that are requested repeatedly.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) requests: u32,
@@ -66,7 +66,7 @@ pub(crate) struct Extent {
 
 type Make = fn(&mut Random, Extent) -> Trace;
 
-/// The traces by name, each with what it is.
+/// The traces by name, with a description.
 pub(crate) const TRACES: [(&str, &str, Make); 11] = [
     ("zipf-0.7", "popularity after Zipf, alpha 0.7", |random, extent| {
         zipf("zipf-0.7", 0.7, (FIXED_LEN, FIXED_LEN), random, extent)
@@ -83,9 +83,9 @@ pub(crate) const TRACES: [(&str, &str, Make); 11] = [
     ("zipf-0.9-mixed", "alpha 0.9, values of 64 B to 8 KiB", |random, extent| {
         zipf("zipf-0.9-mixed", 0.9, MIXED_LENS, random, extent)
     }),
-    ("wonders", "alpha 0.9, and three requests in ten are for objects that nobody asks for again", wonders),
-    ("scan", "alpha 0.9, and four times somebody reads half as many other objects in a row", scan),
-    ("shift", "nine requests in ten go to a twentieth of the objects: ten times it becomes another", shift),
+    ("wonders", "alpha 0.9, and three requests in ten are for objects that are requested only once", wonders),
+    ("scan", "alpha 0.9, and four scans, each over half as many other objects", scan),
+    ("shift", "nine requests in ten are for a twentieth of the objects, which changes ten times", shift),
     ("drift", "alpha 0.9 over a quarter of the objects: the window moves over all of them", drift),
     (
         "sessions",
@@ -97,11 +97,11 @@ pub(crate) const TRACES: [(&str, &str, Make); 11] = [
     }),
 ];
 
-fn draw_len((least, most): (u32, u32), random: &mut Random) -> u32 {
-    (f64::from(least) * f64::from(most / least).powf(random.unit())) as u32
+fn draw_len((min, max): (u32, u32), random: &mut Random) -> u32 {
+    (f64::from(min) * f64::from(max / min).powf(random.unit())) as u32
 }
 
-/// A trace without deadlines, in which a millisecond passes from request to request.
+/// A trace without deadlines, with one millisecond between requests.
 fn timeless(name: &'static str, ids: Vec<u32>, value_lens: Vec<u32>, again: u32) -> Trace {
     let request = |(at_ms, id)| Request { at_ms, id, writes: false };
     let working_set_bytes = value_lens[..again as usize].iter().map(|len| u64::from(footprint(*len))).sum();
@@ -138,7 +138,7 @@ fn scan(random: &mut Random, extent: Extent) -> Trace {
     let mut ids = Vec::with_capacity((extent.requests + SCANS * scanned) as usize);
     for _ in 0..SCANS {
         ids.extend((0..extent.requests / SCANS).map(|_| popularity.rank(random)));
-        // Between two objects of the scan others are asked for as well.
+        // Other objects are requested between two objects of the scan.
         ids.extend((0..scanned).flat_map(|i| [extent.objects + i, popularity.rank(random)]));
     }
     timeless("scan", ids, vec![FIXED_LEN; (extent.objects + scanned) as usize], extent.objects)
@@ -161,7 +161,7 @@ fn shift(random: &mut Random, extent: Extent) -> Trace {
 fn drift(random: &mut Random, extent: Extent) -> Trace {
     let window = extent.objects.div_ceil(4);
     let popularity = Zipf::new(window, 0.9);
-    // The most popular stand in the middle of the window: objects come into fashion and go out of it.
+    // The most popular objects are in the middle of the window, so an object becomes popular and unpopular again.
     let place = |rank: u32| if rank.is_multiple_of(2) { window / 2 + rank / 2 } else { window / 2 - rank.div_ceil(2) };
     let travel = u64::from(extent.objects - window);
     let draw = |i: u32| {
@@ -172,14 +172,14 @@ fn drift(random: &mut Random, extent: Extent) -> Trace {
     timeless("drift", ids, vec![FIXED_LEN; extent.objects as usize], extent.objects)
 }
 
-/// Of `kinds` sessions one is somebody's, with a request every minute for some ten minutes, and the others end with
+/// One of `kinds` sessions belongs to a visitor with a request every minute for about ten minutes. The others end with
 /// their first request.
 fn sessions(name: &'static str, kinds: u32, random: &mut Random, extent: Extent) -> Trace {
     const TTL_MS: u32 = 30 * 60 * 1_000;
     const PAUSE_MS: f64 = 60_000.0;
-    const REQUESTS_A_VISIT: f64 = 10.0;
+    const REQUESTS_PER_VISIT: f64 = 10.0;
     const HOURS: f64 = 2.0;
-    let requests_a_session = (REQUESTS_A_VISIT + f64::from(kinds - 1)) / f64::from(kinds);
+    let requests_a_session = (REQUESTS_PER_VISIT + f64::from(kinds - 1)) / f64::from(kinds);
     let count = (f64::from(extent.requests) / requests_a_session) as u32;
     let span_ms = HOURS * 3_600_000.0;
     let mut requests = Vec::with_capacity(extent.requests as usize);
@@ -189,7 +189,7 @@ fn sessions(name: &'static str, kinds: u32, random: &mut Random, extent: Extent)
         loop {
             let first = requests.last().is_none_or(|last: &Request| last.id != id);
             requests.push(Request { at_ms: at_ms as u32, id, writes: first || random.below(2) == 0 });
-            if !visits || random.unit() < 1.0 / REQUESTS_A_VISIT {
+            if !visits || random.unit() < 1.0 / REQUESTS_PER_VISIT {
                 break;
             }
             at_ms += random.wait(PAUSE_MS);
@@ -198,7 +198,7 @@ fn sessions(name: &'static str, kinds: u32, random: &mut Random, extent: Extent)
     requests.sort_by_key(|request| (request.at_ms, request.id));
     let value_lens: Vec<u32> = (0..count).map(|_| draw_len(SESSION_LENS, random)).collect();
     let bytes: u64 = value_lens.iter().map(|len| u64::from(footprint(*len))).sum();
-    // Those that have not expired: a session is there while it is used, and for its time to live.
+    // Sessions that have not expired: during their use, and until their deadline.
     let lifetime_ms = f64::from(TTL_MS) + (requests_a_session - 1.0) * PAUSE_MS;
     let working_set_bytes = (bytes as f64 * lifetime_ms / span_ms) as u64;
     Trace { name, requests, value_lens, ttl_ms: Some(TTL_MS), working_set_bytes }
@@ -211,7 +211,7 @@ mod tests {
     const EXTENT: Extent = Extent { requests: 20_000, objects: 1_000 };
 
     #[test]
-    fn traces_follow_from_the_seed_and_name_only_objects_that_are() {
+    fn traces_follow_from_the_seed_and_contain_only_existing_objects() {
         for (name, _, make) in TRACES {
             let trace = make(&mut Random::of_seed(7), EXTENT);
             let again = make(&mut Random::of_seed(7), EXTENT);

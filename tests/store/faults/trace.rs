@@ -1,4 +1,4 @@
-//! A process under `strace`: which calls it makes, and how it fares when one of them fails.
+//! A process under `strace`: the calls that it makes, and its result if one of them fails.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,15 +7,15 @@ use std::process::{Command, Output, Stdio};
 
 use crate::work::{BEGIN, DIRECTORY, END, MODE, TEST};
 
-/// How many random bytes a store draws for its identity.
+/// The number of random bytes that a store draws for its identity.
 const RANDOM_LEN: usize = 24;
 
-/// The N-th call of this name that the working thread makes.
+/// The N-th call of this name by the working thread.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) number: usize,
-    /// For a human: its arguments, as they were when nothing failed.
+    /// For messages: its arguments in the run without failures.
     pub(crate) arguments: String,
 }
 
@@ -30,14 +30,14 @@ pub(crate) struct Fault {
 pub(crate) struct Outcome {
     pub(crate) is_well: bool,
     pub(crate) was_hit: bool,
-    /// Calls of the store that answered an error.
+    /// Number of the store's calls that returned an error.
     pub(crate) errors: usize,
     pub(crate) was_read_only: bool,
-    /// For a human: what the process said.
+    /// For messages: the output of the process.
     said: String,
 }
 
-/// Runs the process in an empty directory; the trace, and what came of it.
+/// Runs the process in an empty directory. Returns the trace and the result.
 fn trace(mode: usize, parent: &Path, calls: &str, fault: Option<&Fault>) -> Option<(String, Output)> {
     let dir = tempfile::tempdir_in(parent).unwrap();
     let log = tempfile::NamedTempFile::new().unwrap();
@@ -46,7 +46,7 @@ fn trace(mode: usize, parent: &Path, calls: &str, fault: Option<&Fault>) -> Opti
     if let Some(Fault { call, error }) = fault {
         strace.arg("-e").arg(format!("inject={}:error={error}:when={}", call.name, call.number));
     }
-    // On one processor, so that recovery does without threads of its own, and calls come in the same order.
+    // On one processor, so that recovery starts no threads and calls come in the same order.
     let program = std::env::current_exe().unwrap();
     strace.args(["taskset", "-c", "0"]).arg(program).args([TEST, "--exact", "--nocapture", "--test-threads=1"]);
     let output = strace
@@ -59,7 +59,7 @@ fn trace(mode: usize, parent: &Path, calls: &str, fault: Option<&Fault>) -> Opti
     Some((fs::read_to_string(log.path()).unwrap(), output))
 }
 
-/// All calls that the store makes when none fails; none where nothing can be traced.
+/// Returns all calls that the store makes if none fails, or `None` if nothing can be traced.
 pub(crate) fn calls(mode: usize, parent: &Path, calls: &str) -> Option<Vec<Call>> {
     let (log, output) = trace(mode, parent, calls, None)?;
     if !log.contains(BEGIN) {
@@ -83,8 +83,8 @@ pub(crate) fn calls(mode: usize, parent: &Path, calls: &str) -> Option<Vec<Call>
     Some(found)
 }
 
-/// The allocator maps memory as well, and tells the system what it needs no more, and the standard library draws random
-/// numbers for its maps: that is not what fails here.
+/// The allocator maps memory and gives advice on it as well, and the standard library draws random numbers for its
+/// maps: those calls do not fail here.
 fn is_of_the_store(name: &str, arguments: &str) -> bool {
     match name {
         "mmap" => arguments.contains("MAP_SHARED"),

@@ -1,4 +1,4 @@
-//! The process whose calls fail: it works on a store beside a model, and panics where the two differ.
+//! The process whose calls fail. It executes the same operations on a store and a model, and panics when they differ.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,11 +12,11 @@ use sharedance_core::store::{BootId, Durability, OpenError, Options, Store, Stor
 
 use crate::scratch::{Chance, Image, SEGMENT_LEN, stamped, version_of};
 
-/// In the environment of the process: where, and in which of the [`MODES`].
+/// Environment variables of the process: its directory, and the number of its [`MODES`].
 pub(crate) const DIRECTORY: &str = "SHAREDANCE_FAULTY_DIRECTORY";
 pub(crate) const MODE: &str = "SHAREDANCE_FAULTY_MODE";
 pub(crate) const TEST: &str = "work::works_while_calls_fail";
-/// Files that are looked for, and are not there: so the trace shows where the work begins and ends.
+/// Missing files that are looked up, so that the trace shows where the work begins and ends.
 pub(crate) const BEGIN: &str = "/sharedance-faults-begin";
 pub(crate) const END: &str = "/sharedance-faults-end";
 
@@ -26,9 +26,9 @@ pub(crate) const MODES: [Durability; 3] =
 const KEYS: u64 = 60;
 const STEPS: usize = 260;
 const LONG: Ttl = Ttl::After(Duration::from_secs(1_000_000));
-/// A call fails once; whoever tries again this often has recovered by then, or never will.
+/// A call fails once. After this many attempts the store has recovered, or never will.
 const ATTEMPTS: usize = 3;
-/// Segments that may be left when nothing lives.
+/// Segments that may remain when no pair is live.
 const SEGMENTS_AT_REST: u64 = 3;
 
 const CALLS_BEFORE: usize = 120;
@@ -41,7 +41,7 @@ struct Worker {
     store: Option<Store>,
     chance: Chance,
     version: u64,
-    /// What each key may be: more than one thing where the store could not say.
+    /// The possible states of each key: more than one if the result of an operation was uncertain.
     keys: BTreeMap<u64, Vec<Option<u64>>>,
     errors: usize,
     is_read_only: bool,
@@ -72,7 +72,7 @@ impl Worker {
         self.store.as_ref().unwrap()
     }
 
-    /// A failure is one of the system's, tells what was tried, and is over at the next attempt.
+    /// A failure comes from the system, its error says what was tried, and the next attempt succeeds.
     fn open(&mut self) {
         self.store = None;
         self.is_read_only = false;
@@ -89,21 +89,21 @@ impl Worker {
                 Err(error) => panic!("{error}: {error:?}"),
             }
         }
-        panic!("it does not open any more");
+        panic!("it does not open");
     }
 
     fn name(key: u64) -> [u8; 8] {
         key.to_be_bytes()
     }
 
-    /// Takes note of what came of a change of `key` to `new`.
+    /// Records the result of a change of `key` to `new`.
     fn note<T>(&mut self, keys: impl IntoIterator<Item = (u64, Option<u64>)>, result: &Result<T, StoreError>) {
         let was_read_only = self.is_read_only;
         match result {
-            Ok(_) => assert!(!was_read_only, "a store that is read-only took a change"),
+            Ok(_) => assert!(!was_read_only, "a read-only store accepted a change"),
             Err(_) => self.errors += 1,
         }
-        let is_in_doubt = self.note_error(result.as_ref().err());
+        let is_in_doubt = self.record_error(result.as_ref().err());
         for (key, new) in keys {
             let states = self.keys.get_mut(&key).unwrap();
             match result {
@@ -114,8 +114,9 @@ impl Worker {
         }
     }
 
-    /// Whether nobody can say if the change took place: it did in memory, and not on the disk.
-    fn note_error(&mut self, error: Option<&StoreError>) -> bool {
+    /// Records an error. Returns true if the result of the change is uncertain: it happened in memory, but not on the
+    /// disk.
+    fn record_error(&mut self, error: Option<&StoreError>) -> bool {
         match error {
             Some(StoreError::Io { action: "sync the store", .. }) => {
                 (self.is_read_only, self.was_read_only) = (true, true);
@@ -184,10 +185,10 @@ impl Worker {
 
     fn background(&mut self, result: Result<(), StoreError>) {
         self.errors += usize::from(result.is_err());
-        self.note_error(result.as_ref().err());
+        self.record_error(result.as_ref().err());
     }
 
-    /// Reading goes on whatever has failed.
+    /// Reads continue after any failure.
     fn check_key(&self, key: u64) {
         let name = Self::name(key);
         let found = self.store().get(&name);
@@ -200,7 +201,7 @@ impl Worker {
         (0..KEYS).for_each(|key| self.check_key(key));
     }
 
-    /// The call that failed may be one of the last syncs: the store takes no changes until it is opened again.
+    /// The call that failed may be one of the last syncs. The store then refuses changes until it is opened again.
     fn reopen_if_read_only(&mut self) {
         if self.is_read_only {
             self.open();
@@ -208,7 +209,8 @@ impl Worker {
         }
     }
 
-    /// Everything can be written and deleted again, all room comes back, and no file is left that nobody needs.
+    /// Checks that everything can be written and deleted again, that all space is freed, and that no unneeded file
+    /// remains.
     fn wind_up(&mut self) {
         self.check();
         self.open();
@@ -226,7 +228,7 @@ impl Worker {
             self.background(done.map(drop));
             self.reopen_if_read_only();
         }
-        // A deletion that failed was tried again: no file waits for the store to be opened.
+        // A failed deletion was retried: no file waits for the next opening.
         let _ = std::fs::metadata(END);
         let (image, stats) = (Image::take(&self.dir), self.store().stats());
         assert_eq!((stats.pairs, stats.live_bytes, stats.segments), (0, 0, 0), "{stats:?}");
@@ -237,7 +239,7 @@ impl Worker {
     }
 }
 
-/// The calls by which programs are loaded and started.
+/// Executes the calls by which programs are loaded and started.
 fn make_all_calls_of_a_start() {
     let file = File::open("/proc/self/exe").unwrap();
     file.read_at(&mut [0], 0).unwrap();
@@ -246,12 +248,12 @@ fn make_all_calls_of_a_start() {
     assert!(std::fs::read_dir("/proc/self/fd").unwrap().count() > 0);
 }
 
-/// Does nothing unless it is told where.
+/// Does nothing without a directory in its environment.
 #[test]
 fn works_while_calls_fail() {
     let (Some(dir), Ok(mode)) = (std::env::var_os(DIRECTORY), std::env::var(MODE)) else { return };
     let mode = MODES[mode.parse::<usize>().unwrap()];
-    // Calls are counted by thread. This one's are to have numbers that the start of the program does not get to.
+    // Calls are counted by thread. This thread's numbers are beyond those of the start of the program.
     let work = move || {
         (0..CALLS_BEFORE).for_each(|_| make_all_calls_of_a_start());
         let _ = std::fs::metadata(BEGIN);

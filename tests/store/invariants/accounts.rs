@@ -1,4 +1,4 @@
-//! What is counted is what is there: index, slots and files; with eviction as well.
+//! The store's counters match its index, its slots and its files, with eviction too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::layout::{FREE, SLOT_LEN, Segment, u32_at, u64_at};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
 use crate::{open, options, rounds};
 
-/// What the slots of an image say: for each key's hash the latest live record's sequence and footprint.
+/// Returns, for each key's hash in an image, the sequence and the footprint of the latest live record.
 fn latest_live(image: &mut Image) -> BTreeMap<u64, (u64, u64)> {
     let mut latest = BTreeMap::new();
     for name in image.segments() {
@@ -30,7 +30,7 @@ fn latest_live(image: &mut Image) -> BTreeMap<u64, (u64, u64)> {
     latest
 }
 
-/// Nobody uses the store meanwhile.
+/// The store must be idle.
 fn check_accounts(store: &Store, dir: &std::path::Path) {
     let mut image = Image::take(dir);
     let (latest, stats) = (latest_live(&mut image), store.stats());
@@ -43,7 +43,7 @@ fn check_accounts(store: &Store, dir: &std::path::Path) {
     assert_eq!(stats.file_bytes, (shared * SEGMENT_LEN + big) as u64, "{stats:?}");
 }
 
-/// Some operation on one of a few keys, those included that come to nothing after room was reserved for them.
+/// Executes an operation on one of a few keys, including operations without effect that had reserved space.
 fn work(store: &Store, chance: &mut Chance) {
     let key = (chance.below(150) as u32).to_be_bytes();
     let len = if chance.percent(3) { 20_000 } else { chance.below(1_500) as usize };
@@ -72,7 +72,7 @@ fn machines() -> impl Iterator<Item = (Options, ManualClock)> {
 }
 
 #[test]
-fn invariant_04_what_is_counted_is_what_is_there() {
+fn invariant_04_counters_match_the_files() {
     for seed in 0..rounds(1) {
         for (options, hand) in machines() {
             let (dir, mut chance) = (scratch::directory(), Chance(seed));
@@ -92,7 +92,7 @@ fn invariant_04_what_is_counted_is_what_is_there() {
 }
 
 #[test]
-fn invariant_04_what_is_counted_is_what_is_there_after_many_threads() {
+fn invariant_04_counters_match_the_files_after_many_threads() {
     for (options, hand) in machines() {
         let dir = scratch::directory();
         let store = options.open(dir.path()).unwrap();
@@ -112,9 +112,9 @@ fn invariant_04_what_is_counted_is_what_is_there_after_many_threads() {
     }
 }
 
-/// Of the pairs that were stored, as many are missing as were evicted, at the most; what is there is what was stored.
+/// At most as many stored pairs are missing as were evicted, and the remaining ones have their values.
 #[test]
-fn invariant_01_eviction_takes_whole_pairs_and_no_more_than_it_counts() {
+fn invariant_01_eviction_removes_whole_pairs_and_counts_them_all() {
     for seed in 0..rounds(2) {
         let (dir, (_, hand), mut chance) = (scratch::directory(), Clock::manual(), Chance(seed));
         let evicting = |boot| options(boot, &hand).max_bytes(10 * SEGMENT_LEN as u64).when_full(WhenFull::Evict);
@@ -156,7 +156,7 @@ fn invariant_01_eviction_takes_whole_pairs_and_no_more_than_it_counts() {
                     drop(store);
                     store = evicting(1).open(dir.path()).unwrap();
                     evicted = 0;
-                    assert_eq!(store.len(), model.len(), "what was evicted is not back");
+                    assert_eq!(store.len(), model.len(), "an evicted pair does not return");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Recovery over whatever stands in the files.
+//! Recovery of arbitrary file contents.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn key(i: u32) -> [u8; 4] {
     i.to_be_bytes()
 }
 
-/// Files of a store with pairs of all kinds, live, dead and big.
+/// Returns the files of a store with pairs of all kinds: live, dead and big.
 fn seed() -> Image {
     let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
     let store = open(dir.path(), 1, &hand);
@@ -35,7 +35,7 @@ fn seed() -> Image {
     Image::take(dir.path())
 }
 
-/// What is served, all of it verified: of the store's own checks, and of the values' own.
+/// Returns the pairs that are served, verified by the store's checks and by the values' own.
 fn served(store: &Store) -> BTreeMap<u32, u64> {
     let found = (0..KEYS).filter_map(|i| {
         let value = store.get(&key(i))?;
@@ -44,7 +44,7 @@ fn served(store: &Store) -> BTreeMap<u32, u64> {
     found.collect()
 }
 
-/// Overwrites pieces of the segments: with noise, zeros, or what stands elsewhere.
+/// Overwrites parts of the segments with noise, zeros, or bytes from elsewhere.
 fn mutilate(image: &mut Image, chance: &mut Chance) {
     let names = image.segments();
     for _ in 0..1 + chance.below(30) {
@@ -53,7 +53,7 @@ fn mutilate(image: &mut Image, chance: &mut Chance) {
         let start = chance.below(from.len() as u64) as usize;
         let piece = from[start..from.len().min(start + 1 + chance.below(4_096) as usize)].to_vec();
         let bytes = image.files.get_mut(name).unwrap();
-        // In the head, in the slots, or anywhere.
+        // In the header, in the slots, or anywhere.
         let at = match chance.below(3) {
             0 => chance.below(96) as usize,
             1 => bytes.len() - 1 - chance.below(8_192) as usize,
@@ -69,7 +69,7 @@ fn mutilate(image: &mut Image, chance: &mut Chance) {
 }
 
 #[test]
-fn invariant_11_recovery_over_arbitrary_bytes_stays_in_bounds_and_gives_the_same_twice() {
+fn invariant_11_recovery_of_arbitrary_bytes_stays_in_bounds_and_is_repeatable() {
     let whole = seed();
     for case in 0..rounds(60) {
         let mut chance = Chance(case);
@@ -85,13 +85,13 @@ fn invariant_11_recovery_over_arbitrary_bytes_stays_in_bounds_and_gives_the_same
         let store = open(dir.path(), boot, &hand);
         let report = store.recovery();
         assert_eq!((report.pairs, report.dropped, report.superseded), (found.len() as u64, 0, 0), "{report:?}");
-        assert_eq!(served(&store), found, "opening twice gives the same");
+        assert_eq!(served(&store), found, "reopening gives the same pairs");
         store.set(b"new", &[1; 1_000]).unwrap();
         assert_eq!(store.get(b"new").unwrap(), [1; 1_000]);
     }
 }
 
-/// A file in which every slot names the same long record, with its right checksum or with another.
+/// A file in which every slot refers to the same long record, with the correct checksum or with another one.
 #[test]
 fn invariant_11_recovery_takes_time_in_proportion_to_the_files() {
     const LEN: usize = 64 * SEGMENT_LEN;
@@ -125,14 +125,14 @@ fn invariant_11_recovery_takes_time_in_proportion_to_the_files() {
         (2..slots).for_each(|at| segment.put_slot(at, &slot));
         let (hostile, pairs) = time_to_open(opener(2), &image);
         assert!((2..=3).contains(&pairs), "{pairs}");
-        // Reading each record anew would take thousands of times as long.
+        // Reading the record again for each slot would take thousands of times as long.
         let bound = 100 * ordinary + Duration::from_secs(1);
         assert!(hostile < bound, "{hostile:?} for {slots} slots, {ordinary:?} for three");
     }
 }
 
 #[test]
-fn invariant_11_files_of_noise_are_set_aside_or_hold_nothing() {
+fn invariant_11_files_of_noise_are_set_aside_or_empty() {
     let whole = seed();
     for case in 0..rounds(20) {
         let mut chance = Chance(case);

@@ -1,4 +1,4 @@
-//! Values that are held while everything happens to their pairs, and pairs that must not come back.
+//! Values that are held while their pairs change, and pairs that must not return.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::layout::{LIVE, Segment};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped};
 use crate::{open, options, rounds};
 
-/// A value, and what it was when it was read.
+/// A value, and its bytes when it was read.
 struct Held {
     value: Value,
     copy: Vec<u8>,
@@ -25,7 +25,7 @@ fn check(held: &[Held]) {
     assert!(held.iter().all(|held| held.value == held.copy), "the bytes of a held value changed");
 }
 
-/// Overwritten, deleted, expired, compacted, evicted, their segments recycled, their store closed and its files gone.
+/// Overwritten, deleted, expired, compacted and evicted pairs; recycled segments; a closed store; deleted files.
 #[test]
 fn invariant_05_bytes_of_a_held_value_never_change() {
     for seed in 0..rounds(2) {
@@ -70,10 +70,10 @@ fn invariant_05_bytes_of_a_held_value_never_change() {
     }
 }
 
-/// A value that lives for less takes the place of one that lives longer, the process is killed before the old one is
-/// marked dead, and the new one expires: the old one does not come back.
+/// A value with a shorter TTL replaces one with a longer TTL, the process is killed before the old one is marked dead,
+/// and the new one expires. The old one must not return.
 #[test]
-fn invariant_06_what_expired_does_not_bring_back_what_it_replaced() {
+fn invariant_06_an_expired_value_does_not_return_its_predecessor() {
     for (boot, is_swept_before) in [(1, false), (1, true), (2, false), (2, true)] {
         let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
         let store = open(dir.path(), 1, &hand);
@@ -82,7 +82,7 @@ fn invariant_06_what_expired_does_not_bring_back_what_it_replaced() {
         store.set_with_ttl(b"key", b"short", Ttl::After(Duration::from_secs(10))).unwrap();
         let mut killed = Image::take(dir.path());
         if is_swept_before {
-            // Both are live on the disk when the store is opened, and the short one has yet to expire.
+            // Both are live on the disk when the store is opened, and the short-lived one has not expired yet.
             restore_live(&mut killed, &before);
             drop(store);
             killed.restore(dir.path());
@@ -107,7 +107,7 @@ fn invariant_06_what_expired_does_not_bring_back_what_it_replaced() {
     }
 }
 
-/// Makes those records live again that were so before: as if the process had been killed ahead of marking them.
+/// Makes records live that were live before, as if the process had been killed before it marked them dead.
 fn restore_live(killed: &mut Image, before: &Image) {
     for name in before.segments() {
         let Some(bytes) = killed.files.get_mut(&name) else { continue };
@@ -118,9 +118,9 @@ fn restore_live(killed: &mut Image, before: &Image) {
     }
 }
 
-/// Under each TTL, shrinking ones included, over kills and restarts.
+/// With each TTL, also decreasing ones, over kills and restarts.
 #[test]
-fn invariant_06_what_was_deleted_stays_so_over_restarts() {
+fn invariant_06_deleted_pairs_stay_deleted_over_restarts() {
     for seed in 0..rounds(3) {
         let (dir, (_, hand), mut chance) = (scratch::directory(), Clock::manual(), Chance(seed));
         let mut store = open(dir.path(), 1, &hand);
@@ -131,7 +131,7 @@ fn invariant_06_what_was_deleted_stays_so_over_restarts() {
                 let name = (key as u32).to_be_bytes();
                 is_there[key] = chance.percent(60);
                 if is_there[key] {
-                    // All of them longer than the test; the later, the shorter.
+                    // All of them longer than the test; later ones are shorter.
                     let ttl = Ttl::After(Duration::from_secs(1_000_000 >> (life / 2)));
                     store.set_with_ttl(&name, &stamped(&name, life, chance.below(1_500) as usize), ttl).unwrap();
                 } else {

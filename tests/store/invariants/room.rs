@@ -1,4 +1,4 @@
-//! How much room is held: while pairs live, when they have expired, and over restarts.
+//! The space that a store uses: while pairs live, after they have expired, and over restarts.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use sharedance_core::store::{Durability, Store, StoreError, Ttl};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped};
 use crate::{open, options, rounds};
 
-/// Room that segments may take beside what lives, as a multiple of it, and in segments.
+/// The space that segments may take beside live bytes, as a multiple of it, and in segments.
 const TARGET: u64 = 2;
 const SLACK_SEGMENTS: u64 = 3;
-/// Segments that nothing can be won from: open for new writes, open for survivors, ready for use.
+/// Segments that cannot be compacted: open for new writes, open for survivors, ready for use.
 const OPEN_SEGMENTS: u64 = 3;
 
-/// Lets the store do all that it wants to do, and wait for.
+/// Lets the store finish all its work.
 fn rest(store: &Store, hand: &ManualClock) {
     for _ in 0..60 {
         while store.maintain(1_000).unwrap().pending {}
@@ -22,9 +22,9 @@ fn rest(store: &Store, hand: &ManualClock) {
     }
 }
 
-/// What a writer that finds no room does is in `crash.rs`; here the walk that it finds half done is a small budget's.
+/// `crash` tests a writer that finds no space. Here a small budget leaves the sweep incomplete.
 #[test]
-fn invariant_07_however_small_the_budgets_two_ticks_after_the_deadline_no_room_is_held() {
+fn invariant_07_two_ticks_after_the_deadline_all_space_is_freed_with_any_budget() {
     let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
     let store = open(dir.path(), 1, &hand);
     for i in 0..2_000u32 {
@@ -47,7 +47,7 @@ fn invariant_07_however_small_the_budgets_two_ticks_after_the_deadline_no_room_i
 }
 
 #[test]
-fn invariant_09_at_rest_room_is_bounded_by_what_lives() {
+fn invariant_09_at_rest_the_space_is_bounded_by_the_live_bytes() {
     for durability in [Durability::Os, Durability::Interval(Duration::from_secs(1)), Durability::Always] {
         for seed in 0..rounds(4) {
             let (dir, (_, hand), mut chance) = (scratch::directory(), Clock::manual(), Chance(seed));
@@ -72,7 +72,7 @@ fn invariant_09_at_rest_room_is_bounded_by_what_lives() {
     }
 }
 
-/// At the limit, with pairs deleted from everywhere, so that no segment is empty: room is made by emptying some.
+/// At the limit, with pairs deleted from every segment, so that no segment is empty: space is freed by emptying some.
 #[test]
 fn invariant_08_at_the_limit_segments_are_emptied_for_new_writes() {
     for is_restarted in [false, true] {
@@ -91,7 +91,7 @@ fn invariant_08_at_the_limit_segments_are_emptied_for_new_writes() {
         (0..written).filter(|key| key % 3 != 0).for_each(|key| assert!(store.delete(&key.to_be_bytes()).unwrap()));
         let mut again = 0;
         for turn in 0..20 {
-            // Whoever is refused tries again; the store does not spend the machine on making room for each attempt.
+            // A refused writer retries; the store limits the work that it does for each attempt.
             hand.advance(Duration::from_millis(200));
             again += fill(&store, written + again);
             if is_restarted && turn % 3 == 0 {
@@ -104,9 +104,9 @@ fn invariant_08_at_the_limit_segments_are_emptied_for_new_writes() {
     }
 }
 
-/// Ten thousand with `INVARIANT_RESTARTS=10000`.
+/// Ten thousand restarts with `INVARIANT_RESTARTS=10000`.
 #[test]
-fn invariant_09_restarts_take_no_more_room() {
+fn invariant_09_restarts_need_no_more_space() {
     let restarts = std::env::var("INVARIANT_RESTARTS").ok().and_then(|restarts| restarts.parse().ok()).unwrap_or(300);
     let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
     let mut room = Vec::new();
@@ -135,6 +135,6 @@ fn invariant_09_restarts_take_no_more_room() {
     let most = |lives: std::ops::Range<usize>| room[lives].iter().copied().max();
     let (half, all) = (room.len() / 2, room.len());
     assert!(most(half..all) <= most(50..half), "{:?} {:?}", most(half..all), most(50..half));
-    // One segment open for each of the four TTLs and one for survivors, one being emptied, and some that stand ready.
+    // One segment open for each of the four TTLs and one for survivors, one being emptied, and some spare ones.
     assert!(most(0..all) <= Some(TARGET * stats.live_bytes + 9 * SEGMENT_LEN as u64), "{:?}: {stats:?}", most(0..all));
 }

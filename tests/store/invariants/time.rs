@@ -1,4 +1,4 @@
-//! Deadlines and the time that they stand in.
+//! Deadlines, and the time on which they are based.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use crate::scratch::{self, Chance, Image};
 use crate::{open, options, rounds};
 
 const DEFAULT_TTL: Duration = Duration::from_secs(60);
-/// Where a manual clock's wall starts.
+/// The initial wall time of a manual clock.
 const WALL_SECS: u64 = 1_000_000_000;
 
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The wall is stepped by up to an hour, either way, whenever one likes; the machine reboots, is switched off, and
-/// forgets what boot time it was.
+/// The wall clock is stepped by up to an hour in either direction at any time. The machine reboots, is switched off,
+/// and loses its boot time.
 #[test]
-fn invariant_10_store_time_never_goes_back_whatever_the_clocks_do() {
+fn invariant_10_store_time_never_decreases_whatever_the_clocks_do() {
     for seed in 0..rounds(30) {
         let (dir, (_, hand), mut chance) = (scratch::directory(), Clock::manual(), Chance(seed));
         let mut boot = 1;
@@ -35,11 +35,11 @@ fn invariant_10_store_time_never_goes_back_whatever_the_clocks_do() {
             step(&mut chance, &hand);
             hand.advance(millis(ms));
             step(&mut chance, &hand);
-            assert!(store.contains(&name), "{turn} went before its time");
+            assert!(store.contains(&name), "{turn} expired too early");
             hand.advance(millis(1));
             gone.push(name);
             assert!(gone.iter().all(|name| !store.contains(name)));
-            // Within a second of the last look after the store, however it ends.
+            // Within a second of the last maintenance, however the store ends.
             store.maintain(10).unwrap();
             let killed = Image::take(dir.path());
             drop(store);
@@ -54,14 +54,14 @@ fn invariant_10_store_time_never_goes_back_whatever_the_clocks_do() {
                 }
             }
             store = open(dir.path(), boot, &hand);
-            assert!(gone.iter().all(|name| !store.contains(name)), "seed {seed}, turn {turn}: one is back");
+            assert!(gone.iter().all(|name| !store.contains(name)), "seed {seed}, turn {turn}: a pair returned");
         }
-        assert!(store.contains(b"far"), "an hour or two a turn are no day");
+        assert!(store.contains(b"far"), "an hour or two per turn are less than a day");
     }
 }
 
 #[test]
-fn invariant_10_a_wall_clock_out_by_decades_makes_nothing_immortal() {
+fn invariant_10_a_wall_clock_wrong_by_decades_makes_no_pair_permanent() {
     for wall_secs in [0, 4_000_000_000] {
         let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
         drop(open(dir.path(), 1, &hand));
@@ -76,9 +76,9 @@ fn invariant_10_a_wall_clock_out_by_decades_makes_nothing_immortal() {
     }
 }
 
-/// Stepped after the store last had reason to write down what time it was, and closed before it had another.
+/// The clock is stepped after the store last saved its time, and the store is closed before it saves the time again.
 #[test]
-fn invariant_10_the_time_is_written_down_when_a_store_is_closed() {
+fn invariant_10_closing_a_store_saves_its_time() {
     for durability in [Durability::Os, Durability::Interval(Duration::from_secs(1)), Durability::Always] {
         let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
         let store = options(1, &hand).default_ttl(DEFAULT_TTL).durability(durability).open(dir.path()).unwrap();
@@ -97,7 +97,7 @@ fn set(store: &Store, value: &[u8]) {
 }
 
 #[test]
-fn invariant_13_an_identical_set_moves_only_the_deadline() {
+fn invariant_13_an_identical_set_changes_only_the_deadline() {
     for len in [0, 700, 30_000] {
         let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
         let store = options(1, &hand).default_ttl(DEFAULT_TTL).open(dir.path()).unwrap();
@@ -119,7 +119,7 @@ fn invariant_13_an_identical_set_moves_only_the_deadline() {
         assert_eq!(store.get(b"same").unwrap(), value);
         hand.advance(millis(1));
         assert!(store.get(b"same").is_none());
-        // What has expired is not there to be set again: it is stored anew.
+        // An expired pair cannot be set again: it is stored as a new one.
         set(&store, &value);
         assert_eq!(store.stats().identical_sets, 1);
         assert_eq!(store.get(b"same").unwrap(), value);

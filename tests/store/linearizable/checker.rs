@@ -1,15 +1,16 @@
-//! Whether a history of concurrent operations on one key could have come about one after the other (Wing and Gong,
-//! 1993, with the memory of Lowe, 2017).
+//! Checks whether a history of concurrent operations on one key is linearizable (Wing and Gong, 1993, with the
+//! memoization of Lowe, 2017).
 //!
-//! An operation takes effect at one moment between its call and its return. The search puts operations in an order that
-//! allows this: next may come whichever was called before any other that is left has returned. What has been tried in
-//! vain, a set of operations and the pair that they leave, is not tried again.
+//! An operation takes effect at one moment between its call and its return. The search looks for an order that allows
+//! this: the next operation is one that was called before any other remaining one returned. A failed state, which is a
+//! set of operations and the resulting pair, is not searched again.
 
 use std::collections::HashSet;
 
 use crate::pair::{Answer, Op, Pair};
 
-/// One operation of a history. Stamps come from one counter: what returned before another was called has the lower.
+/// One operation of a history. Stamps come from one counter: an operation that returned before another was called has
+/// the lower stamp.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) op: Op,
@@ -18,20 +19,20 @@ pub(crate) struct Event {
     pub(crate) returned: u64,
 }
 
-/// How far the search has come: all operations before `end` but a few, and the pair that they leave.
+/// The state of the search: all operations before `end` except a few, and the resulting pair.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Reached {
     end: usize,
-    /// Called before one that took effect, and still to take effect themselves: no more than there are threads.
+    /// Called before an operation that took effect, and not yet in the order: at most as many as threads.
     skipped: Vec<usize>,
     pair: Pair,
 }
 
 /// Finds an order in which `events` are possible one after the other, from `start` on. With `may_vanish` the pair may
-/// go by itself between two operations, as eviction makes it go.
+/// disappear between two operations, as after an eviction.
 ///
 /// # Errors
-/// Where there is none: what stands in the way, for a human.
+/// There is no such order. The error describes the operations around the conflict.
 pub(crate) fn check(mut events: Vec<Event>, start: Pair, may_vanish: bool) -> Result<(), String> {
     events.sort_by_key(|event| event.called);
     let mut tried = HashSet::new();
@@ -55,10 +56,10 @@ pub(crate) fn check(mut events: Vec<Event>, start: Pair, may_vanish: bool) -> Re
         }
     }
     let around = &events[furthest.saturating_sub(4)..events.len().min(furthest + 8)];
-    Err(format!("no order of these explains their answers (at {furthest} of {}): {around:#?}", events.len()))
+    Err(format!("no order of these operations explains their results (at {furthest} of {}): {around:#?}", events.len()))
 }
 
-/// The operations that may come next: those that were called before any that is left returned.
+/// Returns the operations that may come next: those called before any remaining one returned.
 fn candidates(events: &[Event], reached: &Reached) -> Vec<usize> {
     let mut first_return = u64::MAX;
     let mut found = Vec::new();
@@ -117,15 +118,15 @@ mod tests {
     const B: Option<(&[u8], u64)> = Some((b"b", 2));
 
     #[test]
-    fn one_after_the_other_each_reading_finds_the_last_writing() {
+    fn sequential_reads_find_the_last_write() {
         assert!(is_possible(&[get(0, 1, None), set(2, 3, b"a", 1), get(4, 5, A), set(6, 7, b"b", 2), get(8, 9, B)]));
-        assert!(!is_possible(&[set(2, 3, b"a", 1), set(6, 7, b"b", 2), get(8, 9, A)]), "a stale reading");
-        assert!(!is_possible(&[set(2, 3, b"a", 1), get(4, 5, None)]), "a lost writing");
-        assert!(!is_possible(&[set(2, 3, b"a", 1), get(4, 5, Some((b"x", 1)))]), "a value that nobody wrote");
+        assert!(!is_possible(&[set(2, 3, b"a", 1), set(6, 7, b"b", 2), get(8, 9, A)]), "a stale read");
+        assert!(!is_possible(&[set(2, 3, b"a", 1), get(4, 5, None)]), "a lost write");
+        assert!(!is_possible(&[set(2, 3, b"a", 1), get(4, 5, Some((b"x", 1)))]), "a value that was never written");
     }
 
     #[test]
-    fn what_overlaps_may_come_in_any_order_and_in_one_only() {
+    fn overlapping_operations_have_any_order_but_only_one() {
         let writes = [set(0, 1, b"a", 1), set(2, 9, b"b", 2)];
         assert!(is_possible(&[&writes[..], &[get(3, 4, A), get(5, 6, B)]].concat()));
         assert!(is_possible(&[&writes[..], &[get(3, 6, B), get(4, 5, A)]].concat()));
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_is_the_first() {
+    fn only_one_add_succeeds() {
         let add = |called, returned, outcome| write(called, returned, b"a", Condition::Absent, outcome);
         let done = |version| Outcome::Done { version };
         assert!(is_possible(&[add(0, 3, done(1)), add(1, 2, Outcome::Exists)]));
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_does_not_come_back() {
+    fn a_missing_pair_does_not_return() {
         let gone = [set(0, 1, b"a", 1), delete(2, 3, Outcome::Done { version: 1 })];
         assert!(is_possible(&[&gone[..], &[get(4, 5, None), delete(6, 7, Outcome::Missing)]].concat()));
         assert!(!is_possible(&[&gone[..], &[get(4, 5, A)]].concat()));
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_only_grow() {
+    fn versions_only_increase() {
         assert!(is_possible(&[set(0, 1, b"a", 5), set(2, 3, b"a", 5), set(4, 5, b"b", 6)]), "the value was there");
         assert!(!is_possible(&[set(0, 1, b"a", 5), set(2, 3, b"b", 5)]));
         assert!(!is_possible(&[set(0, 1, b"a", 5), delete(2, 3, Outcome::Done { version: 5 }), set(4, 5, b"b", 4)]));
@@ -192,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn long_histories_take_no_time_out_of_proportion() {
-        // Each of three threads' operations overlaps with those of the others.
+    fn the_time_is_proportional_to_the_history() {
+        // Each operation of three threads overlaps with those of the others.
         let overlapping = |i: u64| incr(i, i + 3, i + 1);
         let start = set(0, 1, b"0", 1);
         let mut events: Vec<_> = (0..5_000).map(overlapping).collect();

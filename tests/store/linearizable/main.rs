@@ -1,10 +1,10 @@
-//! Operations on a key are linearizable: whatever several threads do to it at once could have been done one after the
-//! other, while segments rotate, are compacted and recycled, and pairs are evicted.
+//! Operations on a key are linearizable: the results of concurrent operations equal those of some sequential order,
+//! while segments rotate, are compacted and recycled, and pairs are evicted.
 //!
-//! Threads work on a few keys and note what each operation answered; `checker.rs` then looks for an order that explains
-//! it all. `LINEARIZABLE_ROUNDS` makes it run longer.
+//! Threads execute operations on a few keys and record their results; `checker.rs` then looks for an order that
+//! explains all results. `LINEARIZABLE_ROUNDS` makes it run longer.
 
-// A test that cannot use its own store is to fail at once.
+// A test that cannot use its own store fails at once.
 #![allow(clippy::unwrap_used)]
 
 mod checker;
@@ -20,15 +20,15 @@ use pair::{Answer, Op, Pair};
 use scratch::{Chance, SEGMENT_LEN};
 use sharedance_core::store::{Condition, Options, Stats, Store, Ttl, WhenFull};
 
-/// Some are worked on all the time, by all workers at once; most now and then, so that they get old enough to be moved.
+/// All workers use some keys all the time, and most keys rarely, so that these records get old enough to be moved.
 const KEYS: usize = 60;
 const HOT_KEYS: usize = 3;
 const WORKERS: u64 = 3;
-/// Of each worker, in a round.
+/// Operations of each worker per round.
 const OPERATIONS: u64 = 400;
-/// How long to go on until what is to happen meanwhile has happened.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Values that have grown longer than this are set anew.
+/// Time limit for the events that each test needs.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Longer values are replaced.
 const LONG: usize = 12_000;
 
 fn rounds() -> u64 {
@@ -39,10 +39,10 @@ fn key(i: usize) -> [u8; 2] {
     [b'k', i as u8]
 }
 
-/// What a worker notes: which key, and what was done; [`Op::Clear`] concerns them all.
+/// A record of a worker: the key, and the operation with its result. [`Op::Clear`] concerns all keys.
 type Noted = (usize, Event);
 
-/// Works on the keys, and notes it.
+/// Executes operations on the keys, and records them.
 fn work(store: &Store, stamps: &AtomicU64, seed: u64) -> Vec<Noted> {
     let mut chance = Chance(seed);
     let mut seen = vec![(0, 0); KEYS];
@@ -66,7 +66,7 @@ fn work(store: &Store, stamps: &AtomicU64, seed: u64) -> Vec<Noted> {
     noted
 }
 
-/// An operation on a key that was last seen with this version and length.
+/// Returns an operation on a key that last had this version and length.
 fn choose(chance: &mut Chance, (version, len): (u64, usize)) -> Op {
     match chance.below(100) {
         0..22 => Op::Get,
@@ -91,8 +91,8 @@ fn choose(chance: &mut Chance, (version, len): (u64, usize)) -> Op {
     }
 }
 
-/// A number, or what is none; few different ones, so that the same value often comes again, and long ones, so that it
-/// takes time to copy them.
+/// Returns a number or another value. There are few different ones, so that the same value is often set again, and long
+/// ones, so that copying them takes time.
 fn value(chance: &mut Chance) -> Vec<u8> {
     match chance.below(3) {
         0 => chance.below(20).to_string().into_bytes(),
@@ -101,7 +101,8 @@ fn value(chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// Other pairs: most of them die soon, so that segments are emptied and recycled; or there is no room for all of them.
+/// Writes other pairs: most of them expire soon, so that segments are emptied and recycled, or there is not enough
+/// space for all of them.
 fn churn(store: &Store, done: &AtomicBool, is_too_much: bool) {
     let mut chance = Chance(99);
     for i in 0u32.. {
@@ -116,7 +117,7 @@ fn churn(store: &Store, done: &AtomicBool, is_too_much: bool) {
     }
 }
 
-/// All that the workers did in one round, by key.
+/// Returns all operations of the workers in one round, by key.
 fn run_round(store: &Store, stamps: &AtomicU64, round: u64) -> Vec<Vec<Event>> {
     let noted: Vec<Noted> = thread::scope(|scope| {
         let workers: Vec<_> =
@@ -133,7 +134,7 @@ fn run_round(store: &Store, stamps: &AtomicU64, round: u64) -> Vec<Vec<Event>> {
     by_key
 }
 
-/// Ends what runs beside a test when the test ends, however it does.
+/// Stops the background threads of a test when the test ends.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -142,7 +143,7 @@ impl Drop for Done<'_> {
     }
 }
 
-/// Rounds until there were enough of them, and until `has_happened`.
+/// Runs rounds until there were enough of them, and until `has_happened`.
 fn run(options: Options, may_vanish: bool, has_happened: impl Fn(Stats) -> bool) {
     let dir = scratch::directory();
     let store = options.segment_len(SEGMENT_LEN).open(dir.path()).unwrap();
@@ -162,9 +163,9 @@ fn run(options: Options, may_vanish: bool, has_happened: impl Fn(Stats) -> bool)
             if round >= rounds() && has_happened(store.stats()) {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE || round < rounds(), "{:?}", store.stats());
+            assert!(started.elapsed() < TIMEOUT || round < rounds(), "{:?}", store.stats());
             for (i, mut events) in run_round(&store, &stamps, round).into_iter().enumerate() {
-                // Nobody else works on the key now: what is found is what the next round begins with.
+                // No other thread uses the key now, so this is the state at the start of the next round.
                 let called = stamps.fetch_add(2, Ordering::SeqCst);
                 let answer = Op::Look.run(&store, &key(i)).unwrap();
                 let found = Pair::of(&answer);

@@ -1,5 +1,5 @@
-//! What one key may answer if operations on it come one after the other: the sequential meaning that concurrent
-//! operations are held against.
+//! The possible results of operations on one key in sequence: the sequential meaning with which concurrent operations
+//! are compared.
 
 use sharedance_core::store::{Condition, Look, Outcome, Refresh, Seen, Store, StoreError, Ttl};
 
@@ -7,9 +7,9 @@ use sharedance_core::store::{Condition, Look, Outcome, Refresh, Seen, Store, Sto
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Get,
-    /// Reads it with its marks, and asks to be the one who makes a new one.
+    /// Reads the value with its marks, and asks to be the reader that refreshes it.
     Look,
-    /// As a look; where there is no value it makes an empty one, and is the one who makes the real one.
+    /// The same. If there is no value, it creates an empty one and refreshes it.
     LookOrCreate,
     Write(Vec<u8>, Condition),
     Append(Vec<u8>),
@@ -19,11 +19,11 @@ pub(crate) enum Op {
     Touch(Ttl),
     Delete(Condition),
     Invalidate(Condition),
-    /// Of all keys, of which this is one.
+    /// On all keys, including this one.
     Clear,
 }
 
-/// What an operation answered.
+/// The result of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Found(Option<(Vec<u8>, u64)>),
@@ -46,7 +46,7 @@ impl Answer {
 }
 
 impl Op {
-    /// Does it to the real store. None where the store had no room, and so did nothing.
+    /// Executes it on the real store. Returns `None` if the store was full, and did nothing.
     pub(crate) fn run(&self, store: &Store, key: &[u8]) -> Option<Answer> {
         let answer = match self {
             Op::Get => Ok(Answer::Found(store.get(key).map(|value| (value.to_vec(), value.version())))),
@@ -73,7 +73,7 @@ impl Op {
     }
 }
 
-/// A key's value, and what is known of its version.
+/// The value of a key, and the known facts about its version.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Pair {
     value: Option<Vec<u8>>,
@@ -91,7 +91,7 @@ struct Marks {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Holds {
     Yes,
-    /// Since the pair is newer than was asked for.
+    /// The pair is newer than the requested version.
     Newer,
     No,
 }
@@ -102,11 +102,11 @@ impl Holds {
     }
 }
 
-/// Of the value that is there, or of the last that was.
+/// The version of the current value, or of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Version {
     Is(u64),
-    /// Not every operation tells the version that it wrote.
+    /// Not every operation returns the version that it wrote.
     Above(u64),
 }
 
@@ -132,7 +132,7 @@ impl Version {
 }
 
 impl Pair {
-    /// What `seen`, by a look that nothing else took place beside, says that there is.
+    /// Returns what `seen`, the result of a lookup without concurrent operations, says about the pair.
     pub(crate) fn of(seen: &Answer) -> Pair {
         match seen {
             Answer::Seen { value, version, is_stale, refresh } => {
@@ -143,12 +143,12 @@ impl Pair {
         }
     }
 
-    /// The pair without its value, as eviction leaves it.
+    /// Returns the pair without its value, as after an eviction.
     pub(crate) fn evicted(&self) -> Option<Pair> {
         self.value.as_ref().map(|_| self.without_value())
     }
 
-    /// What is there after `op` has answered `answer`, of which there may be several; none where it cannot have.
+    /// Returns the possible pairs after `op` returned `answer`; none if it cannot have returned that.
     pub(crate) fn after(&self, op: &Op, answer: &Answer) -> Vec<Pair> {
         match (op, answer) {
             (Op::Get, Answer::Found(found)) => self.seen(found.as_ref()),
@@ -204,8 +204,8 @@ impl Pair {
         after
     }
 
-    /// The pairs that this one may be, as far as `condition` tells them apart, and whether it holds for them: several
-    /// where the version is not known.
+    /// Returns the possible states of this pair as far as `condition` distinguishes them, and whether it holds for
+    /// them: several if the version is unknown.
     fn by_condition(&self, condition: Condition) -> Vec<(Pair, Holds)> {
         let is_there = self.value.is_some();
         let known_to_be = |version| Pair { version, ..self.clone() };
@@ -264,7 +264,7 @@ impl Pair {
         self.by_condition(condition).into_iter().flat_map(after).collect()
     }
 
-    /// A value of a new version; or of the same one, where it was there already and nobody looks at versions.
+    /// A value with a new version, or with the same one if it was set before and no version is compared.
     fn with(&self, value: Vec<u8>, version: u64, condition: Condition) -> Vec<Pair> {
         let moves_deadline = matches!(condition, Condition::Always | Condition::Present);
         let is_same = self.value.as_ref() == Some(&value) && self.marks == Marks::default();
@@ -274,7 +274,7 @@ impl Pair {
         self.at_version(version, Pair { value: Some(value), ..Pair::default() })
     }
 
-    /// `after`, with its version, where that is a new one.
+    /// Returns `after` with its version, if that is a new one.
     fn at_version(&self, version: u64, after: Pair) -> Vec<Pair> {
         only_if(version > self.version.floor(), Pair { version: Version::Is(version), ..after })
     }
@@ -291,7 +291,7 @@ impl Pair {
         self.by_condition(condition).into_iter().flat_map(after).collect()
     }
 
-    /// The value stays, and gets a new version all the same.
+    /// The value stays and gets a new version.
     fn invalidated(&self, condition: Condition, outcome: Outcome) -> Vec<Pair> {
         let marks = Marks { is_stale: true, has_refresher: false };
         let after = |(before, holds): (Pair, Holds)| match (&before.value, outcome) {

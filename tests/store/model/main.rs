@@ -1,10 +1,9 @@
-//! The store against a naive map: random operations, turned clocks, restarts; and many threads at once.
+//! Compares the store with a simple map: random operations, changes of the clocks, restarts, and many threads.
 //!
-//! Segments are as short as they can be, so that everything rotates, is carried forward and is recycled.
-//! `PROPTEST_CASES` makes it run longer. A test that is named `invariant_…` holds the store to the invariant of that
-//! number: `invariants.rs` lists them all.
+//! Segments have the minimum length, so that they rotate, are compacted and are recycled often. `PROPTEST_CASES` makes
+//! it run longer. A test named `invariant_…` checks the invariant of that number in `tests/store/invariants`.
 
-// A test that cannot use its own store is to fail at once.
+// A test that cannot use its own store fails at once.
 #![allow(clippy::unwrap_used)]
 
 mod ops;
@@ -25,7 +24,7 @@ fn cases(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(60))]
 
-    /// Also 4, 5, 7, 9 and 12: every check is made at every restart, and all room comes back at the end.
+    /// Also 4, 5, 7, 9 and 12: every restart checks all of them, and at the end all space is freed.
     #[test]
     fn invariant_01_any_order_of_operations_equals_the_model(
         ops in prop::collection::vec(ops(), 1..160),

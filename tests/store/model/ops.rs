@@ -1,4 +1,4 @@
-//! What is done to the store and its model: operations, restarts, turned clocks.
+//! The operations on the store and its model: operations on pairs, restarts, changes of the clocks.
 
 use sharedance_core::store::{MAX_KEY_LEN, Ttl};
 
@@ -22,7 +22,7 @@ pub(crate) enum Op {
         value: Vec<u8>,
         ttl: Ttl,
     },
-    /// With the version that is there, or another one.
+    /// With the current version, or with another one.
     CompareAndSet {
         key: usize,
         value: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) enum Op {
     },
     /// In upper case.
     Update(usize),
-    /// Up by so much, or down.
+    /// Up by this number, or down.
     Count {
         key: usize,
         by: u64,
@@ -71,14 +71,14 @@ pub(crate) enum Op {
     Reopen(Restart),
 }
 
-/// How a store comes to be opened again, and what the clocks do meanwhile.
+/// How a store is opened again, and what the clocks do meanwhile.
 #[derive(Debug, Clone)]
 pub(crate) enum Restart {
     /// Closed and opened.
     Orderly { off_ms: u64 },
     /// The process was killed.
     Killed { off_ms: u64 },
-    /// Another boot; the wall clock shows so much then, and boot time may start anew.
+    /// Another boot. The wall clock shows this time then, and boot time may start again.
     Rebooted { wall_secs: u64, boot_time_anew: bool },
 }
 

@@ -1,4 +1,4 @@
-//! The store and its model, side by side: everything is done to both, and they are compared.
+//! The store and its model: every operation is executed on both, and the results are compared.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::ops::{KEYS, Op, Restart, key};
 use crate::scratch::{self, Image, SEGMENT_LEN};
 
 const DEFAULT_TTL_MS: u64 = 60_000;
-/// Segments that may be left when nothing lives: what stands ready, and what is about to be deleted.
+/// Segments that may remain when no pair is live: spare ones, and ones about to be deleted.
 const SEGMENTS_AT_REST: u64 = 3;
 
-/// The store and its model, side by side.
+/// The store and its model.
 pub(crate) struct Pair {
     dir: TempDir,
     hand: ManualClock,
-    /// None while it is being opened anew.
+    /// `None` while the store is being opened again.
     store: Option<Store>,
     naive: Naive,
     held: Vec<(Value, Vec<u8>)>,
@@ -71,18 +71,18 @@ impl Pair {
             Op::Add { key: i, value, ttl } => {
                 let is_absent = self.naive.get(&key(i)).is_none();
                 assert_eq!(self.store().add(&key(i), &value, ttl).unwrap(), is_absent, "add {i}");
-                self.note_set(i, &value, ttl, is_absent);
+                self.record_set(i, &value, ttl, is_absent);
             }
             Op::Replace { key: i, value, ttl } => {
                 let is_present = self.naive.get(&key(i)).is_some();
                 assert_eq!(self.store().replace(&key(i), &value, ttl).unwrap(), is_present, "replace {i}");
-                self.note_set(i, &value, ttl, is_present);
+                self.record_set(i, &value, ttl, is_present);
             }
             Op::CompareAndSet { key: i, value, ttl, is_right } => {
                 let version = self.version(i, is_right);
                 let outcome = self.store().compare_and_set(&key(i), &value, ttl, version).unwrap();
                 self.check_outcome(i, outcome, is_right);
-                self.note_set(i, &value, ttl, outcome.is_done());
+                self.record_set(i, &value, ttl, outcome.is_done());
             }
             Op::Append { key: i, tail } => {
                 self.rewrite(i, |store| store.append(&key(i), &tail), |value| [value, &tail].concat());
@@ -157,7 +157,7 @@ impl Pair {
         }
     }
 
-    /// The version of what is there, or one that nothing has.
+    /// Returns the version of the current value, or one that no value has.
     fn version(&self, i: usize, is_right: bool) -> u64 {
         let version = self.store().get(&key(i)).map_or(0, |value| value.version());
         if is_right { version } else { version + 1 }
@@ -171,7 +171,7 @@ impl Pair {
         }
     }
 
-    fn note_set(&mut self, i: usize, value: &[u8], ttl: Ttl, was_done: bool) {
+    fn record_set(&mut self, i: usize, value: &[u8], ttl: Ttl, was_done: bool) {
         if was_done {
             self.naive.set(&key(i), value, ttl_ms(ttl), 0);
         }
@@ -258,7 +258,7 @@ impl Pair {
         self.naive.sweep();
         let report = self.store().recovery();
         assert_eq!(report.dropped, 0, "{report:?}");
-        // A store that promises to survive power cuts keeps overwritten values until a sync; one that was killed had none.
+        // A store that survives power cuts keeps overwritten values until a sync. A killed one had no sync.
         assert!(report.superseded == 0 || self.durability != Durability::Os, "{report:?}");
         assert_eq!((&report.set_aside, &report.foreign), (&vec![], &vec![]));
         assert_eq!(report.pairs, self.naive.sizes()[0].0, "{report:?}");
@@ -274,7 +274,7 @@ impl Pair {
         assert_eq!(self.store().contains(&key(i)), expected.is_some());
     }
 
-    /// All keys, and the accounts. The store may have forgotten any part of what has expired.
+    /// Compares all keys and the counters. The store may have removed any part of the expired pairs.
     pub(crate) fn check(&self) {
         (0..KEYS).for_each(|i| self.check_key(i));
         let stats = self.store().stats();
@@ -289,7 +289,7 @@ impl Pair {
         }
     }
 
-    /// Lets everything expire that can, deletes the rest, and sees all room come back.
+    /// Lets all pairs with a TTL expire, deletes the others, and checks that all space is freed.
     pub(crate) fn wind_up(&mut self) {
         for i in 0..KEYS {
             self.apply(Op::Touch { key: i, ttl: Ttl::After(Duration::from_millis(1 + i as u64)) });

@@ -1,4 +1,4 @@
-//! Chance, as it makes up what is done to the store and its model.
+//! Random operations on the store and its model.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn values() -> impl Strategy<Value = Vec<u8>> {
         2 => 16_000..20_000usize,
         1 => Just(60_000usize),
     ];
-    // Few fillings, so that the same value often comes again.
+    // Few fill bytes, so that the same value is often set again.
     let filled = (len, 0..3u8).prop_map(|(len, filling)| vec![filling; len]);
     let number = any::<u64>().prop_map(|number| (number >> (number % 64)).to_string().into_bytes());
     prop_oneof![8 => filled, 1 => number]
@@ -51,7 +51,7 @@ pub(crate) fn durabilities() -> impl Strategy<Value = Durability> {
     prop_oneof![3 => Just(Durability::Os), 1 => Just(interval), 1 => Just(Durability::Always)]
 }
 
-/// Around where the manual clock starts, an hour to either side.
+/// Up to an hour before or after the manual clock's start.
 fn wall_secs() -> impl Strategy<Value = u64> {
     1_000_000_000 - 3_600..1_000_000_000 + 3_600u64
 }

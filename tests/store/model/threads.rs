@@ -1,4 +1,4 @@
-//! Many threads at once: readers, writers, deleters and maintenance.
+//! Many threads: readers, writers, deletes and maintenance.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use sharedance_core::store::{Options, Store, Ttl, Value};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
 
 #[test]
-fn invariant_07_expiry_never_takes_what_was_touched_in_time() {
+fn invariant_07_expiry_never_removes_a_pair_touched_in_time() {
     const ROUNDS: u32 = 300;
     let (clock, hand) = Clock::manual();
     let dir = scratch::directory();
@@ -30,7 +30,7 @@ fn invariant_07_expiry_never_takes_what_was_touched_in_time() {
             for key in &keys {
                 if !store.touch(key, ttl).unwrap() {
                     done.store(true, Ordering::Relaxed);
-                    panic!("{key:?} was taken in round {round}");
+                    panic!("{key:?} was removed in round {round}");
                 }
             }
         }
@@ -40,9 +40,9 @@ fn invariant_07_expiry_never_takes_what_was_touched_in_time() {
     assert_eq!(store.stats().expired, 0);
 }
 
-/// Large values, so that it takes time to copy them.
+/// Large values, so that copying them takes time.
 #[test]
-fn invariant_01_what_is_touched_or_deleted_while_it_is_carried_forward_stays_so() {
+fn invariant_01_a_touch_or_delete_during_compaction_is_kept() {
     const ROUNDS: u64 = 25;
     let (clock, hand) = Clock::manual();
     let dir = scratch::directory();
@@ -54,7 +54,7 @@ fn invariant_01_what_is_touched_or_deleted_while_it_is_carried_forward_stays_so(
         for key in &keys {
             store.set_with_ttl(key, &stamped(key, round, 15_000), minutes(10)).unwrap();
         }
-        // Three of five die at once, so that there is something to gain; one is deleted meanwhile, one is touched.
+        // Three of five expire at once, so that compaction gains space; one is deleted meanwhile, one is touched.
         for key in keys.chunks(5).flat_map(|five| &five[2..]) {
             assert!(store.delete(key).unwrap());
         }
@@ -74,7 +74,7 @@ fn invariant_01_what_is_touched_or_deleted_while_it_is_carried_forward_stays_so(
             }
             deleted.iter().for_each(|key| drop(store.delete(key)));
         });
-        assert!(round < 3 || store.stats().compacted_bytes > compacted, "nothing was carried forward");
+        assert!(round < 3 || store.stats().compacted_bytes > compacted, "nothing was copied");
         hand.advance(Duration::from_secs(30 * 60));
         let find = |key: &[u8]| store.get(key).map(|value| version_of(key, &value).unwrap());
         for (key, lives) in touched.iter().zip(lives_long) {
@@ -86,15 +86,15 @@ fn invariant_01_what_is_touched_or_deleted_while_it_is_carried_forward_stays_so(
     }
 }
 
-/// A pair's key, and the version below which no reader may find it any more. Odd floors are deletions.
+/// A pair's key, and the lowest version that a reader may still find. Odd numbers are deletes.
 struct Owned {
     key: Vec<u8>,
     floor: AtomicU64,
 }
 
-/// One writer to a key sets ever greater versions and deletes; readers see whole values and none that was replaced.
+/// One writer per key sets increasing versions and deletes. Readers see complete values, and no replaced one.
 #[test]
-fn invariant_05_readers_see_whole_values_and_never_go_back() {
+fn invariant_05_readers_see_complete_values_and_never_older_ones() {
     const WRITERS: usize = 2;
     const OPERATIONS: u64 = 12_000;
     let dir = scratch::directory();
@@ -137,7 +137,7 @@ fn invariant_05_readers_see_whole_values_and_never_go_back() {
     assert_eq!(store.recovery().dropped, 0);
 }
 
-/// Answers the last version of each key that this writer owns, none where it deleted it.
+/// Returns the last version of each key that this writer owns, `None` if it was deleted.
 fn write_versions(
     store: &Store,
     keys: &[Owned],
@@ -192,9 +192,9 @@ fn read_versions(store: &Store, keys: &[Owned], done: &AtomicBool, seed: u64) {
     }
 }
 
-/// Everybody sets the same few values of the same keys, and deletes them.
+/// All threads set the same few values of the same keys, and delete them.
 #[test]
-fn invariant_06_one_live_entry_a_key_whoever_sets_it_first() {
+fn invariant_06_one_live_entry_per_key_with_concurrent_sets() {
     const THREADS: u64 = 3;
     let dir = scratch::directory();
     let open = || Options::new().segment_len(SEGMENT_LEN).open(dir.path()).unwrap();
@@ -232,7 +232,7 @@ fn invariant_06_one_live_entry_a_key_whoever_sets_it_first() {
     image.restore(dir.path());
     let store = open();
     assert_eq!((store.len(), present(&store)), (left, left));
-    assert!(half.iter().all(|key| !store.contains(key)), "a deleted pair is back");
+    assert!(half.iter().all(|key| !store.contains(key)), "a deleted pair returned");
     assert_eq!((store.recovery().superseded, store.recovery().dropped), (0, 0));
     for key in rest {
         store.delete(key).unwrap();

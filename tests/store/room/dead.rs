@@ -1,4 +1,4 @@
-//! A full store that refuses new pairs: what dies becomes room for others.
+//! A full store that refuses new pairs: new pairs reuse the space of dead ones.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Full {
     written: u32,
 }
 
-/// A store of so many segments, filled with pairs until one is refused.
+/// A store of this many segments, filled until a pair is refused.
 fn full(durability: Durability, segments: u64, len: usize) -> Full {
     let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
     let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(segments * SEGMENT_LEN as u64).clock(clock);
@@ -32,13 +32,13 @@ fn full(durability: Durability, segments: u64, len: usize) -> Full {
 }
 
 impl Full {
-    /// Lets maintenance work without a writer, then writes as much as there is room for.
+    /// Runs maintenance without a writer, then writes until the store is full.
     fn refill(&self) -> u32 {
         for _ in 0..2 {
             maintain_for_a_second(&self.store, &self.hand);
         }
         let mut again = 0;
-        // A writer that is refused tries again some times: it does not do all of the work at once.
+        // A refused writer retries some times: it does not do all of the work at once.
         for _ in 0..5 {
             again += fill(&self.store, self.written + again, LEN, Ttl::Never);
             maintain_for_a_second(&self.store, &self.hand);
@@ -50,7 +50,7 @@ impl Full {
         keys.into_iter().map(|key| u64::from(self.store.delete(&key.to_be_bytes()).unwrap())).sum()
     }
 
-    /// All room that died can be written again, except that of one segment.
+    /// Checks that all dead space can be written to, except one segment's worth.
     #[track_caller]
     fn assert_refilled(&self, dead: u64) {
         let again = u64::from(self.refill());
@@ -62,7 +62,7 @@ impl Full {
 }
 
 #[test]
-fn dead_room_in_every_segment_of_a_full_store_can_be_written_to() {
+fn dead_space_in_every_segment_of_a_full_store_is_reused() {
     for durability in MODES {
         let full = full(durability, SEGMENTS, LEN);
         // With its header, a segment is still used to more than nine tenths.
@@ -73,21 +73,21 @@ fn dead_room_in_every_segment_of_a_full_store_can_be_written_to() {
 }
 
 #[test]
-fn dead_room_that_is_spread_thinly_can_be_written_to() {
+fn dead_space_spread_over_many_segments_is_reused() {
     for durability in MODES {
         let full = full(durability, SEGMENTS, LEN);
-        // A segment and a half in all.
+        // One and a half segments in total.
         let dead = full.delete((0..full.written).step_by(40));
         full.assert_refilled(dead);
     }
 }
 
 #[test]
-fn dead_room_within_one_segment_of_a_full_store_can_be_written_to() {
+fn dead_space_within_one_segment_of_a_full_store_is_reused() {
     for durability in MODES {
         let full = full(durability, 8, LEN);
         let dead = full.delete(0..full.written / 10);
-        // Maintenance makes the room without a writer: the first one finds it.
+        // Maintenance frees the space without a writer, so the first writer finds it.
         for _ in 0..3 {
             maintain_for_a_second(&full.store, &full.hand);
         }
@@ -97,12 +97,12 @@ fn dead_room_within_one_segment_of_a_full_store_can_be_written_to() {
 }
 
 #[test]
-fn room_of_expired_pairs_of_a_full_store_can_be_written_to() {
+fn space_of_expired_pairs_of_a_full_store_is_reused() {
     for durability in MODES {
         let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
         let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(SEGMENTS * SEGMENT_LEN as u64).clock(clock);
         let store = options.durability(durability).open(dir.path()).unwrap();
-        // Touched after they were written, some expire beside others that do not.
+        // Touched after they were written: some expire beside others that do not.
         let written = fill(&store, 0, LEN, Ttl::Never);
         let dead = (0..written).step_by(25);
         let count =
@@ -114,12 +114,12 @@ fn room_of_expired_pairs_of_a_full_store_can_be_written_to() {
 }
 
 #[test]
-fn room_of_overwritten_values_of_a_full_store_can_be_written_to() {
+fn space_of_overwritten_values_of_a_full_store_is_reused() {
     for durability in MODES {
         let full = full(durability, SEGMENTS, LEN);
         let freed = full.delete(0..full.written / 30);
         maintain_for_a_second(&full.store, &full.hand);
-        // Each takes the place of one that is as long: the room of the old values alone is what the later ones need.
+        // Each replaces a value of the same length: the later ones need exactly the space of the old values.
         let mut stored = 0;
         for round in 0..8u8 {
             for key in (full.written / 30..full.written).step_by(25) {
@@ -137,7 +137,7 @@ fn room_of_overwritten_values_of_a_full_store_can_be_written_to() {
 }
 
 #[test]
-fn room_for_a_big_value_is_made_of_dead_records() {
+fn a_big_value_reuses_the_space_of_dead_records() {
     for durability in MODES {
         let full = full(durability, SEGMENTS, LEN);
         full.delete((0..full.written).step_by(25));
@@ -150,7 +150,7 @@ fn room_for_a_big_value_is_made_of_dead_records() {
 }
 
 #[test]
-fn a_store_that_is_full_of_what_lives_copies_nothing() {
+fn a_store_full_of_live_pairs_copies_nothing() {
     for (durability, len) in MODES.into_iter().flat_map(|mode| [LEN, SEGMENT_LEN / 4 - 100].map(|len| (mode, len))) {
         let full = full(durability, SEGMENTS, len);
         let before = full.store.stats().compacted_bytes;
@@ -164,9 +164,9 @@ fn a_store_that_is_full_of_what_lives_copies_nothing() {
     }
 }
 
-/// Less is dead than it takes to be worth copying for: that ends, and does not begin again with each refused write.
+/// Less is dead than is worth a copy: the work ends, and does not start again with each refused write.
 #[test]
-fn a_store_with_little_that_is_dead_copies_for_a_bounded_time() {
+fn a_store_with_few_dead_bytes_copies_for_a_bounded_time() {
     let full = full(Durability::Os, SEGMENTS, LEN);
     full.delete((0..full.written).step_by(50));
     full.refill();

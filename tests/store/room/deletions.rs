@@ -1,5 +1,5 @@
-//! Files that cannot be deleted for a while. Root can unlink files in any directory, but no user can unlink a directory:
-//! here directories have the names of the files for as long.
+//! Files that cannot be deleted for a while. Root can unlink files in any directory, but no user can unlink a
+//! directory, so the tests replace the files by directories of the same names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ fn segment_files(dir: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "shd")).collect()
 }
 
-/// Makes files impossible to delete for as long as it exists.
+/// Makes files impossible to delete until it is dropped.
 struct Obstacle {
     aside: TempDir,
     files: Vec<PathBuf>,
@@ -54,8 +54,8 @@ impl Drop for Obstacle {
     }
 }
 
-/// Whatever maintenance reports, everything but the deletion is done.
-fn maintain_in_spite_of_failures(store: &Store, hand: &ManualClock) -> usize {
+/// Runs maintenance. Everything except the deletion must work.
+fn maintain_despite_failures(store: &Store, hand: &ManualClock) -> usize {
     let mut failures = 0;
     for _ in 0..50 {
         match store.maintain(10_000) {
@@ -69,19 +69,19 @@ fn maintain_in_spite_of_failures(store: &Store, hand: &ManualClock) -> usize {
 }
 
 #[test]
-fn a_failed_unlink_does_not_lose_room_until_restart() {
+fn a_failed_unlink_does_not_lose_space_until_restart() {
     for (durability, len) in MODES.into_iter().flat_map(|mode| [LEN, SEGMENT_LEN].map(|len| (mode, len))) {
         let (dir, store, hand) = full(durability);
         let written = fill(&store, 0, len, Ttl::Never);
         let used = store.stats().file_bytes;
         let obstacle = Obstacle::for_all_in(dir.path());
         store.clear().unwrap();
-        let failures = maintain_in_spite_of_failures(&store, &hand);
+        let failures = maintain_despite_failures(&store, &hand);
         let stats = store.stats();
         assert!(failures > 0 && stats.failed_deletions > stats.pending_deletions, "{failures}, {stats:?}");
         assert!(stats.pending_deletions > 5 && stats.segments == 0, "{durability:?}, {len}: {stats:?}");
-        assert!(failures as u64 <= stats.pending_deletions, "what is tried again is not reported again");
-        assert_eq!(stats.file_bytes, used, "what is still there counts");
+        assert!(failures as u64 <= stats.pending_deletions, "a retry is not reported again");
+        assert_eq!(stats.file_bytes, used, "remaining files count");
 
         drop(obstacle);
         maintain_for_a_second(&store, &hand);
@@ -94,12 +94,12 @@ fn a_failed_unlink_does_not_lose_room_until_restart() {
 }
 
 #[test]
-fn a_writer_that_finds_no_room_deletes_what_could_not_be_deleted() {
+fn a_writer_without_space_retries_failed_deletions() {
     let (dir, store, hand) = full(Durability::Os);
     let written = fill(&store, 0, SEGMENT_LEN, Ttl::Never);
     let obstacle = Obstacle::for_all_in(dir.path());
     store.clear().unwrap();
-    maintain_in_spite_of_failures(&store, &hand);
+    maintain_despite_failures(&store, &hand);
     assert_eq!(store.stats().pending_deletions, u64::from(written));
     assert!(matches!(store.set("key", &vec![1; SEGMENT_LEN]), Err(StoreError::Full)));
     drop(obstacle);
@@ -108,11 +108,11 @@ fn a_writer_that_finds_no_room_deletes_what_could_not_be_deleted() {
 }
 
 #[test]
-fn an_unfinished_file_that_cannot_be_deleted_keeps_its_room_until_it_is_gone() {
+fn an_unfinished_file_that_cannot_be_deleted_counts_until_it_is_gone() {
     let (dir, store, hand) = full(Durability::Os);
     store.set("key", "value").unwrap();
     let used = store.stats().file_bytes;
-    // The next segment's temporary name is a directory's: it can be neither made nor deleted.
+    // A directory has the temporary name of the next segment, which can therefore be neither created nor deleted.
     let names = (0..8).map(|id| dir.path().join(format!("seg-{id:08x}.shd.tmp")));
     let names: Vec<_> = names.collect();
     names.iter().for_each(|name| fs::create_dir(name).unwrap());
@@ -120,7 +120,7 @@ fn an_unfinished_file_that_cannot_be_deleted_keeps_its_room_until_it_is_gone() {
     let stats = store.stats();
     assert_eq!((stats.pending_deletions, stats.file_bytes), (1, used + SEGMENT_LEN as u64), "{stats:?}");
     names.iter().for_each(|name| fs::remove_dir(name).unwrap());
-    maintain_in_spite_of_failures(&store, &hand);
+    maintain_despite_failures(&store, &hand);
     let stats = store.stats();
     assert_eq!(stats.pending_deletions, 0, "{stats:?}");
     assert_eq!(stats.file_bytes, Image::take(dir.path()).segment_bytes());
@@ -136,7 +136,8 @@ fn a_free_file_that_cannot_be_deleted_when_the_store_is_opened_is_deleted_later(
     };
     open(1).unwrap().prepare(Duration::ZERO).unwrap();
     let [free] = &segment_files(dir.path())[..] else { panic!("one is ready") };
-    // It reads as a file and cannot be unlinked: it is mounted there. Where that is not allowed nothing can be shown.
+    // The file can be read and not be unlinked, because it is a mount point. Without the permission to mount, the test
+    // is skipped.
     let mount = |arguments: &[&Path]| {
         std::process::Command::new("mount").args(arguments).status().is_ok_and(|status| status.success())
     };
@@ -150,7 +151,7 @@ fn a_free_file_that_cannot_be_deleted_when_the_store_is_opened_is_deleted_later(
     let store = store.unwrap();
     let stats = store.stats();
     assert_eq!((stats.pending_deletions, stats.file_bytes), (1, SEGMENT_LEN as u64));
-    maintain_in_spite_of_failures(&store, &hand);
+    maintain_despite_failures(&store, &hand);
     assert_eq!((store.stats().pending_deletions, store.stats().file_bytes), (0, 0));
     assert!(segment_files(dir.path()).is_empty());
 }

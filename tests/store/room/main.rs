@@ -1,7 +1,6 @@
-//! Room of a store with a limit: what is dead can be written to, what cannot be deleted comes back, and small limits hold
-//! something.
+//! The space of a store with a limit: dead space is reused, failed deletions are retried, and small limits work.
 
-// A test that cannot use its own files is to fail at once.
+// A test that cannot use its own files fails at once.
 #![allow(clippy::unwrap_used)]
 
 mod dead;
@@ -15,7 +14,7 @@ use std::time::Duration;
 use sharedance_core::clock::ManualClock;
 use sharedance_core::store::{Store, StoreError, Ttl};
 
-/// Writes values of `len` bytes under keys from `first` on until one is refused; returns how many were stored.
+/// Writes values of `len` bytes under keys from `first` on until one is refused. Returns how many were stored.
 fn fill(store: &Store, first: u32, len: usize, ttl: Ttl) -> u32 {
     let is_stored = |key: &u32| match store.set_with_ttl(&key.to_be_bytes(), &vec![*key as u8; len], ttl) {
         Ok(()) => true,
@@ -25,7 +24,7 @@ fn fill(store: &Store, first: u32, len: usize, ttl: Ttl) -> u32 {
     (first..).take_while(is_stored).count() as u32
 }
 
-/// Does what maintenance does in a second, as often as it is called when it does not pause.
+/// Runs as much maintenance as maintenance threads without pauses do in a second.
 fn maintain_for_a_second(store: &Store, hand: &ManualClock) {
     for _ in 0..10 {
         while store.maintain(1_024).unwrap().pending {}

@@ -1,4 +1,4 @@
-//! Small limits hold something, and segments shrink with them.
+//! Stores with small limits, whose segments shrink with the limit.
 
 use sharedance_core::clock::Clock;
 use sharedance_core::store::{Options, Store, StoreError, Ttl, WhenFull};
@@ -10,7 +10,7 @@ use crate::{fill, maintain_for_a_second};
 const MIB: u64 = 1 << 20;
 const LIMITS: [u64; 5] = [2, 3, 8, 63, 64];
 
-/// Short values, where there are not too many of them; some that share segments, and some that have files of their own in
+/// Short values, in a number that is still fast, values that share segments, and values that have files of their own in
 /// the smaller stores.
 fn cases() -> impl Iterator<Item = (u64, usize)> {
     let small = LIMITS.into_iter().filter(|mib| *mib <= 3).map(|mib| (mib * MIB, 100));
@@ -29,7 +29,7 @@ fn a_limit_from_two_mebibytes_up_is_filled_and_kept() {
         let (dir, store) = open(limit, WhenFull::Refuse);
         let stored = fill(&store, 0, len, Ttl::Never);
         let bytes = u64::from(stored) * len as u64;
-        // Of short values a third is their slots and keys, and of long ones up to a quarter of a segment is left over.
+        // Slots and keys take a third of short values; up to a quarter of a segment stays unused with long ones.
         let least = if len == 100 { limit / 2 } else { limit * 2 / 3 };
         assert!(bytes >= least, "{stored} values of {len} bytes within {limit}: {:?}", store.stats());
         assert!((0..stored).all(|key| store.get(&key.to_be_bytes()).unwrap() == vec![key as u8; len][..]));
@@ -39,7 +39,7 @@ fn a_limit_from_two_mebibytes_up_is_filled_and_kept() {
 }
 
 #[test]
-fn a_limit_from_two_mebibytes_up_evicts_what_is_old() {
+fn a_limit_from_two_mebibytes_up_evicts_old_pairs() {
     for (limit, len) in cases() {
         let (_dir, store) = open(limit, WhenFull::Evict);
         let written = (2 * limit / len as u64) as u32;
@@ -63,17 +63,17 @@ fn the_largest_value_of_a_small_store_is_a_segment_shorter_than_the_limit() {
     {
         let limit = mib * MIB;
         let (_dir, store) = open(limit, when_full);
-        // A segment and some more.
+        // One segment and some more.
         let largest = (limit - limit / 16) as usize;
         store.set("big", &vec![1; largest]).unwrap();
         assert_eq!(store.get("big").unwrap().len(), largest);
         assert!(matches!(store.set("bigger", &vec![1; limit as usize]), Err(StoreError::Full)));
-        assert!(store.contains("big"), "what can never fit takes no room from others");
+        assert!(store.contains("big"), "a value that never fits evicts no pair");
     }
 }
 
 #[test]
-fn dead_room_of_the_smallest_store_can_be_written_to() {
+fn dead_space_of_the_smallest_store_is_reused() {
     let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
     let store = Options::new().max_bytes(2 * MIB).clock(clock).open(dir.path()).unwrap();
     let written = fill(&store, 0, 1_000, Ttl::Never);

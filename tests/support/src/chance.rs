@@ -1,6 +1,6 @@
-//! Chance for tests, which comes out the same for the same seed.
+//! Pseudo-random numbers for tests, reproducible from a seed.
 
-/// Chance that comes out the same for the same seed (splitmix64).
+/// Pseudo-random numbers, reproducible from a seed (splitmix64).
 #[derive(Debug, Clone)]
 pub struct Chance(pub u64);
 
@@ -12,12 +12,12 @@ impl Chance {
         mixed ^ mixed >> 31
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.next_u64() % end
     }
 
-    /// Whether something happens that does so `times` in a hundred.
+    /// Returns true in `times` of a hundred calls on average.
     pub fn percent(&mut self, times: u64) -> bool {
         self.below(100) < times
     }

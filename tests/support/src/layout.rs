@@ -1,5 +1,5 @@
-//! The bytes of a segment file, read and changed as `FORMAT.md` says: a second opinion on the format, and the means to
-//! leave files as a crash or a failing disk leaves them.
+//! Reads and changes the bytes of a segment file as `FORMAT.md` specifies: an independent implementation of the format,
+//! which also creates files as a crash or a failing disk leaves them.
 
 pub const FREE: u64 = 0;
 pub const ACTIVE: u64 = 0xa5c3_96e1_5a3c_691e;
@@ -15,7 +15,7 @@ pub const LIVE: u64 = 1;
 pub const DEAD: u64 = 2;
 pub const GONE: u64 = 3;
 
-/// A segment file's bytes.
+/// The bytes of a segment file.
 pub struct Segment<'a>(pub &'a mut [u8]);
 
 pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -34,7 +34,7 @@ fn put_u32(bytes: &mut [u8], at: usize, number: u32) {
     bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }
 
-/// A slot's word with its check: the exclusive or of the ten other groups of six bits, and of 0x2a.
+/// Returns a slot's word with its check: the exclusive or of its ten other groups of six bits, and of 0x2a.
 pub fn checked(word: u64) -> u64 {
     let word = word & !(0x3f << 6);
     let check = (0..11).fold(0x2a, |check, group| check ^ (word >> (group * 6)) & 0x3f);
@@ -50,7 +50,7 @@ impl Segment<'_> {
         put_u64(self.0, STATE, state);
     }
 
-    /// Where the next record goes, and how many slots are taken.
+    /// Returns the offset of the next record, and the number of reserved slots.
     pub fn reserved(&self) -> (u32, u32) {
         (u32_at(self.0, RESERVATION), u32_at(self.0, RESERVATION + 4))
     }
@@ -94,14 +94,14 @@ impl Segment<'_> {
         self.word(slot) & 3 == LIVE
     }
 
-    /// Makes a slot live or dead, its check included.
+    /// Makes a slot live or dead, and updates its check.
     pub fn set_record_state(&mut self, slot: u32, state: u64) {
         let word = checked(self.word(slot) & !3 | state);
         let at = self.slot_at(slot) + 24;
         put_u64(self.0, at, word);
     }
 
-    /// From the start of the record to the end of its value.
+    /// Returns the bytes from the start of the record to the end of its value.
     pub fn record(&self, slot: u32) -> std::ops::Range<usize> {
         let at = self.slot_at(slot);
         let start = u32_at(self.0, at + 12) as usize;
@@ -117,7 +117,7 @@ impl Segment<'_> {
         &self.0[record.start..record.start + self.key_len(slot)]
     }
 
-    /// The checksum that the slot ought to carry.
+    /// Computes the checksum of the slot.
     pub fn expected_crc(&self, slot: u32) -> u32 {
         let at = self.slot_at(slot);
         let mut covered = self.0[self.record(slot)].to_vec();
@@ -135,13 +135,13 @@ impl Segment<'_> {
         u32_at(self.0, self.slot_at(slot) + 20)
     }
 
-    /// Gives the slot the checksum that it ought to carry.
+    /// Sets the checksum of the slot to the computed one.
     pub fn seal_slot(&mut self, slot: u32) {
         let (at, crc) = (self.slot_at(slot) + 20, self.expected_crc(slot));
         put_u32(self.0, at, crc);
     }
 
-    /// The slots that hold a live record.
+    /// Returns the slots with a live record.
     pub fn live(&self) -> Vec<u32> {
         (0..self.reserved().1).filter(|slot| self.is_live(*slot)).collect()
     }

@@ -1,4 +1,4 @@
-//! What several of the project's tests use. A function here panics where a test cannot go on.
+//! Helpers that several tests of the project share. They panic when a test cannot continue.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

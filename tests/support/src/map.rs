@@ -1,4 +1,4 @@
-//! The meaning of the classic requests on pairs in a map, for servers of tests.
+//! Executes classic requests on pairs in a map, for servers of tests.
 
 use std::collections::HashMap;
 
@@ -20,6 +20,6 @@ pub fn execute(request: &Request<'_>, pairs: &mut Map) -> Response<Vec<u8>> {
             Some(_) => Response::Deleted,
             None => Response::NotFound,
         },
-        _ => panic!("no request of this dialect"),
+        _ => panic!("not a request of the classic dialect"),
     }
 }

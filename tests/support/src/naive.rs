@@ -1,19 +1,19 @@
-//! The store as anybody would write it who had no files, no threads and no hurry: what the real one is held against.
+//! A simple model of the store, without files and threads. Tests compare the real store with it.
 
 use std::collections::BTreeMap;
 
-/// A map whose pairs die at their deadline. Times are in milliseconds of its own clock.
+/// A map whose pairs expire at their deadline. Times are in milliseconds of its own clock.
 #[derive(Debug, Clone, Default)]
 pub struct Naive {
     pub now_ms: u64,
-    /// Expired pairs stay until something takes their place.
+    /// Contains expired pairs until they are replaced or removed.
     pairs: BTreeMap<Vec<u8>, Pair>,
 }
 
 #[derive(Debug, Clone)]
 struct Pair {
     value: Vec<u8>,
-    /// None for ever.
+    /// `None` means never.
     deadline_ms: Option<u64>,
     client_flags: u32,
     is_stale: bool,
@@ -54,7 +54,7 @@ impl Naive {
         }
     }
 
-    /// Puts another value in place of one that is there; deadline and client flags stay.
+    /// Replaces the value of an existing pair. Deadline and client flags stay.
     pub fn rewrite(&mut self, key: &[u8], value: Vec<u8>) {
         if let Some(pair) = self.pairs.get_mut(key) {
             pair.value = value;
@@ -90,13 +90,13 @@ impl Naive {
         self.pairs.clear();
     }
 
-    /// Forgets what has expired.
+    /// Removes expired pairs.
     pub fn sweep(&mut self) {
         let live = self.clone();
         self.pairs.retain(|_, pair| live.is_live(pair));
     }
 
-    /// How many pairs there are, and the room that they take in a segment: those that are live, and all.
+    /// Returns the number of pairs, and the space that they take in a segment: live ones, and all.
     pub fn sizes(&self) -> [(u64, u64); 2] {
         let size = |wanted: &dyn Fn(&Pair) -> bool| {
             self.pairs.iter().filter(|(_, pair)| wanted(pair)).fold((0, 0), |(count, bytes), (key, pair)| {

@@ -1,5 +1,4 @@
-//! What the tests of the store share: scratch directories, chance that can be repeated, and values that say themselves
-//! whether they are whole.
+//! Shared by the tests of the store: scratch directories, and values that contain their key, their version and a check.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,15 +8,15 @@ use tempfile::TempDir;
 
 pub use crate::chance::Chance;
 
-/// The shortest segments that there are, so that everything rotates.
+/// The shortest possible segments, so that segments change often.
 pub const SEGMENT_LEN: usize = 65_536;
 
-/// An empty directory, in memory where the machine has such a place.
+/// Creates an empty directory, in memory if the machine has such a file system.
 pub fn directory() -> TempDir {
     tempfile::tempdir_in(parent()).unwrap()
 }
 
-/// Where such directories are made.
+/// The parent of these directories.
 pub fn parent() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if tempfile::tempfile_in(memory).is_ok() { memory.to_owned() } else { std::env::temp_dir() }
@@ -25,7 +24,7 @@ pub fn parent() -> PathBuf {
 
 const STAMP_LEN: usize = 16;
 
-/// A value of at least 16 bytes that tells which version of which key it is, and shows any other byte.
+/// Returns a value of at least 16 bytes that identifies its key and version, and in which any changed byte is detected.
 pub fn stamped(key: &[u8], version: u64, len: usize) -> Vec<u8> {
     let mut value = vec![0; STAMP_LEN];
     value[..8].copy_from_slice(&version.to_le_bytes());
@@ -39,7 +38,7 @@ pub fn stamped(key: &[u8], version: u64, len: usize) -> Vec<u8> {
     value
 }
 
-/// The version of a value that [`stamped`] made for `key`; none where it is any other.
+/// Returns the version of a value that [`stamped`] made for `key`, or `None` for any other value.
 pub fn version_of(key: &[u8], value: &[u8]) -> Option<u64> {
     let mut unsealed = value.get(..STAMP_LEN)?.to_vec();
     unsealed[8..12].fill(0);
@@ -53,7 +52,8 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(len, key), value)
 }
 
-/// All files of a store at one moment. Taken of an open store while nobody uses it, it is what a killed process leaves.
+/// All files of a store at one moment. If the store is open and idle, they equal the files that a killed process
+/// leaves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     pub files: BTreeMap<String, Vec<u8>>,
@@ -72,7 +72,7 @@ impl Image {
         image
     }
 
-    /// Makes `dir`, which no store has open, hold these files and no others. `store.meta` stays the file that it is.
+    /// Makes `dir`, which no store has open, contain exactly these files. `store.meta` remains the same file.
     pub fn restore(&self, dir: &Path) {
         for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
@@ -85,12 +85,12 @@ impl Image {
         }
     }
 
-    /// The names of the segment files, shared and big ones.
+    /// Returns the names of the segment files, both shared and big ones.
     pub fn segments(&self) -> Vec<String> {
         self.files.keys().filter(|name| name.ends_with(".shd")).cloned().collect()
     }
 
-    /// Bytes of all segment files.
+    /// Returns the bytes of all segment files.
     pub fn segment_bytes(&self) -> u64 {
         self.segments().iter().map(|name| self.files[name].len() as u64).sum()
     }

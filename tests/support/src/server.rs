@@ -1,6 +1,6 @@
-//! A real `sharedanced` for a test: started on a port of its own, found ready, and ended with the value.
+//! Runs a real `sharedanced` for a test: starts it on a free port, waits until it is ready, and ends it when dropped.
 //!
-//! For tests that are attached to the crate of the server: cargo tells only those where the binary is.
+//! Only for tests of the server's crate: cargo sets the path of the binary for those only.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whatever has not happened after so long is not going to, on the slowest of machines.
+/// A time limit that is long enough for the slowest machine.
 pub const AMPLE: Duration = Duration::from_secs(60);
 
-/// The server's binary. Cargo builds it beside the tests of the server's crate.
+/// Returns the path of the server's binary. Cargo builds it together with the tests of the server's crate.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(Path::parent).unwrap().join("sharedanced");
@@ -31,14 +31,14 @@ pub struct Server {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// Why there is none.
+/// The reason why a server did not start.
 #[derive(Debug)]
 pub struct NotStarted {
     pub status: ExitStatus,
     pub log: String,
 }
 
-/// The command that runs the server on `directory`, on a free port of the loopback interface.
+/// Returns the command that runs the server on `directory`, on a free port of the loopback interface.
 pub fn command(directory: &Path) -> Command {
     let mut command = Command::new(program());
     command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--directory"]).arg(directory);
@@ -46,12 +46,12 @@ pub fn command(directory: &Path) -> Command {
 }
 
 impl Server {
-    /// Starts a server on `directory` with further `arguments`.
+    /// Starts a server on `directory` with additional `arguments`.
     pub fn start(directory: &Path, arguments: &[&str]) -> Server {
         Server::spawn(command(directory).args(arguments)).unwrap_or_else(|failure| panic!("{failure:?}"))
     }
 
-    /// Runs `command` until it serves, or ends.
+    /// Runs `command` until it accepts connections or ends.
     pub fn spawn(command: &mut Command) -> Result<Server, NotStarted> {
         let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -86,40 +86,40 @@ impl Server {
         stream
     }
 
-    /// All that is answered to `request` until the server closes.
+    /// Sends `request` and returns all bytes until the server closes.
     pub fn ask(&self, request: &[u8]) -> Vec<u8> {
         let mut stream = self.connect();
         stream.write_all(request).unwrap();
         answer(&mut stream).unwrap()
     }
 
-    /// Returns once all that was sent to a server with one worker before this call has been dealt with.
+    /// Returns once a server with one worker has processed everything that was sent before this call.
     pub fn settle(&self) {
-        // The first may be answered before what came before it, in the same turn; the second is of a later turn.
+        // The first response may precede earlier requests of the same turn; the second belongs to a later turn.
         for _ in 0..2 {
-            assert_eq!(self.ask(&fetch(b"nobody stores this")), b"");
+            assert_eq!(self.ask(&fetch(b"never stored")), b"");
         }
     }
 
-    /// The lines that it has logged so far.
+    /// Returns the lines logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
     }
 
-    /// A number of kilobytes from `/proc/PID/status`, such as `RssAnon`.
+    /// Returns a number of kilobytes from `/proc/PID/status`, such as `RssAnon`.
     pub fn status_kb(&self, field: &str) -> usize {
         let kilobytes = self.status(field);
         kilobytes.trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// A line of `/proc/PID/status`, without its name.
+    /// Returns a line of `/proc/PID/status`, without its name.
     pub fn status(&self, field: &str) -> String {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         line.unwrap_or_else(|| panic!("no {field}")).trim().to_owned()
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
@@ -129,14 +129,14 @@ impl Server {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Ends it the way an operator does, and answers how it ended and all that it logged.
+    /// Ends the server with SIGTERM. Returns its exit status and the whole log.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         self.signal(rustix::process::Signal::TERM);
         let status = self.wait();
         (status, self.log().join("\n"))
     }
 
-    /// Ends it as a crash does.
+    /// Kills the server, as a crash does.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
         assert_eq!(self.wait().signal(), Some(9));
@@ -155,7 +155,7 @@ impl Drop for Server {
     }
 }
 
-/// Collects the lines of a log, and sends the port once it is said.
+/// Collects the lines of a log, and sends the port once it is logged.
 fn follow(log: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) -> Receiver<u16> {
     let (found, listening) = mpsc::channel();
     thread::spawn(move || {
@@ -173,7 +173,7 @@ fn follow(log: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) -> Re
     listening
 }
 
-/// Polls until `condition` has something to say.
+/// Polls until `condition` returns a value.
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + AMPLE;
     loop {
@@ -192,28 +192,28 @@ pub fn answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Ends the sending side.
+/// Shuts down the sending side.
 pub fn shut_down(stream: &TcpStream) {
     stream.shutdown(Shutdown::Write).unwrap();
 }
 
-/// The bytes of a request to store.
+/// Returns the bytes of a store request.
 pub fn store(key: &[u8], value: &[u8]) -> Vec<u8> {
     [&store_header(key, value.len())[..], value].concat()
 }
 
-/// The bytes of a request to store, up to where a value of `value_len` bytes would begin.
+/// Returns the bytes of a store request up to the value, which has `value_len` bytes.
 pub fn store_header(key: &[u8], value_len: usize) -> Vec<u8> {
     let value_len = u32::try_from(value_len).unwrap().to_be_bytes();
     [b"S", &len_of(key)[..], &value_len, key].concat()
 }
 
-/// The bytes of a request to fetch.
+/// Returns the bytes of a fetch request.
 pub fn fetch(key: &[u8]) -> Vec<u8> {
     [b"F", &len_of(key)[..], key].concat()
 }
 
-/// The bytes of a request to delete.
+/// Returns the bytes of a delete request.
 pub fn delete(key: &[u8]) -> Vec<u8> {
     [b"D", &len_of(key)[..], key].concat()
 }

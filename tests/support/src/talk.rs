@@ -1,4 +1,4 @@
-//! Talking to a real server in the text dialect of memcached.
+//! Requests and responses of memcached's text dialect, with a real server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,20 +7,20 @@ use tempfile::TempDir;
 
 use crate::server::{Server, answer};
 
-/// A server of a test's own, with its directory.
+/// A server with its directory.
 pub struct Subject {
     pub server: Server,
     _directory: TempDir,
 }
 
-/// Starts one with these arguments.
+/// Starts a server with these arguments.
 pub fn start(arguments: &[&str]) -> Subject {
     let directory = tempfile::tempdir().unwrap();
     Subject { server: Server::start(directory.path(), arguments), _directory: directory }
 }
 
 impl Subject {
-    /// A figure from `stats`.
+    /// Returns a number from `stats`.
     pub fn stat(&self, name: &str) -> u64 {
         let mut stream = self.server.connect();
         stream.write_all(b"stats\r\nquit\r\n").unwrap();
@@ -30,7 +30,7 @@ impl Subject {
     }
 }
 
-/// These bytes come next.
+/// Expects these bytes next.
 #[track_caller]
 pub fn expect(stream: &mut TcpStream, expected: &[u8]) {
     let mut received = vec![0; expected.len()];
@@ -49,14 +49,14 @@ pub fn expect(stream: &mut TcpStream, expected: &[u8]) {
     );
 }
 
-/// Asks, and is answered this.
+/// Sends a request and expects this response.
 #[track_caller]
 pub fn ask(stream: &mut TcpStream, request: &[u8], expected: &[u8]) {
     stream.write_all(request).unwrap();
     expect(stream, expected);
 }
 
-/// Nothing more comes, and the end is in good order.
+/// Expects the end of the connection, without further bytes and without a reset.
 #[track_caller]
 pub fn expect_end(stream: &mut TcpStream) {
     assert_eq!(String::from_utf8_lossy(&answer(stream).unwrap()), "");

@@ -1,59 +1,59 @@
-//! Reads wire transcripts: the format is described in `tests/vectors/README.md`.
+//! Reads wire transcripts. `tests/vectors/README.md` describes the format.
 //!
-//! A file that breaks the format panics with its name and line: it is part of the test that reads it.
+//! A file that violates the format panics with its name and line, because it is a part of the test that reads it.
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-/// One file: exchanges with one server, one after the other.
+/// One file: consecutive exchanges with one server.
 pub struct Vector {
-    /// The file's name, without its ending.
+    /// The name of the file, without its extension.
     pub name: String,
-    /// The largest request of the server in bytes, where it is not the default.
+    /// The server's limit on requests in bytes, unless it is the default.
     pub limit: Option<usize>,
-    /// One for each connection.
+    /// One exchange per connection.
     pub exchanges: Vec<Exchange>,
 }
 
-/// What happens on one connection.
+/// One connection.
 pub struct Exchange {
     /// `file:line` of its last line, for messages.
     pub place: String,
-    /// All that the client sends.
+    /// All bytes that the client sends.
     pub sent: Vec<u8>,
-    /// Where the part of `sent` begins that goes in one piece with the byte before it.
+    /// Start of the part of `sent` that is sent in one piece with the byte before it.
     pub behind_at: usize,
-    /// Whether the client shuts down its sending side then.
+    /// Whether the client then shuts down its sending side.
     pub shuts_down: bool,
-    /// All that the server sends.
+    /// All bytes that the server sends.
     pub expected: Vec<u8>,
-    /// What the server does then.
+    /// The server's action afterwards.
     pub end: End,
 }
 
-/// How an exchange ends.
+/// The end of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// The server closes.
     Closed,
-    /// The server closes, has not answered, and has changed nothing.
+    /// The server closes without a response and changes nothing.
     Refused {
-        /// Why, in a word.
+        /// The reason, in one word.
         reason: String,
     },
-    /// The server waits for more.
+    /// The server waits for more bytes.
     Waiting,
 }
 
-/// Where an exchange is long, it is cut at this many places from either end.
+/// A long exchange is cut at this many places from either end.
 const CUTS_FROM_EACH_END: usize = 24;
 
-/// An exchange longer than this is long.
+/// An exchange that is longer than this is long.
 const LONG_EXCHANGE_LEN: usize = 8192;
 
 impl Exchange {
-    /// The places at which to cut what is sent in two; each is the length of the first piece.
+    /// Returns the places at which the sent bytes are cut in two. Each is the length of the first piece.
     pub fn cuts(&self) -> Vec<usize> {
         let len = self.sent.len();
         let near: Range<usize> =
@@ -63,7 +63,7 @@ impl Exchange {
     }
 }
 
-/// All vectors of a folder, by name.
+/// Reads all vectors of a folder, sorted by name.
 pub fn load(folder: &Path) -> Vec<Vector> {
     let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -78,7 +78,7 @@ pub fn load(folder: &Path) -> Vec<Vector> {
         .collect()
 }
 
-/// One vector from the text of its file.
+/// Parses one vector from the text of its file.
 pub fn parse(name: &str, text: &str) -> Vector {
     assert!(text.starts_with("# "), "{name}: does not start with its reason");
     let mut vector = Vector { name: name.to_owned(), limit: None, exchanges: Vec::new() };
@@ -116,7 +116,7 @@ pub fn parse(name: &str, text: &str) -> Vector {
     vector
 }
 
-/// An exchange of which the end has not been read yet.
+/// An exchange whose end has not been read yet.
 #[derive(Default)]
 struct Open {
     sent: Vec<u8>,
@@ -152,7 +152,7 @@ fn end(text: &str) -> Option<End> {
     }
 }
 
-/// The bytes that `"…"` or `"…" * N` stands for.
+/// Parses `"…"` or `"…" * N` into bytes.
 fn bytes(text: &str, place: &str) -> Vec<u8> {
     let broken = || -> ! { panic!("{place}: no quoted bytes") };
     let inner = text.strip_prefix('"').unwrap_or_else(|| broken());

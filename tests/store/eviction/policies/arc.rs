@@ -1,7 +1,7 @@
-//! ARC: one queue for what was asked for once, another for what was asked for again, and a memory of what left each;
-//! what comes back from a memory shifts room towards its queue.
+//! ARC: one queue for objects requested once, one for objects requested again, and a ghost list for each. A hit in a
+//! ghost list shifts space towards its queue.
 //!
-//! Megiddo and Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache", FAST 2003. Its T1, T2, B1, B2 and p.
+//! Megiddo and Modha, "ARC: A Self-Tuning, Low Overhead Replacement Cache", FAST 2003, with its T1, T2, B1, B2 and p.
 
 use super::queues::Queues;
 use super::{Object, Policy};
@@ -13,7 +13,7 @@ const LEFT_AGAIN: usize = 3;
 
 pub(crate) struct Arc {
     queues: Queues<4>,
-    /// Bytes that [`ONCE`] is to have.
+    /// Target size of [`ONCE`], in bytes.
     target: u64,
     capacity: u64,
 }
@@ -27,7 +27,7 @@ impl Arc {
         self.queues.bytes(ONCE) + self.queues.bytes(AGAIN)
     }
 
-    /// Makes room in the cache for `object`, which comes from `place`.
+    /// Frees space in the cache for `object`, which comes from `place`.
     fn replace(&mut self, object: Object, place: Option<usize>) {
         while self.cached() + u64::from(object.bytes) > self.capacity {
             let once = self.queues.bytes(ONCE);
@@ -41,7 +41,7 @@ impl Arc {
         }
     }
 
-    /// Forgets as much as is needed for `bytes` more of what was asked for once.
+    /// Shrinks the ghost list by as much as `bytes` more in [`ONCE`] require.
     fn forget(&mut self, bytes: u64) {
         while self.queues.bytes(ONCE) + self.queues.bytes(LEFT_ONCE) + bytes > self.capacity {
             if self.queues.pop(LEFT_ONCE).is_none() && self.queues.pop(ONCE).is_none() {
@@ -56,7 +56,7 @@ impl Arc {
         }
     }
 
-    /// What to shift the target by: the more, the rarer it is that this memory, of the two, is right.
+    /// Returns how far to shift the target: the rarer a hit in this ghost list is, the further.
     fn step(&self, object: Object, memory: usize, other: usize) -> u64 {
         let ratio = self.queues.bytes(other) / self.queues.bytes(memory).max(1);
         u64::from(object.bytes) * ratio.max(1)
@@ -103,21 +103,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_asked_for_again_is_kept_and_the_memories_shift_the_target() {
+    fn objects_requested_again_are_kept_and_ghost_hits_shift_the_target() {
         let mut cache = Arc::new(9, 3);
-        // 1 is asked for again; of 2 3 4, asked for once, 2 goes when 4 comes, and is remembered.
+        // 1 is requested again. Of 2, 3 and 4, requested once, 2 is evicted when 4 comes, and becomes a ghost.
         assert_eq!(hits(&mut cache, &[1, 1, 2, 3, 4]), "-+---");
         assert_eq!(
             (cache.queues.queue_of(1), cache.queues.queue_of(2), cache.target),
             (Some(AGAIN), Some(LEFT_ONCE), 0)
         );
-        // It comes back: more room for what was asked for once; 3 makes room, being more than the target.
+        // 2 returns: the target for objects requested once grows. 3 is evicted, because they exceed the target.
         assert_eq!(hits(&mut cache, &[2]), "-");
         assert_eq!(
             (cache.target, cache.queues.queue_of(2), cache.queues.queue_of(3)),
             (1, Some(AGAIN), Some(LEFT_ONCE))
         );
-        // 5 finds once = target, so that the oldest of the others goes: 1. It comes back and shifts the target back.
+        // 5 finds objects requested once at the target, so the oldest of the others, 1, is evicted. It returns and
+        // shifts the target back.
         assert_eq!(hits(&mut cache, &[5]), "-");
         assert_eq!((cache.queues.queue_of(1), cache.queues.queue_of(4)), (Some(LEFT_AGAIN), Some(ONCE)));
         assert_eq!(hits(&mut cache, &[1]), "-");

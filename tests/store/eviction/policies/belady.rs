@@ -1,5 +1,5 @@
-//! Belady's optimum: what will not be asked for for longest goes first, or is not let in. It knows the future, and
-//! nothing does better where all objects have the same size; where they do not, little does.
+//! Belady's optimum: evicts the object whose next request is furthest away, or does not admit it. It knows the future.
+//! No policy is better if all objects have the same size, and few are otherwise.
 //!
 //! Belady, "A study of replacement algorithms for a virtual-storage computer", 1966.
 
@@ -10,11 +10,11 @@ use super::{Object, Policy, Trace};
 const NEVER: u32 = u32::MAX;
 
 pub(crate) struct Belady {
-    /// For each request of the trace, the number of the next one for the same object.
+    /// For each request of the trace, the number of the next request for the same object.
     next_requests: Vec<u32>,
-    /// For each object in the cache when it is asked for next, and its bytes; no bytes where it is not there.
+    /// For each object in the cache, its next request and its bytes; no bytes if it is not in the cache.
     cached: Vec<(u32, u32)>,
-    /// Objects by when they were to be asked for next; what was asked for or taken out since is in it no more than by name.
+    /// Objects by their next request. Entries of objects that were requested or removed since are outdated.
     by_next_request: BinaryHeap<(u32, u32)>,
     position: usize,
     bytes: u64,
@@ -84,9 +84,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_needed_last_goes_first() {
-        // The example of every textbook, three places: nine misses where everything has to be let in, and eight where
-        // 4, which does not come back, is not.
+    fn the_object_with_the_furthest_next_request_is_evicted() {
+        // The textbook example with three places: nine misses if every object is admitted, and eight if 4, which is not
+        // requested again, is not admitted.
         let ids = [7, 0, 1, 2, 0, 3, 0, 4, 2, 3, 0, 3, 2, 1, 2, 0, 1, 7, 0, 1];
         let answers = hits(&mut Belady::of_ids(&ids, 8, 3), &ids);
         assert_eq!(answers, "----+-+-+++++-+++-++");

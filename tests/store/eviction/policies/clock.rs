@@ -1,4 +1,4 @@
-//! CLOCK: first in, first out, but what was asked for meanwhile gets another round.
+//! CLOCK: first in, first out, except that objects requested meanwhile stay for another round.
 //!
 //! Corbató, "A Paging Experiment with the Multics System", 1968. Also called second chance, or FIFO reinsertion.
 
@@ -52,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_gets_another_round() {
-        // 1 2 3 | 4 passes by 1, pushes out 2: 3 1 4 | 5 pushes out 3: 1 4 5 | 2 pushes out 1, not visited again.
+    fn a_requested_object_stays_for_another_round() {
+        // 1 2 3 | 4 skips 1, evicts 2: 3 1 4 | 5 evicts 3: 1 4 5 | 2 evicts 1, which was not requested again.
         assert_eq!(hits(&mut Clock::new(9, 3), &[1, 2, 3, 1, 4, 5, 2, 1, 5]), "---+----+");
     }
 }

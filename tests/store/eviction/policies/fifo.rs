@@ -1,4 +1,4 @@
-//! First in, first out: what was stored first goes first, however often it is asked for.
+//! First in, first out: the object stored first is evicted first, however often it is requested.
 
 use super::queues::Queues;
 use super::{Object, Policy};
@@ -39,13 +39,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asking_for_an_object_does_not_keep_it() {
-        // 1 2 3 | 4 pushes out 1, which then pushes out 2.
+    fn a_request_does_not_keep_an_object() {
+        // 1 2 3 | 4 evicts 1, which then evicts 2.
         assert_eq!(hits(&mut Fifo::new(9, 3), &[1, 2, 3, 1, 4, 1, 2, 4]), "---+---+");
     }
 
     #[test]
-    fn bytes_count() {
+    fn the_capacity_is_in_bytes() {
         let mut fifo = Fifo::new(9, 10);
         let mut request = |id, bytes| fifo.request(Object { id, bytes });
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Least recently used: what has not been asked for for longest goes first.
+//! Least recently used: the object whose last request is the oldest is evicted first.
 
 use super::queues::Queues;
 use super::{Object, Policy};
@@ -37,8 +37,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn asking_for_an_object_keeps_it() {
-        // 1 2 3, then 1 is the newest: 4 pushes out 2, and 2 pushes out 3.
+    fn a_request_keeps_an_object() {
+        // 1 2 3, then 1 is the newest: 4 evicts 2, and 2 evicts 3.
         assert_eq!(hits(&mut Lru::new(9, 3), &[1, 2, 3, 1, 4, 1, 2, 4, 3]), "---+-+-+-");
     }
 }

@@ -1,5 +1,5 @@
-//! The policies that the store is measured by, each as its authors describe it, but for what it counts: bytes where they
-//! count objects. They share nothing with the store.
+//! The policies that the store is compared with, each as its authors describe it, except that they count bytes instead
+//! of objects. They share no code with the store.
 
 mod arc;
 mod belady;
@@ -13,18 +13,18 @@ mod tiny_lfu;
 
 use crate::traces::{Object, Trace};
 
-/// A cache, as far as its hits and misses go.
+/// A cache, reduced to hits and misses.
 pub(crate) trait Policy {
-    /// Asks for an object: answers whether it was there; where it was not, it is now, if the policy wants to have it.
+    /// Requests an object. Returns true if it was in the cache. Otherwise the policy may admit it.
     fn request(&mut self, object: Object) -> bool;
 
-    /// Takes out an object that has expired, if it is there.
+    /// Removes an expired object, if it is in the cache.
     fn expire(&mut self, id: u32);
 }
 
 type Make = fn(&Trace, u64) -> Box<dyn Policy>;
 
-/// The policies by name: how to make one for a trace, with a capacity in bytes.
+/// The policies by name, each with a function that creates one for a trace, with a capacity in bytes.
 pub(crate) const POLICIES: [(&str, Make); 8] = [
     ("FIFO", |trace, capacity| Box::new(fifo::Fifo::new(trace.objects(), capacity))),
     ("LRU", |trace, capacity| Box::new(lru::Lru::new(trace.objects(), capacity))),
@@ -40,7 +40,7 @@ pub(crate) const POLICIES: [(&str, Make); 8] = [
 mod tests {
     use super::*;
 
-    /// What `policy` answers when these objects of one byte are asked for, `+` for a hit.
+    /// Returns the results of `policy` for requests of these objects of one byte, with `+` for a hit.
     pub(crate) fn hits(policy: &mut dyn Policy, ids: &[u32]) -> String {
         ids.iter().map(|id| if policy.request(Object { id: *id, bytes: 1 }) { '+' } else { '-' }).collect()
     }

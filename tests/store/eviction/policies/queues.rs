@@ -1,5 +1,4 @@
-//! Queues of objects, any of which can be taken out of the middle: doubly linked lists over one array. An object stands
-//! in one queue at the most.
+//! Queues of objects with removal from the middle: doubly linked lists in one array. An object is in at most one queue.
 
 use crate::traces::Object;
 
@@ -7,7 +6,7 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// Who came before and after it.
+    /// The objects before and after it.
     older: u32,
     newer: u32,
     queue: u32,
@@ -21,7 +20,7 @@ struct Ends {
     bytes: u64,
 }
 
-/// `N` queues, named by their number.
+/// `N` queues, identified by their number.
 #[derive(Debug)]
 pub(crate) struct Queues<const N: usize> {
     nodes: Vec<Node>,
@@ -29,13 +28,13 @@ pub(crate) struct Queues<const N: usize> {
 }
 
 impl<const N: usize> Queues<N> {
-    /// Empty queues for objects with ids below `objects`.
+    /// Creates empty queues for objects with ids below `objects`.
     pub(crate) fn new(objects: u32) -> Queues<N> {
         let node = Node { older: NONE, newer: NONE, queue: NONE, bytes: 0 };
         Queues { nodes: vec![node; objects as usize], ends: [Ends { oldest: NONE, newest: NONE, bytes: 0 }; N] }
     }
 
-    /// The queue that an object stands in.
+    /// Returns the queue of an object.
     pub(crate) fn queue_of(&self, id: u32) -> Option<usize> {
         let queue = self.nodes[id as usize].queue;
         (queue != NONE).then_some(queue as usize)
@@ -49,17 +48,17 @@ impl<const N: usize> Queues<N> {
         self.ends[queue].bytes
     }
 
-    /// The object that has been in the queue for longest.
+    /// Returns the object that has been in the queue for the longest time.
     pub(crate) fn oldest(&self, queue: usize) -> Option<u32> {
         some(self.ends[queue].oldest)
     }
 
-    /// The object that came after this one.
+    /// Returns the object after this one.
     pub(crate) fn newer(&self, id: u32) -> Option<u32> {
         some(self.nodes[id as usize].newer)
     }
 
-    /// Puts an object behind all others of the queue, wherever it was before.
+    /// Moves an object to the end of the queue, wherever it was before.
     pub(crate) fn push(&mut self, queue: usize, object: Object) {
         self.remove(object.id);
         let older = self.ends[queue].newest;
@@ -72,12 +71,12 @@ impl<const N: usize> Queues<N> {
         self.ends[queue].bytes += u64::from(object.bytes);
     }
 
-    /// Puts an object that stands somewhere behind all others of the queue.
+    /// Moves an object that is in a queue to the end of the queue.
     pub(crate) fn send(&mut self, queue: usize, id: u32) {
         self.push(queue, Object { id, bytes: self.nodes[id as usize].bytes });
     }
 
-    /// Takes an object out of its queue, if it stands in one.
+    /// Removes an object from its queue, if it is in one.
     pub(crate) fn remove(&mut self, id: u32) {
         let Node { older, newer, queue, bytes } = self.nodes[id as usize];
         if queue == NONE {
@@ -96,7 +95,7 @@ impl<const N: usize> Queues<N> {
         self.nodes[id as usize].queue = NONE;
     }
 
-    /// Takes out the object that has been in the queue for longest.
+    /// Removes the object that has been in the queue for the longest time.
     pub(crate) fn pop(&mut self, queue: usize) -> Option<u32> {
         let oldest = self.oldest(queue)?;
         self.remove(oldest);
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_leave_in_their_order_but_for_those_taken_out_or_sent_elsewhere() {
+    fn objects_leave_in_order_except_removed_or_moved_ones() {
         let mut queues = Queues::<2>::new(6);
         (0..6).for_each(|id| queues.push(0, Object { id, bytes: id + 1 }));
         queues.remove(0);

@@ -1,8 +1,8 @@
-//! S3-FIFO: a small queue for what is new, a main one for what was asked for again, and a memory of what left the small
-//! one; all of them first in, first out.
+//! S3-FIFO: a small queue for new objects, a main queue for objects requested again, and a ghost list of objects that
+//! left the small queue. All of them are first in, first out.
 //!
-//! Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023. With its sizes: a
-//! tenth for the small queue; the memory as long as the main queue.
+//! Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction", SOSP 2023, with its sizes: a
+//! tenth for the small queue; a ghost list as long as the main queue.
 
 use super::queues::Queues;
 use super::{Object, Policy};
@@ -13,7 +13,7 @@ const GHOST: usize = 2;
 
 const SMALL_PART: u64 = 10;
 const MAX_COUNT: u8 = 3;
-/// What was asked for more often than this while it was in the small queue moves on to the main one.
+/// An object requested more often than this in the small queue moves to the main queue.
 const MOVE_ABOVE: u8 = 1;
 
 pub(crate) struct S3Fifo {
@@ -109,9 +109,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_back_goes_to_the_main_queue() {
-        // Ten places, one of them small. 1 is asked for twice more and moves on; the others leave by the small queue in
-        // their order, 2 when 11 comes; 2 is remembered, comes back to the main queue (3 goes) and stays.
+    fn a_returning_object_enters_the_main_queue() {
+        // Ten places, one of them small. 1 is requested twice more and moves to the main queue. The others leave the
+        // small queue in order, 2 when 11 comes. 2 becomes a ghost, returns to the main queue (3 is evicted) and stays.
         let mut cache = S3Fifo::new(40, 10);
         assert_eq!(hits(&mut cache, &[1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), "-++---------");
         assert_eq!(hits(&mut cache, &[11, 2, 3]), "---");
@@ -122,8 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn a_request_buys_a_round_in_the_main_queue() {
-        // Two places, none small: all comes by the memory. 1 and 2 were there before; 1 is asked for and outlives 2.
+    fn a_requested_object_stays_for_another_round_in_the_main_queue() {
+        // Two places, none of them small: all objects enter through the ghost list. 1 and 2 were there before; 1 is
+        // requested and outlives 2.
         let mut cache = S3Fifo::new(9, 2);
         assert_eq!(hits(&mut cache, &[1, 2, 3, 4, 1, 2]), "------");
         assert_eq!((cache.queues.queue_of(1), cache.queues.queue_of(2)), (Some(MAIN), Some(MAIN)));

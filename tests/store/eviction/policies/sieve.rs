@@ -1,5 +1,5 @@
-//! SIEVE: one queue, whose order does not change; a hand moves from its oldest object to its newest, passes by what was
-//! asked for since it last came, and takes out what was not.
+//! SIEVE: one queue with a fixed order. A hand moves from the oldest object to the newest, skips objects requested
+//! since its last pass, and evicts others.
 //!
 //! Zhang, Yang, Yue, Vigfusson and Rashmi, "SIEVE is Simpler than LRU", NSDI 2024.
 
@@ -64,15 +64,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hand_passes_by_what_was_asked_for_and_leaves_it_where_it_is() {
-        // 1 2 3, 1 visited | 4: the hand passes 1, takes 2, stands at 3 | 5: takes 3, stands at 4 | 2: takes 4.
-        // 1, not visited since, stays: the hand has to come round first.
+    fn the_hand_skips_requested_objects_without_moving_them() {
+        // 1 2 3, 1 visited | 4: the hand skips 1, evicts 2, stops at 3 | 5: evicts 3, stops at 4 | 2: evicts 4. 1, not
+        // visited since, stays: the hand has not come round yet.
         assert_eq!(hits(&mut Sieve::new(9, 3), &[1, 2, 3, 1, 4, 5, 2, 1, 5, 4]), "---+---++-");
     }
 
     #[test]
     fn the_hand_starts_over_at_the_end() {
-        // 1 2 both visited | 3: passes both, starts over, takes 1 | 4: takes 2 | 1: takes 3.
+        // 1 2 both visited | 3: skips both, starts over, evicts 1 | 4: evicts 2 | 1: evicts 3.
         assert_eq!(hits(&mut Sieve::new(9, 2), &[1, 2, 1, 2, 3, 2, 4, 1]), "--++-+--");
     }
 }

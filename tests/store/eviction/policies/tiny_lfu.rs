@@ -1,9 +1,9 @@
-//! W-TinyLFU: a window for what is new, and a main part of two queues, into which the window's oldest gets only by being
-//! asked for more often than what it would push out.
+//! W-TinyLFU: a window for new objects, and a main part of two queues. The window's oldest object enters the main part
+//! only if it is requested more often than the object that it would evict.
 //!
-//! Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", 2017. With its sizes: one part in
-//! a hundred for the window, four in five of the rest for what was asked for again. The counts are exact up to their
-//! limit, where the paper estimates them in a sketch, and are halved as often as it says.
+//! Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", 2017, with its sizes: one
+//! percent for the window, four fifths of the rest for objects requested again. The counts are exact up to their limit,
+//! where the paper estimates them in a sketch, and are halved at the interval of the paper.
 
 use super::queues::Queues;
 use super::{Object, Policy};
@@ -14,13 +14,13 @@ const PROTECTED: usize = 2;
 
 const WINDOW_PART: u64 = 100;
 const MAX_COUNT: u8 = 15;
-/// Requests for each object in the cache after which all counts are halved.
+/// Requests per object in the cache after which all counts are halved.
 const SAMPLE: u64 = 10;
 
 pub(crate) struct TinyLfu {
     queues: Queues<3>,
     counts: Vec<u8>,
-    /// Bytes of the objects asked for since counts were halved.
+    /// Bytes of the objects requested since the counts were halved.
     requested_bytes: u64,
     window_capacity: u64,
     main_capacity: u64,
@@ -52,7 +52,7 @@ impl TinyLfu {
         }
     }
 
-    /// Lets the window's oldest objects compete for the main part until the window fits.
+    /// Moves the window's oldest objects to the main part, which may reject them, until the window fits.
     fn shrink_window(&mut self) {
         while self.queues.bytes(WINDOW) > self.window_capacity
             && let Some(candidate) = self.queues.oldest(WINDOW)
@@ -62,7 +62,7 @@ impl TinyLfu {
         }
     }
 
-    /// Takes out the oldest, or the `candidate`, whichever is asked for less, until the main part fits.
+    /// Evicts the oldest object or the `candidate`, whichever is requested less, until the main part fits.
     fn shrink_main(&mut self, candidate: u32) {
         while self.main_bytes() > self.main_capacity {
             let oldest = self.queues.oldest(PROBATION).filter(|oldest| *oldest != candidate);
@@ -113,12 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_asked_for_more_often_pushes_others_out() {
-        // No window: each object competes at once. 1 and 2 are asked for twice. 3 loses to 2, then to 1, which 2 made the
-        // oldest on probation, and wins when it is asked for a third time.
+    fn only_more_requested_objects_evict_others() {
+        // No window: each object competes at once. 1 and 2 are requested twice. 3 loses to 2, then to 1, which 2 made
+        // the oldest on probation, and wins with its third request.
         let mut cache = TinyLfu::new(9, 2);
         assert_eq!(hits(&mut cache, &[1, 1, 2, 3, 2, 3, 3]), "-+--+--");
-        // 1, asked for a third time, wins over 2; nobody else does over 1, and 2 not over 3.
+        // 1, with its third request, wins over 2. No other object wins over 1, and 2 does not win over 3.
         assert_eq!(hits(&mut cache, &[3, 1, 4, 5, 6, 1, 2]), "+----+-");
     }
 
