@@ -1,7 +1,7 @@
-//! Answers that are larger than what the sockets hold arrive whole: in every dialect, with every durability, with and
-//! without other writers. The cells of the matrix are generated.
+//! Responses that exceed the socket buffers arrive complete: in every dialect, with every durability, with and without
+//! other writers. The cells of the matrix are generated.
 
-// A test fails where it cannot go on.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use sharedance_test_support::server;
@@ -13,10 +13,10 @@ use std::thread;
 use server::{AMPLE, Server, fetch, store};
 use socket2::{Domain, Socket, Type};
 
-/// More than one turn sends of an answer (2 MiB), and more than the sockets hold.
+/// More than one turn sends of a response (2 MiB), and more than the socket buffers hold.
 const VALUE_LEN: usize = 8 * 1024 * 1024;
 
-/// So little that the server meets a full socket again and again.
+/// Small, so that the server finds the socket full repeatedly.
 const RECEIVE_BUFFER_LEN: usize = 16 * 1024;
 
 const DURABILITIES: [&[&str]; 3] =
@@ -32,7 +32,7 @@ enum Dialect {
     Binary,
 }
 
-/// What a peer asks for on a connection before it asks for the large value, without waiting for the answer.
+/// The request before the one for the large value, on the same connection, without waiting for its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
@@ -48,7 +48,7 @@ fn value() -> Vec<u8> {
     (0..VALUE_LEN).map(|at| (at * 31 + at / 251) as u8).collect()
 }
 
-/// A request to get `big`, and the answer.
+/// Returns a request to get `big`, and the response.
 fn get(dialect: Dialect, value: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let head = |text: String| [text.as_bytes(), value].concat();
     match dialect {
@@ -65,7 +65,7 @@ fn get(dialect: Dialect, value: &[u8]) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// A request to set `small`, and the answer.
+/// Returns a request to set `small`, and the response.
 fn set(dialect: Dialect) -> (Vec<u8>, Vec<u8>) {
     match dialect {
         Dialect::Classic => (store(b"small", b"v"), b"OK\n".to_vec()),
@@ -78,7 +78,7 @@ fn set(dialect: Dialect) -> (Vec<u8>, Vec<u8>) {
     }
 }
 
-/// A header, the extras and the key; the value, which is not among them, has `value_len` bytes.
+/// Returns a header, the extras and the key. The value, which is not included, has `value_len` bytes.
 fn binary(magic: u8, opcode: u8, key: &[u8], extras: &[u8], value_len: usize) -> Vec<u8> {
     let mut bytes = vec![magic, opcode, 0, key.len() as u8, extras.len() as u8, 0, 0, 0];
     bytes.extend_from_slice(&u32::try_from(extras.len() + key.len() + value_len).unwrap().to_be_bytes());
@@ -98,7 +98,7 @@ fn connect_with_little_room(server: &Server) -> TcpStream {
     stream
 }
 
-/// Versions differ from answer to answer.
+/// Removes versions, which differ between responses.
 fn without_version(dialect: Dialect, received: &mut [u8], answer_starts: &[usize]) {
     if dialect == Dialect::Binary {
         answer_starts.iter().for_each(|&start| received[start + 16..start + 24].fill(0));
@@ -129,7 +129,7 @@ fn check(server: &Server, dialect: Dialect, before: Before, value: &[u8], cell: 
     assert!(received == expected, "{cell}: other bytes");
 }
 
-/// Stores small pairs, each on a connection of its own, until it is told to stop.
+/// Stores small pairs, each on a connection of its own, until it is stopped.
 fn write(server: &Server, writer: usize, stop: &AtomicBool) {
     let key = format!("of writer {writer}");
     while !stop.load(Ordering::Relaxed) {
@@ -150,9 +150,9 @@ fn check_all(server: &Server, durability: &str, others: &str) {
     }
 }
 
-/// A connection that had waited for a sync never asked the poller for room in its socket.
+/// A connection that had waited for a sync never registered write interest.
 #[test]
-fn a_large_answer_does_not_stall_after_a_sync() {
+fn a_large_response_does_not_stall_after_a_sync() {
     for durability in DURABILITIES {
         let directory = tempfile::tempdir().unwrap();
         let server = Server::start(directory.path(), &[&["--threads=1"], durability].concat());

@@ -1,6 +1,6 @@
-//! The limit on requests, which counts every byte of a request in each dialect, and what becomes of the old value.
+//! The limit on requests, which counts every byte of a request in each dialect, and its effect on the old value.
 
-// A test fails where it cannot go on.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -15,10 +15,11 @@ fn subject() -> Subject {
     start(&["--threads=1", &format!("--maxreadsize={LIMIT}")])
 }
 
-/// What is sent behind a request, and its response: the connection goes on.
+/// The next request and its response: the connection continues.
 const NEXT: (&str, &str) = ("get k\r\nquit\r\n", "END\r\n");
 
-/// Asserts that a text request of each length around the limit is stored or not, and that the old value stays or not.
+/// Asserts that a text request of each length around the limit is stored or refused, and that the old value stays or
+/// not.
 fn check_text(line: impl Fn(usize) -> String, stored: &str, keeps_old: bool) {
     let subject = subject();
     for len in [LIMIT - 1, LIMIT, LIMIT + 1] {
@@ -39,13 +40,13 @@ fn check_text(line: impl Fn(usize) -> String, stored: &str, keeps_old: bool) {
     }
 }
 
-/// How long the value of a request of `len` bytes is.
+/// Returns the length of the value in a request of `len` bytes.
 fn value_len(line: &impl Fn(usize) -> String, len: usize) -> usize {
     (0..len).rev().find(|&value_len| line(value_len).len() + value_len + 2 == len).unwrap()
 }
 
 #[test]
-fn a_text_request_around_the_limit() {
+fn the_limit_counts_every_byte_of_a_text_request() {
     check_text(|len| format!("set k 0 0 {len}\r\n"), "STORED\r\n", false);
     check_text(|len| format!("set k 0 0 {len}\n"), "STORED\r\n", false);
     check_text(|len| format!("add k 0 0 {len}\r\n"), "STORED\r\n", true);
@@ -55,7 +56,7 @@ fn a_text_request_around_the_limit() {
 }
 
 #[test]
-fn a_meta_request_around_the_limit() {
+fn the_limit_counts_every_byte_of_a_meta_request() {
     check_text(|len| format!("ms k {len}\r\n"), "HD\r\n", false);
     check_text(|len| format!("ms k {len} MS T0 I\r\n"), "HD\r\n", false);
     check_text(|len| format!("ms k {len} ME\r\n"), "HD\r\n", true);
@@ -65,7 +66,7 @@ fn a_meta_request_around_the_limit() {
     check_text(|len| format!("ms k {len} C1\r\n"), "EX\r\n", true);
 }
 
-/// A frame of this length, header included.
+/// Returns a frame of this length, including the header.
 fn frame(opcode: u8, extras_len: usize, version: u64, len: usize) -> Vec<u8> {
     let mut frame = vec![0x80, opcode, 0, 1, extras_len as u8, 0, 0, 0];
     frame.extend_from_slice(&(len as u32 - 24).to_be_bytes());
@@ -78,7 +79,7 @@ fn frame(opcode: u8, extras_len: usize, version: u64, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_frame_around_the_limit() {
+fn the_limit_counts_every_byte_of_a_frame() {
     let subject = subject();
     for (opcode, extras_len, version, keeps_old) in
         [(0x01, 8, 0, false), (0x01, 8, 1, true), (0x02, 8, 0, true), (0x03, 8, 0, true), (0x0e, 0, 0, true)]
@@ -99,7 +100,7 @@ fn a_frame_around_the_limit() {
 }
 
 #[test]
-fn a_classic_request_around_the_limit() {
+fn the_limit_counts_every_byte_of_a_classic_request() {
     let subject = subject();
     for len in [LIMIT - 1, LIMIT, LIMIT + 1] {
         subject.server.ask(&server::store(b"k", b"old"));
@@ -107,7 +108,7 @@ fn a_classic_request_around_the_limit() {
         assert_eq!(request.len(), len);
         let is_stored = len <= LIMIT;
         let mut stream = subject.server.connect();
-        // A request that is refused need not be read to its end.
+        // A refused request need not be read to its end.
         let response = stream.write_all(&request).and_then(|()| server::answer(&mut stream)).unwrap_or_default();
         assert_eq!(response, if is_stored { &b"OK\n"[..] } else { b"" });
         assert_eq!(subject.server.ask(&server::fetch(b"k")) == b"old", !is_stored);

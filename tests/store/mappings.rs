@@ -1,20 +1,21 @@
-//! A process that has no memory mapping left: the store is full, and nothing worse. Alone in its process, since that is
-//! what has no mapping left.
+//! A process without free memory mappings has a full store and no other failure. The test runs in its own process,
+//! because it uses up the mappings of the process.
 
-// A test that cannot use its own files is to fail at once.
+// A test that cannot use its own files fails at once.
 #![allow(clippy::unwrap_used)]
 
 use memmap2::{Mmap, MmapMut};
 use sharedance_core::store::{OpenError, Options, Store, StoreError};
 
-/// A value that has a file, and a mapping, of its own.
+/// A value with a file and a mapping of its own.
 static BIG: [u8; 20_000] = [7; 20_000];
-/// Pairs of mappings that are left for the threads of recovery, and fewer than the files of the test need.
+/// Pairs of mappings that remain for the threads of recovery: fewer than the files of the test need.
 const THREADS_PAIRS: usize = 30;
-/// The limit beyond which this test would take too long.
+/// With a higher limit this test would take too long.
 const MAX_TRIED: usize = 1 << 18;
 
-/// Mappings until the system refuses one; neighbours differ in their protection, or they would become one.
+/// Creates mappings until the system refuses one. Neighbours have different protection, so that the kernel does not
+/// merge them.
 fn take_all() -> Option<(Vec<Mmap>, Vec<MmapMut>)> {
     let (mut constant, mut mutable) = (Vec::with_capacity(MAX_TRIED), Vec::with_capacity(MAX_TRIED));
     while let Ok(mapping) = MmapMut::map_anon(4096) {
@@ -44,7 +45,7 @@ fn without_a_mapping_the_store_is_full_and_opens_again() {
         eprintln!("skipped: the system allows too many mappings");
         return;
     };
-    // Each of these lies between two others: it leaves a hole, of one mapping.
+    // Each of these lies between two others, so that unmapping it frees one mapping.
     constant.truncate(constant.len() - 100);
     mutable.truncate(constant.len());
 
@@ -54,7 +55,7 @@ fn without_a_mapping_the_store_is_full_and_opens_again() {
     assert!(matches!(error, StoreError::Full), "{error:?}");
     assert!(error.to_string().contains("vm.max_map_count"), "{error}");
     assert!(store.stats().refused_mappings > 0);
-    // What is there can be read and deleted, and makes room.
+    // Existing pairs can be read and deleted, which frees space.
     assert!((0..stored).all(|i| store.get(&i.to_be_bytes()).unwrap() == BIG));
     assert_eq!(store.get("before").unwrap(), "it");
     (0..5u32).for_each(|i| assert!(store.delete(&i.to_be_bytes()).unwrap()));
@@ -62,7 +63,8 @@ fn without_a_mapping_the_store_is_full_and_opens_again() {
     store.set("again", &BIG).unwrap();
     drop(store);
 
-    // The process that opens it has fewer left: enough for the threads that read (about six each), and not for the files.
+    // The process that opens the store has fewer mappings left: enough for the threads that read (about six each), not for
+    // the files.
     let mut others: Vec<_> = (0..MAX_TRIED)
         .map_while(|_| {
             let constant = MmapMut::map_anon(4096).and_then(MmapMut::make_read_only).ok()?;

@@ -1,7 +1,6 @@
-//! Starting and ending the real `sharedanced`, as an operator does: what it refuses, what it says, what it gives up,
-//! what it leaves behind.
+//! Starts and ends the real `sharedanced` as an operator does: refusals, log lines, privileges, and remaining files.
 
-// A test fails where it cannot go on.
+// A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
 use sharedance_test_support::server;
@@ -18,10 +17,10 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use server::{AMPLE, Server, answer, command, eventually, fetch, program, store};
 use tempfile::TempDir;
 
-/// An ordinary user's number; whether it has a name does not matter.
+/// The number of an ordinary user; it need not have a name.
 const ORDINARY: u32 = 61234;
 
-/// Runs `command`, which must not get as far as serving; its standard error.
+/// Runs `command`, which must be refused at the start. Returns its standard error.
 fn refused(command: &mut Command) -> String {
     let Err(failure) = Server::spawn(command) else {
         panic!("{command:?} was not refused");
@@ -30,7 +29,7 @@ fn refused(command: &mut Command) -> String {
     failure.log
 }
 
-/// A directory that every user can reach, with a copy of the program that every user can run.
+/// Returns a directory that every user can reach, with a copy of the program that every user can run.
 fn public_place() -> (TempDir, PathBuf) {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -40,7 +39,7 @@ fn public_place() -> (TempDir, PathBuf) {
     (place, program)
 }
 
-/// The program as an ordinary user runs it. The test must be root's, or that user is ourselves.
+/// Returns the command that runs the program as an ordinary user. The test must run as root or as that user.
 fn as_ordinary_user(program: &Path, directory: &Path) -> Command {
     let mut command = Command::new(program);
     command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--directory"]).arg(directory);
@@ -51,7 +50,7 @@ fn as_ordinary_user(program: &Path, directory: &Path) -> Command {
 }
 
 #[test]
-fn a_restart_keeps_the_pairs_after_a_crash_and_after_a_proper_end() {
+fn a_restart_keeps_the_pairs_after_a_crash_and_after_a_shutdown() {
     let directory = tempfile::tempdir().unwrap();
     let first = Server::start(directory.path(), &[]);
     assert_eq!(first.ask(&store(b"session", b"logged in")), b"OK\n");
@@ -68,7 +67,7 @@ fn a_restart_keeps_the_pairs_after_a_crash_and_after_a_proper_end() {
 }
 
 #[test]
-fn told_to_end_it_finishes_its_answers_and_takes_no_more() {
+fn a_shutdown_finishes_responses_and_accepts_no_connection() {
     let directory = tempfile::tempdir().unwrap();
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(directory.path(), &["--threads=1"]);
@@ -80,7 +79,7 @@ fn told_to_end_it_finishes_its_answers_and_takes_no_more() {
         server.settle();
 
         server.signal(signal);
-        // Not in good order, which would mean to a request on its way that the pair is not there.
+        // Not an orderly end, which would tell a client with a pending request that the pair is not there.
         assert_eq!(answer(&mut idle).unwrap_err().kind(), ErrorKind::ConnectionReset);
         eventually("no more connections", || TcpStream::connect(server.address()).err());
         assert!(answer(&mut stream).unwrap() == value);
@@ -89,7 +88,7 @@ fn told_to_end_it_finishes_its_answers_and_takes_no_more() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_does_not_keep_it_from_ending() {
+fn a_peer_that_does_not_read_does_not_prevent_a_shutdown() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     server.ask(&store(b"k", &vec![b'v'; 20_000_000]));
@@ -100,7 +99,7 @@ fn a_peer_that_does_not_read_does_not_keep_it_from_ending() {
 }
 
 #[test]
-fn a_hangup_is_no_reason_to_end() {
+fn sighup_does_not_end_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
     server.signal(Signal::HUP);
@@ -109,7 +108,7 @@ fn a_hangup_is_no_reason_to_end() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_refused() {
+fn a_port_in_use_is_refused() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let first = Server::start(directories[0].path(), &[]);
     let port = format!("--port={}", first.address().port());
@@ -130,7 +129,7 @@ fn a_second_server_on_a_directory_is_refused() {
 }
 
 #[test]
-fn a_directory_that_others_may_write_to_is_refused_and_mended_by_the_command_that_is_told() {
+fn a_directory_that_others_may_write_to_is_refused_and_fixed_by_the_reported_command() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let log = refused(&mut command(directory.path()));
@@ -153,7 +152,7 @@ fn options_out_of_range_are_refused() {
 }
 
 #[test]
-fn a_missing_directory_is_made_for_the_owner_alone() {
+fn a_missing_directory_is_created_for_the_owner_only() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("new");
     let _server = Server::start(&directory, &[]);
@@ -164,7 +163,7 @@ fn a_missing_directory_is_made_for_the_owner_alone() {
 }
 
 #[test]
-fn it_shows_itself_by_its_title_and_cleans_up_at_low_priority() {
+fn the_process_has_a_title_and_cleans_up_at_low_priority() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
     let title = fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
@@ -181,9 +180,9 @@ fn it_shows_itself_by_its_title_and_cleans_up_at_low_priority() {
     });
 }
 
-/// With a syslog, the terminal showed nothing; without one, all notices vanished.
+/// With a syslog, the terminal showed nothing; without one, all notices were lost.
 #[test]
-fn a_start_in_a_terminal_says_what_runs_where_and_with_which_limits() {
+fn a_start_in_a_terminal_logs_version_addresses_and_limits() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(program());
     command.args(["--ip=127.0.0.1", "--port=0", "--threads=3", "--max-bytes=100000000", "--max-connections=77"]);
@@ -195,11 +194,11 @@ fn a_start_in_a_terminal_says_what_runs_where_and_with_which_limits() {
         assert!(line.contains(part), "no {part} in {line}");
     }
     if !Path::new("/dev/log").exists() {
-        assert!(log.iter().any(|line| line.contains(" segments")), "no word of the recovery: {log:?}");
+        assert!(log.iter().any(|line| line.contains(" segments")), "no line about the recovery: {log:?}");
     }
 }
 
-/// Preparing segments fails all the time where the store is full, and that was logged as an error.
+/// In a full store preparing segments fails all the time, which was logged as an error.
 #[test]
 fn an_evicting_server_that_is_full_logs_no_error() {
     let directory = tempfile::tempdir().unwrap();
@@ -212,7 +211,7 @@ fn an_evicting_server_that_is_full_logs_no_error() {
     assert!(status.success() && !log.contains("error:"), "{log}");
 }
 
-/// Each request that was refused was a line in the log.
+/// Each refused request was a line in the log.
 #[test]
 fn a_store_that_refuses_every_request_does_not_flood_the_log() {
     const REQUESTS: usize = 300;
@@ -232,7 +231,7 @@ fn a_store_that_refuses_every_request_does_not_flood_the_log() {
         let mut received = [0; 256];
         match stream.write_all(b"set k 0 0 1\r\nv\r\n").and_then(|()| stream.read(&mut received)) {
             Ok(len @ 1..) => refused += usize::from(received[..len].starts_with(b"SERVER_ERROR")),
-            // A connection whose answer waited for the sync that failed is closed.
+            // A connection whose response waited for the failed sync is closed.
             _ => stream = server.connect(),
         }
     }
@@ -243,7 +242,7 @@ fn a_store_that_refuses_every_request_does_not_flood_the_log() {
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn the_service_manager_is_notified() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("manager");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -261,7 +260,7 @@ fn the_service_manager_is_told() {
 
 /// The start ended with "Invalid argument".
 #[test]
-fn a_service_manager_that_is_not_there_is_no_reason_not_to_start() {
+fn a_missing_service_manager_does_not_prevent_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let dead = directory.path().join("dead");
     drop(UnixDatagram::bind(&dead).unwrap());
@@ -274,7 +273,7 @@ fn a_service_manager_that_is_not_there_is_no_reason_not_to_start() {
     }
 }
 
-/// The start failed, and the advice asked for capabilities that root had.
+/// The start failed, and the error asked for capabilities that root had.
 #[test]
 fn root_of_a_user_namespace_that_denies_setgroups_is_served() {
     let namespace = ["--user", "--map-root-user"];
@@ -302,7 +301,7 @@ fn root_of_a_user_namespace_that_denies_setgroups_is_served() {
 }
 
 #[test]
-fn root_becomes_another_user_for_good_within_its_directory() {
+fn root_becomes_another_user_permanently_within_its_directory() {
     if !geteuid().is_root() {
         return;
     }
@@ -323,13 +322,13 @@ fn root_becomes_another_user_for_good_within_its_directory() {
     assert_eq!(fs::metadata(&directory).unwrap().uid(), ORDINARY);
     server.kill();
 
-    // The same directory is another user's now.
+    // The same directory now belongs to another user.
     let log = refused(&mut command(&directory));
     assert!(log.contains("mend it with: chown -R 0:"), "{log}");
 }
 
 #[test]
-fn root_that_stays_root_is_warned() {
+fn a_server_that_stays_root_logs_a_warning() {
     if !geteuid().is_root() {
         return;
     }
@@ -348,7 +347,7 @@ fn unknown_users_are_refused() {
 }
 
 #[test]
-fn an_ordinary_user_is_served_too_and_told_in_one_line_what_is_missing() {
+fn an_ordinary_user_can_start_it_and_one_line_lists_what_is_missing() {
     let (place, program) = public_place();
     let directory = place.path().join("store");
     fs::create_dir(&directory).unwrap();
@@ -367,7 +366,7 @@ fn an_ordinary_user_is_served_too_and_told_in_one_line_what_is_missing() {
     }
 }
 
-/// A server in the background, found by the lock that it holds, and ended with the value.
+/// A server in the background. It is found by its directory lock and ended when dropped.
 struct Background {
     pid: Pid,
 }
@@ -393,7 +392,7 @@ impl Drop for Background {
 }
 
 #[test]
-fn in_the_background_it_serves_once_the_command_has_ended() {
+fn a_daemon_serves_once_the_command_has_ended() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("store");
     let mut command = command(&directory);
@@ -402,7 +401,7 @@ fn in_the_background_it_serves_once_the_command_has_ended() {
         let id = ORDINARY.to_string();
         command.args(["--uid", &id, "--gid", &id]);
     }
-    // The end of its standard error is read as well: a daemon that kept the terminal would be waited for.
+    // The end of its standard error is read as well: the test would wait for a daemon that keeps the terminal.
     let output = command.stdin(Stdio::null()).output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{log}");
@@ -422,14 +421,14 @@ fn in_the_background_it_serves_once_the_command_has_ended() {
 
     kill_process(background.pid, Signal::TERM).unwrap();
     eventually("the daemon ends", || {
-        // Whose child it is now may not have taken note of its end yet.
+        // Its new parent may not have waited for it yet.
         let stat = fs::read_to_string(format!("/proc/{}/stat", background.pid.as_raw_nonzero()));
         stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
     });
 }
 
 #[test]
-fn what_goes_wrong_on_the_way_to_the_background_is_seen_in_the_foreground() {
+fn errors_of_a_daemon_s_start_appear_in_the_foreground() {
     let directory = tempfile::tempdir().unwrap();
     let first = Server::start(directory.path(), &[]);
 
@@ -445,7 +444,7 @@ fn what_goes_wrong_on_the_way_to_the_background_is_seen_in_the_foreground() {
 }
 
 #[test]
-fn a_peer_sees_the_end_of_a_server_that_crashes() {
+fn a_crash_of_the_server_ends_its_connections() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &["--threads=1"]);
     let mut stream = server.connect();

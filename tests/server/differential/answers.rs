@@ -1,4 +1,4 @@
-//! Two answers, compared: word by word, but for versions, times, and the padding of numbers.
+//! Compares two responses word by word, except versions, times, and the padding of numbers.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,17 @@ use crate::binary;
 use crate::chance::Chance;
 use crate::peers::{Answer, Dialect};
 
-/// How far apart two remaining lives may be, in seconds.
+/// The allowed difference between two remaining lives, in seconds.
 const MAX_TIME_DIFFERENCE: u64 = 3;
 
-/// So many versions are remembered for use in commands.
+/// The number of versions that are kept for use in commands.
 const KNOWN_VERSIONS: usize = 60;
 
-/// Which version of theirs is which of ours.
+/// Maps memcached's versions to sharedanced's.
 #[derive(Debug, Default)]
 pub(crate) struct Versions {
     ours: HashMap<u64, u64>,
-    /// The latest, in pairs.
+    /// The latest versions, in pairs.
     latest: Vec<(u64, u64)>,
 }
 
@@ -29,7 +29,7 @@ impl Versions {
         if self.latest.is_empty() {
             return None;
         }
-        // Mostly one of the last few: others are seldom those of a value that is still there.
+        // Usually one of the last few: older ones are rarely the version of a current value.
         let last = if chance.percent(70) { self.latest.len().min(8) } else { self.latest.len() };
         Some(self.latest[self.latest.len() - 1 - chance.below(last as u64) as usize])
     }
@@ -49,18 +49,18 @@ impl Versions {
     }
 }
 
-/// A piece of an answer.
+/// A piece of a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// To be the same.
+    /// Must be equal.
     Same(Vec<u8>),
     /// A version.
     Version(u64),
-    /// About the same number.
+    /// Approximately the same number.
     Secs(u64),
 }
 
-/// Whether the two answers say the same.
+/// Compares the two responses.
 pub(crate) fn compare(dialect: Dialect, theirs: &Answer, ours: &Answer, versions: &mut Versions) -> Result<(), String> {
     if theirs.has_closed != ours.has_closed {
         return Err(format!("closed: theirs {}, ours {}", theirs.has_closed, ours.has_closed));
@@ -108,20 +108,20 @@ fn text_pieces(mut answer: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// A value without the spaces behind a number that has got shorter. Whether memcached leaves them there depends on who
-/// else holds the value.
+/// Returns a value without the spaces after a number that became shorter. Whether memcached pads it depends on other
+/// references to the value.
 pub(crate) fn without_padding(value: &[u8]) -> &[u8] {
     value.trim_ascii_end()
 }
 
-/// The pieces of a line, and the length of the block that it announces.
+/// Splits a line into pieces. Returns the length of the block that it announces.
 fn line_pieces(line: &[u8], pieces: &mut Vec<Piece>) -> Option<usize> {
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
     let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse::<u64>().ok();
     let same = |words: &[&[u8]]| Piece::Same(words.join(&b' '));
     match words[0] {
         b"VALUE" if words.len() >= 4 => {
-            // The length is that of the block, which is compared itself.
+            // The length of the block is not compared, because the block itself is.
             pieces.push(same(&words[..3]));
             pieces.extend(words.get(4).and_then(|word| number(word)).map(Piece::Version));
             number(words[3]).map(|len| len as usize)
@@ -130,11 +130,11 @@ fn line_pieces(line: &[u8], pieces: &mut Vec<Piece>) -> Option<usize> {
             let is_stale = words.contains(&&b"X"[..]);
             for &word in &words {
                 pieces.push(match (word[0], number(&word[1..])) {
-                    // Whoever declares a value stale makes a new one, which nobody has read yet.
+                    // Marking a value as stale makes a new one, which has not been read yet.
                     (b'h', Some(_)) if is_stale => Piece::Same(b"h".to_vec()),
                     (b'c', Some(version)) => Piece::Version(version),
                     (b't', Some(secs)) => Piece::Secs(secs),
-                    // When memcached notes an access is a matter of its LRU.
+                    // The time at which memcached records an access depends on its LRU.
                     (b'l', Some(_)) => Piece::Same(b"l".to_vec()),
                     _ => Piece::Same(word.to_vec()),
                 });

@@ -1,4 +1,4 @@
-//! Frames of the binary dialect, most of them right, and what is in the answers.
+//! Generates frames of the binary dialect, most of them valid, and compares the responses.
 
 use crate::answers::{Piece, Versions, without_padding};
 use crate::chance::Chance;
@@ -9,7 +9,7 @@ const NOOP: u8 = 0x0a;
 const VERSION: u8 = 0x0b;
 const LAST_OPAQUE: u32 = 0xfeed_beef;
 
-/// What is put into a frame.
+/// The content of a frame.
 #[derive(Default)]
 struct Parts {
     opcode: u8,
@@ -32,7 +32,7 @@ pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
             let is_too_large = chance.percent(2);
             parts.value = if is_too_large { vec![b'L'; 2 << 20] } else { value(chance) };
             if is_too_large {
-                // In this case memcached deletes the old value, whatever version was asked for.
+                // In this case memcached deletes the old value, whatever version was requested.
                 parts.version = (0, 0);
             }
             if chance.percent(20) {
@@ -74,7 +74,7 @@ pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
         93 => {
             parts.opcode = one_of(chance, &[0x08, 0x18]);
             if chance.percent(50) {
-                // A delay would bring back what has just been deleted, in memcached.
+                // In memcached a delay would bring back pairs that have just been deleted.
                 parts.extras.extend_from_slice(&0_u32.to_be_bytes());
             }
         }
@@ -95,11 +95,11 @@ fn one_of(chance: &mut Chance, opcodes: &[u8]) -> u8 {
 }
 
 fn binary_exptime(chance: &mut Chance) -> u32 {
-    // Numbers that are negative as 32 bits are dates to memcached, in this dialect alone.
+    // In this dialect memcached treats negative 32-bit numbers as dates.
     i32::try_from(exptime(chance)).ok().and_then(|exptime| u32::try_from(exptime).ok()).unwrap_or(0)
 }
 
-/// Lengths that no frame of its opcode has. Both close.
+/// Lengths that are invalid for the opcode. Both servers close the connection.
 fn mistake(chance: &mut Chance, parts: &mut Parts) {
     match chance.below(5) {
         0 => {
@@ -139,12 +139,12 @@ impl Parts {
     }
 }
 
-/// A command whose answer tells that all before it has been answered.
+/// Returns a command whose response shows that all commands before it have been answered.
 pub(crate) fn last_command() -> Vec<u8> {
     Parts { opcode: NOOP, ..Parts::default() }.frame(0, LAST_OPAQUE)
 }
 
-/// Whether the answer to [`last_command`] is the last that there is.
+/// Returns true if the response to [`last_command`] is complete.
 pub(crate) fn has_ended(answer: &[u8]) -> bool {
     let Some(last) = answer.len().checked_sub(HEADER_LEN).map(|start| &answer[start..]) else {
         return false;
@@ -152,7 +152,7 @@ pub(crate) fn has_ended(answer: &[u8]) -> bool {
     last[..2] == [0x81, NOOP] && last[12..16] == LAST_OPAQUE.to_be_bytes()
 }
 
-/// The frames of an answer, in pieces.
+/// Splits a response into frames, in pieces.
 pub(crate) fn pieces(mut answer: &[u8]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     while let Some((header, rest)) = answer.split_at_checked(HEADER_LEN) {
@@ -160,7 +160,7 @@ pub(crate) fn pieces(mut answer: &[u8]) -> Vec<Piece> {
         let (body, rest) = rest.split_at(body_len.min(rest.len()));
         answer = rest;
         let is_version = header[1] == VERSION && header[6..8] == [0, 0];
-        // The length is that of the body, which is compared itself.
+        // The length of the body is not compared, because the body itself is.
         pieces.push(Piece::Same([&header[..8], &header[12..16]].concat()));
         pieces.push(Piece::Version(u64::from_be_bytes(header[16..].try_into().unwrap())));
         if !is_version {

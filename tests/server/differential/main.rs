@@ -1,10 +1,11 @@
-//! The dialects of memcached, held against memcached itself: generated commands go to both, and every answer is compared.
+//! Compares the memcached dialects with memcached itself: both servers get the same generated commands, and every
+//! response is compared.
 //!
-//! Versions (cas uniques) are numbers of each server's own: those that stand at the same place must go on doing so.
-//! Times may differ by a second or two. Other differences are those that `PROTOCOL.md` lists; commands that would show
-//! nothing else are not generated.
+//! Each server has its own versions (cas uniques): versions in the same place must correspond from then on. Times may
+//! differ by a second or two. `PROTOCOL.md` lists all other differences; commands that would only show these are not
+//! generated.
 //!
-//! `DIFFERENTIAL_COMMANDS` (12000) says how many commands, `DIFFERENTIAL_SEED` which.
+//! `DIFFERENTIAL_COMMANDS` (12000) sets the number of commands, and `DIFFERENTIAL_SEED` selects them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,13 +25,13 @@ use chance::Chance;
 use peers::{Dialect, Pair};
 use script::Command;
 
-/// Each run of commands goes over connections of its own, on which one dialect is spoken.
+/// Each run of commands uses connections of its own, with one dialect.
 const COMMANDS_PER_CONNECTION: u64 = 40;
 
-/// Up to so many commands are sent in one piece.
+/// At most this many commands are sent in one piece.
 const COMMANDS_PER_BATCH: u64 = 6;
 
-/// Shown where an answer differs.
+/// The number of commands in the error message.
 const COMMANDS_SHOWN: usize = 12;
 
 fn number(name: &str, default: u64) -> u64 {
@@ -38,7 +39,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 #[test]
-fn memcached_answers_the_same() {
+fn memcached_sends_the_same_responses() {
     let Some(pair) = Pair::start() else {
         eprintln!("skipped: there is no memcached to compare with");
         return;
@@ -81,7 +82,7 @@ fn batch(dialect: Dialect, chance: &mut Chance, versions: &Versions) -> Vec<Comm
             Dialect::Text if chance.percent(50) => meta::command(chance, versions),
             Dialect::Text => text::command(chance, versions),
         };
-        // What has to be alone ends the batch, and starts one.
+        // A command that must be sent alone ends the batch, and starts another one.
         if command.is_alone && !batch.is_empty() {
             break;
         }

@@ -1,4 +1,4 @@
-//! Meta commands with flags by chance, most of them right.
+//! Generates meta commands with random flags, most of them valid.
 
 use crate::answers::Versions;
 use crate::chance::Chance;
@@ -15,8 +15,8 @@ pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
     }
 }
 
-/// A key, and whether it is said in base64. The two kinds do not meet: memcached remembers how a key was said when its
-/// value was stored.
+/// Returns a key, and whether it is sent in base64. The two kinds of keys are disjoint, because memcached stores how
+/// the key of a value was sent.
 fn meta_key(chance: &mut Chance) -> (Vec<u8>, bool) {
     if chance.percent(25) {
         let keys: [&[u8]; 4] = [b"AAEC", b"a2V5IHdpdGggc3BhY2U=", b"Zm9vYmE=", b"/////w=="];
@@ -26,12 +26,12 @@ fn meta_key(chance: &mut Chance) -> (Vec<u8>, bool) {
     }
 }
 
-/// Flags in an order of their own.
+/// Flags in a random order.
 struct Flags {
     words: Vec<Command>,
-    /// Whether the key is in base64. Of pairs that it creates, or appends to, memcached forgets that.
+    /// Whether the key is in base64. memcached loses that for pairs that it creates or appends to.
     is_base64: bool,
-    /// Whether an opaque may be too long: not where memcached finds that out when the command is half done.
+    /// Whether an opaque may be too long: not if memcached detects that only after a part of the command.
     may_be_too_long: bool,
 }
 
@@ -61,7 +61,7 @@ impl Flags {
         }
     }
 
-    /// What every command may have.
+    /// Flags that every command accepts.
     fn add_common(&mut self, chance: &mut Chance) {
         self.add_each(chance, 25, &["k", "q"]);
         if chance.percent(25) {
@@ -87,8 +87,8 @@ impl Flags {
             let other = chance.below(at as u64 + 1) as usize;
             self.words.swap(at, other);
         }
-        // What is said of a life is said of the one that the command gives.
-        self.words.sort_by_key(|word| (word.ours[0] != b'T', tells_life(word)));
+        // A statement about a lifetime refers to the lifetime that the command sets.
+        self.words.sort_by_key(|word| (word.ours[0] != b'T', reports_lifetime(word)));
         for word in self.words {
             command.push(" ");
             command.theirs.extend_from_slice(&word.theirs);
@@ -97,7 +97,7 @@ impl Flags {
     }
 }
 
-fn tells_life(word: &Command) -> bool {
+fn reports_lifetime(word: &Command) -> bool {
     word.ours == b"t"
 }
 
@@ -121,8 +121,8 @@ fn get(chance: &mut Chance) -> Command {
     flags.add_each(chance, 8, &["u"]);
     match chance.below(12) {
         0 => flags.add(format!("T{}", lasting(chance))),
-        // The life of what has expired is told as a number of its own.
-        1 if !flags.words.iter().any(tells_life) => flags.add(format!("T{}", exptime(chance))),
+        // The remaining life of an expired pair is reported as another number.
+        1 if !flags.words.iter().any(reports_lifetime) => flags.add(format!("T{}", exptime(chance))),
         2 | 3 if !flags.is_base64 => flags.add(format!("N{}", lasting(chance))),
         _ => {}
     }
@@ -138,7 +138,7 @@ fn get(chance: &mut Chance) -> Command {
     command
 }
 
-/// An expiration time that does not end while the test runs.
+/// Returns an expiration time that does not pass during the test.
 fn lasting(chance: &mut Chance) -> i64 {
     if chance.percent(30) { 0 } else { 1_000 + chance.below(100_000) as i64 }
 }
@@ -167,7 +167,7 @@ fn set(chance: &mut Chance, versions: &Versions) -> Command {
     if chance.percent(40) {
         flags.add(format!("F{}", chance.next_u64() as u32));
     }
-    // Where a value is too large, memcached deletes the old one, whatever the condition was.
+    // If a value is too large, memcached deletes the old one, whatever the condition was.
     if chance.percent(30) && !is_too_large {
         flags.add_version(version(chance, versions));
     }
@@ -176,7 +176,7 @@ fn set(chance: &mut Chance, versions: &Versions) -> Command {
         flags.add(mode);
     }
     flags.add_common(chance);
-    // What is no letter may be the length, for all that sharedanced knows.
+    // sharedanced may take a word without a flag for the length.
     flags.words.retain(|word| word.ours[0].is_ascii_alphabetic());
     flags.write(chance, &mut command);
     command.push("\r\n");
@@ -232,7 +232,7 @@ fn count(chance: &mut Chance, versions: &Versions) -> Command {
     if chance.percent(40) {
         flags.add(format!("D{}", delta(chance)));
     }
-    // No `T`: where the number gets longer, memcached gives the new life to what it has just replaced.
+    // Without `T`: if the number becomes longer, memcached applies the new lifetime to the replaced value.
     if chance.percent(40) {
         let mode = if chance.percent(5) { "MX" } else { pick(chance, &["MI", "MD", "M+", "M-"]) };
         flags.add(mode);
@@ -242,7 +242,7 @@ fn count(chance: &mut Chance, versions: &Versions) -> Command {
     }
     flags.add_common(chance);
     if flags.words.iter().any(|word| word.ours[0] == b'N') {
-        // 1.6.18 answers where a number was created, quiet or not.
+        // 1.6.18 responds if a number was created, quiet or not.
         flags.words.retain(|word| word.ours != b"q");
     }
     flags.write(chance, &mut command);
@@ -267,7 +267,7 @@ fn mistaken(chance: &mut Chance) -> Command {
             command.word([b'K'; 251]);
         }
         1 => {
-            // More flags than any command has.
+            // More flags than any command accepts.
             command.push(pick(chance, &["mg key1", "md key1", "ma key1"]));
             (0..17 + chance.below(6)).for_each(|n| command.word([b'a' + n as u8]));
         }

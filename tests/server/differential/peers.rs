@@ -1,4 +1,4 @@
-//! The two servers, and a connection to each over which the same commands go.
+//! The two servers, and a connection to each one for the same commands.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ pub(crate) enum Dialect {
     Binary,
 }
 
-/// What one server has answered.
+/// The response of one server.
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) has_closed: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// `None` where there is no memcached.
+    /// Returns `None` if memcached is not installed.
     pub(crate) fn start() -> Option<Pair> {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("memcached");
@@ -50,7 +50,7 @@ impl Pair {
         let pair = Pair { _memcached: memcached, socket, server, _directory: directory };
         let deadline = Instant::now() + AMPLE;
         while UnixStream::connect(&pair.socket).is_err() {
-            assert!(Instant::now() < deadline, "memcached does not answer");
+            assert!(Instant::now() < deadline, "memcached does not respond");
             thread::sleep(Duration::from_millis(5));
         }
         Some(pair)
@@ -60,13 +60,13 @@ impl Pair {
         let theirs = UnixStream::connect(&self.socket).unwrap();
         theirs.set_read_timeout(Some(AMPLE)).unwrap();
         let mut connection = Connection { dialect, theirs, ours: self.server.connect(), is_open: true };
-        // The first byte of a connection is that of a command, and decides on the dialect.
+        // The first byte of a connection selects the dialect.
         connection.ask(&[]);
         connection
     }
 }
 
-/// Ends with the value, also where the other server cannot be started.
+/// Ends the server when dropped, also if the other server cannot be started.
 struct Memcached(Child);
 
 impl Drop for Memcached {
@@ -76,7 +76,7 @@ impl Drop for Memcached {
     }
 }
 
-/// A connection to each.
+/// One connection to each server.
 pub(crate) struct Connection {
     dialect: Dialect,
     theirs: UnixStream,
@@ -85,12 +85,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Whether none of the two has closed.
+    /// Returns true if neither server has closed the connection.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// What both answer to `batch`.
+    /// Sends `batch` to both servers and returns their responses.
     pub(crate) fn ask(&mut self, batch: &[Command]) -> (Answer, Answer) {
         let end = self.dialect.end();
         let join = |part: fn(&Command) -> &[u8]| batch.iter().map(part).chain([&end[..]]).collect::<Vec<_>>().concat();
@@ -99,12 +99,12 @@ impl Connection {
         let mut theirs = ask(self.dialect, &mut self.theirs, &to_them);
         let ours = ask(self.dialect, &mut self.ours, &to_us);
         if batch.iter().any(|command| command.block_is_a_command) {
-            // The data block, which they took for a command.
+            // The response to the data block, which memcached took for a command.
             let without = theirs.bytes.strip_suffix(b"ERROR\r\nMN\r\n").map(|rest| [rest, b"MN\r\n"].concat());
             theirs.bytes = without.unwrap_or(theirs.bytes);
         }
         if batch.iter().any(|command| command.ends_ours) {
-            // The rest is what they make of the data.
+            // The rest are memcached's responses to the data.
             let first_line = theirs.bytes.windows(2).position(|pair| pair == b"\r\n").map_or(0, |end| end + 2);
             theirs = Answer { bytes: theirs.bytes[..first_line].to_vec(), has_closed: true };
         }
@@ -114,7 +114,7 @@ impl Connection {
 }
 
 impl Dialect {
-    /// A command whose answer tells that all before it has been answered.
+    /// Returns a command whose response shows that all commands before it have been answered.
     fn end(self) -> Vec<u8> {
         match self {
             Dialect::Text => b"mn\r\n".to_vec(),
@@ -132,7 +132,7 @@ impl Dialect {
 
 fn ask(dialect: Dialect, stream: &mut (impl Read + Write), sent: &[u8]) -> Answer {
     let mut answer = Answer { bytes: Vec::new(), has_closed: false };
-    // Where it is closed already, it is read what is there.
+    // If the connection is closed already, the remaining bytes are read.
     let _ = stream.write_all(sent);
     let mut room = vec![0; 65_536];
     while !dialect.has_ended(&answer.bytes) {

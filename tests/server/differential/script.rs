@@ -1,24 +1,24 @@
-//! A command to be sent to both servers, and what the generators of commands share.
+//! A command for both servers, and the shared parts of the generators.
 
 use std::fmt;
 
 use crate::answers::Versions;
 use crate::chance::Chance;
 
-/// The keys of the plain kind, and of the kind that is said in base64. Few, so that commands meet.
+/// Plain keys, and keys that are sent in base64. They are few, so that commands use the same keys.
 const KEYS: u64 = 10;
 
-/// A command, as it is sent to each of the two.
+/// A command in the form for each server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Command {
     pub(crate) theirs: Vec<u8>,
     pub(crate) ours: Vec<u8>,
-    /// It must not be sent in one piece with others: the answer would depend on how much was read at once.
+    /// Must be sent alone: its response depends on the number of bytes read at once.
     pub(crate) is_alone: bool,
-    /// A line of storage that is refused, with its data block: memcached 1.6.18 takes the block for a command.
+    /// A refused storage line with its data block: memcached 1.6.18 takes the block for a command.
     pub(crate) block_is_a_command: bool,
-    /// A storage command whose data block ends nobody knows where: both refuse it in the same words, and then
-    /// sharedanced closes the connection, while memcached takes what follows for commands.
+    /// A storage command with a data block of unknown length. Both servers refuse it with the same words. Then
+    /// sharedanced closes the connection, and memcached takes the following bytes for commands.
     pub(crate) ends_ours: bool,
 }
 
@@ -39,7 +39,7 @@ impl Command {
         self.push(bytes);
     }
 
-    /// A version in decimal digits, as each knows it.
+    /// Appends a version in decimal digits, each server's own.
     pub(crate) fn version(&mut self, (theirs, ours): (u64, u64)) {
         self.theirs.extend_from_slice(theirs.to_string().as_bytes());
         self.ours.extend_from_slice(ours.to_string().as_bytes());
@@ -66,18 +66,18 @@ pub(crate) fn key(chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// A key whose values are numbers. Counting leaves some of what is known of a value in memcached, if the number does
-/// not get longer; so nothing is asked of these keys but their values.
+/// Returns a key whose values are numbers. If the number does not become longer, memcached keeps some properties of the
+/// old value when it counts; therefore commands on these keys request only values.
 pub(crate) fn number_key(chance: &mut Chance) -> Vec<u8> {
     format!("number{}", chance.below(KEYS / 2)).into_bytes()
 }
 
-/// A number far from 2⁶³: of greater ones memcached looks for a sign in whatever lies behind them in its memory.
+/// A number far below 2⁶³: for greater ones memcached looks for a sign in the memory after them.
 pub(crate) fn small(chance: &mut Chance) -> u64 {
     chance.next_u64() >> (8 + chance.below(56))
 }
 
-/// The value of such a key, mostly a number.
+/// Returns a value of such a key, usually a number.
 pub(crate) fn number(chance: &mut Chance) -> Vec<u8> {
     let mut value = small(chance).to_string().into_bytes();
     match chance.below(16) {
@@ -89,7 +89,7 @@ pub(crate) fn number(chance: &mut Chance) -> Vec<u8> {
     value
 }
 
-/// A value that is never the same twice, and no number.
+/// Returns a value that is unique and not a number.
 pub(crate) fn value(chance: &mut Chance) -> Vec<u8> {
     match chance.below(30) {
         12 => unique(chance, 20_000),
@@ -97,7 +97,7 @@ pub(crate) fn value(chance: &mut Chance) -> Vec<u8> {
         14 => {
             let mut bytes: Vec<u8> = (0..40).map(|_| chance.next_u64() as u8).collect();
             bytes.extend_from_slice(&chance.next_u64().to_le_bytes());
-            // What ends an answer stands nowhere else.
+            // The end of a response appears nowhere else in it.
             bytes.iter_mut().filter(|byte| **byte == b'M').for_each(|byte| *byte = b'm');
             bytes
         }
@@ -111,7 +111,7 @@ fn unique(chance: &mut Chance, most: u64) -> Vec<u8> {
     bytes
 }
 
-/// An expiration time that does not end while the test runs, or that has ended.
+/// Returns an expiration time that does not pass during the test, or that has passed.
 pub(crate) fn exptime(chance: &mut Chance) -> i64 {
     match chance.below(13) {
         0..5 => 0,
@@ -121,7 +121,7 @@ pub(crate) fn exptime(chance: &mut Chance) -> i64 {
         7 => 2_592_001,
         8 => unix_secs() + 5_000,
         9 => -2_000_000_000,
-        // Negative ones, as 32 bits without a sign write them.
+        // Negative numbers as unsigned 32-bit numbers.
         10 => 4_294_967_295 - chance.below(2_592_000) as i64,
         _ => 1_000 + chance.below(100_000) as i64,
     }
@@ -132,7 +132,7 @@ pub(crate) fn unix_secs() -> i64 {
     since.as_secs() as i64
 }
 
-/// A version that was seen, or one that never was.
+/// Returns a version that was seen, or one that never existed.
 pub(crate) fn version(chance: &mut Chance, versions: &Versions) -> (u64, u64) {
     match chance.below(12) {
         0 => (u64::MAX, u64::MAX),
@@ -141,7 +141,7 @@ pub(crate) fn version(chance: &mut Chance, versions: &Versions) -> (u64, u64) {
     }
 }
 
-/// A number as text, sometimes one that is none.
+/// Returns a number as text, sometimes an invalid one.
 pub(crate) fn delta(chance: &mut Chance) -> String {
     match chance.below(12) {
         1 => "0".into(),

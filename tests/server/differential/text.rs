@@ -1,4 +1,4 @@
-//! Commands of the text dialect, most of them right.
+//! Generates commands of the text dialect, most of them valid.
 
 use crate::answers::Versions;
 use crate::chance::Chance;
@@ -14,7 +14,7 @@ pub(crate) fn command(chance: &mut Chance, versions: &Versions) -> Command {
         78..80 => whole(pick(chance, &["version", "verbosity 1", "verbosity", "verbosity 1 noreply", "verbosity a"])),
         80 => flush(chance),
         81..90 => mistaken(chance),
-        _ => mistaken_storage(chance, versions),
+        _ => refused_storage(chance, versions),
     }
 }
 
@@ -31,7 +31,7 @@ fn storage(chance: &mut Chance, versions: &Versions) -> Command {
     let mut value = value(chance);
     command.push(verb);
     match chance.below(60) {
-        // Versions of a value that is the same again are another story.
+        // The version of a value that is set again unchanged differs.
         0 if verb == "set" => {
             command.word("empty");
             value.clear();
@@ -54,7 +54,7 @@ fn storage(chance: &mut Chance, versions: &Versions) -> Command {
         command.version(version(chance, versions));
     }
     let is_block_right = value.len() >= 1 << 20 || chance.percent(97);
-    // About a block that does not end where it should, sharedanced is never silent.
+    // sharedanced always reports a block without its end.
     if is_block_right && chance.percent(10) {
         command.word("noreply");
     }
@@ -89,7 +89,8 @@ fn retrieval(chance: &mut Chance) -> Command {
         command.word(if chance.percent(4) { "abc".into() } else { exptime(chance).to_string() });
     }
     if chance.percent(2) {
-        // In front, since memcached reads what precedes it, and takes back the answer: that to other commands, too.
+        // At the front, because memcached reads the pairs before it and discards their responses, including those of
+        // other commands.
         command.word([b'K'; 251]);
         command.is_alone = true;
     }
@@ -102,7 +103,7 @@ fn retrieval(chance: &mut Chance) -> Command {
 }
 
 fn count(chance: &mut Chance) -> Command {
-    // Whether a shorter number is padded depends on what is still to be sent.
+    // Whether a shorter number is padded depends on responses that are not sent yet.
     let mut command = Command { is_alone: true, ..Command::default() };
     command.push(pick(chance, &["incr", "decr"]));
     command.word(if chance.percent(80) { number_key(chance) } else { key(chance) });
@@ -152,7 +153,7 @@ fn flush(chance: &mut Chance) -> Command {
     ))
 }
 
-/// Lines that are no command, or lack something.
+/// Lines that are not commands, or are incomplete.
 fn mistaken(chance: &mut Chance) -> Command {
     let mut command = Command::default();
     match chance.below(6) {
@@ -228,8 +229,8 @@ fn mistaken(chance: &mut Chance) -> Command {
     command
 }
 
-/// Lines of storage that are refused, with a data block behind them that is a line, too.
-fn mistaken_storage(chance: &mut Chance, versions: &Versions) -> Command {
+/// Refused storage lines with a data block that is a line, too.
+fn refused_storage(chance: &mut Chance, versions: &Versions) -> Command {
     let mut command = Command::default();
     let verb = pick(chance, &["set", "add", "replace", "append", "prepend", "cas"]);
     let long_key = vec![b'K'; 251];
@@ -258,7 +259,7 @@ fn mistaken_storage(chance: &mut Chance, versions: &Versions) -> Command {
         command.end_ours();
     }
     if has_block {
-        command.push("nobody\r\n");
+        command.push("bogus\r\n");
         command.block_is_a_command = true;
         command.is_alone = true;
     }

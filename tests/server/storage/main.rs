@@ -1,4 +1,4 @@
-//! What the operator chooses about the keeping of the pairs, seen from outside: room, durability, crashes of the system.
+//! The options for storage, tested from outside: space, durability, crashes of the system.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use std::path::Path;
 use server::{Server, answer, eventually, fetch, store};
 
 const LEN: usize = 256 * 1024;
-/// More than [`ROOM`] holds.
+/// More pairs than fit into [`ROOM`].
 const PAIRS: u32 = 400;
 const ROOM: &str = "--max-bytes=67108864";
 
@@ -22,7 +22,7 @@ fn value(i: u32) -> Vec<u8> {
     vec![i as u8; LEN]
 }
 
-/// Stores all pairs; answers how many were acknowledged. The others end in a reset.
+/// Stores all pairs. Returns how many were acknowledged. The others end in a reset.
 fn store_all(server: &Server) -> u32 {
     let is_stored = |i: &u32| {
         let mut stream = server.connect();
@@ -33,7 +33,7 @@ fn store_all(server: &Server) -> u32 {
 }
 
 fn kept(server: &Server) -> Vec<u32> {
-    // Each is asked for once: room is still being made meanwhile.
+    // Each is requested once: space is still being freed meanwhile.
     let is_kept = |i: &u32| {
         let found = server.ask(&fetch(&key(*i)));
         assert!(found.is_empty() || found == value(*i), "another value of pair {i}");
@@ -53,17 +53,17 @@ fn file_bytes(directory: &Path) -> u64 {
 }
 
 #[test]
-fn without_room_pairs_are_refused_and_what_is_there_stays() {
+fn a_full_store_refuses_new_pairs_and_keeps_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[ROOM]);
     let stored = store_all(&server);
     assert!((50..PAIRS).contains(&stored), "{stored}");
-    assert_eq!(kept(&server).len() as u32, stored, "whatever was acknowledged, and nothing else");
+    assert_eq!(kept(&server).len() as u32, stored, "the acknowledged pairs, and no others");
     assert!(file_bytes(directory.path()) <= (64 << 20) + 4096);
 }
 
 #[test]
-fn without_room_old_pairs_make_room_where_that_is_wanted() {
+fn a_full_store_evicts_old_pairs_with_when_full_evict() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[ROOM, "--when-full=evict"]);
     assert_eq!(store_all(&server), PAIRS);
@@ -74,7 +74,7 @@ fn without_room_old_pairs_make_room_where_that_is_wanted() {
 }
 
 #[test]
-fn a_kill_costs_nothing_whatever_else_is_promised() {
+fn a_kill_loses_no_pair_in_any_durability_mode() {
     for durability in ["os", "interval", "always"] {
         let directory = tempfile::tempdir().unwrap();
         let arguments = [&format!("--durability={durability}"), "--sync-interval=50"];
@@ -95,7 +95,7 @@ fn a_kill_costs_nothing_whatever_else_is_promised() {
     }
 }
 
-/// Asks in a dialect of memcached, and reads as many bytes as the expected answer has.
+/// Sends a request of a memcached dialect, and reads as many bytes as the expected response has.
 fn converse(server: &Server, request: &[u8], expected: &[u8]) {
     let mut stream = server.connect();
     stream.write_all(request).unwrap();
@@ -104,7 +104,7 @@ fn converse(server: &Server, request: &[u8], expected: &[u8]) {
     assert_eq!(String::from_utf8_lossy(&answer), String::from_utf8_lossy(expected));
 }
 
-/// A flush of the binary dialect after so many seconds, and its answer.
+/// Returns a binary flush with a delay in seconds, and its response.
 fn binary_flush(delay: u32) -> ([u8; 28], [u8; 24]) {
     let (mut request, mut answer) = ([0; 28], [0; 24]);
     request[..2].copy_from_slice(&[0x80, 0x08]);
@@ -122,7 +122,7 @@ fn a_flush_with_a_delay_survives_a_kill_and_an_orderly_restart() {
             let directory = tempfile::tempdir().unwrap();
             let arguments = [&*format!("--durability={durability}"), "--sync-interval=50"];
             let server = Server::start(directory.path(), &arguments);
-            // One that is far away is kept, and does nothing yet.
+            // A flush in the distant future is stored and has no effect yet.
             converse(&server, b"set k 0 0 1\r\na\r\nflush_all 100000\r\n", b"STORED\r\nOK\r\n");
             end(server);
             let server = Server::start(directory.path(), &arguments);
@@ -146,12 +146,12 @@ fn a_flush_with_a_delay_survives_a_kill_and_an_orderly_restart() {
 }
 
 #[test]
-fn after_a_crash_of_the_system_pairs_are_kept_or_dropped_as_is_wanted() {
+fn after_crash_keeps_or_discards_the_pairs_after_a_system_crash() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
     assert_eq!(server.ask(&store(b"key", b"value")), b"OK\n");
     server.kill();
-    // To a store, a copy of its directory is what another boot has left.
+    // For a store, a copy of its directory is one of another boot.
     for (after_crash, expected) in [("salvage", &b"value"[..]), ("discard", b"")] {
         let copy = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
@@ -162,17 +162,17 @@ fn after_a_crash_of_the_system_pairs_are_kept_or_dropped_as_is_wanted() {
     }
 }
 
-/// A number among the general statistics.
+/// Returns a number from the general statistics.
 fn stat(server: &Server, name: &str) -> u64 {
     let stats = String::from_utf8(server.ask(b"stats\r\nquit\r\n")).unwrap();
     let value = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
     value.unwrap_or_else(|| panic!("no {name}")).trim().parse().unwrap()
 }
 
-/// The user root may write to any directory, so that the names of the files are made those of directories for a while:
-/// no user can unlink these.
+/// Root may write to any directory, so the test replaces the files by directories of the same names for a while: no
+/// user can unlink these.
 #[test]
-fn files_that_cannot_be_deleted_for_a_while_give_their_room_back_afterwards() {
+fn files_that_cannot_be_deleted_for_a_while_free_their_space_afterwards() {
     let directory = tempfile::tempdir().unwrap();
     let aside = tempfile::tempdir_in(directory.path().parent().unwrap()).unwrap();
     let server = Server::start(directory.path(), &[ROOM]);
@@ -192,12 +192,12 @@ fn files_that_cannot_be_deleted_for_a_while_give_their_room_back_afterwards() {
     }
     eventually("the files are deleted", || (stat(&server, "pending_deletions") == 0).then_some(()));
     assert_eq!(stat(&server, "curr_items"), 0);
-    eventually("the room is back", || (stat(&server, "file_bytes") < 48 << 20).then_some(()));
+    eventually("the space is freed", || (stat(&server, "file_bytes") < 48 << 20).then_some(()));
     assert!(store_all(&server) + 1 >= stored);
 }
 
 #[test]
-fn a_server_with_room_of_two_mebibytes_works() {
+fn a_server_with_max_bytes_of_two_mebibytes_works() {
     for (arguments, evicts) in
         [(&["--max-bytes=2097152"][..], false), (&["--max-bytes=2097152", "--when-full=evict"], true)]
     {

@@ -1,10 +1,10 @@
 <?php
 /**
- * PHP sessions in the extension's own handler, with its locks, in text or in binary: processes that count in the same
- * session at the same time lose nothing, and a session that was destroyed is gone.
+ * Tests PHP sessions with the extension's own handler and its locks, in text or in binary: processes that count in the
+ * same session at the same time lose no update, and a destroyed session is gone.
  *
  *     php memcached_sessions.php PORT BINARY          the test
- *     php memcached_sessions.php PORT BINARY ID       one of its processes
+ *     php memcached_sessions.php PORT BINARY ID       one process of the test
  */
 
 declare(strict_types=1);

@@ -1,5 +1,5 @@
-"""pylibmc, which is libmemcached: what its users do, in text and in binary, and the exptimes that it sends for negative
-ones. A server on 127.0.0.1 at the port that is the first argument; 1 or 0, the second, chooses binary or text."""
+"""Tests pylibmc, which uses libmemcached, against a server on 127.0.0.1, including the exptimes that it sends for negative
+ones. The first argument is the port; the second is 1 for binary or 0 for text."""
 
 import sys
 
@@ -13,7 +13,7 @@ key = prefix + "key"
 
 
 def fails(call, *arguments):
-    """Whether the condition of a write does not hold. In binary, some calls report that as an error."""
+    """Returns true if the condition of a write does not hold. In binary, some calls report that as an error."""
     try:
         return not call(*arguments)
     except pylibmc.NotFound:
@@ -34,12 +34,12 @@ value, version = client.gets(key)
 assert value == "one" and client.cas(key, "two", version) and fails(client.cas, key, "three", version)
 assert client.set(prefix + "n", 10) and client.incr(prefix + "n") == 11 and client.decr(prefix + "n", 4) == 7
 
-# Several at once.
+# Batches.
 pairs = {prefix + "many-%d" % n: "value %d" % n for n in range(50)}
 assert client.set_multi(pairs) == [] and client.get_multi(list(pairs)) == pairs
 assert client.delete_multi(list(pairs)) and client.get_multi(list(pairs)) == {}
 
-# A negative exptime is sent as an unsigned number of 32 bits: the life of the pair has ended.
+# A negative exptime is sent as an unsigned 32-bit number: the lifetime of the pair has ended.
 NEGATIVE = [-1, -2, -30 * 24 * 60 * 60]
 for exptime in NEGATIVE:
     assert client.set(key, "old")
@@ -59,7 +59,7 @@ for exptime in [0, 100, 30 * 24 * 60 * 60]:
     assert client.set(key, "here", time=exptime) and client.get(key) == "here", "exptime %d" % exptime
     assert client.touch(key, exptime) and client.get(key) == "here", "touch, exptime %d" % exptime
 
-# What monitors read of it.
+# Statistics for monitoring.
 (_, stats), = client.get_stats()
 stats = {str(name): value for name, value in stats.items()}
 version = stats["version"]

@@ -1,4 +1,4 @@
-"""pymemcache, which speaks text: what its users do, against a server on 127.0.0.1 at the port that is the argument."""
+"""Tests pymemcache, which uses the text dialect, against a server on 127.0.0.1. The argument is the port."""
 
 import sys
 import threading
@@ -34,17 +34,17 @@ assert client.incr("number", 1) == 42 and client.decr("number", 100) == 0
 assert client.incr("missing", 1) is None
 try:
     client.incr("key", 1)
-    raise AssertionError("no number was counted")
+    raise AssertionError("a value that is not a number was incremented")
 except MemcacheClientError:
     pass
 
-# Lives.
+# Lifetimes.
 assert client.touch("key", 1000) is True and client.touch("missing", 1000) is False
 if hasattr(client, "gat"):
     assert client.gat("key", 1000) == b"two"
 assert client.set("gone", b"x", expire=-1) and client.get("gone") is None
 
-# Many at once, and without answers.
+# Batches, and commands without a response.
 many = {"many-%d" % n: b"value %d" % n for n in range(1000)}
 assert client.set_many(many) == []
 assert client.get_many(list(many) + ["missing"]) == many
@@ -55,13 +55,13 @@ client.set("quiet", b"x", noreply=True)
 assert client.get("quiet") == b"x"
 assert client.delete("quiet") is True and client.delete("quiet") is False
 
-# Too large: refused, and the connection lives.
+# A value that is too large is refused, and the connection stays open.
 try:
     client.set("key", b"x" * (40 << 20))
     raise AssertionError("a value of 40 MiB was stored")
 except MemcacheServerError:
     pass
-assert client.get("key") is None, "the value that was to be replaced is gone"
+assert client.get("key") is None, "the old value was not deleted"
 
 # Statistics.
 stats = client.stats()
@@ -69,7 +69,7 @@ assert stats[b"pid"] and stats[b"curr_items"] > 0 and stats[b"cmd_set"] > 0 and 
 assert client.stats("settings")[b"item_size_max"] > 1 << 20
 assert client.version() == b"1.6.45"
 
-# Several threads over a pool count what nobody loses.
+# Several threads with a connection pool lose no update.
 pool = PooledClient(address, max_pool_size=8, timeout=30, default_noreply=False)
 pool.set("sum", b"0")
 threads = [threading.Thread(target=lambda: [pool.incr("sum", 1) for _ in range(200)]) for _ in range(8)]
@@ -79,4 +79,4 @@ assert pool.get("sum") == b"1600", pool.get("sum")
 
 assert client.flush_all() and client.get("sum") is None
 client.quit()
-print("everything is as it is with memcached")
+print("all checks passed")

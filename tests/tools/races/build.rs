@@ -1,4 +1,4 @@
-//! Tells the engine's sources, which know no feature of this package, what they are compiled for.
+//! Sets the `cfg`s of the engine's sources, which do not use the features of this package.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

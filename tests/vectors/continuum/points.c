@@ -1,9 +1,9 @@
-/* Prints the continua that libmemcached computes: the contents of points.txt.
+/* Prints the continua that libmemcached computes, which are the content of points.txt.
  *
  *   apt-get install gcc libc6-dev libmemcached-dev
  *   cc -o points points.c -lmemcached && ./points > points.txt
  *
- * The layout of a point is libmemcached's own (1.1.4): it is not in its headers.
+ * The layout of a point is internal to libmemcached (1.1.4) and not in its headers.
  */
 #include <libmemcached/memcached.h>
 #include <stdio.h>
@@ -58,7 +58,7 @@ static void print(const char *continuum, int count, const uint32_t *weights) {
   memcached_free(client);
 }
 
-/* How many points the server of the first weight has beside one of the second. */
+/* Prints the number of points of two servers with these weights. */
 static void print_share(uint32_t first, uint32_t second) {
   memcached_st *client = memcached_create(NULL);
   uint32_t found[2] = {0, 0};
@@ -80,7 +80,7 @@ int main(void) {
   }
   print("libketama", 2, unequal);
   print("libketama", HOSTS, unequal);
-  /* It refuses more than 99. */
+  /* libmemcached refuses more than 99 servers. */
   for (int count = 1; count < 100; count++) {
     memcached_st *client = client_of("libketama", count, NULL);
     printf("points %d %u\n", count, client->ketama.continuum_points_counter);

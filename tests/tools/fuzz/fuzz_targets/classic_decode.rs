@@ -1,16 +1,16 @@
-//! The decoders of the classic dialect on arbitrary bytes, cut at arbitrary places.
+//! Decodes arbitrary bytes in the classic dialect, cut at arbitrary places.
 //!
 //! The first four bytes of the input choose the limit and two places to cut; the rest is what a peer sent. Neither
-//! decoder may panic, what is incomplete must stay so until the number of bytes that it asked for is there, every way
-//! of cutting must end in the same verdict, and what was decoded must encode to the bytes that it came from. The
-//! decoders borrow and allocate nothing; `./run` bounds the memory of the process besides.
+//! decoder may panic. An incomplete input must stay incomplete until it has the requested number of bytes. Every way of
+//! cutting must give the same result, and a decoded message must encode to its original bytes. The decoders borrow and
+//! allocate nothing; `./run` also limits the memory of the process.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sharedance_core::protocol::{DecodeError, Decoded, Dialect, Limits, Request, Response, classic};
 
-type Verdict<'a> = Result<Decoded<Request<'a>>, DecodeError>;
+type DecodeResult<'a> = Result<Decoded<Request<'a>>, DecodeError>;
 
 fuzz_target!(|input: &[u8]| {
     let [limit, first_cut, second_cut_high, second_cut_low, sent @ ..] = input else {
@@ -31,59 +31,59 @@ fuzz_target!(|input: &[u8]| {
     check_responses(sent);
 });
 
-/// Follows the requests for more bytes from none to all, and holds the verdict at `cut` against them.
+/// Follows the decoder's requests for more bytes from none to all, and compares the result at `cut` with it.
 fn check_request(sent: &[u8], cut: usize, limits: &Limits) {
-    let decode = |len: usize| -> Verdict<'_> { classic::decode_request(&sent[..len], limits) };
+    let decode = |len: usize| -> DecodeResult<'_> { classic::decode_request(&sent[..len], limits) };
     let at_cut = decode(cut);
     let whole = decode(sent.len());
 
     let mut len = 0;
-    let verdict = loop {
-        let verdict = decode(len);
-        let Ok(Decoded::Incomplete { needed }) = verdict else {
-            break verdict;
+    let result = loop {
+        let result = decode(len);
+        let Ok(Decoded::Incomplete { needed }) = result else {
+            break result;
         };
         assert!(needed > len);
         let last_incomplete = (needed - 1).min(sent.len());
-        assert_eq!(decode(last_incomplete), verdict);
+        assert_eq!(decode(last_incomplete), result);
         if (len..=last_incomplete).contains(&cut) {
-            assert_eq!(at_cut, verdict);
+            assert_eq!(at_cut, result);
         }
         if needed > sent.len() {
-            break verdict;
+            break result;
         }
         len = needed;
     };
 
-    match verdict {
+    match result {
         Ok(Decoded::Complete { message, consumed }) => {
             assert_eq!(consumed, len);
-            for (at, verdict) in [(cut, &at_cut), (sent.len(), &whole)] {
+            for (at, result) in [(cut, &at_cut), (sent.len(), &whole)] {
                 if at > len {
-                    assert_eq!(*verdict, Err(DecodeError::TrailingBytes(at - len)));
+                    assert_eq!(*result, Err(DecodeError::TrailingBytes(at - len)));
                 }
             }
             check_encoded(&message, &sent[..len]);
         }
-        verdict => {
-            assert_eq!(verdict, whole);
+        result => {
+            assert_eq!(result, whole);
             if cut >= len {
-                assert_eq!(verdict, at_cut);
+                assert_eq!(result, at_cut);
             }
         }
     }
 
     if let Some(&first) = sent.first() {
-        let unknown = matches!(verdict, Err(DecodeError::UnknownCommand(_)));
+        let unknown = matches!(result, Err(DecodeError::UnknownCommand(_)));
         assert_eq!(Dialect::detect(first) != Some(Dialect::Classic), unknown);
     }
 }
 
 fn check_encoded(request: &Request<'_>, sent: &[u8]) {
     let mut wire = Vec::new();
-    classic::encode_request(request, &mut wire).expect("what was decoded can be encoded");
+    classic::encode_request(request, &mut wire).expect("a decoded message can be encoded");
     assert_eq!(wire, sent);
-    let header = classic::encode_header(request).expect("what was decoded can be encoded");
+    let header = classic::encode_header(request).expect("a decoded message can be encoded");
     assert!(sent.starts_with(header.as_bytes()));
     assert_eq!(classic::check_key(request.key()), Ok(()));
 }

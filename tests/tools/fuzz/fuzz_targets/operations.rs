@@ -1,8 +1,8 @@
-//! Sequences of operations on a store and its model, as `tests/store/model/` makes them up by chance; here coverage guides.
+//! Sequences of operations on a store and its model, as in `tests/store/model/`, guided by coverage.
 //!
-//! The first byte says which durability is promised; then each operation has six bytes: what to do, to which key, and two
-//! numbers of two bytes that say how. Whatever the sequence, store and model agree, after kills and reboots as well, and
-//! all room comes back in the end.
+//! The first byte selects the durability. Each operation has six bytes: the operation, the key, and two numbers of two
+//! bytes as arguments. After any sequence, store and model agree, also after kills and reboots, and at the end all
+//! space is freed.
 
 #![no_main]
 
@@ -20,9 +20,9 @@ use sharedance_core::store::{Durability, Ttl};
 use sharedance_test_support::{naive, scratch};
 
 const OP_LEN: usize = 6;
-/// No input needs more than this to get anywhere.
+/// No input needs more operations to reach new code.
 const MAX_OPS: usize = 200;
-/// Where a manual clock's wall starts.
+/// The initial wall time of a manual clock.
 const WALL_SECS: u64 = 1_000_000_000;
 
 fuzz_target!(|input: &[u8]| {
@@ -70,7 +70,7 @@ fn decode(bytes: &[u8]) -> Op {
     }
 }
 
-/// Numbers, and fillings of all lengths that matter: a file of its own, most of a segment, next to nothing.
+/// Numbers, and values of all relevant lengths: in a file of its own, most of a segment, almost nothing.
 fn value(how: u16) -> Vec<u8> {
     let filling = (how % 4) as u8;
     let len = usize::from(how / 4);
@@ -92,7 +92,7 @@ fn ttl(much: u16) -> Ttl {
     }
 }
 
-/// An hour to either side.
+/// Up to an hour before or after.
 fn wall_secs(how: u16) -> u64 {
     WALL_SECS - 3_600 + u64::from(how) % 7_200
 }

@@ -1,16 +1,16 @@
-//! Opening a directory that holds anything: arbitrary files, and files of a real store with changes.
+//! Opens a directory with arbitrary content: arbitrary files, or files of a real store with changes.
 //!
-//! The first byte of the input chooses what to begin with and what is done to it in the end:
+//! The first byte of the input selects the initial files and the final step:
 //!
-//! | bit | where it is set |
+//! | bit | if it is set |
 //! | --- | --- |
-//! | 0 | begin with the files of a real store, else with its description and files of zeros |
-//! | 1 | make the checksums right after all changes, as no failing disk does |
-//! | 2 | open it on another boot, so that every record is verified |
+//! | 0 | start with the files of a real store; otherwise with its metadata and files of zeros |
+//! | 1 | correct the checksums after all changes, which no failing disk does |
+//! | 2 | open the store on another boot, so that every record is verified |
 //!
-//! Changes of eight bytes follow: a file, what to do, a place (two bytes), four bytes of content. Opening may refuse the
-//! directory but neither panic nor hang; opening twice gives the same pairs; what is served was verified; and the store
-//! that was opened works. `./run` bounds time and memory.
+//! Changes of eight bytes follow: a file, a kind of change, a place (two bytes), four bytes of content. Opening may
+//! refuse the directory, but neither panic nor hang. Opening twice gives the same pairs, every served value is
+//! verified, and the opened store works. `./run` limits time and memory.
 
 #![no_main]
 
@@ -29,12 +29,12 @@ use sharedance_test_support::scratch::{self, Image, SEGMENT_LEN, stamped, versio
 use tempfile::TempDir;
 
 const META: &str = "store.meta";
-/// Places of `store.meta`: a clock slot's identity of the file, and what its checksum covers.
+/// Offsets in `store.meta`: a clock slot's identity of the file, and the bytes that its checksum covers.
 const CLOCKS: [usize; 2] = [1024, 2048];
 const DESCRIPTIONS: [usize; 2] = [0, 512];
 const KEYS: u32 = 150;
 const CHANGE_LEN: usize = 8;
-/// No input needs more than this to get anywhere.
+/// No input needs more changes to reach new code.
 const MAX_CHANGES: usize = 64;
 
 fuzz_target!(|input: &[u8]| {
@@ -64,28 +64,28 @@ fn key(i: u32) -> [u8; 4] {
     i.to_be_bytes()
 }
 
-/// The files of a store with live, dead, big and expiring pairs, sealed and free segments.
+/// Returns the files of a store with live, dead, big and expiring pairs, and with sealed and free segments.
 fn seed() -> (TempDir, Image) {
     let dir = scratch::directory();
     let store = options(1).open(dir.path()).expect("an empty directory can be opened");
     for i in 0..KEYS {
         let ttl = if i % 7 == 0 { Ttl::After(Duration::from_secs(u64::from(i) + 1)) } else { Ttl::Never };
         let len = if i % 40 == 9 { 20_000 } else { 16 + i as usize * 3 };
-        store.set_with_ttl(&key(i), &stamped(&key(i), 1, len), ttl).expect("there is room");
+        store.set_with_ttl(&key(i), &stamped(&key(i), 1, len), ttl).expect("there is space");
         if i % 5 == 0 {
-            store.set_with_ttl(&key(i), &stamped(&key(i), 2, 300), ttl).expect("there is room");
+            store.set_with_ttl(&key(i), &stamped(&key(i), 2, 300), ttl).expect("there is space");
         }
         if i % 11 == 0 {
             store.delete(&key(i)).expect("it can be deleted");
         }
     }
-    store.prepare(Duration::ZERO).expect("there is room");
+    store.prepare(Duration::ZERO).expect("there is space");
     drop(store);
     let image = Image::take(dir.path());
     (dir, image)
 }
 
-/// The description alone is real: without it no file is looked at.
+/// Only the metadata is real: without it recovery reads no file.
 fn blank(seed: &Image) -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<_, _> = (0..3).map(|id| (format!("seg-{id:08x}.shd"), vec![0; SEGMENT_LEN])).collect();
     files.insert("big-00000003.shd".to_owned(), vec![0; 2 * RECORDS]);
@@ -94,7 +94,7 @@ fn blank(seed: &Image) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Writes into `store.meta` which file it is: otherwise it would be taken for a copy.
+/// Writes the identity of the file into `store.meta`, which would otherwise be taken for a copy.
 fn name_file(dir: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     let path = dir.join(META);
     if !path.exists() {
@@ -118,7 +118,7 @@ fn apply(files: &mut BTreeMap<String, Vec<u8>>, change: &[u8]) {
     let bytes = files.get_mut(name).expect("it was listed");
     let len = bytes.len();
     match change[1] % 12 {
-        // Anywhere, in the head, in the slots from the end.
+        // Anywhere, in the header, or in the slots at the end.
         0 | 1 => overwrite(bytes, place, &content),
         2 => overwrite(bytes, place % 80, &content),
         3 | 4 => overwrite(bytes, len.saturating_sub(place % 4096 + 4), &content),
@@ -149,7 +149,7 @@ fn overwrite(bytes: &mut [u8], at: usize, content: &[u8]) {
     }
 }
 
-/// Makes every checksum right, whatever it covers.
+/// Corrects every checksum, whatever it covers.
 fn seal(name: &str, bytes: &mut [u8]) {
     let put_crc = |bytes: &mut [u8], start: usize, len: usize| {
         let crc = crc32c::crc32c(&bytes[start..start + len]);
@@ -186,7 +186,7 @@ fn check(dir: &Path, boot: u8, is_whole: bool) {
     let found = served(&store, is_whole);
     let pairs = store.len();
     drop(store);
-    let store = options(boot).open(dir).expect("what was opened can be opened again");
+    let store = options(boot).open(dir).expect("an opened directory can be opened again");
     let report = store.recovery();
     assert_eq!((report.pairs, report.dropped, report.superseded), (pairs as u64, 0, 0), "{report:?}");
     assert!(report.set_aside.is_empty());
@@ -194,7 +194,7 @@ fn check(dir: &Path, boot: u8, is_whole: bool) {
     works(&store);
 }
 
-/// What is served of the keys that there were.
+/// Returns the pairs that are served of the initial keys.
 fn served(store: &Store, is_whole: bool) -> Vec<Option<Vec<u8>>> {
     let read = |i| {
         let value = store.get(&key(i))?;
@@ -207,7 +207,7 @@ fn served(store: &Store, is_whole: bool) -> Vec<Option<Vec<u8>>> {
 
 fn works(store: &Store) {
     for i in 0..20u32 {
-        store.set(&i.to_le_bytes(), &[i as u8; 700]).expect("there is room");
+        store.set(&i.to_le_bytes(), &[i as u8; 700]).expect("there is space");
     }
     assert!((0..20u32).all(|i| store.get(&i.to_le_bytes()).is_some_and(|value| value == [i as u8; 700])));
     store.maintain(500).expect("files can be deleted");

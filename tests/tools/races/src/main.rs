@@ -1,13 +1,13 @@
-//! The engine's own sources, compiled with the locks, atomics and threads of a checker in place of the standard ones:
+//! The engine's own sources, compiled with the locks, atomics and threads of a checker instead of the standard ones:
 //! `--features shuttle`, `loom`, or `threads`, which is for sanitizers. The scenarios are in `engine/`, a module of the
-//! store's, since much of what they look at is private to it.
+//! store, because they use private parts of it.
 //!
-//! `sharedance-races [ROUNDS] [SCENARIO]` runs all of them, or the one that is named. A round is one order of all that
-//! the threads do; loom tries every order in which threads are interrupted no more than ROUNDS times.
+//! `sharedance-races [ROUNDS] [SCENARIO]` runs all scenarios, or the named one. A round is one order of all steps of
+//! the threads. loom tries every order with at most ROUNDS interruptions.
 
 #![cfg_attr(any(loom, visible_locks), feature(arbitrary_self_types))]
 
-// What the tests of the store share says `sharedance_core`.
+// The shared test code of the store refers to `sharedance_core`.
 extern crate self as sharedance_core;
 
 #[path = "../../../support/src/chance.rs"]

@@ -1,4 +1,4 @@
-//! A touch races the sweep: what was touched in time stays, what was not is gone for good.
+//! A touch races with the sweep: a pair touched in time stays, any other is removed permanently.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) fn touches_against_the_sweep() {
         scope.spawn(|| {
             world.hand.advance(SHORT / 2);
             world.store.maintain(10).unwrap();
-            // Past the deadline, and past the slack that the sweep gives.
+            // Past the deadline, and past the tolerance of the sweep.
             world.hand.advance(SHORT);
             world.store.maintain(1 + chance().below(3) as usize).unwrap();
             world.store.maintain(10).unwrap();
@@ -37,5 +37,5 @@ pub(crate) fn touches_against_the_sweep() {
     assert_eq!(world.store.len(), touched.iter().filter(|(_, was_there)| *was_there).count());
     world.hand.advance(LONG * 2);
     while world.store.maintain(10).unwrap().pending {}
-    assert!(world.store.is_empty(), "the sweep lost sight of what was touched");
+    assert!(world.store.is_empty(), "the sweep missed a touched pair");
 }

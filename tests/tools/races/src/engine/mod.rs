@@ -1,4 +1,4 @@
-//! What the checkers are set on, and how.
+//! The scenarios, and how the checkers run them.
 
 #[cfg(not(loom))]
 mod deadlines;
@@ -16,7 +16,7 @@ mod world;
 #[cfg(not(loom))]
 pub(crate) const DEFAULT_ROUNDS: usize = if cfg!(shuttle) { 10_000 } else { 100 };
 
-/// By name. Each begins anew in every order, and panics in one that must not be.
+/// The scenarios by name. Each starts from the beginning in every order, and panics in a forbidden one.
 #[cfg(not(loom))]
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("operations", pairs::operations),
@@ -29,8 +29,8 @@ pub(crate) const SCENARIOS: &[(&str, fn())] = &[
     ("maintenance", pairs::maintenance),
 ];
 
-/// Runs `scenario` in `rounds` orders: half of them drawn evenly at each step; half with priorities that change a few
-/// times (Burckhardt and others, 2010), which finds what needs a thread to be kept waiting for long.
+/// Runs `scenario` in `rounds` orders. Half of them are drawn evenly at each step. The other half has priorities that
+/// change a few times (Burckhardt and others, 2010), which finds faults that need a thread to wait for long.
 #[cfg(shuttle)]
 pub(crate) fn explore(name: &str, scenario: fn(), rounds: usize) {
     use std::hash::{BuildHasher, RandomState};
@@ -52,7 +52,7 @@ pub(crate) fn explore(name: &str, scenario: fn(), rounds: usize) {
     Runner::new(PctScheduler::new_from_seed(seed, CHANGES_OF_PRIORITY, rounds / 2), config).run(scenario);
 }
 
-/// Runs `scenario` so many times, on threads that nobody holds back.
+/// Runs `scenario` in `rounds` rounds, on threads that no checker controls.
 #[cfg(visible_locks)]
 pub(crate) fn explore(_name: &str, scenario: fn(), rounds: usize) {
     (0..rounds).for_each(|_| scenario());

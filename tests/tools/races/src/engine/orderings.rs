@@ -1,5 +1,5 @@
-//! What a segment's atomics promise each other, under every result that the memory model allows their loads: the very
-//! functions that the store calls, on the model of a mapping.
+//! The guarantees of a segment's atomics, under every result that the memory model allows for their loads. The
+//! scenarios call the store's own functions, on a model of a mapping.
 
 use loom::sync::Mutex;
 use loom::thread;
@@ -16,21 +16,21 @@ use crate::store::sync::Arc;
 use crate::store::sync::atomic::{AtomicU64, Ordering};
 use crate::store::unsynced::Unsynced;
 
-/// Of interruptions of threads that could have gone on.
+/// Interruptions of threads that could have continued.
 pub(crate) const DEFAULT_ROUNDS: usize = 2;
 
 pub(crate) const SCENARIOS: &[(&str, fn())] = &[
-    ("commit", a_record_is_whole_or_not_there),
-    ("incarnation", a_slot_of_an_earlier_incarnation_is_never_believed),
+    ("commit", a_record_is_complete_or_missing),
+    ("incarnation", a_slot_of_an_earlier_incarnation_is_ignored),
     ("spent", a_segment_that_is_being_written_to_is_not_spent),
-    ("recycling", what_is_pinned_is_not_recycled),
-    ("expiry", a_walk_does_not_lose_sight_of_a_deadline),
-    ("touch", a_deadline_and_a_mark_at_once_both_stay),
+    ("recycling", a_pinned_segment_is_not_recycled),
+    ("expiry", a_sweep_does_not_miss_a_deadline),
+    ("touch", concurrent_changes_of_deadline_and_mark_both_stay),
     ("carried", a_source_dies_before_its_copy),
     ("unsynced", a_change_is_written_by_one_of_two_syncs),
 ];
 
-/// Tries every order with so many interruptions at the most of threads that could have gone on.
+/// Runs every order with at most this many interruptions of threads that could have continued.
 pub(crate) fn explore(name: &str, scenario: fn(), interruptions: usize) {
     const MAX_STEPS: usize = 100_000;
     let mut builder = loom::model::Builder::new();
@@ -84,7 +84,7 @@ fn assert_whole(segment: &Segment, record: &Record) {
     assert_eq!(record.slot.seal(crc, segment.header.base, record.word), record.slot.crc);
 }
 
-fn a_record_is_whole_or_not_there() {
+fn a_record_is_complete_or_missing() {
     let segment = segment(Kind::Hot);
     let writer = thread::spawn({
         let segment = segment.clone();
@@ -97,7 +97,7 @@ fn a_record_is_whole_or_not_there() {
     assert_whole(&segment, &segment.record(0).unwrap());
 }
 
-fn a_slot_of_an_earlier_incarnation_is_never_believed() {
+fn a_slot_of_an_earlier_incarnation_is_ignored() {
     let mapping = Mapping::of_heap(LEN);
     let earlier = Word::live(KEY.len(), Deadline::NEVER);
     mapping.word(slot_offset(LEN, 0) + 24).store(earlier.encode(), Ordering::Relaxed);
@@ -128,7 +128,7 @@ fn a_segment_that_is_being_written_to_is_not_spent() {
     assert_eq!(segment.is_spent(), segment.record(0).is_none());
 }
 
-fn what_is_pinned_is_not_recycled() {
+fn a_pinned_segment_is_not_recycled() {
     let old = segment(Kind::Hot);
     write(reserve(&old), 100);
     // As a shard of the index holds it.
@@ -159,7 +159,7 @@ fn what_is_pinned_is_not_recycled() {
     reader.join().unwrap();
 }
 
-fn a_walk_does_not_lose_sight_of_a_deadline() {
+fn a_sweep_does_not_miss_a_deadline() {
     let segment = segment(Kind::Hot);
     write(reserve(&segment), 100);
     let touching = thread::spawn({
@@ -181,7 +181,7 @@ fn a_walk_does_not_lose_sight_of_a_deadline() {
     segment.touch(0, &first, Deadline::at_ms(200));
 }
 
-fn a_deadline_and_a_mark_at_once_both_stay() {
+fn concurrent_changes_of_deadline_and_mark_both_stay() {
     let segment = segment(Kind::Hot);
     write(reserve(&segment), 100);
     let touching = thread::spawn({
@@ -205,18 +205,19 @@ fn a_source_dies_before_its_copy() {
     });
     let copy = Word::decode(cold.raw_slot(0).word()).unwrap();
     if copy.state == RecordState::Dead {
-        assert!(source.record(0).is_none(), "a restart would bring it back");
+        assert!(source.record(0).is_none(), "it would return after a restart");
     }
     deleting.join().unwrap();
     assert!(source.record(0).is_none() && cold.record(0).is_none());
 }
 
-/// Two change a file at once, and a sync begins meanwhile. What a change was before is written by it, or by the next.
+/// Two threads change a file at once, and a sync begins meanwhile. Each change is written by this sync or by the next
+/// one.
 fn a_change_is_written_by_one_of_two_syncs() {
     let unsynced = Arc::new(Unsynced::default());
     let file = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     let mark = unsynced.mark(FileName::Segment(0));
-    // What a sync writes that begins now, by who changed it.
+    // What a sync that begins now writes, by thread.
     let sync = |unsynced: &Unsynced, file: &[AtomicU64; 2]| match &unsynced.take_files()[..] {
         [] => [0, 0],
         [_] => [0, 1].map(|by| file[by].load(Ordering::Relaxed)),
@@ -235,7 +236,7 @@ fn a_change_is_written_by_one_of_two_syncs() {
         move || sync(&unsynced, &file)
     });
     change(1)();
-    // Acknowledged now: a sync that begins covers it, whatever becomes of the other.
+    // Acknowledged now: a sync that begins covers it, whatever the result of the other one.
     let own = sync(&unsynced, &file);
     let first = syncing.join().unwrap();
     assert!(own[1] + first[1] > 0, "a change is in neither sync: {first:?}, {own:?}");

@@ -11,15 +11,15 @@ use crate::store::{Condition, Durability, Options, StoreError, Ttl, WhenFull};
 
 const KEYS: usize = 2;
 const CLIENTS: usize = 2;
-/// Of each client: few where each of them has hundreds of steps that others may come in between.
+/// Operations per client: few, because each of them has hundreds of steps at which a checker may switch threads.
 const OPERATIONS: u64 = if cfg!(shuttle) { 3 } else { 60 };
 /// Four of them fill a segment.
 const LONG: usize = 15_000;
-/// Alone in its file.
+/// In a file of its own.
 const BIG: usize = 20_000;
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Two keys that come and go.
+/// Two keys that are set and deleted.
 pub(crate) fn operations() {
     let mut chance = chance();
     let world = World::new(KEYS, Options::new().durability(durability(&mut chance)), false);
@@ -36,7 +36,7 @@ pub(crate) fn operations() {
     });
 }
 
-/// Two keys in segments that hold little else, and are emptied.
+/// Two keys in segments with little else, which are emptied.
 pub(crate) fn compaction() {
     let world = World::new(KEYS, Options::new().durability(durability(&mut chance())), false);
     let mut fillers = 0;
@@ -55,7 +55,7 @@ pub(crate) fn compaction() {
     });
 }
 
-/// Two keys in a store without room, where what is not read makes room for what is written.
+/// Two keys in a full store, which evicts pairs that are not read.
 pub(crate) fn eviction() {
     let options = Options::new().max_bytes(8 * SEGMENT_LEN as u64).when_full(WhenFull::Evict);
     let world = World::new(KEYS, options, true);
@@ -69,7 +69,8 @@ pub(crate) fn eviction() {
     });
 }
 
-/// A store that looks after itself, and is walked over: for real threads, since its own wait for the time to pass.
+/// A store with its own maintenance threads, and iteration over it. For real threads only, because the store's own
+/// threads wait for time to pass.
 #[cfg(visible_locks)]
 pub(crate) fn maintenance() {
     let world = World::new(KEYS, Options::new().durability(durability(&mut chance())), false);
@@ -82,7 +83,7 @@ pub(crate) fn maintenance() {
         }
         scope.spawn(|| {
             for i in 0..20 {
-                // One that is not there was cleared away by a client.
+                // A missing one was cleared by a client.
                 store.delete(&filler(i)).unwrap();
             }
         });
@@ -120,8 +121,8 @@ fn fill(world: &World, i: u64) {
     }
 }
 
-/// Lets clients loose on the keys, beside a thread that deletes the fillers and then does `upkeep` a few times, and one
-/// that kills the process; and looks at what came of it.
+/// Runs clients on the keys, beside a thread that deletes the fillers and then runs `upkeep` a few times, and one that
+/// kills the process. Checks the result.
 fn work(world: World, fillers: u64, upkeep: impl Fn(&World, &mut Chance) + Sync) {
     let on = &world;
     let killed = thread::scope(|scope| {

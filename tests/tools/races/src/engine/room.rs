@@ -1,4 +1,4 @@
-//! Several writers in a store that has no room for all that they write.
+//! Several writers in a store that is too small for all their values.
 
 use super::world::{World, key};
 use crate::scratch::SEGMENT_LEN;
@@ -24,7 +24,7 @@ pub(crate) fn writers_of_a_full_store() {
             .map(|writer| {
                 scope.spawn(move || {
                     let stored = of_writer(writer).filter_map(write).collect::<Vec<_>>();
-                    // Half of it goes again: there is room then, and nobody finds it by waiting.
+                    // Half of the values are deleted again, so that there is space, and no writer finds it by waiting.
                     stored.iter().step_by(2).for_each(|i| assert!(store.delete(&key(*i)).unwrap()));
                     stored.into_iter().skip(1).step_by(2).collect::<Vec<_>>()
                 })

@@ -7,7 +7,7 @@ use crate::store::sync::thread;
 
 const WRITERS: usize = 3;
 
-/// Whoever waits is covered by a sync that began afterwards; whoever comes after one that failed is told.
+/// A sync that begins after the wait covers the waiting writer. A writer that comes after a failed sync gets an error.
 pub(crate) fn writers_that_share_syncs() {
     let group = GroupCommit::default();
     let (written, synced) = (AtomicU64::new(0), AtomicU64::new(0));

@@ -1,6 +1,6 @@
-//! A store, what was done to it, and what its files are when it is killed.
+//! A store, the operations on it, and its files at the moment of a kill.
 
-// Shuttle interrupts nobody who takes a note.
+// Shuttle does not switch threads while an event is recorded.
 #[cfg(shuttle)]
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,26 +18,26 @@ use crate::store::sync::Mutex;
 use crate::store::sync::{before_access, thread};
 use crate::store::{BootId, Options, Store};
 
-/// A store that scenarios work on.
+/// The store of a scenario.
 pub(crate) struct World {
     dir: TempDir,
     options: Options,
     pub(crate) hand: ManualClock,
     pub(crate) store: Store,
     keys: usize,
-    /// Whether pairs may go by themselves.
+    /// Whether pairs may disappear by eviction.
     may_vanish: bool,
     stamps: AtomicU64,
     noted: Mutex<Vec<(usize, Event)>>,
 }
 
-/// The files as a process that was killed left them, and when that was.
+/// The files that a killed process leaves, and the time of the kill.
 pub(crate) struct Killed {
     image: Image,
     at: u64,
 }
 
-/// Chance that the checker repeats where it repeats an order.
+/// Random numbers that the checker repeats when it repeats an order.
 pub(crate) fn chance() -> Chance {
     #[cfg(shuttle)]
     let seed = shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng());
@@ -64,7 +64,7 @@ impl World {
         self.stamps.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Does `op` and takes note of what it answered.
+    /// Executes `op` and records its result.
     pub(crate) fn run(&self, i: usize, op: Op) -> Option<Answer> {
         let called = self.stamp();
         let answer = op.run(&self.store, &key(i))?;
@@ -93,15 +93,15 @@ impl World {
         }
     }
 
-    /// Empties one segment, or part of it, whether or not room is needed.
+    /// Empties one segment, or a part of it, whether or not space is needed.
     pub(crate) fn compact(&self, budget: usize) {
         let inner = &self.store.inner;
         let now_ms = inner.timeline.now_ms();
         Compaction::default().run(&inner.log, &inner.index, now_ms, Need::Full, budget).unwrap();
     }
 
-    /// What a process that is killed after `steps` steps leaves; nothing where the others do not stand still while one
-    /// looks.
+    /// Returns the files that a process killed after `steps` steps leaves, or `None` if the checker cannot stop the
+    /// other threads meanwhile.
     pub(crate) fn kill_after(&self, steps: u64) -> Option<Killed> {
         if cfg!(not(shuttle)) {
             return None;
@@ -110,8 +110,8 @@ impl World {
         Some(Killed { image: Image::take(self.dir.path()), at: self.stamp() })
     }
 
-    /// Looks whether all that was noted, and what is there now, could have come about one after the other; then whether
-    /// it is there after reopening, and after having been killed.
+    /// Checks that the recorded operations and the current pairs are linearizable, and that the pairs are there after
+    /// reopening and after the kill.
     pub(crate) fn examine(mut self, killed: Option<Killed>) {
         self.read_all();
         self.check_accounts();
@@ -134,7 +134,7 @@ impl World {
     }
 
     fn reopen(&mut self, image: Option<Image>) {
-        // A handle to nothing in its place, so that the old one is closed before the files change.
+        // Replaces the handle, so that the old one is closed before the files change.
         let elsewhere = scratch::directory();
         drop(std::mem::replace(&mut self.store, self.options.clone().open(elsewhere.path()).unwrap()));
         if let Some(image) = image {
@@ -155,7 +155,7 @@ impl World {
         }
     }
 
-    /// What had returned when the process was killed counts; what had been called, and not returned, may count.
+    /// Operations that had returned at the kill count. Operations that had been called and not returned may count.
     fn check_killed(&self, before: Vec<(usize, Event)>, at: u64) {
         let found = self.noted.lock().unwrap();
         for i in 0..self.keys {
@@ -176,8 +176,8 @@ impl World {
         }
     }
 
-    /// Live bytes are those of the records that the index names; entries and records are one to one; the room that is
-    /// accounted for is that of the files.
+    /// Checks that the live bytes are those of the records in the index, that entries and records correspond one to
+    /// one, and that the counted space is that of the files.
     fn check_accounts(&self) {
         let inner = &self.store.inner;
         let mut named = 0;
@@ -197,14 +197,14 @@ impl World {
         assert_eq!(inner.log.space.used(), Image::take(self.dir.path()).segment_bytes(), "room");
     }
 
-    /// Nothing is left of what is gone: no record, no writing that is thought to be under way, no pin.
+    /// Checks that nothing remains of removed pairs: no record, no open reservation, no pin.
     fn check_that_room_comes_back(&self) {
         self.store.clear().unwrap();
         for _ in 0..4 {
             self.hand.advance(Duration::from_secs(60));
             while self.store.maintain(10_000).unwrap().pending {}
         }
-        // One that was just put to use when the process was killed stays open for the next write.
+        // A segment that was reused just before the kill stays open for the next write.
         let left = self.store.inner.log.segments_where(|segment| segment.reserved().slots > 0);
         assert!(self.store.is_empty() && left.is_empty(), "{left:?}");
     }
