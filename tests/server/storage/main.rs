@@ -140,7 +140,7 @@ fn a_flush_with_a_delay_survives_a_kill_and_an_orderly_restart() {
             assert_eq!(server.ask(&store(b"k", b"later")), b"OK\n");
             end(server);
             let server = Server::start(directory.path(), &arguments);
-            assert_eq!(server.ask(&fetch(b"k")), b"later", "{durability}: what was stored after the flush stays");
+            assert_eq!(server.ask(&fetch(b"k")), b"later", "{durability}: a value stored after the flush stays");
         }
     }
 }
