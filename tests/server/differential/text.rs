@@ -259,7 +259,7 @@ fn refused_storage(chance: &mut Chance, versions: &Versions) -> Command {
         command.end_ours();
     }
     if has_block {
-        command.push("bogus\r\n");
+        command.push("absent\r\n");
         command.block_is_a_command = true;
         command.is_alone = true;
     }
