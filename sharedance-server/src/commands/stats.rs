@@ -214,6 +214,7 @@ fn files(stats: &store::Stats) -> Vec<Stat> {
         ("index_bytes", number(stats.index_bytes)),
         ("identical_sets", number(stats.identical_sets)),
         ("damaged", number(stats.damaged)),
+        ("refused_mappings", number(stats.refused_mappings)),
         ("compacted_bytes", number(stats.compacted_bytes)),
         ("failed_deletions", number(stats.failed_deletions)),
         ("pending_deletions", number(stats.pending_deletions)),

@@ -365,6 +365,10 @@ fn what_happens_is_counted() {
         "evictions",
         "reclaimed",
         "expired_unfetched",
+        "damaged",
+        "refused_mappings",
+        "failed_deletions",
+        "pending_deletions",
     ] {
         assert!(stats.contains(&format!("STAT {name} ")), "{name}");
     }

@@ -107,6 +107,53 @@ fn sighup_does_not_end_the_server() {
     assert!(server.terminate().0.success());
 }
 
+/// A number among the general statistics, asked for on a connection that is kept.
+fn stat(stream: &mut TcpStream, name: &str) -> u64 {
+    stream.write_all(b"stats\r\n").unwrap();
+    let mut stats = Vec::new();
+    while !stats.ends_with(b"\r\nEND\r\n") {
+        let mut buffer = [0; 4096];
+        let len = stream.read(&mut buffer).unwrap();
+        assert!(len > 0, "the server has closed the connection");
+        stats.extend_from_slice(&buffer[..len]);
+    }
+    let stats = String::from_utf8(stats).unwrap();
+    let value = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")));
+    value.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+#[test]
+fn the_statistics_count_when_no_connections_are_accepted_and_for_how_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--threads=1", "--max-connections=1"]);
+    let mut kept = server.connect();
+    assert_eq!((stat(&mut kept, "accepting_conns"), stat(&mut kept, "listen_disabled_num")), (1, 0));
+    assert_eq!(stat(&mut kept, "time_in_listen_disabled_us"), 0);
+    // Few refusals are free, so that the server goes on accepting; it is the many in a short time that make it pause.
+    eventually("the server pauses", || {
+        let refused: Vec<_> = (0..300).filter_map(|_| TcpStream::connect(server.address()).ok()).collect();
+        drop(refused);
+        (stat(&mut kept, "listen_disabled_num") > 0).then_some(())
+    });
+    assert!(stat(&mut kept, "rejected_connections") >= 128);
+    eventually("the server accepts again", || (stat(&mut kept, "accepting_conns") == 1).then_some(()));
+    assert!(stat(&mut kept, "time_in_listen_disabled_us") > 0);
+    assert_eq!(stat(&mut kept, "curr_connections"), 1);
+}
+
+#[test]
+fn the_statistics_count_when_a_connection_with_many_requests_lets_others_have_their_turn() {
+    const REQUESTS: usize = 1_000;
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--threads=1"]);
+    let mut stream = server.connect();
+    assert_eq!(stat(&mut stream, "conn_yields"), 0);
+    stream.write_all(&b"get k\r\n".repeat(REQUESTS)).unwrap();
+    let mut answers = vec![0; b"END\r\n".len() * REQUESTS];
+    stream.read_exact(&mut answers).unwrap();
+    assert!(stat(&mut stream, "conn_yields") > 0);
+}
+
 #[test]
 fn a_port_in_use_is_refused() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
