@@ -28,28 +28,19 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sharedanced needs Linux: epoll, SO_REUSEPORT that spreads connections, Landlock");
 
-mod admission;
-mod buffer;
+mod buffers;
 mod commands;
 mod connection;
-mod counters;
-pub mod daemon;
-mod deadlines;
-pub mod directory;
-mod listener;
+mod listen;
 mod locks;
-pub mod logging;
 mod maintenance;
-pub mod memory;
-pub mod notify;
+mod observe;
 pub mod options;
-mod output;
-pub mod privileges;
+pub mod process;
 mod reactor;
 mod server;
-pub mod signals;
-pub mod storage;
-pub mod title;
 
-pub use listener::BindError;
+use process::logging;
+
+pub use listen::BindError;
 pub use server::{Server, ServerError, ServerOptions, Shutdown};

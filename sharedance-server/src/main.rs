@@ -8,13 +8,14 @@ use log::{error, info};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sharedance_core::store::{BootId, Store, max_mappings};
-use sharedance_server::daemon::{self, Side};
-use sharedance_server::directory::Directory;
-use sharedance_server::logging::{self, Chain, Logging};
-use sharedance_server::notify::Notify;
+use sharedance_server::Server;
 use sharedance_server::options::Options;
-use sharedance_server::privileges::Privileges;
-use sharedance_server::{Server, memory, signals, title};
+use sharedance_server::process::daemon::{self, Side};
+use sharedance_server::process::directory::Directory;
+use sharedance_server::process::logging::{self, Chain, Logging};
+use sharedance_server::process::notify::Notify;
+use sharedance_server::process::privileges::Privileges;
+use sharedance_server::process::{allocator, signals, title};
 
 const TITLE: &str = "sharedanced [SERVER]";
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error>> {
-    memory::return_large_blocks();
+    allocator::return_large_blocks();
     rustix::process::umask(Mode::from_bits_truncate(0o077));
     raise_descriptor_limit();
 

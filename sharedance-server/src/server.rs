@@ -18,14 +18,14 @@ use sharedance_core::protocol::{DEFAULT_MAX_REQUEST_LEN, Limits};
 use sharedance_core::store::Store;
 use thiserror::Error;
 
-use crate::buffer::Budget;
+use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::Rules;
-use crate::counters::AllCounters;
-use crate::listener::{self, BindError, Listener};
+use crate::listen::{self, BindError, Listener};
 use crate::locks::Locks;
-use crate::logging::{Chain, LogLimits};
 use crate::maintenance::Maintenance;
+use crate::observe::AllCounters;
+use crate::process::logging::{Chain, LogLimits};
 use crate::reactor::{Reactor, Shared, Shortage};
 
 /// Of the descriptors that the process may have, one part in this many is left to the store and to the rest of the
@@ -137,9 +137,8 @@ impl Server {
     /// # Errors
     /// The address cannot be listened on.
     pub fn bind(options: &ServerOptions) -> Result<Server, ServerError> {
-        let listeners =
-            listener::listen(options.host.as_deref(), options.port, options.backlog, options.threads.get())?;
-        let local_addr = listener::local_addr(&listeners)
+        let listeners = listen::listen(options.host.as_deref(), options.port, options.backlog, options.threads.get())?;
+        let local_addr = listen::local_addr(&listeners)
             .ok_or_else(|| io::Error::other("no socket"))
             .map_err(system("cannot tell the address that was bound"))?;
         let max_waiting = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(max_waiting(&listeners));
@@ -168,7 +167,7 @@ impl Server {
 
     /// All the addresses it listens on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        listener::local_addrs(&self.listeners)
+        listen::local_addrs(&self.listeners)
     }
 
     /// How many connections may be open: what was asked for, and what there are descriptors for.

@@ -6,7 +6,7 @@ use sharedance_core::store::Outcome;
 
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
 use super::{Context, Step, stats};
-use crate::output::Output;
+use crate::buffers::Output;
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Status {

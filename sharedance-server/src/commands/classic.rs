@@ -5,7 +5,7 @@
 use sharedance_core::protocol::{Request, Response};
 use sharedance_core::store::{Store, StoreError, Value};
 
-use crate::counters::Counters;
+use crate::observe::Counters;
 
 /// The bytes of an answer's value, wherever they are held.
 pub(crate) enum Body {

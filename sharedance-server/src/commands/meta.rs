@@ -11,7 +11,7 @@ use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
 
 use super::Context;
 use super::pairs::{Count, Counted, Remainder, WriteOptions, Written};
-use crate::output::Output;
+use crate::buffers::Output;
 
 /// A look that leaves no trace.
 const CURIOUS: Look = Look {

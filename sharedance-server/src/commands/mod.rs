@@ -11,10 +11,10 @@ use sharedance_core::protocol::memcached::{self, Exptime};
 use sharedance_core::protocol::{DecodeError, Decoded, Limits};
 use sharedance_core::store::{Store, StoreError};
 
-use crate::counters::{AllCounters, Counters};
+use crate::buffers::Output;
 use crate::locks::{Locks, Party};
-use crate::logging::LogLimits;
-use crate::output::Output;
+use crate::observe::{AllCounters, Counters};
+use crate::process::logging::LogLimits;
 
 mod binary;
 mod classic;

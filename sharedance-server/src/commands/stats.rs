@@ -10,7 +10,7 @@ use sharedance_core::protocol::memcached::text::{self, Reply};
 use sharedance_core::store::{self, Store, WhenFull};
 
 use super::Context;
-use crate::counters::Sums;
+use crate::observe::Sums;
 
 /// The version of memcached whose commands this server has, and nothing else: of what stands there, some clients parse
 /// the beginning, some the end, and some all.

@@ -6,7 +6,7 @@ use sharedance_core::store::Outcome;
 
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
 use super::{Context, Step, meta, stats};
-use crate::output::Output;
+use crate::buffers::Output;
 
 impl From<Failure> for Reply {
     fn from(failure: Failure) -> Reply {

@@ -15,7 +15,7 @@ use sharedance_core::protocol::{DecodeError, Decoded, Response, classic};
 
 use super::pace::Pace;
 use super::{Awaits, BYTES_PER_TURN, CALLS_PER_TURN, End, Turn, has_unread_input};
-use crate::buffer::{Budget, Buffer, Lease, OverBudget};
+use crate::buffers::{Budget, Buffer, Lease, OverBudget};
 use crate::commands::{Body, execute};
 
 /// What has arrived of a request, and what is still to be sent of its answer.

@@ -17,10 +17,10 @@ use sharedance_core::protocol::memcached::text::{Reply, push_unlocked};
 use super::held::{Asked, Held};
 use super::pace::Pace;
 use super::{Awaits, BYTES_PER_TURN, CALLS_PER_TURN, End, Turn};
-use crate::buffer::{Buffer, Lease};
+use crate::buffers::Output;
+use crate::buffers::{Buffer, Lease};
 use crate::commands::{Conversation, Step};
 use crate::locks::{Locks, Terms};
-use crate::output::Output;
 
 /// Requests answered before the others have their turn; a key of a retrieval counts as one. Some 0.1 ms.
 const REQUESTS_PER_TURN: usize = 256;

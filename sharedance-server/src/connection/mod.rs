@@ -21,11 +21,11 @@ use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use sharedance_core::protocol::{DecodeError, Dialect, Limits};
 use sharedance_core::store::{Store, StoreError};
 
-use crate::buffer::{Budget, OverBudget};
+use crate::buffers::Output;
+use crate::buffers::{Budget, OverBudget};
 use crate::commands::{Context, Conversation, Service};
-use crate::counters::Counters;
 use crate::locks::{Locks, Party};
-use crate::output::Output;
+use crate::observe::Counters;
 
 use classic::Exchange;
 use dialogue::Dialogue;
@@ -148,7 +148,7 @@ impl fmt::Display for End {
 }
 
 impl End {
-    /// Whether the request was not decided, and the peer must be able to tell: see [`break_off`](crate::listener::break_off).
+    /// Whether the request was not decided, and the peer must be able to tell: see [`break_off`](crate::listen::break_off).
     pub(crate) fn is_without_verdict(&self) -> bool {
         matches!(self, End::StoreFailed(_) | End::OverBudget | End::Stopped)
     }

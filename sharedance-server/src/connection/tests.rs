@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::commands::Settings;
-use crate::counters::AllCounters;
-use crate::logging::LogLimits;
+use crate::observe::AllCounters;
+use crate::process::logging::LogLimits;
 use polling::Poller;
 use sharedance_core::protocol::{Request, classic::encode_request};
 use sharedance_core::store::{Durability, Options};

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use polling::{Event, PollMode, Poller};
 use slab::Slab;
 
+use super::deadlines::{Deadlines, Link, Linked};
 use super::register;
 use crate::connection::{Awaits, Connection, End, Pace, Patience};
-use crate::deadlines::{Deadlines, Link, Linked};
 
 /// How long a peer that sends more after its request may take to notice that it was answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 use sharedance_core::store::Store;
 
 use super::{Shared, report};
+use crate::buffers::Output;
 use crate::connection::{End, Turn};
-use crate::counters::Counters;
 use crate::locks::{Locks, Party};
-use crate::output::Output;
+use crate::observe::Counters;
 
 /// How much is read at once, at the least, from a connection that may have many requests.
 const SCRATCH_LEN: usize = 64 * 1024;

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use super::Reactor;
 use crate::connection::Connection;
-use crate::listener::{Accepted, break_off};
-use crate::logging::Kind;
+use crate::listen::{Accepted, break_off};
+use crate::process::logging::Kind;
 
 /// Connections accepted from each listener in one turn: all that a backlog of the usual length holds, and so few that
 /// those already connected wait for some milliseconds at most.

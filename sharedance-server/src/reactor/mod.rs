@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use polling::{Event, PollMode, Poller};
 use sharedance_core::store::{Store, StoreError};
 
-use crate::admission::Admission;
 use crate::commands::Service;
 use crate::connection::{Connection, End, Rules};
-use crate::listener::{Listener, Spare, break_off};
+use crate::listen::Admission;
+use crate::listen::{Listener, Spare, break_off};
 use crate::locks::{Locks, Verdict};
 
 mod connections;
+mod deadlines;
 mod desk;
 mod door;
 mod readiness;

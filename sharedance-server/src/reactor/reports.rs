@@ -5,7 +5,7 @@ use std::time::Instant;
 use log::Level;
 
 use crate::connection::End;
-use crate::logging::{Kind, LogLimits};
+use crate::process::logging::{Kind, LogLimits};
 
 /// Logs that a connection has ended at `now`, or what was refused on it, if that matters.
 pub(super) fn report(log: &LogLimits, end: &End, now: Instant) {

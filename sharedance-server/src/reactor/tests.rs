@@ -9,12 +9,12 @@ use sharedance_core::store::{Durability, Options};
 use tempfile::TempDir;
 
 use super::*;
-use crate::buffer::Budget;
+use crate::buffers::Budget;
 use crate::commands::Settings;
 use crate::connection::Awaits;
-use crate::counters::AllCounters;
-use crate::listener;
-use crate::logging::LogLimits;
+use crate::listen;
+use crate::observe::AllCounters;
+use crate::process::logging::LogLimits;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -29,8 +29,8 @@ impl Fixture {
     fn new(durability: Durability) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = Options::new().durability(durability).open(directory.path()).unwrap();
-        let mut listeners = listener::listen(Some("127.0.0.1"), 0, 16, 1).unwrap();
-        let address = listener::local_addr(&listeners).unwrap();
+        let mut listeners = listen::listen(Some("127.0.0.1"), 0, 16, 1).unwrap();
+        let address = listen::local_addr(&listeners).unwrap();
         let poller = Arc::new(Poller::new().unwrap());
         let locks = Arc::new(Locks::new(&[Arc::clone(&poller)], Instant::now()));
         let shared = Shared {

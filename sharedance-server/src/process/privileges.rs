@@ -12,7 +12,7 @@ use log::{debug, info, warn};
 use nix::unistd::{Gid, Group, Uid, User};
 use thiserror::Error;
 
-use crate::directory::Directory;
+use super::directory::Directory;
 
 /// Why rights cannot be given up as was asked.
 #[derive(Debug, Error)]

@@ -12,9 +12,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, value_parser};
 use sharedance_core::store::Durability;
 
-use crate::buffer::Budget;
+use super::storage::{StorageArguments, StorageOptions};
+use crate::buffers::Budget;
 use crate::server::ServerOptions;
-use crate::storage::{StorageArguments, StorageOptions};
 
 const MAX_THREADS: u64 = 1024;
 

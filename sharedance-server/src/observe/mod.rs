@@ -1,0 +1,5 @@
+//! What the server records about itself.
+
+mod counters;
+
+pub(crate) use counters::{AllCounters, Counters, Sums};
