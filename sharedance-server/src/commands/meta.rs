@@ -28,12 +28,13 @@ const CURIOUS: Look = Look {
 pub(super) fn execute(request: &Request<'_>, context: &Context<'_>, output: &mut Output) {
     match request.needs_lock() {
         None => execute_now(request, context, output),
-        Some((key, flags)) => match context.locks.pin(key.bytes(&mut KeyBuffer::default()), context.party, context.now)
-        {
-            // Dropped once the request has been carried out: nobody else gets the lock before.
-            Some(_pin) => execute_now(request, context, output),
-            None => refuse_without_lock(request, key, flags, output),
-        },
+        Some((key, flags)) => {
+            match context.locks.pin(key.bytes(&mut KeyBuffer::default()), context.connection, context.now) {
+                // Dropped once the request has been carried out: nobody else gets the lock before.
+                Some(_pin) => execute_now(request, context, output),
+                None => refuse_without_lock(request, key, flags, output),
+            }
+        }
     }
 }
 

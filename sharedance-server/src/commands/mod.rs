@@ -12,7 +12,7 @@ use sharedance_core::protocol::{DecodeError, Decoded, Limits};
 use sharedance_core::store::{Store, StoreError};
 
 use crate::buffers::Output;
-use crate::locks::{Locks, Party};
+use crate::locks::{ConnectionId, Locks};
 use crate::observe::{AllCounters, Counters};
 use crate::process::logging::LogLimits;
 
@@ -37,8 +37,7 @@ pub(crate) struct Context<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) service: &'a Service,
     pub(crate) locks: &'a Locks,
-    /// The connection, as its worker identifies it.
-    pub(crate) party: Party,
+    pub(crate) connection: ConnectionId,
     pub(crate) now: Instant,
     /// The wall clock, as the time since 1970.
     pub(crate) unix_time: Duration,

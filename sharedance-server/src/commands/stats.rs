@@ -197,7 +197,7 @@ fn pairs(sums: &Sums, stats: &store::Stats, context: &Context<'_>) -> Vec<Stat> 
 }
 
 fn locks(context: &Context<'_>) -> Vec<Stat> {
-    let locks = context.locks.tally(context.party.worker, context.now);
+    let locks = context.locks.stats(context.connection.worker, context.now);
     vec![
         ("locks_held", number(locks.held)),
         ("locks_waiting", number(locks.waiting)),

@@ -10,11 +10,11 @@ use sharedance_core::store;
 use tempfile::TempDir;
 
 use super::*;
-use crate::locks::{Answer, Terms};
+use crate::locks::{LockOutcome, LockRequest};
 
 use vectors::{End, Exchange};
 
-const PARTY: Party = Party { worker: 0, token: 0, serial: 0 };
+const CONNECTION: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 0 };
 
 const START: Duration = Duration::from_secs(1_700_000_000);
 
@@ -68,7 +68,7 @@ impl Peer {
             counters: &self.counters,
             service: &self.service,
             locks: &self.locks,
-            party: PARTY,
+            connection: CONNECTION,
             now: Instant::now(),
             unix_time: self.unix_time,
         }
@@ -272,9 +272,9 @@ fn locks_are_handed_to_who_knows_the_connections() {
 #[test]
 fn a_command_that_needs_the_lock_changes_nothing_without_it() {
     let peer = Peer::new(Limits { max_request_len: 100 });
-    let lock = |party, ttl_secs| {
-        let terms = Terms { wait: Duration::ZERO, ttl: Duration::from_secs(ttl_secs) };
-        peer.locks.ask(b"k", party, terms, Instant::now())
+    let lock = |connection, ttl_secs| {
+        let request = LockRequest { key: b"k", connection, wait: Duration::ZERO, ttl: Duration::from_secs(ttl_secs) };
+        peer.locks.acquire(&request, Instant::now())
     };
     let attempts = "ms k 1 H c O1\r\nx\r\nma k H c\r\nma k H v N0 O2\r\nmg k T-1 H k\r\nmg k v q H\r\nmd k H I\r\nmd k H q O3\r\n\
                     md aw== b k H\r\n";
@@ -283,9 +283,9 @@ fn a_command_that_needs_the_lock_changes_nothing_without_it() {
     peer.say("set k 0 0 1\r\n7\r\n");
     // Nobody holds it; it has expired; another connection holds it.
     assert_eq!(peer.say(attempts), refused);
-    assert!(matches!(lock(PARTY, 0), Answer::Locked(_)));
+    assert!(matches!(lock(CONNECTION, 0), LockOutcome::Acquired(_)));
     assert_eq!(peer.say(attempts), refused);
-    assert!(matches!(lock(Party { token: 1, ..PARTY }, 1000), Answer::Locked(_)));
+    assert!(matches!(lock(ConnectionId { token: 1, ..CONNECTION }, 1000), LockOutcome::Acquired(_)));
     assert_eq!(peer.say(attempts), refused);
     assert!(peer.say(too_large).contains("too large"));
     assert_eq!(peer.say("mg k v t f\r\n"), "VA 1 t-1 f0\r\n7\r\n");
@@ -294,10 +294,10 @@ fn a_command_that_needs_the_lock_changes_nothing_without_it() {
 #[test]
 fn a_command_that_needs_the_lock_is_carried_out_with_it() {
     let peer = Peer::new(Limits::default());
-    let terms = Terms { wait: Duration::ZERO, ttl: Duration::from_secs(1000) };
-    for party in [PARTY, Party { token: 1, ..PARTY }] {
-        let key: &[u8] = if party == PARTY { b"k" } else { b"other" };
-        assert!(matches!(peer.locks.ask(key, party, terms, Instant::now()), Answer::Locked(_)));
+    for connection in [CONNECTION, ConnectionId { token: 1, ..CONNECTION }] {
+        let key: &[u8] = if connection == CONNECTION { b"k" } else { b"other" };
+        let request = LockRequest { key, connection, wait: Duration::ZERO, ttl: Duration::from_secs(1000) };
+        assert!(matches!(peer.locks.acquire(&request, Instant::now()), LockOutcome::Acquired(_)));
     }
     let said = peer.say(
         "ms k 1 ME H\r\n7\r\nma k H v\r\nmg k T60 v t H\r\nmg aw== b H v\r\nms k 1 H C1\r\nx\r\nmd k H q\r\nmn\r\n",

@@ -14,13 +14,13 @@ use rustix::net::{RecvFlags, recv};
 use sharedance_core::protocol::DecodeError;
 use sharedance_core::protocol::memcached::text::{Reply, push_unlocked};
 
-use super::held::{Asked, Held};
+use super::held::ConnectionLocks;
 use super::pace::Pace;
 use super::{Awaits, BYTES_PER_TURN, CALLS_PER_TURN, End, Turn};
 use crate::buffers::Output;
 use crate::buffers::{Buffer, Lease};
 use crate::commands::{Conversation, Step};
-use crate::locks::{Locks, Terms};
+use crate::locks::{LockOutcome, LockRequest, Locks};
 
 /// Requests answered before the others have their turn; a key of a retrieval counts as one. Some 0.1 ms.
 const REQUESTS_PER_TURN: usize = 256;
@@ -39,7 +39,7 @@ pub(super) struct Dialogue {
     /// How many bytes of input must be there before it is worth looking at them.
     needed: usize,
     unsent: Option<Box<Unsent>>,
-    held: Option<Box<Held>>,
+    locks: Option<Box<ConnectionLocks>>,
     over: Option<Over>,
     /// It has stopped in the midst of what it could do, for the sake of the others.
     is_unfinished: bool,
@@ -94,7 +94,7 @@ impl Dialogue {
             input: Buffer::default(),
             needed: 1,
             unsent: None,
-            held: None,
+            locks: None,
             over: None,
             is_unfinished: false,
             is_held: false,
@@ -145,42 +145,42 @@ impl Dialogue {
     }
 
     /// The wait for a lock is over.
-    pub(super) fn decide(&mut self, locked: bool) {
-        if let Some(held) = &mut self.held {
-            held.decide(locked);
+    pub(super) fn end_lock_wait(&mut self, locked: bool) {
+        if let Some(locks) = &mut self.locks {
+            locks.end_wait(locked);
         }
     }
 
     /// Gives back the locks, which end with the connection.
-    pub(super) fn leave(self, locks: &Locks, worker: u32, now: Instant) {
-        if let Some(held) = self.held {
-            held.leave(worker, locks, now);
+    pub(super) fn release_locks(self, locks: &Locks, worker: u32, now: Instant) {
+        if let Some(own) = self.locks {
+            own.release(worker, locks, now);
         }
     }
 
     fn waits_for_lock(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.waits())
+        self.locks.as_ref().is_some_and(|locks| locks.is_waiting())
     }
 
     /// Says what became of the lock that the connection has waited for. Whether it still does decides whether it may
     /// go on.
     fn may_go_on(&mut self, socket: &OwnedFd, turn: &mut Turn<'_>) -> Result<bool, End> {
-        let Some(held) = &mut self.held else {
+        let Some(locks) = &mut self.locks else {
             return Ok(true);
         };
-        if held.waits() {
+        if locks.is_waiting() {
             // The poller says something about a connection of which nothing was asked: that its peer is gone.
             return match recv(socket, &mut [0_u8; 1], RecvFlags::PEEK) {
                 Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
                 Err(error) => Err(error.into()),
             };
         }
-        if let Some(locked) = held.take_decision() {
+        if let Some(locked) = locks.take_wait_result() {
             let reply = if locked { Reply::Locked } else { Reply::Timeout };
             turn.output.bytes().extend_from_slice(reply.as_bytes());
         }
-        if held.is_empty() {
-            self.held = None;
+        if locks.is_empty() {
+            self.locks = None;
         }
         Ok(true)
     }
@@ -285,7 +285,7 @@ impl Dialogue {
         }
         let scratch = std::mem::take(&mut turn.scratch);
         scratch[..kept].copy_from_slice(self.input.unread());
-        let (consumed, pause) = answer(&mut self.conversation, &mut self.held, &scratch[..len], allowance, turn);
+        let (consumed, pause) = answer(&mut self.conversation, &mut self.locks, &scratch[..len], allowance, turn);
         let kept = self.input.replace(&scratch[consumed..len], &turn.rules.budget);
         turn.scratch = scratch;
         kept?;
@@ -363,7 +363,7 @@ impl Dialogue {
     }
 
     fn answer_kept(&mut self, allowance: &mut Allowance, turn: &mut Turn<'_>) -> (usize, Pause) {
-        let (consumed, pause) = answer(&mut self.conversation, &mut self.held, self.input.unread(), allowance, turn);
+        let (consumed, pause) = answer(&mut self.conversation, &mut self.locks, self.input.unread(), allowance, turn);
         self.input.consume(consumed);
         (consumed, pause)
     }
@@ -372,7 +372,7 @@ impl Dialogue {
 /// Answers the requests that `input` begins with: how many bytes they have, and why it ended there.
 fn answer(
     conversation: &mut Conversation,
-    held: &mut Option<Box<Held>>,
+    locks: &mut Option<Box<ConnectionLocks>>,
     input: &[u8],
     allowance: &mut Allowance,
     turn: &mut Turn<'_>,
@@ -396,26 +396,26 @@ fn answer(
             Ok(Step::Incomplete { needed }) => return (consumed, Pause::Incomplete { needed }),
             Ok(Step::Lock { consumed: len, key, wait, ttl }) => {
                 consumed += len;
-                let held = held.get_or_insert_default();
-                let reply = match held.ask(key, turn.party, Terms { wait, ttl }, turn.locks, turn.now) {
-                    Asked::Locked => Reply::Locked,
-                    Asked::TimedOut => Reply::Timeout,
-                    Asked::Refused => Reply::OutOfMemory,
-                    Asked::Waits => return (consumed, Pause::Lock),
+                let request = LockRequest { key, connection: turn.id, wait, ttl };
+                let reply = match locks.get_or_insert_default().acquire(&request, turn.locks, turn.now) {
+                    LockOutcome::Acquired(_) | LockOutcome::Extended => Reply::Locked,
+                    LockOutcome::TimedOut => Reply::Timeout,
+                    LockOutcome::TooMany => Reply::OutOfMemory,
+                    LockOutcome::Queued(_) => return (consumed, Pause::Lock),
                 };
                 turn.output.bytes().extend_from_slice(reply.as_bytes());
             }
             Ok(Step::Unlock { consumed: len, key }) => {
                 consumed += len;
-                let held = held.as_mut();
-                let unlocked = held.is_some_and(|held| held.unlock(key, turn.party, turn.locks, turn.now));
+                let locks = locks.as_mut();
+                let unlocked = locks.is_some_and(|locks| locks.unlock(key, turn.id, turn.locks, turn.now));
                 let reply = if unlocked { Reply::Unlocked } else { Reply::NotFound };
                 turn.output.bytes().extend_from_slice(reply.as_bytes());
             }
             Ok(Step::UnlockAll { consumed: len, opaque }) => {
                 consumed += len;
-                let held = held.as_mut();
-                let count = held.map_or(0, |held| held.unlock_all(turn.party.worker, turn.locks, turn.now));
+                let locks = locks.as_mut();
+                let count = locks.map_or(0, |locks| locks.unlock_all(turn.id.worker, turn.locks, turn.now));
                 push_unlocked(turn.output.bytes(), count, opaque);
             }
             Ok(Step::Last { consumed: len }) => return (consumed + len, Pause::Last),

@@ -2,91 +2,75 @@
 
 use std::time::Instant;
 
-use crate::locks::{Answer, LOCKS_PER_CONNECTION, Locks, Party, Place, Terms};
+use crate::locks::{ConnectionId, LOCKS_PER_CONNECTION, LockOutcome, LockRequest, LockTicket, Locks};
 
-/// What came of asking for a lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
-    Locked,
-    /// The connection has to wait, for a [`Held::decide`].
-    Waits,
-    TimedOut,
-    /// It holds too many already, or the server does.
-    Refused,
-}
-
-/// Of one connection. Without any, it is not there.
+/// The locks of one connection. A connection that has never requested a lock has no such value.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    places: Vec<Place>,
-    waits_for: Option<Place>,
-    decided: Option<bool>,
+pub(super) struct ConnectionLocks {
+    held: Vec<LockTicket>,
+    waiting_for: Option<LockTicket>,
+    /// Whether the last wait has ended with the lock, until the response is queued.
+    wait_result: Option<bool>,
 }
 
-impl Held {
-    pub(super) fn ask(&mut self, key: &[u8], party: Party, terms: Terms, locks: &Locks, now: Instant) -> Asked {
-        if self.places.len() >= LOCKS_PER_CONNECTION {
-            self.places.retain(|&place| locks.is_current(place, now));
-            if self.places.len() >= LOCKS_PER_CONNECTION {
-                return Asked::Refused;
+impl ConnectionLocks {
+    pub(super) fn acquire(&mut self, request: &LockRequest<'_>, locks: &Locks, now: Instant) -> LockOutcome {
+        if self.held.len() >= LOCKS_PER_CONNECTION {
+            self.held.retain(|&ticket| locks.is_current(ticket, now));
+            if self.held.len() >= LOCKS_PER_CONNECTION {
+                return LockOutcome::TooMany;
             }
         }
-        match locks.ask(key, party, terms, now) {
-            Answer::Locked(place) => {
-                self.places.push(place);
-                Asked::Locked
-            }
-            Answer::Prolonged => Asked::Locked,
-            Answer::Queued(place) => {
-                self.waits_for = Some(place);
-                Asked::Waits
-            }
-            Answer::TimedOut => Asked::TimedOut,
-            Answer::Refused => Asked::Refused,
+        let outcome = locks.acquire(request, now);
+        match outcome {
+            LockOutcome::Acquired(ticket) => self.held.push(ticket),
+            LockOutcome::Queued(ticket) => self.waiting_for = Some(ticket),
+            LockOutcome::Extended | LockOutcome::TimedOut | LockOutcome::TooMany => {}
         }
+        outcome
     }
 
-    /// Gives one back; whether it was held.
-    pub(super) fn unlock(&mut self, key: &[u8], party: Party, locks: &Locks, now: Instant) -> bool {
-        let place = locks.unlock(key, party, now);
-        if let Some(place) = place {
-            self.places.retain(|&other| other != place);
+    /// Releases the lock of `key`. Returns whether it was held.
+    pub(super) fn unlock(&mut self, key: &[u8], connection: ConnectionId, locks: &Locks, now: Instant) -> bool {
+        let ticket = locks.unlock(key, connection, now);
+        if let Some(ticket) = ticket {
+            self.held.retain(|&other| other != ticket);
         }
-        place.is_some()
+        ticket.is_some()
     }
 
-    /// Gives back all locks; how many were held until now.
+    /// Releases all locks. Returns how many were held until now.
     pub(super) fn unlock_all(&mut self, worker: u32, locks: &Locks, now: Instant) -> u64 {
-        self.places.drain(..).map(|place| u64::from(locks.leave(place, worker, now))).sum()
+        self.held.drain(..).map(|ticket| u64::from(locks.release(ticket, worker, now))).sum()
     }
 
-    /// The wait is over: the lock is held now, or was not to be had in time.
-    pub(super) fn decide(&mut self, locked: bool) {
-        if let Some(place) = self.waits_for.take() {
-            if locked {
-                self.places.push(place);
+    /// Ends the wait: the lock is held now, or the wait has timed out.
+    pub(super) fn end_wait(&mut self, is_acquired: bool) {
+        if let Some(ticket) = self.waiting_for.take() {
+            if is_acquired {
+                self.held.push(ticket);
             }
-            self.decided = Some(locked);
+            self.wait_result = Some(is_acquired);
         }
     }
 
-    /// How the last wait ended, if that was not taken before.
-    pub(super) fn take_decision(&mut self) -> Option<bool> {
-        self.decided.take()
+    /// Whether the last wait has ended with the lock. Returns `None` from the second call on.
+    pub(super) fn take_wait_result(&mut self) -> Option<bool> {
+        self.wait_result.take()
     }
 
-    pub(super) fn waits(&self) -> bool {
-        self.waits_for.is_some()
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting_for.is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty() && self.waits_for.is_none() && self.decided.is_none()
+        self.held.is_empty() && self.waiting_for.is_none() && self.wait_result.is_none()
     }
 
-    /// Gives everything back: the connection is over.
-    pub(super) fn leave(self, worker: u32, locks: &Locks, now: Instant) {
-        for place in self.places.into_iter().chain(self.waits_for) {
-            locks.leave(place, worker, now);
+    /// Releases everything at the end of the connection.
+    pub(super) fn release(self, worker: u32, locks: &Locks, now: Instant) {
+        for ticket in self.held.into_iter().chain(self.waiting_for) {
+            locks.release(ticket, worker, now);
         }
     }
 }

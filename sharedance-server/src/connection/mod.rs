@@ -24,7 +24,7 @@ use sharedance_core::store::{Store, StoreError};
 use crate::buffers::Output;
 use crate::buffers::{Budget, OverBudget};
 use crate::commands::{Context, Conversation, Service};
-use crate::locks::{Locks, Party};
+use crate::locks::{ConnectionId, Locks};
 use crate::observe::Counters;
 
 use classic::Exchange;
@@ -57,8 +57,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) scratch: &'a mut [u8],
     /// Where answers gather. Empty between calls.
     pub(crate) output: &'a mut Output,
-    /// The connection, in the words of its worker.
-    pub(crate) party: Party,
+    pub(crate) id: ConnectionId,
     /// Whether there are as many connections as there may be, and this is a new one.
     pub(crate) is_full: bool,
     /// What the operator should hear of, although the peer is told.
@@ -86,7 +85,7 @@ impl<'a> Turn<'a> {
             locks: self.locks,
             unix_time: self.unix_time,
             now: self.now,
-            party: self.party,
+            connection: self.id,
         }
     }
 }
@@ -197,7 +196,7 @@ pub(crate) enum Patience {
 /// A connection's state. While it is idle this is all the memory it has.
 pub(crate) struct Connection {
     socket: OwnedFd,
-    serial: u32,
+    id: ConnectionId,
     awaits: Awaits,
     pace: Pace,
     dialect: Speech,
@@ -219,14 +218,13 @@ impl AsFd for Connection {
 }
 
 impl Connection {
-    /// A connection that was accepted just now, on a socket that does not block. `serial` tells it from those that have
-    /// its place in the worker's table before and after.
-    pub(crate) fn new(socket: OwnedFd, serial: u32, now: Instant) -> Connection {
-        Connection { socket, serial, awaits: Awaits::Request, pace: Pace::new(now), dialect: Speech::Unknown }
+    /// A connection that was accepted just now, on a socket that does not block.
+    pub(crate) fn new(socket: OwnedFd, id: ConnectionId, now: Instant) -> Connection {
+        Connection { socket, id, awaits: Awaits::Request, pace: Pace::new(now), dialect: Speech::Unknown }
     }
 
-    pub(crate) fn serial(&self) -> u32 {
-        self.serial
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
     }
 
     pub(crate) fn awaits(&self) -> Awaits {
@@ -263,9 +261,9 @@ impl Connection {
     }
 
     /// The wait for a lock is over, as [`Locks`] said. To be followed by [`Connection::advance`].
-    pub(crate) fn decide(&mut self, locked: bool) {
+    pub(crate) fn end_lock_wait(&mut self, locked: bool) {
         if let Speech::Memcached(dialogue) = &mut self.dialect {
-            dialogue.decide(locked);
+            dialogue.end_lock_wait(locked);
         }
     }
 
@@ -292,9 +290,9 @@ impl Connection {
     }
 
     /// Gives back its locks. What remains is the socket.
-    pub(crate) fn leave(self, locks: &Locks, worker: u32, now: Instant) -> OwnedFd {
+    pub(crate) fn release_locks(self, locks: &Locks, now: Instant) -> OwnedFd {
         if let Speech::Memcached(dialogue) = self.dialect {
-            dialogue.leave(locks, worker, now);
+            dialogue.release_locks(locks, self.id.worker, now);
         }
         self.socket
     }
@@ -356,7 +354,7 @@ impl Connection {
         }
         shutdown(&self.socket, Shutdown::Write)?;
         if let Speech::Memcached(dialogue) = std::mem::replace(&mut self.dialect, Speech::Over(0)) {
-            dialogue.leave(turn.locks, turn.party.worker, turn.now);
+            dialogue.release_locks(turn.locks, turn.id.worker, turn.now);
         }
         self.drain(turn.scratch)
     }

@@ -12,6 +12,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use tempfile::TempDir;
 
+const ID: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 1 };
 const READ_LEN: usize = 4096;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -75,7 +76,7 @@ impl Fixture {
             locks: &self.locks,
             scratch: &mut self.scratch,
             output: &mut self.output,
-            party: Party { worker: 0, token: 0, serial: connection.serial() },
+            id: ID,
             is_full: self.is_full,
             remark: None,
         })
@@ -92,7 +93,7 @@ impl Fixture {
         peer.set_read_timeout(Some(TIMEOUT)).unwrap();
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
-        (Connection::new(socket.into(), 1, self.now), peer)
+        (Connection::new(socket.into(), ID, self.now), peer)
     }
 }
 

@@ -15,19 +15,13 @@ use slab::Slab;
 use super::deadlines::{Deadlines, Link, Linked};
 use super::register;
 use crate::connection::{Awaits, Connection, End, Pace, Patience};
+use crate::locks::ConnectionId;
 
 /// How long a peer that sends more after its request may take to notice that it was answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An empty table keeps memory for at most so many entries.
 const KEPT_ENTRIES: usize = 1024;
-
-/// A connection, distinct from those that had its token before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ConnectionId {
-    pub(super) token: usize,
-    pub(super) serial: u32,
-}
 
 /// What the poller reports of a connection. It reports errors and hang-ups in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +145,7 @@ impl Connections {
 
     /// The connection, unless it is over.
     pub(super) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.get_mut(id.token).filter(|connection| connection.serial() == id.serial)
+        self.get_mut(id.token as usize).filter(|connection| connection.id() == id)
     }
 
     /// The tokens of all connections that meet `condition`.
@@ -196,7 +190,7 @@ impl Connections {
         let Some(entry) = self.entries.get_mut(token) else {
             return Ok(());
         };
-        let id = ConnectionId { token, serial: entry.connection.serial() };
+        let id = entry.connection.id();
         let awaits = entry.connection.awaits();
         if let Some(wanted) = Interest::wanted(awaits)
             && wanted != entry.registered
@@ -289,7 +283,7 @@ impl Connections {
     }
 
     fn entry(&mut self, id: ConnectionId) -> Option<&mut Entry> {
-        self.entries.get_mut(id.token).filter(|entry| entry.connection.serial() == id.serial)
+        self.entries.get_mut(id.token as usize).filter(|entry| entry.connection.id() == id)
     }
 
     fn set_deadline(&mut self, token: usize, patience: Patience, now: Instant) {

@@ -8,7 +8,7 @@ use sharedance_core::store::Store;
 use super::{Shared, report};
 use crate::buffers::Output;
 use crate::connection::{End, Turn};
-use crate::locks::{Locks, Party};
+use crate::locks::{ConnectionId, Locks};
 use crate::observe::Counters;
 
 /// How much is read at once, at the least, from a connection that may have many requests.
@@ -60,8 +60,8 @@ impl Desk {
         report(&self.shared.service.log, end, self.now);
     }
 
-    /// For the connection that has this token and this serial, or will have them.
-    pub(super) fn turn(&mut self, token: usize, serial: u32) -> Turn<'_> {
+    /// For the connection that has this id.
+    pub(super) fn turn(&mut self, id: ConnectionId) -> Turn<'_> {
         Turn {
             now: self.now,
             unix_time: self.unix_time,
@@ -72,7 +72,7 @@ impl Desk {
             locks: &self.locks,
             scratch: &mut self.scratch,
             output: &mut self.output,
-            party: Party { worker: self.number, token: token as u32, serial },
+            id,
             is_full: false,
             remark: None,
         }

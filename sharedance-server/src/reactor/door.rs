@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::Reactor;
 use crate::connection::Connection;
 use crate::listen::{Accepted, break_off};
+use crate::locks::ConnectionId;
 use crate::process::logging::Kind;
 
 /// Connections accepted from each listener in one turn: all that a backlog of the usual length holds, and so few that
@@ -74,11 +75,12 @@ impl Reactor {
     /// Serves a connection that was accepted just now, and enters it into the table only if it has to wait.
     fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.next_serial = self.next_serial.wrapping_add(1);
-        let (token, serial) = (self.connections.next_token(), self.next_serial);
-        let mut connection = Connection::new(socket, serial, self.desk.now);
+        let token = self.connections.next_token() as u32;
+        let id = ConnectionId { worker: self.desk.number, token, serial: self.next_serial };
+        let mut connection = Connection::new(socket, id, self.desk.now);
         self.desk.counters.connections_opened.add(1);
         let is_full = self.open() >= self.desk.shared.max_waiting;
-        let mut turn = self.desk.turn(token, serial);
+        let mut turn = self.desk.turn(id);
         turn.is_full = is_full;
         let result = connection.advance(&mut turn);
         if let Some(remark) = turn.remark {

@@ -17,7 +17,7 @@ use crate::commands::Service;
 use crate::connection::{Connection, End, Rules};
 use crate::listen::Admission;
 use crate::listen::{Listener, Spare, break_off};
-use crate::locks::{Locks, Verdict};
+use crate::locks::{LockWakeup, Locks};
 
 mod connections;
 mod deadlines;
@@ -28,7 +28,7 @@ mod reports;
 #[cfg(test)]
 mod tests;
 
-use connections::{ConnectionId, Connections};
+use connections::Connections;
 use desk::Desk;
 use door::ACCEPTS_PER_TURN;
 pub(crate) use door::Shortage;
@@ -65,7 +65,7 @@ pub(crate) struct Reactor {
     connections: Connections,
     /// Accepted in this turn and not yet served; empty between turns.
     arrivals: Vec<OwnedFd>,
-    verdicts: Vec<Verdict>,
+    wakeups: Vec<LockWakeup>,
     next_serial: u32,
     spare: Spare,
     admission: Admission,
@@ -88,7 +88,7 @@ impl Reactor {
             spare: Spare::new(),
             connections: Connections::new(Arc::clone(&poller), listeners.len(), idle_timeout, rest_timeout),
             arrivals: Vec::with_capacity(ACCEPTS_PER_TURN),
-            verdicts: Vec::new(),
+            wakeups: Vec::new(),
             next_serial: 0,
             admission: Admission::default(),
             desk: Desk::new(number, shared, locks, store),
@@ -145,7 +145,7 @@ impl Reactor {
         }
         for id in unfinished {
             if self.connections.find(id).is_some_and(|connection| connection.is_unfinished()) {
-                self.advance(id.token)?;
+                self.advance(id.token as usize)?;
             }
         }
         self.serve_arrivals()?;
@@ -159,7 +159,7 @@ impl Reactor {
     /// How long the next turn may wait for readiness; as long as it takes, without a number.
     fn wait_time(&self, stop_by: Option<Instant>) -> Option<Duration> {
         let Desk { number, locks, .. } = &self.desk;
-        if self.connections.have_work() || locks.has_mail(*number) {
+        if self.connections.have_work() || locks.has_wakeups(*number) {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.connections.next_deadline(), self.admission.resumes_at(), locks.next_deadline(), stop_by];
@@ -173,7 +173,7 @@ impl Reactor {
         let Some(connection) = self.connections.get_mut(token) else {
             return Ok(());
         };
-        let mut turn = self.desk.turn(token, connection.serial());
+        let mut turn = self.desk.turn(connection.id());
         let result = connection.advance(&mut turn);
         if let Some(remark) = turn.remark {
             self.desk.report(&remark);
@@ -199,8 +199,8 @@ impl Reactor {
             };
             connection.release();
             match synced {
-                Ok(()) => self.advance(id.token)?,
-                Err(()) => self.close(id.token, &End::StoreFailed(StoreError::ReadOnly))?,
+                Ok(()) => self.advance(id.token as usize)?,
+                Err(()) => self.close(id.token as usize, &End::StoreFailed(StoreError::ReadOnly))?,
             }
         }
         Ok(())
@@ -229,7 +229,7 @@ impl Reactor {
 
     fn part_with(&mut self, connection: Connection) -> OwnedFd {
         self.desk.counters.connections_closed.add(1);
-        connection.leave(&self.desk.locks, self.desk.number, self.desk.now)
+        connection.release_locks(&self.desk.locks, self.desk.now)
     }
 
     /// Ends locks and waits for locks, and lets those go on whose wait has ended.
@@ -237,20 +237,19 @@ impl Reactor {
         let Desk { number, locks, now, .. } = &self.desk;
         locks.expire(*number, *now);
         // What these lead to is for the next turn, which does not wait then.
-        if !locks.has_mail(*number) {
+        if !locks.has_wakeups(*number) {
             return Ok(());
         }
-        let mut verdicts = std::mem::take(&mut self.verdicts);
-        locks.receive(*number, &mut verdicts);
-        for Verdict { party, locked } in verdicts.drain(..) {
-            let id = ConnectionId { token: party.token as usize, serial: party.serial };
+        let mut wakeups = std::mem::take(&mut self.wakeups);
+        locks.take_wakeups(*number, &mut wakeups);
+        for LockWakeup { connection: id, is_acquired } in wakeups.drain(..) {
             // It may be gone, and the lock that it was given went with it.
             if let Some(connection) = self.connections.find(id) {
-                connection.decide(locked);
-                self.advance(id.token)?;
+                connection.end_lock_wait(is_acquired);
+                self.advance(id.token as usize)?;
             }
         }
-        self.verdicts = verdicts;
+        self.wakeups = wakeups;
         Ok(())
     }
 
