@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,13 +20,13 @@ use thiserror::Error;
 
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
-use crate::connection::Rules;
-use crate::listen::{self, BindError, Listener};
+use crate::connection::ConnectionOptions;
+use crate::listen::{self, BindError, ConnectionLimit, Listener};
 use crate::locks::Locks;
 use crate::maintenance::Maintenance;
 use crate::observe::AllCounters;
 use crate::process::logging::{Chain, LogLimits};
-use crate::reactor::{Reactor, Shared, Shortage};
+use crate::reactor::{Reactor, Shared};
 
 /// Of the descriptors that the process may have, one part in this many is left to the store and to the rest of the
 /// program, besides what the workers themselves need: connections must not keep the store from opening a file.
@@ -115,7 +115,7 @@ impl Shutdown {
     /// Lets the server stop: it accepts no more, sends what it is sending, within some seconds, and then
     /// [`Server::run`] returns. To say so again changes nothing.
     pub fn begin(&self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.is_stopping.store(true, Ordering::SeqCst);
         for poller in self.pollers.get().into_iter().flatten() {
             // It fails only where the poller is beyond use, and its worker has ended then.
             let _ = poller.notify();
@@ -141,21 +141,20 @@ impl Server {
         let local_addr = listen::local_addr(&listeners)
             .ok_or_else(|| io::Error::other("no socket"))
             .map_err(system("cannot tell the address that was bound"))?;
-        let max_waiting = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(max_waiting(&listeners));
+        let max_connections =
+            options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(available_connections(&listeners));
         let shared = Shared {
-            rules: Rules {
+            connection_options: ConnectionOptions {
                 limits: Limits { max_request_len: options.max_request_len.min(options.max_connection_len) },
-                read_len: options.read_len.max(1),
-                idle_timeout: options.idle_timeout,
-                max_connection_len: options.max_connection_len,
+                readsize: options.read_len.max(1),
+                timeout: options.idle_timeout,
+                max_connection_memory: options.max_connection_len,
                 budget: Budget::new(options.max_in_flight_len),
             },
-            service: service(options, local_addr, max_waiting),
-            rest_timeout: options.rest_timeout,
-            max_waiting,
-            waiting: AtomicUsize::new(0),
-            shortage: Shortage::default(),
-            stopping: AtomicBool::new(false),
+            service: service(options, local_addr, max_connections),
+            idle_timeout: options.rest_timeout,
+            connection_limit: ConnectionLimit::new(max_connections),
+            is_stopping: AtomicBool::new(false),
         };
         Ok(Server { listeners, local_addr, shutdown: Shutdown { shared: Arc::new(shared), pollers: Arc::default() } })
     }
@@ -172,7 +171,7 @@ impl Server {
 
     /// How many connections may be open: what was asked for, and what there are descriptors for.
     pub fn max_connections(&self) -> usize {
-        self.shutdown.shared.max_waiting
+        self.shutdown.shared.connection_limit.max_connections()
     }
 
     /// The handle that ends it.
@@ -216,7 +215,7 @@ impl Server {
                 }
             }
         }
-        if shutdown.shared.stopping.load(Ordering::SeqCst) {
+        if shutdown.shared.is_stopping.load(Ordering::SeqCst) {
             // Whoever said so before the pollers were there has not woken them.
             shutdown.begin();
         }
@@ -265,7 +264,7 @@ fn service(options: &ServerOptions, local_addr: SocketAddr, max_connections: usi
     }
 }
 
-fn max_waiting(listeners: &[Vec<Listener>]) -> usize {
+fn available_connections(listeners: &[Vec<Listener>]) -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let reserved = (limit / RESERVED_DESCRIPTORS_SHARE).clamp(MIN_RESERVED_DESCRIPTORS, MAX_RESERVED_DESCRIPTORS);

@@ -1,7 +1,7 @@
 //! What is to be sent on a connection: bytes, and values that are sent from where the store keeps them.
 //!
 //! A worker has one of these, in which the answers of a turn gather, so that one call sends them all. What the socket
-//! does not take is [kept](Output::keep_rest) by the connection: copied, so that a slow peer holds up nothing in the
+//! does not take is [kept](Output::take_rest) by the connection: copied, so that a slow peer holds up nothing in the
 //! store.
 
 use std::io::IoSlice;
@@ -99,7 +99,7 @@ impl Output {
         (self.values_len, self.sent) = (0, 0);
     }
 
-    /// How much memory [`Output::keep_rest`] takes.
+    /// How much memory [`Output::take_rest`] takes.
     pub(crate) fn rest_len(&self) -> usize {
         let mut rest_len = 0;
         self.for_each_unsent(|piece| {
@@ -113,7 +113,7 @@ impl Output {
     /// What is not sent yet, as an output of its own, and of just the size. Values are copied: they would else keep
     /// those beside them from being reclaimed; one that has a file to itself keeps nothing but that file, and costs no
     /// memory.
-    pub(crate) fn keep_rest(&mut self) -> Output {
+    pub(crate) fn take_rest(&mut self) -> Output {
         let mut rest = Output { bytes: Vec::with_capacity(self.rest_len()), ..Output::default() };
         self.for_each_unsent(|piece| match piece.alone() {
             Some(value) => {
@@ -218,7 +218,7 @@ mod tests {
             assert_eq!(output.len(), before - sent);
             if turn % 3 == 0 {
                 let rest_len = output.rest_len();
-                output = output.keep_rest();
+                output = output.take_rest();
                 assert_eq!((output.bytes.len(), output.len()), (rest_len, before - sent));
                 assert!(output.values.iter().all(|placed| placed.value.is_alone()));
             }

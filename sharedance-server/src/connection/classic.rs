@@ -1,7 +1,7 @@
-//! The classic dialect on a connection: one request, one answer, end.
+//! The classic dialect on a connection: one request, one response, end.
 //!
-//! A request that arrives whole is read into the worker's scratch, answered and over within a single call, and nothing
-//! is allocated for it.
+//! A request that arrives in one piece is received into the worker's scratch buffer, executed and answered within a
+//! single call, and nothing is allocated for it.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,23 +13,25 @@ use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use sharedance_core::protocol::{DecodeError, Decoded, Response, classic};
 
+use super::close_reason::CloseReason;
+use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
 use super::pace::Pace;
-use super::{Awaits, BYTES_PER_TURN, CALLS_PER_TURN, End, Turn, has_unread_input};
+use super::waiting_for::WaitingFor;
 use crate::buffers::{Budget, Buffer, Lease, OverBudget};
 use crate::commands::{Body, execute};
 
-/// What has arrived of a request, and what is still to be sent of its answer.
+/// A request that has arrived in part, or a response that is not sent yet.
 #[derive(Default)]
-pub(super) struct Exchange {
+pub(super) struct ClassicConnection {
     input: Buffer,
-    /// How many bytes must be there before it is worth decoding them again.
+    /// The input is decoded again once it has this many bytes.
     needed: usize,
-    /// The answer, as long as the disk does not have what it says.
-    held: Option<Box<Response<Body>>>,
+    /// The response, as long as what it acknowledges is not on the disk.
+    held_back: Option<Box<Response<Body>>>,
     rest: Option<Box<Rest>>,
 }
 
-/// An answer that did not fit into the socket at once.
+/// A response that did not fit into the socket at once.
 struct Rest {
     response: Response<Body>,
     sent: usize,
@@ -37,44 +39,54 @@ struct Rest {
 }
 
 enum Received {
-    Part { len: usize, filled: bool },
-    Whole(Response<Body>),
+    /// `is_full`: the read has filled the buffer, so that more may be in the socket.
+    Part {
+        len: usize,
+        is_full: bool,
+    },
+    Complete(Response<Body>),
 }
 
-impl Exchange {
-    /// Receives the request, and answers it once it is whole. The first `arrived` bytes are in the scratch already.
+impl ClassicConnection {
+    /// Receives the request, and executes and answers it once it is complete. The first `arrived` bytes are in the
+    /// scratch buffer already.
     pub(super) fn receive(
         &mut self,
         arrived: Option<usize>,
         socket: &OwnedFd,
         pace: &mut Pace,
-        turn: &mut Turn<'_>,
-    ) -> Result<Awaits, End> {
+        turn: &mut TurnContext<'_>,
+    ) -> Result<WaitingFor, CloseReason> {
         let (mut arrived, mut received) = (arrived, 0);
         for _ in 0..CALLS_PER_TURN {
-            let (len, filled) = match self.receive_once(arrived.take(), socket, turn) {
-                Err(End::Failed(Errno::WOULDBLOCK | Errno::INTR)) => break,
-                Err(end) => return Err(end),
-                Ok(Received::Whole(response)) => return self.answer(response, socket, pace, turn),
-                Ok(Received::Part { len, filled }) => (len, filled),
+            let (len, is_full) = match self.receive_once(arrived.take(), socket, turn) {
+                Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => break,
+                Err(reason) => return Err(reason),
+                Ok(Received::Complete(response)) => return self.respond(response, socket, pace, turn),
+                Ok(Received::Part { len, is_full }) => (len, is_full),
             };
             received += len;
-            // A short read has drained the socket.
-            if !filled || received >= BYTES_PER_TURN {
+            // A read that does not fill the buffer has emptied the socket.
+            if !is_full || received >= BYTES_PER_TURN {
                 break;
             }
         }
-        pace.moved(received);
+        pace.add(received);
         pace.check(turn)?;
-        Ok(Awaits::Request)
+        Ok(WaitingFor::Request)
     }
 
-    fn receive_once(&mut self, arrived: Option<usize>, socket: &OwnedFd, turn: &mut Turn<'_>) -> Result<Received, End> {
-        let Turn { store, rules, .. } = turn;
-        let scratch = &mut turn.scratch[..rules.read_len];
+    fn receive_once(
+        &mut self,
+        arrived: Option<usize>,
+        socket: &OwnedFd,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<Received, CloseReason> {
+        let TurnContext { store, options, .. } = turn;
+        let scratch = &mut turn.scratch[..options.readsize];
         let in_place = self.input.len() >= scratch.len();
         let (len, room) = if in_place {
-            let spare = self.input.spare(self.needed, &rules.budget)?;
+            let spare = self.input.spare(self.needed, &options.budget)?;
             let room = (spare.capacity() - spare.len()).min(BYTES_PER_TURN);
             let (_, len) = recv(socket, spare_capacity(spare), RecvFlags::empty())?;
             (len, room)
@@ -86,9 +98,9 @@ impl Exchange {
             (len, scratch.len())
         };
         if len == 0 {
-            return Err(End::PeerClosed);
+            return Err(CloseReason::PeerClosed);
         }
-        let filled = len >= room;
+        let is_full = len >= room;
         turn.counters.bytes_read.add(len as u64);
 
         let arrived = if in_place {
@@ -96,100 +108,105 @@ impl Exchange {
         } else if self.input.is_empty() {
             &scratch[..len]
         } else {
-            self.input.append(&scratch[..len], self.needed, &rules.budget)?;
+            self.input.append(&scratch[..len], self.needed, &options.budget)?;
             self.input.unread()
         };
         if arrived.len() < self.needed {
-            return Ok(Received::Part { len, filled });
+            return Ok(Received::Part { len, is_full });
         }
-        match classic::decode_request(arrived, &rules.limits).map_err(End::Refused)? {
+        match classic::decode_request(arrived, &options.limits).map_err(CloseReason::InvalidRequest)? {
             Decoded::Complete { message, .. } => {
-                if filled && has_unread_input(socket) {
-                    return Err(End::Refused(DecodeError::TrailingBytes(1)));
+                if is_full && has_unread_input(socket) {
+                    return Err(CloseReason::InvalidRequest(DecodeError::TrailingBytes(1)));
                 }
-                execute(message, store, turn.counters).map(Received::Whole).map_err(End::StoreFailed)
+                execute(message, store, turn.counters).map(Received::Complete).map_err(CloseReason::StoreFailed)
             }
             Decoded::Incomplete { needed } => {
                 self.needed = needed;
                 if self.input.is_empty() {
-                    self.input.append(&scratch[..len], needed, &rules.budget)?;
+                    self.input.append(&scratch[..len], needed, &options.budget)?;
                 }
-                Ok(Received::Part { len, filled })
+                Ok(Received::Part { len, is_full })
             }
         }
     }
 
-    fn answer(
+    /// Sends a response, or holds it back until a sync.
+    fn respond(
         &mut self,
         response: Response<Body>,
         socket: &OwnedFd,
         pace: &mut Pace,
-        turn: &mut Turn<'_>,
-    ) -> Result<Awaits, End> {
-        if turn.owes_sync()? {
-            self.held = Some(Box::new(response));
-            return Ok(Awaits::Sync);
+        turn: &mut TurnContext<'_>,
+    ) -> Result<WaitingFor, CloseReason> {
+        if turn.needs_sync()? {
+            self.held_back = Some(Box::new(response));
+            return Ok(WaitingFor::Sync);
         }
-        self.give(response, socket, pace, turn)
+        self.send(response, socket, pace, turn)
     }
 
-    fn give(
+    fn send(
         &mut self,
         response: Response<Body>,
         socket: &OwnedFd,
         pace: &mut Pace,
-        turn: &mut Turn<'_>,
-    ) -> Result<Awaits, End> {
+        turn: &mut TurnContext<'_>,
+    ) -> Result<WaitingFor, CloseReason> {
         let bytes = classic::encode_response(&response);
         let sent = send_some(socket, bytes)?;
         turn.counters.bytes_written.add(sent as u64);
-        let sent = match sent {
-            sent if sent == bytes.len() => return Err(End::Answered),
-            sent => sent,
-        };
-        // In this dialect the end of a value is the end of the connection. From here to its last byte every other end,
-        // be it that of this process, is to be a reset: a part must not pass for a whole.
+        if sent == bytes.len() {
+            return Err(CloseReason::Completed);
+        }
+        // In this dialect the end of the connection is the end of the value. Until the last byte is sent, any other end,
+        // also that of this process, must be a reset: the client must not take a part for the whole value.
         set_socket_linger(socket, Some(Duration::ZERO))?;
         self.input.clear();
         pace.begin(turn.now);
-        pace.moved(sent);
+        pace.add(sent);
         let mut rest = Rest { response, sent, lease: Lease::default() };
-        rest.unpin_neighbours(&turn.rules.budget)?;
+        rest.unpin_neighbours(&turn.options.budget)?;
         self.rest = Some(Box::new(rest));
-        Ok(Awaits::Room)
+        Ok(WaitingFor::SocketRoom)
     }
 
     #[cfg(test)]
-    pub(super) fn pins_nothing(&self) -> bool {
+    pub(super) fn has_copied_rest(&self) -> bool {
         self.rest.as_ref().is_some_and(|rest| matches!(rest.response, Response::Value(Body::Copied(_))))
     }
 
-    /// Gives the answer that was held back, or sends more of one.
-    pub(super) fn send_rest(&mut self, socket: &OwnedFd, pace: &mut Pace, turn: &mut Turn<'_>) -> Result<Awaits, End> {
-        if let Some(response) = self.held.take() {
-            return self.give(*response, socket, pace, turn);
+    /// Sends the response that was held back, or more of a response.
+    pub(super) fn send_rest(
+        &mut self,
+        socket: &OwnedFd,
+        pace: &mut Pace,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<WaitingFor, CloseReason> {
+        if let Some(response) = self.held_back.take() {
+            return self.send(*response, socket, pace, turn);
         }
         let Some(rest) = &mut self.rest else {
-            return Err(End::Answered);
+            return Err(CloseReason::Completed);
         };
         let bytes = classic::encode_response(&rest.response);
         let sent = send_some(socket, &bytes[rest.sent..])?;
         rest.sent += sent;
         turn.counters.bytes_written.add(sent as u64);
         if rest.sent < bytes.len() {
-            pace.moved(sent);
+            pace.add(sent);
             pace.check(turn)?;
-            return Ok(Awaits::Room);
+            return Ok(WaitingFor::SocketRoom);
         }
         self.rest = None;
         set_socket_linger(socket, None)?;
-        Ok(Awaits::Quiet)
+        Ok(WaitingFor::PeerClose)
     }
 }
 
 impl Rest {
-    /// Replaces what is mapped and not yet sent by a copy. A slow peer would else keep the values beside it from being
-    /// reclaimed; one that has a file to itself keeps nothing but that file, and costs no memory.
+    /// Replaces the unsent part of a mapped value by a copy: while a slow peer pins a value, the values beside it in the
+    /// segment cannot be reclaimed. A value that has a file to itself pins only that file, and stays mapped.
     fn unpin_neighbours(&mut self, budget: &Arc<Budget>) -> Result<(), OverBudget> {
         if let Response::Value(Body::Mapped(value)) = &self.response
             && !value.is_alone()
@@ -203,11 +220,17 @@ impl Rest {
     }
 }
 
-/// Sends what the socket takes of the turn's share.
+/// Sends as much as the socket takes, and at most what a turn allows. Returns how much that was.
 fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     let share = &bytes[..bytes.len().min(BYTES_PER_TURN)];
     match send(socket, share, SendFlags::NOSIGNAL) {
         Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
         sent => sent,
     }
+}
+
+/// Whether the socket has input. This costs a system call, which the usual path avoids: a read that does not fill its
+/// buffer has emptied the socket.
+pub(super) fn has_unread_input(socket: &OwnedFd) -> bool {
+    matches!(recv(socket, &mut [0_u8; 1], RecvFlags::PEEK), Ok((1.., _)))
 }

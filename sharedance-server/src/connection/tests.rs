@@ -1,33 +1,42 @@
-//! One connection, seen from both of its ends.
+//! One connection, with both of its ends in the test.
 
-use super::*;
-use crate::commands::Settings;
-use crate::observe::AllCounters;
-use crate::process::logging::LogLimits;
-use polling::Poller;
-use sharedance_core::protocol::{Request, classic::encode_request};
-use sharedance_core::store::{Durability, Options};
-use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polling::Poller;
+use sharedance_core::protocol::classic::encode_request;
+use sharedance_core::protocol::{Limits, Request};
+use sharedance_core::store::{Durability, Options, Store};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
+use super::pace::PAUSES;
+use super::state::State;
+use super::{CloseReason, Connection, ConnectionOptions, TurnContext, WaitingFor};
+use crate::buffers::{Budget, Output};
+use crate::commands::{Service, Settings};
+use crate::locks::{ConnectionId, Locks};
+use crate::observe::AllCounters;
+use crate::process::logging::LogLimits;
+
 const ID: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 1 };
-const READ_LEN: usize = 4096;
+const READSIZE: usize = 4096;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A value that shares its segment with others, and more than the sockets here hold.
+/// A value that shares its segment with others, and is larger than what the sockets hold.
 const VALUE_LEN: usize = 1_000_000;
 
 struct Fixture {
     store: Store,
-    rules: Rules,
+    options: ConnectionOptions,
     service: Service,
     locks: Locks,
     scratch: Vec<u8>,
     output: Output,
     now: Instant,
-    is_full: bool,
+    may_wait: bool,
     _directory: TempDir,
 }
 
@@ -40,16 +49,16 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = Options::new().durability(durability).open(directory.path()).unwrap().deferring_syncs();
         store.set(b"key", &value()).unwrap();
-        let rules = Rules {
+        let options = ConnectionOptions {
             limits: Limits::default(),
-            read_len: READ_LEN,
-            idle_timeout: TIMEOUT,
-            max_connection_len: usize::MAX,
+            readsize: READSIZE,
+            timeout: TIMEOUT,
+            max_connection_memory: usize::MAX,
             budget: Budget::new(budget),
         };
         Fixture {
             store,
-            rules,
+            options,
             service: Service {
                 counters: AllCounters::new(1),
                 settings: Settings::default(),
@@ -57,32 +66,32 @@ impl Fixture {
                 log: Arc::new(LogLimits::new(Instant::now())),
             },
             locks: Locks::new(&[Arc::new(Poller::new().unwrap())], Instant::now()),
-            scratch: vec![0; 2 * READ_LEN],
+            scratch: vec![0; 2 * READSIZE],
             output: Output::default(),
             now: Instant::now(),
-            is_full: false,
+            may_wait: true,
             _directory: directory,
         }
     }
 
-    fn advance(&mut self, connection: &mut Connection) -> Result<(), End> {
-        connection.advance(&mut Turn {
+    fn advance(&mut self, connection: &mut Connection) -> Result<(), CloseReason> {
+        connection.advance(&mut TurnContext {
             now: self.now,
             unix_time: Duration::ZERO,
             store: &self.store,
-            rules: &self.rules,
+            options: &self.options,
             service: &self.service,
             counters: &self.service.counters.of_worker(0),
             locks: &self.locks,
             scratch: &mut self.scratch,
             output: &mut self.output,
             id: ID,
-            is_full: self.is_full,
-            remark: None,
+            may_wait: self.may_wait,
+            refusal: None,
         })
     }
 
-    /// A connection, and its peer, with little room between them.
+    /// A connection and its peer. Their sockets hold little.
     fn connect(&self) -> (Connection, TcpStream) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.set_send_buffer_size(64 * 1024).unwrap();
@@ -108,13 +117,13 @@ fn fetch() -> Vec<u8> {
 }
 
 #[test]
-fn what_a_slow_peer_has_not_taken_is_copied_and_pins_nothing() {
+fn what_a_slow_peer_has_not_received_is_copied_and_pins_nothing() {
     let mut fixture = Fixture::new(16 * 1024 * 1024);
     let (mut connection, mut peer) = fixture.connect();
     peer.write_all(&fetch()).unwrap();
     fixture.advance(&mut connection).unwrap();
-    assert_eq!(connection.awaits(), Awaits::Room);
-    assert!(matches!(&connection.dialect, Speech::Classic(exchange) if exchange.pins_nothing()));
+    assert_eq!(connection.waiting_for(), WaitingFor::SocketRoom);
+    assert!(matches!(connection.state(), State::Classic(classic) if classic.has_copied_rest()));
 
     fixture.store.delete(b"key").unwrap();
     let reader = std::thread::spawn(move || {
@@ -129,43 +138,43 @@ fn what_a_slow_peer_has_not_taken_is_copied_and_pins_nothing() {
 }
 
 #[test]
-fn nothing_is_acknowledged_before_the_disk_has_it() {
+fn nothing_is_acknowledged_before_it_is_synced() {
     let mut store = Vec::new();
     encode_request(&Request::Store { key: b"key", value: b"value" }, &mut store).unwrap();
     let requests = [(&store[..], "OK\n", true), (b"set key 0 0 5\r\nvalue\r\nget key\r\n", "STORED\r\n", false)];
-    for (request, answer, is_over) in requests {
+    for (request, response, is_over) in requests {
         let mut fixture = Fixture::with_durability(1 << 20, Durability::Always);
         fixture.store.sync().unwrap();
         let (mut connection, mut peer) = fixture.connect();
         peer.write_all(request).unwrap();
         for _ in 0..2 {
             fixture.advance(&mut connection).unwrap();
-            assert_eq!(connection.awaits(), Awaits::Sync);
+            assert_eq!(connection.waiting_for(), WaitingFor::Sync);
         }
         peer.set_nonblocking(true).unwrap();
         let kind = peer.read(&mut [0; 1]).map_err(|error| error.kind());
         assert_eq!(kind, Err(std::io::ErrorKind::WouldBlock));
         peer.set_nonblocking(false).unwrap();
         fixture.store.sync().unwrap();
-        // Others go on writing meanwhile.
+        // Other connections write meanwhile.
         fixture.store.set(b"other key", b"value").unwrap();
-        connection.release();
+        connection.end_sync_wait();
         assert_eq!(fixture.advance(&mut connection).is_err(), is_over);
-        let mut received = vec![0; answer.len()];
+        let mut received = vec![0; response.len()];
         peer.read_exact(&mut received).unwrap();
-        assert_eq!(received, answer.as_bytes());
+        assert_eq!(received, response.as_bytes());
     }
 }
 
 #[test]
-fn who_cannot_be_kept_waiting_waits_for_the_disk_at_once() {
+fn a_connection_that_may_not_wait_syncs_at_once() {
     let mut fixture = Fixture::with_durability(1 << 20, Durability::Always);
     let (mut connection, mut peer) = fixture.connect();
     let mut store = Vec::new();
     encode_request(&Request::Store { key: b"key", value: b"value" }, &mut store).unwrap();
     peer.write_all(&store).unwrap();
-    fixture.is_full = true;
-    assert!(matches!(fixture.advance(&mut connection), Err(End::Answered)));
+    fixture.may_wait = false;
+    assert!(matches!(fixture.advance(&mut connection), Err(CloseReason::Completed)));
     assert!(!fixture.store.owes_sync());
     let mut received = [0; 3];
     peer.read_exact(&mut received).unwrap();
@@ -173,33 +182,33 @@ fn who_cannot_be_kept_waiting_waits_for_the_disk_at_once() {
 }
 
 #[test]
-fn an_answer_beyond_the_budget_ends_in_a_reset() {
+fn a_response_beyond_the_budget_ends_in_a_reset() {
     let mut fixture = Fixture::new(1000);
     let (mut connection, mut peer) = fixture.connect();
     peer.write_all(&fetch()).unwrap();
-    assert!(matches!(fixture.advance(&mut connection), Err(End::OverBudget)));
+    assert!(matches!(fixture.advance(&mut connection), Err(CloseReason::OverBudget)));
     drop(connection);
     let end = peer.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
     assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
 }
 
 #[test]
-fn time_is_given_for_pauses_and_for_what_was_moved() {
+fn the_time_for_a_request_grows_with_what_has_arrived() {
     let mut fixture = Fixture::new(16 * 1024 * 1024);
     let (mut connection, mut peer) = fixture.connect();
     let mut request = Vec::new();
     encode_request(&Request::Store { key: b"key", value: &value() }, &mut request).unwrap();
     peer.write_all(&request[..5]).unwrap();
-    fixture.now += TIMEOUT * pace::PAUSES;
+    fixture.now += TIMEOUT * PAUSES;
     fixture.advance(&mut connection).unwrap();
 
-    // Another second for each 16 KiB, once they are there.
+    // Another second for each 16 KiB, once they have arrived.
     peer.write_all(&request[5..40_000]).unwrap();
-    while connection.pace.bytes() < 40_000 {
+    while connection.pace().transferred() < 40_000 {
         fixture.advance(&mut connection).unwrap();
     }
     fixture.now += Duration::from_secs(2);
     fixture.advance(&mut connection).unwrap();
     fixture.now += Duration::from_secs(1);
-    assert!(matches!(fixture.advance(&mut connection), Err(End::TooSlow)));
+    assert!(matches!(fixture.advance(&mut connection), Err(CloseReason::TooSlow)));
 }

@@ -1,8 +1,10 @@
-//! Listening sockets, accepting from them, and when to pause that.
+//! Listening sockets, accepting from them, and when to refuse or to pause.
 
+mod accept;
 mod admission;
 mod sockets;
 
-pub(crate) use admission::Admission;
+pub(crate) use accept::{Acceptor, reset};
+pub(crate) use admission::ConnectionLimit;
 pub use sockets::BindError;
-pub(crate) use sockets::{Accepted, Listener, Spare, break_off, listen, local_addr, local_addrs};
+pub(crate) use sockets::{Listener, listen, local_addr, local_addrs};

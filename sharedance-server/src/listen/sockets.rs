@@ -7,12 +7,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use log::warn;
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
@@ -59,7 +56,7 @@ pub(crate) struct Listener {
 }
 
 /// The result of an attempt to accept.
-pub(crate) enum Accepted {
+pub(super) enum Accepted {
     /// A connection, on a socket that does not block.
     Connection(OwnedFd),
     /// One that was gone before it could be accepted; there may be more.
@@ -78,7 +75,7 @@ impl AsFd for Listener {
 
 impl Listener {
     /// Accepts one connection. Asks for nothing but the descriptor: every other call would be paid by each request.
-    pub(crate) fn accept(&self) -> Accepted {
+    pub(super) fn accept(&self) -> Accepted {
         match accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(socket) => Accepted::Connection(socket),
             Err(Errno::WOULDBLOCK) => Accepted::NoneWaiting,
@@ -91,49 +88,6 @@ impl Listener {
         let address = self.socket.local_addr()?;
         address.as_socket().ok_or_else(|| io::Error::other("the listening socket has no address"))
     }
-}
-
-/// A descriptor that is kept for the day on which there is no other: given up, it lets a waiting peer be accepted and
-/// closed, who would else hang until it gives up by itself, and whose wait the poller would report again and again.
-#[derive(Debug)]
-pub(crate) struct Spare {
-    descriptor: Option<OwnedFd>,
-}
-
-impl Spare {
-    pub(crate) fn new() -> Spare {
-        let mut spare = Spare { descriptor: None };
-        spare.refill();
-        spare
-    }
-
-    /// Gets a descriptor again, if there was none to be had the last time.
-    pub(crate) fn refill(&mut self) {
-        if self.descriptor.is_none() {
-            self.descriptor = eventfd(0, EventfdFlags::CLOEXEC).ok();
-        }
-    }
-
-    /// Refuses up to `most` of those who wait at `listener`.
-    pub(crate) fn refuse(&mut self, listener: &Listener, most: usize) {
-        self.descriptor = None;
-        for _ in 0..most {
-            match listener.accept() {
-                Accepted::Connection(socket) => break_off(socket),
-                Accepted::Gone => {}
-                Accepted::NoneWaiting | Accepted::Exhausted(_) => break,
-            }
-        }
-        self.refill();
-    }
-}
-
-/// Closes a connection with a reset. To close it in good order, with nothing said, means in the classic dialect that the
-/// pair is not there: a web session that cannot be asked for must not look like one that has ended.
-pub(crate) fn break_off(socket: impl AsFd) {
-    // Where the system refuses even this, the connection ends as it can.
-    let _ = set_socket_linger(&socket, Some(Duration::ZERO));
-    drop(socket);
 }
 
 /// Listens for `workers` workers on `host` (on any address, IPv4 and IPv6, without one): for each worker, sockets

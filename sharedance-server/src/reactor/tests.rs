@@ -1,22 +1,28 @@
-//! A worker, turn by turn, with its peers and a clock that moves on its own.
+//! A worker, turn by turn, with its peers and a clock that the test moves.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use polling::Poller;
 use sharedance_core::protocol::Limits;
 use sharedance_core::store::{Durability, Options};
 use tempfile::TempDir;
 
-use super::*;
+use super::context::Shared;
+use super::readiness::Readiness;
+use super::turn::Reactor;
 use crate::buffers::Budget;
-use crate::commands::Settings;
-use crate::connection::Awaits;
-use crate::listen;
+use crate::commands::{Service, Settings};
+use crate::connection::{ConnectionOptions, WaitingFor};
+use crate::listen::{self, ConnectionLimit};
+use crate::locks::Locks;
 use crate::observe::AllCounters;
 use crate::process::logging::LogLimits;
 
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Fixture {
     reactor: Reactor,
@@ -34,11 +40,11 @@ impl Fixture {
         let poller = Arc::new(Poller::new().unwrap());
         let locks = Arc::new(Locks::new(&[Arc::clone(&poller)], Instant::now()));
         let shared = Shared {
-            rules: Rules {
+            connection_options: ConnectionOptions {
                 limits: Limits::default(),
-                read_len: 4096,
-                idle_timeout: IDLE_TIMEOUT,
-                max_connection_len: usize::MAX,
+                readsize: 4096,
+                timeout: TIMEOUT,
+                max_connection_memory: usize::MAX,
                 budget: Budget::new(1 << 30),
             },
             service: Service {
@@ -47,11 +53,9 @@ impl Fixture {
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),
             },
-            rest_timeout: None,
-            max_waiting: 100,
-            waiting: AtomicUsize::new(0),
-            shortage: Shortage::default(),
-            stopping: AtomicBool::new(false),
+            idle_timeout: None,
+            connection_limit: ConnectionLimit::new(100),
+            is_stopping: AtomicBool::new(false),
         };
         let listeners = listeners.pop().unwrap();
         let readiness = Readiness::new(Arc::clone(&poller));
@@ -64,31 +68,31 @@ impl Fixture {
         self.reactor.turn(self.readiness.keys()).unwrap();
     }
 
-    /// Sends, and waits until that has arrived.
+    /// Sends a request, and waits until it has arrived.
     fn send(&mut self, peer: &mut TcpStream, request: &[u8]) {
         peer.write_all(request).unwrap();
-        self.readiness.wait(Some(IDLE_TIMEOUT)).unwrap();
+        self.readiness.wait(Some(TIMEOUT)).unwrap();
     }
 
-    /// A peer, and the token of its connection. `request` is the first that it asks.
+    /// A peer that sends `request`, and the token of its connection.
     fn connect(&mut self, request: &[u8]) -> (TcpStream, usize) {
         let mut peer = TcpStream::connect(self.address).unwrap();
         peer.set_nodelay(true).unwrap();
-        peer.set_read_timeout(Some(IDLE_TIMEOUT)).unwrap();
+        peer.set_read_timeout(Some(TIMEOUT)).unwrap();
         let token = self.reactor.connections.next_token();
         self.send(&mut peer, request);
         self.turn();
         (peer, token)
     }
 
-    fn awaits(&mut self, token: usize) -> Awaits {
-        self.reactor.connections.get_mut(token).unwrap().awaits()
+    fn waiting_for(&mut self, token: usize) -> WaitingFor {
+        self.reactor.connections.get_mut(token).unwrap().waiting_for()
     }
 
-    /// From now on, each look at the clock finds that `step` has passed since the one before.
+    /// Lets the clock advance by `step` at each reading.
     fn let_time_pass(&mut self, step: Duration) {
-        let time = Mutex::new(self.reactor.desk.now);
-        self.reactor.desk.clock = Box::new(move || {
+        let time = Mutex::new(self.reactor.context.now);
+        self.reactor.context.clock = Box::new(move || {
             let mut time = time.lock().unwrap();
             *time += step;
             *time
@@ -108,12 +112,12 @@ fn expect_nothing(peer: &mut TcpStream) {
     peer.set_nonblocking(false).unwrap();
 }
 
-/// A connection that waits for a sync and is reported, or goes on by itself, is in the list of those that wait once. It
-/// was in it twice, and was released once too often: its next answer did not wait for a sync.
+/// A connection that waits for a sync while it is reported, or continues by itself, is in the list of waiting connections
+/// once. It was in it twice, and its wait was ended once too often: its next response was sent before the sync.
 #[test]
-fn every_answer_waits_for_the_sync_of_what_it_acknowledges() {
+fn every_response_waits_for_the_sync_of_what_it_acknowledges() {
     let set = b"set k 0 0 1\r\nv\r\n".as_slice();
-    // The second is more than a turn allows to one connection.
+    // The second burst is more than a turn allows to one connection.
     for burst in [set.to_vec(), set.repeat(700)] {
         let mut fixture = Fixture::new(Durability::Always);
         let (mut peer, token) = fixture.connect(set);
@@ -121,14 +125,14 @@ fn every_answer_waits_for_the_sync_of_what_it_acknowledges() {
         let mut acknowledged = Vec::new();
         for _ in 0..20 {
             fixture.send(&mut peer, &burst);
-            // It may be in the midst of a wait for a sync when it is reported again.
+            // The connection may wait for a sync when it is reported again.
             for more in [b"".as_slice(), set] {
                 if !more.is_empty() {
                     fixture.send(&mut peer, more);
                 }
                 fixture.turn();
-                if fixture.reactor.desk.store.owes_sync() {
-                    assert_eq!(fixture.awaits(token), Awaits::Sync, "acknowledged without a sync");
+                if fixture.reactor.context.store.owes_sync() {
+                    assert_eq!(fixture.waiting_for(token), WaitingFor::Sync, "acknowledged without a sync");
                 }
             }
         }
@@ -146,14 +150,14 @@ fn every_answer_waits_for_the_sync_of_what_it_acknowledges() {
     }
 }
 
-/// The turn's time was that of its beginning until its end, and the next wait was counted from there.
+/// The turn used the time of its beginning until its end, and the next wait was counted from there.
 #[test]
 fn a_wait_for_a_lock_that_ends_during_a_sync_is_not_late() {
     let mut fixture = Fixture::new(Durability::Always);
     let (mut holder, _) = fixture.connect(b"lock k 0 60\r\n");
     expect(&mut holder, b"LOCKED\r\n");
     let (mut waiter, token) = fixture.connect(b"lock k 5000 60\r\n");
-    assert_eq!(fixture.awaits(token), Awaits::Lock);
+    assert_eq!(fixture.waiting_for(token), WaitingFor::Lock);
 
     fixture.let_time_pass(Duration::from_secs(3));
     // Three seconds have passed when the turn begins, and six when its sync has ended.
@@ -176,18 +180,18 @@ fn the_next_wait_is_shorter_by_the_length_of_the_turn() {
     expect(&mut waiter, b"TIMEOUT\r\n");
 }
 
-/// What arrived while the disk was waited for was not seen yet, and is in time.
+/// Bytes that arrived during a sync were not seen before its end, and are in time.
 #[test]
-fn the_time_of_a_sync_is_not_counted_against_the_peers() {
+fn the_time_of_a_sync_does_not_count_against_the_peers() {
     let mut fixture = Fixture::new(Durability::Always);
     let (mut slow, slow_token) = fixture.connect(b"set k 0 0 5\r\nhal");
     let (mut writer, _) = fixture.connect(b"mn\r\n");
     expect(&mut writer, b"MN\r\n");
-    fixture.let_time_pass(IDLE_TIMEOUT * 2 / 3);
+    fixture.let_time_pass(TIMEOUT * 2 / 3);
     fixture.send(&mut writer, b"set other 0 0 1\r\nv\r\n");
     fixture.turn();
     expect(&mut writer, b"STORED\r\n");
-    assert_eq!(fixture.awaits(slow_token), Awaits::Request);
+    assert_eq!(fixture.waiting_for(slow_token), WaitingFor::Request);
 
     fixture.send(&mut slow, b"f!\r\n");
     fixture.turn();

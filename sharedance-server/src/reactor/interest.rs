@@ -1,11 +1,12 @@
-//! The connections of a worker, each with what the poller and the lists of the worker know of it.
+//! The connections of a worker, each with what is registered for it: its poller interest, its deadline, and its place in
+//! the lists of connections that continue or are synced next.
 //!
-//! A connection changes its state in many places. What follows from that state is done in one, [`Connections::update`]:
-//! it compares what is registered with what is wanted, and changes the difference. Nothing else changes the interest of
-//! a connection, its deadline, or its place among those that go on or are synced next.
+//! A connection changes its state in many places. What follows from that state is registered in one,
+//! [`Connections::update`]: it compares what is registered with what is wanted, and changes the difference.
 
 use std::io;
 use std::mem;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,51 +14,29 @@ use polling::{Event, PollMode, Poller};
 use slab::Slab;
 
 use super::deadlines::{Deadlines, Link, Linked};
-use super::register;
-use crate::connection::{Awaits, Connection, End, Pace, Patience};
+use crate::connection::{CloseReason, Connection, Interest, Pace, Timeout, WaitingFor};
 use crate::locks::ConnectionId;
 
-/// How long a peer that sends more after its request may take to notice that it was answered.
+/// How long a peer that sends more after its last request may take to notice the end of the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An empty table keeps memory for at most so many entries.
+/// An empty table keeps memory for at most this many entries.
 const KEPT_ENTRIES: usize = 1024;
 
-/// What the poller reports of a connection. It reports errors and hang-ups in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Interest {
-    Nothing,
-    Readable,
-    Writable,
-}
-
-impl Interest {
-    /// A function of what the connection awaits, and of nothing else. `None` where what is registered stays: a sync comes
-    /// within this turn or the next, which does not wait.
-    fn wanted(awaits: Awaits) -> Option<Interest> {
-        match awaits {
-            Awaits::Request | Awaits::Quiet => Some(Interest::Readable),
-            Awaits::Room => Some(Interest::Writable),
-            Awaits::Lock => Some(Interest::Nothing),
-            Awaits::Sync => None,
-        }
-    }
-
-    fn event(self, key: usize) -> Event {
-        match self {
-            Interest::Nothing => Event::none(key),
-            Interest::Readable => Event::readable(key),
-            Interest::Writable => Event::writable(key),
-        }
+fn event(interest: Interest, key: usize) -> Event {
+    match interest {
+        Interest::Nothing => Event::none(key),
+        Interest::Readable => Event::readable(key),
+        Interest::Writable => Event::writable(key),
     }
 }
 
 struct Entry {
     connection: Connection,
-    /// What the poller was told last.
-    registered: Interest,
-    /// Which list of deadlines it is in, and what it had moved when its deadline was set last.
-    patience: Patience,
+    /// What is registered with the poller.
+    interest: Interest,
+    /// The list of deadlines that has the connection, and what it had transferred when its deadline was last set.
+    timeout: Option<Timeout>,
     pace: Pace,
     link: Option<Link>,
     is_in_unfinished: bool,
@@ -76,7 +55,7 @@ pub(super) struct Connections {
     /// The poller's key of token 0.
     first_key: usize,
     entries: Slab<Entry>,
-    /// Connections that could go on at once.
+    /// Connections that can continue at once.
     unfinished: Vec<ConnectionId>,
     /// Connections that wait for a sync.
     unsynced: Vec<ConnectionId>,
@@ -84,21 +63,19 @@ pub(super) struct Connections {
 }
 
 struct DeadlineLists {
-    /// Connections with something under way.
-    idle: Deadlines,
-    /// Those between requests, if that has an end.
-    resting: Option<Deadlines>,
-    draining: Deadlines,
+    transfer: Deadlines,
+    /// `None` without an idle timeout.
+    idle: Option<Deadlines>,
+    drain: Deadlines,
 }
 
 impl DeadlineLists {
-    /// The list of the connections with this patience.
-    fn of(&mut self, patience: Patience) -> Option<&mut Deadlines> {
-        match patience {
-            Patience::UnderWay => Some(&mut self.idle),
-            Patience::Resting => self.resting.as_mut(),
-            Patience::Draining => Some(&mut self.draining),
-            Patience::Waiting => None,
+    /// The list of the connections with this timeout.
+    fn of(&mut self, timeout: Timeout) -> Option<&mut Deadlines> {
+        match timeout {
+            Timeout::Transfer => Some(&mut self.transfer),
+            Timeout::Idle => self.idle.as_mut(),
+            Timeout::Drain => Some(&mut self.drain),
         }
     }
 }
@@ -108,8 +85,8 @@ impl Connections {
     pub(super) fn new(
         poller: Arc<Poller>,
         first_key: usize,
-        idle_timeout: Duration,
-        rest_timeout: Option<Duration>,
+        timeout: Duration,
+        idle_timeout: Option<Duration>,
     ) -> Connections {
         Connections {
             poller,
@@ -118,9 +95,9 @@ impl Connections {
             unfinished: Vec::new(),
             unsynced: Vec::new(),
             deadlines: DeadlineLists {
-                idle: Deadlines::new(idle_timeout),
-                resting: rest_timeout.map(Deadlines::new),
-                draining: Deadlines::new(DRAIN_TIMEOUT),
+                transfer: Deadlines::new(timeout),
+                idle: idle_timeout.map(Deadlines::new),
+                drain: Deadlines::new(DRAIN_TIMEOUT),
             },
         }
     }
@@ -143,7 +120,7 @@ impl Connections {
         self.entries.get_mut(token).map(|entry| &mut entry.connection)
     }
 
-    /// The connection, unless it is over.
+    /// The connection with this id, unless it has ended.
     pub(super) fn find(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.get_mut(id.token as usize).filter(|connection| connection.id() == id)
     }
@@ -154,13 +131,19 @@ impl Connections {
         entries.map(|(token, _)| token).collect()
     }
 
-    /// Registers a connection that is to be inserted next.
+    /// Registers the connection that is inserted next. Returns what is registered.
     ///
     /// # Errors
     /// The poller refuses it.
+    #[allow(unsafe_code)]
     pub(super) fn register(&self, connection: &Connection) -> io::Result<Interest> {
-        let interest = Interest::wanted(connection.awaits()).unwrap_or(Interest::Readable);
-        register(&self.poller, connection, interest.event(self.first_key + self.next_token()))?;
+        let interest = connection.waiting_for().interest().unwrap_or(Interest::Readable);
+        let (source, event) = (connection.as_fd().as_raw_fd(), event(interest, self.first_key + self.next_token()));
+        // SAFETY: the poller requires that a source is deleted from it before it is closed. The caller inserts the
+        // connection into the table, which it leaves only in `Connections::remove`, which deletes the source. A worker
+        // that ends by an error drops its connections without that; epoll then removes them by itself, and no thread
+        // waits on that poller any more.
+        unsafe { self.poller.add_with_mode(source, event, PollMode::Level)? };
         Ok(interest)
     }
 
@@ -168,10 +151,10 @@ impl Connections {
     ///
     /// # Errors
     /// The poller failed.
-    pub(super) fn insert(&mut self, connection: Connection, registered: Interest, now: Instant) -> io::Result<()> {
+    pub(super) fn insert(&mut self, connection: Connection, interest: Interest, now: Instant) -> io::Result<()> {
         let token = self.entries.insert(Entry {
-            registered,
-            patience: Patience::Waiting,
+            interest,
+            timeout: None,
             pace: connection.pace(),
             link: None,
             is_in_unfinished: false,
@@ -181,7 +164,7 @@ impl Connections {
         self.update(token, now)
     }
 
-    /// Brings the poller, the deadlines and the lists into agreement with the state of a connection. To be called after
+    /// Registers what follows from the state of a connection, with the poller, the deadlines and the lists. Called after
     /// every change of that state.
     ///
     /// # Errors
@@ -191,62 +174,62 @@ impl Connections {
             return Ok(());
         };
         let id = entry.connection.id();
-        let awaits = entry.connection.awaits();
-        if let Some(wanted) = Interest::wanted(awaits)
-            && wanted != entry.registered
+        let waiting_for = entry.connection.waiting_for();
+        if let Some(wanted) = waiting_for.interest()
+            && wanted != entry.interest
         {
-            let event = wanted.event(self.first_key + token);
+            let event = event(wanted, self.first_key + token);
             self.poller.modify_with_mode(&entry.connection, event, PollMode::Level)?;
-            entry.registered = wanted;
+            entry.interest = wanted;
         }
         if entry.connection.is_unfinished() && !mem::replace(&mut entry.is_in_unfinished, true) {
             self.unfinished.push(id);
         }
-        if awaits == Awaits::Sync && !mem::replace(&mut entry.is_in_unsynced, true) {
+        if waiting_for == WaitingFor::Sync && !mem::replace(&mut entry.is_in_unsynced, true) {
             self.unsynced.push(id);
         }
-        let (patience, pace) = (entry.connection.patience(), entry.connection.pace());
-        let before = mem::replace(&mut entry.patience, patience);
-        let has_moved = mem::replace(&mut entry.pace, pace) != pace;
-        if before != patience {
-            if let Some(deadlines) = self.deadlines.of(before) {
+        let (timeout, pace) = (waiting_for.timeout(), entry.connection.pace());
+        let before = mem::replace(&mut entry.timeout, timeout);
+        let has_transferred = mem::replace(&mut entry.pace, pace) != pace;
+        if before != timeout {
+            if let Some(deadlines) = before.and_then(|before| self.deadlines.of(before)) {
                 deadlines.remove(&mut self.entries, token);
             }
-            self.set_deadline(token, patience, now);
-        } else if has_moved && patience != Patience::Draining {
-            self.set_deadline(token, patience, now);
+            self.set_deadline(token, timeout, now);
+        } else if has_transferred && timeout != Some(Timeout::Drain) {
+            self.set_deadline(token, timeout, now);
         }
         Ok(())
     }
 
-    /// Takes a connection out, and out of everything that knows of it.
+    /// Removes a connection from the table, the poller and the deadlines.
     ///
     /// # Errors
     /// The poller failed.
     pub(super) fn remove(&mut self, token: usize) -> io::Result<Connection> {
-        let patience = self.entries[token].patience;
-        if let Some(deadlines) = self.deadlines.of(patience) {
+        let timeout = self.entries[token].timeout;
+        if let Some(deadlines) = timeout.and_then(|timeout| self.deadlines.of(timeout)) {
             deadlines.remove(&mut self.entries, token);
         }
         let connection = self.entries.remove(token).connection;
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES {
-            // A storm of connections does not leave its table behind.
+            // The table of a burst of connections is not kept.
             self.entries = Slab::new();
         }
         self.poller.delete(&connection)?;
         Ok(connection)
     }
 
-    /// Whether a connection has something to do that no event reports.
+    /// Whether a connection has something to do that the poller does not report.
     pub(super) fn have_work(&self) -> bool {
         !self.unfinished.is_empty() || !self.unsynced.is_empty()
     }
 
-    pub(super) fn any_awaits_sync(&self) -> bool {
+    pub(super) fn any_waits_for_sync(&self) -> bool {
         !self.unsynced.is_empty()
     }
 
-    /// The connections that could go on at once, each of them once.
+    /// The connections that can continue at once, each of them once.
     pub(super) fn take_unfinished(&mut self) -> Vec<ConnectionId> {
         let ids = mem::take(&mut self.unfinished);
         for id in &ids {
@@ -270,24 +253,24 @@ impl Connections {
 
     /// When the next connection is overdue.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let DeadlineLists { idle, resting, draining } = &self.deadlines;
-        [idle.next(), resting.as_ref().and_then(Deadlines::next), draining.next()].into_iter().flatten().min()
+        let DeadlineLists { transfer, idle, drain } = &self.deadlines;
+        [transfer.next(), idle.as_ref().and_then(Deadlines::next), drain.next()].into_iter().flatten().min()
     }
 
-    /// A connection that is overdue at `now`, and why it is to be closed.
-    pub(super) fn overdue(&self, now: Instant) -> Option<(usize, End)> {
-        let DeadlineLists { idle, resting, draining } = &self.deadlines;
-        let resting = || resting.as_ref()?.expired(now).map(|token| (token, End::Idle));
-        let draining = || draining.expired(now).map(|token| (token, End::Answered));
-        idle.expired(now).map(|token| (token, End::TooSlow)).or_else(resting).or_else(draining)
+    /// A connection that is overdue at `now`, and the reason to close it.
+    pub(super) fn overdue(&self, now: Instant) -> Option<(usize, CloseReason)> {
+        let DeadlineLists { transfer, idle, drain } = &self.deadlines;
+        let idle = || idle.as_ref()?.expired(now).map(|token| (token, CloseReason::Idle));
+        let drain = || drain.expired(now).map(|token| (token, CloseReason::Completed));
+        transfer.expired(now).map(|token| (token, CloseReason::TooSlow)).or_else(idle).or_else(drain)
     }
 
     fn entry(&mut self, id: ConnectionId) -> Option<&mut Entry> {
         self.entries.get_mut(id.token as usize).filter(|entry| entry.connection.id() == id)
     }
 
-    fn set_deadline(&mut self, token: usize, patience: Patience, now: Instant) {
-        if let Some(deadlines) = self.deadlines.of(patience) {
+    fn set_deadline(&mut self, token: usize, timeout: Option<Timeout>, now: Instant) {
+        if let Some(deadlines) = timeout.and_then(|timeout| self.deadlines.of(timeout)) {
             deadlines.touch(&mut self.entries, token, now);
         }
     }

@@ -1,0 +1,92 @@
+//! Why a connection ends, and how that is logged.
+
+use std::fmt;
+use std::time::Instant;
+
+use log::Level;
+use rustix::io::Errno;
+use sharedance_core::protocol::DecodeError;
+use sharedance_core::store::StoreError;
+
+use crate::buffers::OverBudget;
+use crate::process::logging::{Kind, LogLimits};
+
+/// Why a connection ends, or why a request was refused.
+#[derive(Debug)]
+pub(crate) enum CloseReason {
+    /// All responses were sent.
+    Completed,
+    /// The peer closed before its request was complete.
+    PeerClosed,
+    /// The bytes are not a request, or not one that is allowed.
+    InvalidRequest(DecodeError),
+    /// The store could not execute the request.
+    StoreFailed(StoreError),
+    /// All connections together, or this one, would use more memory than they may.
+    OverBudget,
+    /// The highest number of connections is open.
+    TooManyConnections,
+    /// The peer took too long to send its request or to receive the response.
+    TooSlow,
+    /// The peer has sent no request for too long.
+    Idle,
+    /// The server stops.
+    Stopping,
+    /// The socket failed.
+    SocketFailed(Errno),
+}
+
+impl CloseReason {
+    /// Whether the connection ends without a decision on its request. The peer must be able to see that: the connection
+    /// is [reset](crate::listen::reset).
+    pub(crate) fn is_without_decision(&self) -> bool {
+        matches!(self, CloseReason::StoreFailed(_) | CloseReason::OverBudget | CloseReason::Stopping)
+    }
+
+    /// Logs the reason if the operator has to know it, without keys and values, and limited in number.
+    pub(crate) fn log(&self, log: &LogLimits, now: Instant) {
+        match self {
+            CloseReason::Completed | CloseReason::PeerClosed | CloseReason::Stopping | CloseReason::Idle => {}
+            CloseReason::StoreFailed(error) => log.log_store_error(error, now),
+            CloseReason::OverBudget => {
+                let line = format_args!("a request was refused: {self}; --inflight sets the limit");
+                log.log(Kind::OverBudget, Level::Warn, now, line);
+            }
+            CloseReason::InvalidRequest(_)
+            | CloseReason::TooManyConnections
+            | CloseReason::TooSlow
+            | CloseReason::SocketFailed(_) => {
+                log.log(Kind::ClosedConnection, Level::Debug, now, format_args!("a connection was closed: {self}"));
+            }
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CloseReason::Completed => f.write_str("completed"),
+            CloseReason::PeerClosed => f.write_str("the peer closed it within a request"),
+            CloseReason::InvalidRequest(error) => write!(f, "invalid request: {error}"),
+            CloseReason::StoreFailed(error) => write!(f, "the store could not execute the request: {error}"),
+            CloseReason::OverBudget => f.write_str("too many bytes are in flight"),
+            CloseReason::TooManyConnections => f.write_str("too many connections are open"),
+            CloseReason::TooSlow => f.write_str("the peer was too slow"),
+            CloseReason::Idle => f.write_str("idle for too long"),
+            CloseReason::Stopping => f.write_str("the server stops"),
+            CloseReason::SocketFailed(error) => write!(f, "the socket failed: {error}"),
+        }
+    }
+}
+
+impl From<OverBudget> for CloseReason {
+    fn from(OverBudget: OverBudget) -> CloseReason {
+        CloseReason::OverBudget
+    }
+}
+
+impl From<Errno> for CloseReason {
+    fn from(error: Errno) -> CloseReason {
+        CloseReason::SocketFailed(error)
+    }
+}

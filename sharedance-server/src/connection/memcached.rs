@@ -1,0 +1,356 @@
+//! A dialect of memcached on a connection: any number of requests, which may be pipelined.
+//!
+//! Input is received into the worker's scratch buffer and executed there. Responses collect in the worker's output and
+//! are sent by one call. The connection keeps only an incomplete request and what the socket did not take; between
+//! requests it owns no buffer. While a response is unsent, nothing is received or executed, which bounds what a peer
+//! can make the server keep.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use sharedance_core::protocol::memcached::text::Reply;
+
+use super::close_reason::CloseReason;
+use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
+use super::locks::ConnectionLocks;
+use super::pace::Pace;
+use super::pipeline::{self, Allowance, Pause};
+use super::waiting_for::WaitingFor;
+use crate::buffers::{Buffer, Lease, Output};
+use crate::commands::Conversation;
+use crate::locks::Locks;
+
+/// Final responses, before the connection is closed.
+const TOO_MANY_CONNECTIONS: &[u8] = b"ERROR Too many open connections\r\n";
+const OVER_BUDGET: &[u8] = b"SERVER_ERROR out of memory reading request\r\n";
+
+/// The state of such a connection.
+pub(super) struct MemcachedConnection {
+    conversation: Conversation,
+    input: Buffer,
+    /// The input is decoded again once it has this many bytes.
+    needed: usize,
+    unsent: Option<Box<Unsent>>,
+    locks: Option<Box<ConnectionLocks>>,
+    ending: Option<Ending>,
+    /// The connection has yielded to others, and could continue.
+    is_unfinished: bool,
+    /// The unsent output must not be sent before a sync.
+    needs_sync: bool,
+}
+
+/// Why the connection ends once its output is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// The peer sends nothing more.
+    PeerClosed,
+    /// The last request was executed, or a request was refused.
+    Completed,
+}
+
+/// Responses that did not fit into the socket.
+struct Unsent {
+    output: Output,
+    /// Returned to the budget together with the memory.
+    _lease: Lease,
+}
+
+impl MemcachedConnection {
+    pub(super) fn new(conversation: Conversation) -> MemcachedConnection {
+        MemcachedConnection {
+            conversation,
+            input: Buffer::default(),
+            needed: 1,
+            unsent: None,
+            locks: None,
+            ending: None,
+            is_unfinished: false,
+            needs_sync: false,
+        }
+    }
+
+    /// Continues as far as the socket, the limits of a turn and the locks of others allow. The first `arrived` bytes are
+    /// in the scratch buffer already.
+    pub(super) fn advance(
+        &mut self,
+        arrived: Option<usize>,
+        socket: &OwnedFd,
+        pace: &mut Pace,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<WaitingFor, CloseReason> {
+        self.is_unfinished = false;
+        self.needs_sync = false;
+        if !self.send_unsent(socket, pace, turn)? {
+            return Ok(WaitingFor::SocketRoom);
+        }
+        if self.ending.is_none() {
+            if !turn.may_wait && arrived.is_some() && self.refuse(TOO_MANY_CONNECTIONS, turn) {
+                turn.counters.connections_rejected.add(1);
+                turn.refusal = Some(CloseReason::TooManyConnections);
+            } else if self.end_wait(socket, turn)? {
+                self.receive_and_execute(arrived, socket, pace, turn)?;
+            }
+        }
+        if !self.flush(socket, pace, turn)? {
+            return Ok(if self.needs_sync { WaitingFor::Sync } else { WaitingFor::SocketRoom });
+        }
+        match self.ending {
+            Some(Ending::Completed) => Ok(WaitingFor::PeerClose),
+            Some(Ending::PeerClosed) => Err(CloseReason::Completed),
+            None if self.is_waiting_for_lock() => Ok(WaitingFor::Lock),
+            None if self.is_between_requests() => Ok(WaitingFor::NextRequest),
+            None => Ok(WaitingFor::Request),
+        }
+    }
+
+    /// Whether no part of a request has arrived and no part of a response is unsent.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.input.is_empty() && self.unsent.is_none()
+    }
+
+    /// Whether it has yielded to other connections, and can continue at once.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.is_unfinished
+    }
+
+    /// Ends the wait for a lock.
+    pub(super) fn end_lock_wait(&mut self, is_acquired: bool) {
+        if let Some(locks) = &mut self.locks {
+            locks.end_wait(is_acquired);
+        }
+    }
+
+    /// Releases the locks, which end with the connection.
+    pub(super) fn release_locks(self, locks: &Locks, worker: u32, now: Instant) {
+        if let Some(own) = self.locks {
+            own.release(worker, locks, now);
+        }
+    }
+
+    fn is_waiting_for_lock(&self) -> bool {
+        self.locks.as_ref().is_some_and(|locks| locks.is_waiting())
+    }
+
+    /// Responds to a lock request whose wait has ended. Returns whether the connection may continue, which it may not
+    /// while it waits.
+    fn end_wait(&mut self, socket: &OwnedFd, turn: &mut TurnContext<'_>) -> Result<bool, CloseReason> {
+        let Some(locks) = &mut self.locks else {
+            return Ok(true);
+        };
+        if locks.is_waiting() {
+            // The poller reports a connection without an interest only when its peer has gone.
+            return match recv(socket, &mut [0_u8; 1], RecvFlags::PEEK) {
+                Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+                Err(error) => Err(error.into()),
+            };
+        }
+        if let Some(is_acquired) = locks.take_wait_result() {
+            let reply = if is_acquired { Reply::Locked } else { Reply::Timeout };
+            turn.output.bytes().extend_from_slice(reply.as_bytes());
+        }
+        if locks.is_empty() {
+            self.locks = None;
+        }
+        Ok(true)
+    }
+
+    /// Executes the requests that have arrived and that arrive, until there is nothing more, or a reason to pause.
+    fn receive_and_execute(
+        &mut self,
+        mut arrived: Option<usize>,
+        socket: &OwnedFd,
+        pace: &mut Pace,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut allowance = Allowance::of_turn();
+        loop {
+            let (consumed, pause) = if self.input.len() >= self.needed {
+                self.execute_kept(&mut allowance, turn)
+            } else if allowance.calls > 0 && allowance.bytes > 0 {
+                match self.receive(arrived.take(), &mut allowance, socket, pace, turn) {
+                    Ok(Some(executed)) => executed,
+                    Ok(None) => continue,
+                    Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => break,
+                    Err(CloseReason::OverBudget) if self.refuse(OVER_BUDGET, turn) => {
+                        turn.refusal = Some(CloseReason::OverBudget);
+                        return Ok(());
+                    }
+                    Err(reason) => return Err(reason),
+                }
+            } else {
+                break;
+            };
+            if consumed > 0 {
+                pace.begin(turn.now);
+            }
+            self.needed = 1;
+            match pause {
+                Pause::Incomplete { needed } => self.needed = needed,
+                Pause::HighWater => {
+                    allowance.bytes = allowance.bytes.saturating_sub(turn.output.len());
+                    if !self.flush(socket, pace, turn)? {
+                        return Ok(());
+                    }
+                    if allowance.bytes == 0 {
+                        self.yield_turn(turn);
+                        return Ok(());
+                    }
+                }
+                Pause::TurnEnd => {
+                    self.yield_turn(turn);
+                    return Ok(());
+                }
+                Pause::Lock => return Ok(()),
+                Pause::Last => {
+                    self.ending = Some(Ending::Completed);
+                    return Ok(());
+                }
+                Pause::Invalid(error) => {
+                    self.ending = Some(Ending::Completed);
+                    turn.refusal = Some(CloseReason::InvalidRequest(error));
+                    return Ok(());
+                }
+            }
+        }
+        if !self.is_between_requests() {
+            pace.check(turn)?;
+        }
+        Ok(())
+    }
+
+    /// Lets other connections have their turn, although this one could continue.
+    fn yield_turn(&mut self, turn: &TurnContext<'_>) {
+        self.is_unfinished = true;
+        turn.counters.yields.add(1);
+    }
+
+    /// Receives once, and executes the requests that are complete then. Returns how many bytes they have and why
+    /// execution has paused, or `None` if there is too little input, or the input is in the connection's own buffer.
+    fn receive(
+        &mut self,
+        arrived: Option<usize>,
+        allowance: &mut Allowance,
+        socket: &OwnedFd,
+        pace: &mut Pace,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<Option<(usize, Pause)>, CloseReason> {
+        let kept = self.input.len();
+        if self.needed > turn.scratch.len() {
+            let spare = self.input.spare(self.needed, &turn.options.budget)?;
+            let room = (spare.capacity() - spare.len()).min(BYTES_PER_TURN);
+            let (_, len) = recv(socket, spare_capacity(spare), RecvFlags::empty())?;
+            self.count_received(len, len >= room, allowance, pace, turn);
+            return Ok(None);
+        }
+        let (len, room) = match arrived {
+            Some(len) => (len, turn.options.readsize),
+            None => (recv(socket, &mut turn.scratch[kept..], RecvFlags::empty())?.0, turn.scratch.len() - kept),
+        };
+        self.count_received(len, len >= room, allowance, pace, turn);
+        let len = kept + len;
+        if len < self.needed {
+            self.input.append(&turn.scratch[kept..len], self.needed, &turn.options.budget)?;
+            return Ok(None);
+        }
+        let scratch = std::mem::take(&mut turn.scratch);
+        scratch[..kept].copy_from_slice(self.input.unread());
+        let (consumed, pause) =
+            pipeline::execute(&mut self.conversation, &mut self.locks, &scratch[..len], allowance, turn);
+        let kept = self.input.replace(&scratch[consumed..len], &turn.options.budget);
+        turn.scratch = scratch;
+        kept?;
+        Ok(Some((consumed, pause)))
+    }
+
+    fn execute_kept(&mut self, allowance: &mut Allowance, turn: &mut TurnContext<'_>) -> (usize, Pause) {
+        let input = self.input.unread();
+        let (consumed, pause) = pipeline::execute(&mut self.conversation, &mut self.locks, input, allowance, turn);
+        self.input.consume(consumed);
+        (consumed, pause)
+    }
+
+    fn count_received(
+        &mut self,
+        len: usize,
+        is_full: bool,
+        allowance: &mut Allowance,
+        pace: &mut Pace,
+        turn: &TurnContext<'_>,
+    ) {
+        if len == 0 {
+            self.ending = Some(Ending::PeerClosed);
+        }
+        // A read that does not fill the buffer has emptied the socket.
+        allowance.calls = if is_full { allowance.calls - 1 } else { 0 };
+        allowance.bytes = allowance.bytes.saturating_sub(len);
+        pace.add(len);
+        turn.counters.bytes_read.add(len as u64);
+    }
+
+    /// Queues a final error response. Returns `false` in the binary dialect, which has none.
+    fn refuse(&mut self, response: &[u8], turn: &mut TurnContext<'_>) -> bool {
+        if matches!(self.conversation, Conversation::Binary(_)) {
+            return false;
+        }
+        turn.output.bytes().extend_from_slice(response);
+        self.ending = Some(Ending::Completed);
+        true
+    }
+
+    /// Sends the worker's output, and keeps what the socket does not take or what must not be sent before a sync.
+    /// Returns whether nothing is left.
+    fn flush(&mut self, socket: &OwnedFd, pace: &mut Pace, turn: &mut TurnContext<'_>) -> Result<bool, CloseReason> {
+        if self.unsent.is_some() {
+            return Ok(false);
+        }
+        if turn.output.is_empty() {
+            return Ok(true);
+        }
+        self.needs_sync = turn.needs_sync()?;
+        for _ in 0..if self.needs_sync { 0 } else { CALLS_PER_TURN } {
+            let sent = turn.output.send(socket)?;
+            turn.counters.bytes_written.add(sent as u64);
+            if turn.output.is_empty() {
+                turn.output.clear();
+                return Ok(true);
+            }
+            if sent == 0 {
+                break;
+            }
+        }
+        let rest_len = turn.output.rest_len();
+        if self.input.len() + rest_len > turn.options.max_connection_memory {
+            return Err(CloseReason::OverBudget);
+        }
+        let mut lease = Lease::default();
+        lease.grow_to(rest_len, &turn.options.budget)?;
+        self.unsent = Some(Box::new(Unsent { output: turn.output.take_rest(), _lease: lease }));
+        pace.begin(turn.now);
+        Ok(false)
+    }
+
+    /// Sends more of the unsent output. Returns whether nothing is left.
+    fn send_unsent(
+        &mut self,
+        socket: &OwnedFd,
+        pace: &mut Pace,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<bool, CloseReason> {
+        let Some(unsent) = &mut self.unsent else {
+            return Ok(true);
+        };
+        let sent = unsent.output.send(socket)?;
+        turn.counters.bytes_written.add(sent as u64);
+        pace.add(sent);
+        if !unsent.output.is_empty() {
+            pace.check(turn)?;
+            return Ok(false);
+        }
+        self.unsent = None;
+        pace.begin(turn.now);
+        Ok(true)
+    }
+}

@@ -1,0 +1,214 @@
+//! The state of a connection, from its first byte to its end.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
+use sharedance_core::protocol::Dialect;
+
+use super::classic::{ClassicConnection, has_unread_input};
+use super::close_reason::CloseReason;
+use super::context::{CALLS_PER_TURN, TurnContext};
+use super::memcached::MemcachedConnection;
+use super::pace::Pace;
+use super::waiting_for::WaitingFor;
+use crate::commands::Conversation;
+use crate::locks::{ConnectionId, Locks};
+
+/// How many bytes are received and discarded from a peer that goes on sending after its last request. Closing while
+/// input is unread would reset the connection and destroy the response on its way.
+const DRAIN_LEN: usize = 256 * 1024;
+
+/// A connection. While it is idle it uses no other memory than this.
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    id: ConnectionId,
+    waiting_for: WaitingFor,
+    pace: Pace,
+    state: State,
+}
+
+pub(super) enum State {
+    /// Nothing has arrived, so the dialect is unknown.
+    New,
+    Classic(ClassicConnection),
+    Memcached(MemcachedConnection),
+    /// All responses were sent; this many bytes were discarded since.
+    Draining(usize),
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Connection {
+    /// A connection that was accepted at `now`, on a non-blocking socket.
+    pub(crate) fn new(socket: OwnedFd, id: ConnectionId, now: Instant) -> Connection {
+        Connection { socket, id, waiting_for: WaitingFor::Request, pace: Pace::new(now), state: State::New }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    pub(crate) fn waiting_for(&self) -> WaitingFor {
+        self.waiting_for
+    }
+
+    /// What it has transferred. Readiness without a transfer does not move its deadline.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Whether it has yielded to other connections, and can continue at once.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        matches!(&self.state, State::Memcached(memcached) if memcached.is_unfinished())
+    }
+
+    /// Whether it has responses to send.
+    pub(crate) fn has_responses(&self) -> bool {
+        matches!(self.waiting_for, WaitingFor::SocketRoom | WaitingFor::PeerClose | WaitingFor::Sync)
+            || self.is_unfinished()
+    }
+
+    /// Whether the peer, if the connection ended now, would not know what happened to its request.
+    pub(crate) fn is_undecided(&self) -> bool {
+        match self.waiting_for {
+            WaitingFor::PeerClose => false,
+            // The state may have changed since in a call that has failed.
+            WaitingFor::NextRequest | WaitingFor::Request => {
+                !matches!(&self.state, State::Memcached(memcached) if memcached.is_between_requests())
+            }
+            WaitingFor::SocketRoom | WaitingFor::Lock | WaitingFor::Sync => true,
+        }
+    }
+
+    /// Ends the wait for a lock. The caller calls [`Connection::advance`] next.
+    pub(crate) fn end_lock_wait(&mut self, is_acquired: bool) {
+        if let State::Memcached(memcached) = &mut self.state {
+            memcached.end_lock_wait(is_acquired);
+        }
+    }
+
+    /// Ends the wait for a sync: what the responses acknowledge is on the disk. The caller calls
+    /// [`Connection::advance`] next.
+    pub(crate) fn end_sync_wait(&mut self) {
+        if self.waiting_for == WaitingFor::Sync {
+            self.waiting_for = WaitingFor::SocketRoom;
+        }
+    }
+
+    /// Continues as far as the socket allows. On `Err` the connection has ended, and the caller drops it.
+    #[inline]
+    pub(crate) fn advance(&mut self, turn: &mut TurnContext<'_>) -> Result<(), CloseReason> {
+        match self.step(turn) {
+            Ok(waiting_for) => {
+                self.waiting_for = waiting_for;
+                Ok(())
+            }
+            Err(reason) => {
+                turn.output.clear();
+                Err(reason)
+            }
+        }
+    }
+
+    /// Releases the locks of the connection, and returns its socket.
+    pub(crate) fn release_locks(self, locks: &Locks, now: Instant) -> OwnedFd {
+        if let State::Memcached(memcached) = self.state {
+            memcached.release_locks(locks, self.id.worker, now);
+        }
+        self.socket
+    }
+
+    fn step(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
+        if self.waiting_for == WaitingFor::Sync {
+            return Ok(WaitingFor::Sync);
+        }
+        let Connection { socket, pace, state, .. } = self;
+        let waiting_for = match state {
+            State::Memcached(memcached) => memcached.advance(None, socket, pace, turn)?,
+            State::New => return self.detect_dialect(turn),
+            State::Classic(classic) if self.waiting_for == WaitingFor::SocketRoom => {
+                classic.send_rest(socket, pace, turn)?
+            }
+            State::Classic(classic) => classic.receive(None, socket, pace, turn)?,
+            State::Draining(_) => return self.drain(turn.scratch),
+        };
+        match waiting_for {
+            WaitingFor::PeerClose => self.begin_drain(turn),
+            waiting_for => Ok(waiting_for),
+        }
+    }
+
+    /// Receives the first bytes, which decide the dialect.
+    fn detect_dialect(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
+        let Connection { socket, pace, .. } = self;
+        let len = match recv(&*socket, &mut turn.scratch[..turn.options.readsize], RecvFlags::empty()) {
+            Ok((0, _)) => return Err(CloseReason::PeerClosed),
+            Ok((len, _)) => len,
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                pace.check(turn)?;
+                return Ok(WaitingFor::Request);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let conversation = match Dialect::detect(turn.scratch[0]) {
+            Some(Dialect::MemcachedText) => Conversation::text(),
+            Some(Dialect::MemcachedBinary) => Conversation::binary(),
+            _ => {
+                let mut classic = ClassicConnection::default();
+                let waiting_for = classic.receive(Some(len), socket, pace, turn)?;
+                self.state = State::Classic(classic);
+                return Ok(waiting_for);
+            }
+        };
+        let mut memcached = MemcachedConnection::new(conversation);
+        let waiting_for = memcached.advance(Some(len), socket, pace, turn);
+        // Also if the connection has ended: it may hold locks.
+        self.state = State::Memcached(memcached);
+        match waiting_for? {
+            WaitingFor::PeerClose => self.begin_drain(turn),
+            waiting_for => Ok(waiting_for),
+        }
+    }
+
+    /// Closes the sending side, and waits until the peer notices that.
+    fn begin_drain(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
+        if !has_unread_input(&self.socket) {
+            return Err(CloseReason::Completed);
+        }
+        shutdown(&self.socket, Shutdown::Write)?;
+        if let State::Memcached(memcached) = std::mem::replace(&mut self.state, State::Draining(0)) {
+            memcached.release_locks(turn.locks, turn.id.worker, turn.now);
+        }
+        self.drain(turn.scratch)
+    }
+
+    /// Receives and discards bytes until the peer closes.
+    fn drain(&mut self, scratch: &mut [u8]) -> Result<WaitingFor, CloseReason> {
+        let State::Draining(discarded) = &mut self.state else {
+            return Err(CloseReason::Completed);
+        };
+        for _ in 0..CALLS_PER_TURN {
+            match recv(&self.socket, &mut *scratch, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(CloseReason::Completed),
+                Ok((len, _)) => *discarded += len,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(WaitingFor::PeerClose),
+                Err(error) => return Err(error.into()),
+            }
+            if *discarded >= DRAIN_LEN {
+                return Err(CloseReason::Completed);
+            }
+        }
+        Ok(WaitingFor::PeerClose)
+    }
+
+    #[cfg(test)]
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+}

@@ -1,0 +1,61 @@
+//! What a connection waits for, and what follows from that.
+
+/// What must happen before a connection can continue. It determines what the poller reports of the connection
+/// ([`WaitingFor::interest`]) and how long the wait may take ([`WaitingFor::timeout`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitingFor {
+    /// The next request, where no part of a request has arrived and no part of a response is unsent.
+    NextRequest,
+    /// More of a request, or the first byte of a new connection.
+    Request,
+    /// Room in the socket for more of a response.
+    SocketRoom,
+    /// The end of what the peer sends after its last request.
+    PeerClose,
+    /// A lock that another connection holds.
+    Lock,
+    /// The next sync, after which the responses are sent.
+    Sync,
+}
+
+/// What the poller reports of a connection. It reports errors and hang-ups in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Nothing,
+    Readable,
+    Writable,
+}
+
+/// Which timeout applies to a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    /// `--timeout`: a request or a response is under way.
+    Transfer,
+    /// `--idle-timeout`: the connection is between two requests.
+    Idle,
+    /// The peer has to notice that the connection ends.
+    Drain,
+}
+
+impl WaitingFor {
+    /// Returns `None` where the registered interest stays as it is: a sync happens within this turn or the next, which
+    /// does not wait.
+    pub(crate) fn interest(self) -> Option<Interest> {
+        match self {
+            WaitingFor::NextRequest | WaitingFor::Request | WaitingFor::PeerClose => Some(Interest::Readable),
+            WaitingFor::SocketRoom => Some(Interest::Writable),
+            WaitingFor::Lock => Some(Interest::Nothing),
+            WaitingFor::Sync => None,
+        }
+    }
+
+    /// Returns `None` where the wait has an end of its own.
+    pub(crate) fn timeout(self) -> Option<Timeout> {
+        match self {
+            WaitingFor::NextRequest => Some(Timeout::Idle),
+            WaitingFor::Request | WaitingFor::SocketRoom => Some(Timeout::Transfer),
+            WaitingFor::PeerClose => Some(Timeout::Drain),
+            WaitingFor::Lock | WaitingFor::Sync => None,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Accepts connections for one worker.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polling::{Event, PollMode, Poller};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_linger;
+
+use super::admission::{Admission, ConnectionLimit};
+use super::sockets::{Accepted, Listener};
+use crate::observe::Counters;
+
+/// Connections accepted from each listener in one turn: as many as a backlog of the usual length holds, and so few that
+/// open connections are delayed by a few milliseconds.
+const ACCEPTS_PER_TURN: usize = 128;
+
+/// Connections accepted in one turn although as many as may wait do so already: if their request has arrived, they are
+/// served without waiting.
+const ACCEPTS_WHEN_FULL: usize = 8;
+
+/// The listeners of one worker.
+pub(crate) struct Acceptor {
+    poller: Arc<Poller>,
+    /// Registered under the keys from 0.
+    listeners: Vec<Listener>,
+    /// Accepted in this turn and not yet served. Empty between turns.
+    accepted: Vec<OwnedFd>,
+    spare: SpareDescriptor,
+    admission: Admission,
+}
+
+impl Acceptor {
+    /// Registers the listeners with `poller` under the keys from 0.
+    ///
+    /// # Errors
+    /// The poller failed.
+    #[allow(unsafe_code)]
+    pub(crate) fn new(poller: Arc<Poller>, listeners: Vec<Listener>) -> io::Result<Acceptor> {
+        for (key, listener) in listeners.iter().enumerate() {
+            let source = listener.as_fd().as_raw_fd();
+            // SAFETY: the poller requires that a source is deleted from it before it is closed. `Acceptor::close` does
+            // that before it drops the listeners. A worker that ends by an error drops them without it; epoll then
+            // removes them by itself, and no thread waits on that poller any more.
+            unsafe { poller.add_with_mode(source, Event::readable(key), PollMode::Level)? };
+        }
+        Ok(Acceptor {
+            poller,
+            listeners,
+            accepted: Vec::with_capacity(ACCEPTS_PER_TURN),
+            spare: SpareDescriptor::new(),
+            admission: Admission::default(),
+        })
+    }
+
+    /// The number of listeners.
+    pub(crate) fn len(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Accepts the connections that wait at a listener. Returns why no more could be accepted, if descriptors or memory
+    /// have run out: some of the connections that waited were reset then.
+    pub(crate) fn accept(&mut self, index: usize, limit: &ConnectionLimit) -> Option<Errno> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if self.accepted.len() >= ACCEPTS_WHEN_FULL && limit.is_reached(self.accepted.len()) {
+                return None;
+            }
+            let turn = limit.wait_turn();
+            match self.listeners[index].accept() {
+                Accepted::Connection(socket) => self.accepted.push(socket),
+                Accepted::Gone => {}
+                Accepted::NoneWaiting => return None,
+                // Tries again, now one worker at a time.
+                Accepted::Exhausted(_) if turn.is_none() => limit.accept_in_turns(),
+                Accepted::Exhausted(reason) => {
+                    self.spare.refuse(&self.listeners[index], ACCEPTS_PER_TURN);
+                    return Some(reason);
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes the connections that were accepted. [`Acceptor::reuse`] returns the memory.
+    pub(crate) fn take_accepted(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.accepted)
+    }
+
+    /// Takes back the memory of the list, which is empty.
+    pub(crate) fn reuse(&mut self, accepted: Vec<OwnedFd>) {
+        self.accepted = accepted;
+    }
+
+    /// Counts a connection that was refused after it was accepted. After too many, accepting pauses.
+    ///
+    /// # Errors
+    /// The poller failed.
+    pub(crate) fn count_refusal(&mut self, counters: &Counters, now: Instant) -> io::Result<()> {
+        if self.admission.refused(now) { self.pause(counters, now) } else { Ok(()) }
+    }
+
+    /// Pauses accepting for a moment.
+    ///
+    /// # Errors
+    /// The poller failed.
+    pub(crate) fn pause(&mut self, counters: &Counters, now: Instant) -> io::Result<()> {
+        if !self.admission.pause(now) {
+            return Ok(());
+        }
+        counters.accepting_pauses.add(1);
+        self.register(Event::none)
+    }
+
+    /// Ends a pause that is over at `now`.
+    ///
+    /// # Errors
+    /// The poller failed.
+    pub(crate) fn resume(&mut self, counters: &Counters, now: Instant) -> io::Result<()> {
+        let Some(paused) = self.admission.resume(now) else {
+            return Ok(());
+        };
+        counters.accepting_resumes.add(1);
+        counters.accepting_paused_us.add(paused.as_micros() as u64);
+        self.register(Event::readable)
+    }
+
+    /// When the pause ends, if there is one.
+    pub(crate) fn resumes_at(&self) -> Option<Instant> {
+        self.admission.resumes_at()
+    }
+
+    /// A connection of the worker was closed, so that there is room for another.
+    pub(crate) fn connection_closed(&mut self, now: Instant) {
+        self.spare.refill();
+        self.admission.end_pause(now);
+    }
+
+    /// Closes the listeners.
+    ///
+    /// # Errors
+    /// The poller failed.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        self.listeners.drain(..).try_for_each(|listener| self.poller.delete(&listener))
+    }
+
+    fn register(&self, interest: fn(usize) -> Event) -> io::Result<()> {
+        let mut listeners = self.listeners.iter().enumerate();
+        listeners.try_for_each(|(key, listener)| self.poller.modify_with_mode(listener, interest(key), PollMode::Level))
+    }
+}
+
+/// A descriptor that is kept for the case that there is no other. Without it, a connection that waits at a listener
+/// could not be accepted and closed: its peer would wait until it gives up, and the poller would report it each turn.
+#[derive(Debug)]
+struct SpareDescriptor {
+    descriptor: Option<OwnedFd>,
+}
+
+impl SpareDescriptor {
+    fn new() -> SpareDescriptor {
+        let mut spare = SpareDescriptor { descriptor: None };
+        spare.refill();
+        spare
+    }
+
+    /// Opens the descriptor again, if that failed before.
+    fn refill(&mut self) {
+        if self.descriptor.is_none() {
+            self.descriptor = eventfd(0, EventfdFlags::CLOEXEC).ok();
+        }
+    }
+
+    /// Resets up to `max` of the connections that wait at `listener`.
+    fn refuse(&mut self, listener: &Listener, max: usize) {
+        self.descriptor = None;
+        for _ in 0..max {
+            match listener.accept() {
+                Accepted::Connection(socket) => reset(socket),
+                Accepted::Gone => {}
+                Accepted::NoneWaiting | Accepted::Exhausted(_) => break,
+            }
+        }
+        self.refill();
+    }
+}
+
+/// Closes a connection with a reset. In the classic dialect, an orderly close without a response means that there is no
+/// such pair: a web session that the server could not look up must not look like one that has ended.
+pub(crate) fn reset(socket: impl AsFd) {
+    // If even this fails, the connection is closed in order.
+    let _ = set_socket_linger(&socket, Some(Duration::ZERO));
+    drop(socket);
+}

@@ -1,0 +1,313 @@
+//! The loop of a worker, and the order of the work in a turn.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use log::Level;
+use polling::Poller;
+use rustix::io::Errno;
+use sharedance_core::store::{Store, StoreError};
+
+use super::context::{Shared, WorkerContext};
+use super::interest::Connections;
+use super::readiness::Readiness;
+use crate::connection::{CloseReason, Connection};
+use crate::listen::{Acceptor, Listener, reset};
+use crate::locks::{ConnectionId, LockWakeup, Locks};
+use crate::process::logging::Kind;
+
+/// Overdue connections closed in one turn: thousands may have become silent at the same time.
+const CLOSES_PER_TURN: usize = 1024;
+
+/// How long the sending of responses may take once the server has to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A worker: its listeners, its connections, its poller.
+///
+/// The clocks are read once a turn, and again after a sync. A connection that ends within the call that accepted it
+/// enters neither the table nor the poller.
+pub(crate) struct Reactor {
+    pub(super) context: WorkerContext,
+    poller: Arc<Poller>,
+    acceptor: Acceptor,
+    pub(super) connections: Connections,
+    /// Empty between turns.
+    wakeups: Vec<LockWakeup>,
+    next_serial: u32,
+}
+
+impl Reactor {
+    pub(crate) fn new(
+        poller: Arc<Poller>,
+        listeners: Vec<Listener>,
+        worker: u32,
+        shared: Arc<Shared>,
+        locks: Arc<Locks>,
+        store: Store,
+    ) -> io::Result<Reactor> {
+        let (timeout, idle_timeout) = (shared.connection_options.timeout, shared.idle_timeout);
+        let acceptor = Acceptor::new(Arc::clone(&poller), listeners)?;
+        Ok(Reactor {
+            context: WorkerContext::new(worker, shared, locks, store),
+            connections: Connections::new(Arc::clone(&poller), acceptor.len(), timeout, idle_timeout),
+            poller,
+            acceptor,
+            wakeups: Vec::new(),
+            next_serial: 0,
+        })
+    }
+
+    /// Serves until the server has to stop and the responses are sent.
+    ///
+    /// # Errors
+    /// The poller failed.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut readiness = Readiness::new(Arc::clone(&self.poller));
+        let mut stop_by = None;
+        loop {
+            readiness.wait(self.wait_time(stop_by))?;
+            self.turn(readiness.keys())?;
+
+            if stop_by.is_none() && self.context.shared.is_stopping.load(Ordering::SeqCst) {
+                self.stop_accepting()?;
+                stop_by = Some(self.context.now + STOP_TIMEOUT);
+            }
+            if let Some(stop_by) = stop_by {
+                self.close_all(stop_by)?;
+                if self.connections.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// One pass over the sources that are ready, which have these `keys`, and over everything that is due.
+    pub(super) fn turn(&mut self, keys: &[usize]) -> io::Result<()> {
+        self.context.read_clocks();
+        // What arrives during this turn is seen in the next one, and is in time for that.
+        let seen_at = self.context.now;
+
+        // The listeners first, since their backlogs are short: a client that finds one full waits for a second. An event
+        // may outlive its connection within a turn; a new connection with the same key then finds nothing to do.
+        for &key in keys {
+            if self.connections.token_of(key).is_none() {
+                self.accept(key)?;
+            }
+        }
+        let unfinished = self.connections.take_unfinished();
+        for &key in keys {
+            if let Some(token) = self.connections.token_of(key)
+                && self.connections.get_mut(token).is_some_and(|connection| !connection.is_unfinished())
+            {
+                self.advance(token)?;
+            }
+        }
+        for id in unfinished {
+            if self.connections.find(id).is_some_and(|connection| connection.is_unfinished()) {
+                self.advance(id.token as usize)?;
+            }
+        }
+        self.serve_accepted()?;
+        self.sync()?;
+        self.close_overdue(seen_at)?;
+        self.end_lock_waits()?;
+        self.acceptor.resume(&self.context.counters, self.context.now)
+    }
+
+    /// How long the next turn may wait for readiness; `None` is without a limit.
+    pub(super) fn wait_time(&self, stop_by: Option<Instant>) -> Option<Duration> {
+        let WorkerContext { worker, locks, clock, .. } = &self.context;
+        if self.connections.have_work() || locks.has_wakeups(*worker) {
+            return Some(Duration::ZERO);
+        }
+        let deadlines = [self.connections.next_deadline(), self.acceptor.resumes_at(), locks.next_deadline(), stop_by];
+        let deadline = deadlines.into_iter().flatten().min()?;
+        // Not counted from the beginning of the turn: a deadline must not be late by the length of the turn.
+        Some(deadline.saturating_duration_since(clock()))
+    }
+
+    /// Accepts connections from a listener. They are served after the open connections have had their turn.
+    fn accept(&mut self, index: usize) -> io::Result<()> {
+        match self.acceptor.accept(index, &self.context.shared.connection_limit) {
+            Some(reason) => {
+                self.log_shortage(reason);
+                self.acceptor.pause(&self.context.counters, self.context.now)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn serve_accepted(&mut self) -> io::Result<()> {
+        let mut accepted = self.acceptor.take_accepted();
+        for socket in accepted.drain(..) {
+            self.serve(socket)?;
+        }
+        self.acceptor.reuse(accepted);
+        Ok(())
+    }
+
+    /// Serves a connection that was accepted in this turn, and enters it into the table only if it has to wait.
+    fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let token = self.connections.next_token() as u32;
+        let id = ConnectionId { worker: self.context.worker, token, serial: self.next_serial };
+        let mut connection = Connection::new(socket, id, self.context.now);
+        self.context.counters.connections_opened.add(1);
+        let may_wait = !self.context.shared.connection_limit.is_reached(0);
+        let mut turn = self.context.turn(id);
+        turn.may_wait = may_wait;
+        let result = connection.advance(&mut turn);
+        if let Some(refusal) = turn.refusal {
+            self.context.log(&refusal);
+        }
+        if let Err(reason) = result {
+            self.end(connection, &reason);
+            return Ok(());
+        }
+        if !may_wait {
+            return self.refuse(connection, Errno::MFILE);
+        }
+        let registered = match self.connections.register(&connection) {
+            Ok(registered) => registered,
+            // The kernel watches no more descriptors: this connection is refused, the others are served.
+            Err(error) if is_shortage(&error) => return self.refuse(connection, Errno::NOMEM),
+            Err(error) => return Err(error),
+        };
+        self.context.shared.connection_limit.add_connection();
+        self.connections.insert(connection, registered, self.context.now)
+    }
+
+    /// Resets a connection that would have to wait, where no more may.
+    fn refuse(&mut self, connection: Connection, reason: Errno) -> io::Result<()> {
+        self.context.counters.connections_rejected.add(1);
+        reset(self.dissolve(connection));
+        self.log_shortage(reason);
+        self.acceptor.count_refusal(&self.context.counters, self.context.now)
+    }
+
+    /// Advances a connection of the table.
+    fn advance(&mut self, token: usize) -> io::Result<()> {
+        let Some(connection) = self.connections.get_mut(token) else {
+            return Ok(());
+        };
+        let mut turn = self.context.turn(connection.id());
+        let result = connection.advance(&mut turn);
+        if let Some(refusal) = turn.refusal {
+            self.context.log(&refusal);
+        }
+        match result {
+            Ok(()) => self.connections.update(token, self.context.now),
+            Err(reason) => self.close(token, &reason),
+        }
+    }
+
+    /// Syncs what was stored in this turn, once for all connections, and advances the connections that wait for that.
+    /// What they store now is synced in the next turn, which does not wait.
+    fn sync(&mut self) -> io::Result<()> {
+        if !self.connections.any_waits_for_sync() && !self.context.store.owes_sync() {
+            return Ok(());
+        }
+        let synced = self.context.store.sync().map_err(|error| self.context.log(&CloseReason::StoreFailed(error)));
+        // A sync may take seconds. They do not count against the peers, and waits for locks end meanwhile.
+        self.context.read_clocks();
+        for id in self.connections.take_unsynced() {
+            let Some(connection) = self.connections.find(id) else {
+                continue;
+            };
+            connection.end_sync_wait();
+            match synced {
+                Ok(()) => self.advance(id.token as usize)?,
+                Err(()) => self.close(id.token as usize, &CloseReason::StoreFailed(StoreError::ReadOnly))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends locks and waits for locks that are due, and advances the connections whose wait has ended.
+    fn end_lock_waits(&mut self) -> io::Result<()> {
+        let WorkerContext { worker, locks, now, .. } = &self.context;
+        locks.expire(*worker, *now);
+        // Wake-ups that result from these are for the next turn, which does not wait.
+        if !locks.has_wakeups(*worker) {
+            return Ok(());
+        }
+        let mut wakeups = std::mem::take(&mut self.wakeups);
+        locks.take_wakeups(*worker, &mut wakeups);
+        for LockWakeup { connection: id, is_acquired } in wakeups.drain(..) {
+            // If the connection has ended, so has the lock that it was given.
+            if let Some(connection) = self.connections.find(id) {
+                connection.end_lock_wait(is_acquired);
+                self.advance(id.token as usize)?;
+            }
+        }
+        self.wakeups = wakeups;
+        Ok(())
+    }
+
+    /// Closes the connections that were overdue at `seen_at`, when readiness was last read.
+    fn close_overdue(&mut self, seen_at: Instant) -> io::Result<()> {
+        // The next turn, which does not wait, closes what the cap leaves.
+        for _ in 0..CLOSES_PER_TURN {
+            let Some((token, reason)) = self.connections.overdue(seen_at) else {
+                break;
+            };
+            self.close(token, &reason)?;
+        }
+        Ok(())
+    }
+
+    /// Serves the connections that have been made and the requests that have arrived, and closes the listeners.
+    fn stop_accepting(&mut self) -> io::Result<()> {
+        (0..self.acceptor.len()).try_for_each(|index| self.accept(index))?;
+        self.serve_accepted()?;
+        self.acceptor.close()?;
+        self.connections.tokens(|_| true).into_iter().try_for_each(|token| self.advance(token))
+    }
+
+    /// Closes the connections that have no responses to send, or all at `stop_by`.
+    fn close_all(&mut self, stop_by: Instant) -> io::Result<()> {
+        let is_over = |connection: &Connection| stop_by <= self.context.now || !connection.has_responses();
+        let tokens = self.connections.tokens(is_over);
+        tokens.into_iter().try_for_each(|token| self.close(token, &CloseReason::Stopping))
+    }
+
+    /// Closes a connection of the table. No other function does.
+    fn close(&mut self, token: usize, reason: &CloseReason) -> io::Result<()> {
+        let connection = self.connections.remove(token)?;
+        self.end(connection, reason);
+        self.context.shared.connection_limit.remove_connection();
+        self.acceptor.connection_closed(self.context.now);
+        Ok(())
+    }
+
+    fn end(&mut self, connection: Connection, reason: &CloseReason) {
+        let is_undecided = connection.is_undecided();
+        let socket = self.dissolve(connection);
+        if reason.is_without_decision() && is_undecided {
+            reset(socket);
+        } else {
+            drop(socket);
+        }
+        self.context.log(reason);
+    }
+
+    /// Takes a connection apart: its locks are released, and its socket is left.
+    fn dissolve(&mut self, connection: Connection) -> OwnedFd {
+        self.context.counters.connections_closed.add(1);
+        connection.release_locks(&self.context.locks, self.context.now)
+    }
+
+    fn log_shortage(&self, reason: Errno) {
+        let shared = &self.context.shared;
+        let open = shared.connection_limit.waiting();
+        let line = format_args!("refusing connections, with {open} open: {reason}; raise the limit on open files");
+        shared.service.log.log(Kind::Shortage, Level::Warn, self.context.now, line);
+    }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    [Errno::NOMEM, Errno::NOSPC].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
