@@ -11,7 +11,7 @@
 //! # let directory = directory.path();
 //! let store = Store::open(directory)?;
 //! let server = Server::bind(&ServerOptions {
-//!     host: Some("127.0.0.1".into()),
+//!     ip: Some("127.0.0.1".into()),
 //!     port: 0,
 //!     ..ServerOptions::default()
 //! })?;
@@ -43,4 +43,5 @@ mod server;
 use process::logging;
 
 pub use listen::BindError;
-pub use server::{Server, ServerError, ServerOptions, Shutdown};
+pub use options::ServerOptions;
+pub use server::{Server, ServerError, Shutdown};

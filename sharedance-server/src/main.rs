@@ -35,7 +35,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
 
     // All that needs the system's files comes before the root directory changes.
     let server = Server::bind(&options.server)?;
-    let privileges = Privileges::resolve(options.user.as_deref(), options.group.as_deref())?;
+    let privileges = Privileges::resolve(options.uid.as_deref(), options.gid.as_deref())?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let (boot_id, max_mappings) = (BootId::read(), max_mappings());
     let notify = Arc::new(Notify::connect());
@@ -56,7 +56,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
 
     let store = options
         .storage
-        .open(&confinement.path, directory.path(), options.server.max_request_len, boot_id, max_mappings)
+        .open(&confinement.path, directory.path(), options.server.maxreadsize, boot_id, max_mappings)
         .map_err(|error| format!("cannot open the store: {}", Chain(&error)))?;
     info!("{}: {}", directory.path().display(), store.recovery());
     let shutdown = server.shutdown();
@@ -86,7 +86,7 @@ fn start_line(options: &Options, server: &Server, directory: &Directory, store: 
         store.len(),
         directory.path().display(),
         options.storage.limits(),
-        options.server.max_request_len,
+        options.server.maxreadsize,
         server.max_connections(),
         options.server.threads,
         addresses.join(" "),

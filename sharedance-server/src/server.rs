@@ -1,7 +1,7 @@
-//! The server as a whole: sockets bound, then workers and maintenance run until they are told to stop.
+//! The server as a whole: binds its sockets, then runs workers and maintenance until it is stopped.
 //!
-//! It can be started inside of a test or of another program. What belongs to a process (ids, signals, the terminal) is
-//! not its business.
+//! It can be started within a test or another program. What belongs to a process (ids, signals, the terminal) is in
+//! [`process`](crate::process).
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +9,12 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use log::{debug, error};
 use polling::Poller;
 use rustix::process::{Resource, getrlimit};
-use sharedance_core::protocol::{DEFAULT_MAX_REQUEST_LEN, Limits};
+use sharedance_core::protocol::Limits;
 use sharedance_core::store::Store;
 use thiserror::Error;
 
@@ -25,11 +25,12 @@ use crate::listen::{self, BindError, ConnectionLimit, Listener};
 use crate::locks::Locks;
 use crate::maintenance::Maintenance;
 use crate::observe::AllCounters;
+use crate::options::ServerOptions;
 use crate::process::logging::{Chain, LogLimits};
 use crate::reactor::{Reactor, Shared};
 
-/// Of the descriptors that the process may have, one part in this many is left to the store and to the rest of the
-/// program, besides what the workers themselves need: connections must not keep the store from opening a file.
+/// One descriptor in this many is reserved for the store and the rest of the program, besides the descriptors of the
+/// workers themselves: connections must not keep the store from opening a file.
 const RESERVED_DESCRIPTORS_SHARE: usize = 8;
 const MIN_RESERVED_DESCRIPTORS: usize = 24;
 const MAX_RESERVED_DESCRIPTORS: usize = 1024;
@@ -37,64 +38,19 @@ const MAX_RESERVED_DESCRIPTORS: usize = 1024;
 /// A poller has three, and there is a spare one.
 const DESCRIPTORS_PER_WORKER: usize = 4;
 
-/// How to serve.
-#[derive(Debug, Clone)]
-pub struct ServerOptions {
-    /// The name or address to listen on; any address, of IPv4 and IPv6, without one.
-    pub host: Option<String>,
-    /// The port; 0 lets the kernel choose.
-    pub port: u16,
-    /// Connections that may wait to be accepted, at each of the sockets that listen; a worker has four for an address.
-    pub backlog: i32,
-    /// How much is read at first from a connection, in bytes; at the least 1.
-    pub read_len: usize,
-    /// The longest request, in bytes.
-    pub max_request_len: usize,
-    /// What requests that are not whole yet, and answers that are not sent yet, may take in all, in bytes.
-    pub max_in_flight_len: usize,
-    /// What the requests and answers of one connection may take of that, in bytes.
-    pub max_connection_len: usize,
-    /// How many connections may be open; as many as there are descriptors for, without a number.
-    pub max_connections: Option<NonZeroUsize>,
-    /// A peer that sends, or takes, nothing for so long is disconnected, if a request or an answer is under way.
-    pub idle_timeout: Duration,
-    /// How long a connection that may carry several requests may rest between them; for ever, without a limit.
-    pub rest_timeout: Option<Duration>,
-    /// How many workers serve.
-    pub threads: NonZeroUsize,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        ServerOptions {
-            host: None,
-            port: 1042,
-            backlog: 100,
-            read_len: 4096,
-            max_request_len: DEFAULT_MAX_REQUEST_LEN,
-            max_in_flight_len: 256 * 1024 * 1024,
-            max_connection_len: DEFAULT_MAX_REQUEST_LEN + 4 * 1024 * 1024,
-            max_connections: None,
-            idle_timeout: Duration::from_secs(60),
-            rest_timeout: None,
-            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        }
-    }
-}
-
-/// Why the server did not serve, or no longer does.
+/// Why the server could not serve, or has stopped serving.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// It cannot listen.
+    /// The server cannot listen.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// The system refused it something else that it cannot do without.
+    /// The system refused something else that the server needs.
     #[error("{what}")]
     System {
-        /// What was to be done.
+        /// What failed.
         what: &'static str,
-        /// Why it cannot be.
+        /// Why it failed.
         source: io::Error,
     },
 }
@@ -103,21 +59,21 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> ServerError {
     move |source| ServerError::System { what, source }
 }
 
-/// Ends a running server, from any thread.
+/// Stops a running server, from any thread.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     shared: Arc<Shared>,
-    /// Set once the server runs. Not before: a poller must not be shared with a process that forked off.
+    /// Set once the server runs, and not before: a poller must not be shared with a forked process.
     pollers: Arc<OnceLock<Vec<Arc<Poller>>>>,
 }
 
 impl Shutdown {
-    /// Lets the server stop: it accepts no more, sends what it is sending, within some seconds, and then
-    /// [`Server::run`] returns. To say so again changes nothing.
+    /// Stops the server: it accepts no more connections, sends the responses that are under way, for at most some
+    /// seconds, and then [`Server::run`] returns. Further calls have no effect.
     pub fn begin(&self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
         for poller in self.pollers.get().into_iter().flatten() {
-            // It fails only where the poller is beyond use, and its worker has ended then.
+            // This fails only for a poller that is unusable; its worker has ended then.
             let _ = poller.notify();
         }
     }
@@ -132,64 +88,64 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the sockets. Peers can connect from now on, and are served once it [runs](Server::run).
+    /// Binds the sockets. Peers can connect from now on, and are served once the server [runs](Server::run).
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     pub fn bind(options: &ServerOptions) -> Result<Server, ServerError> {
-        let listeners = listen::listen(options.host.as_deref(), options.port, options.backlog, options.threads.get())?;
+        let listeners = listen::listen(options.ip.as_deref(), options.port, options.backlog, options.threads.get())?;
         let local_addr = listen::local_addr(&listeners)
             .ok_or_else(|| io::Error::other("no socket"))
-            .map_err(system("cannot tell the address that was bound"))?;
-        let max_connections =
-            options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(available_connections(&listeners));
+            .map_err(system("cannot determine the address that was bound"))?;
+        let available = available_connections(&listeners);
+        let max_connections = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(available);
         let shared = Shared {
             connection_options: ConnectionOptions {
-                limits: Limits { max_request_len: options.max_request_len.min(options.max_connection_len) },
-                readsize: options.read_len.max(1),
-                timeout: options.idle_timeout,
-                max_connection_memory: options.max_connection_len,
-                budget: Budget::new(options.max_in_flight_len),
+                limits: Limits { max_request_len: max_request_len(options) },
+                readsize: options.readsize.max(1),
+                timeout: options.timeout,
+                max_connection_memory: options.max_connection_memory,
+                budget: Budget::new(options.inflight),
             },
             service: service(options, local_addr, max_connections),
-            idle_timeout: options.rest_timeout,
+            idle_timeout: options.idle_timeout,
             connection_limit: ConnectionLimit::new(max_connections),
             is_stopping: AtomicBool::new(false),
         };
         Ok(Server { listeners, local_addr, shutdown: Shutdown { shared: Arc::new(shared), pollers: Arc::default() } })
     }
 
-    /// The address it listens on; the first, where a name stands for several.
+    /// The address that the server listens on; the first one, if a name stands for several.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// All the addresses it listens on.
+    /// All addresses that the server listens on.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
         listen::local_addrs(&self.listeners)
     }
 
-    /// How many connections may be open: what was asked for, and what there are descriptors for.
+    /// How many connections may be open: the option, or fewer if there are not enough descriptors.
     pub fn max_connections(&self) -> usize {
         self.shutdown.shared.connection_limit.max_connections()
     }
 
-    /// The handle that ends it.
+    /// The handle that stops the server.
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
     }
 
-    /// Serves `store` until [`Shutdown::begin`], and sees to the store's upkeep meanwhile. When it returns, the store
-    /// has been synced.
+    /// Serves `store` until [`Shutdown::begin`], and runs the maintenance of the store meanwhile. When it returns, the
+    /// store has been synced.
     ///
     /// # Errors
-    /// A worker could not be started, or its poller failed, or the final sync did.
+    /// A worker could not be started, a poller failed, or the final sync failed.
     pub fn run(self, store: &Store) -> Result<(), ServerError> {
         let maintenance = Maintenance::start(store, &self.shutdown.shared.service.log)
             .map_err(system("cannot start the maintenance"))?;
         let served = self.run_workers(store);
         maintenance.stop();
-        // Also where a worker failed: what was acknowledged is not lost by that.
+        // Also if a worker has failed: that must not lose what was acknowledged.
         let synced = store.sync().map_err(|error| system("cannot sync the store")(io::Error::other(error)));
         served.and(synced)
     }
@@ -197,7 +153,7 @@ impl Server {
     fn run_workers(self, store: &Store) -> Result<(), ServerError> {
         let shutdown = self.shutdown;
         let pollers: io::Result<Vec<_>> = self.listeners.iter().map(|_| Poller::new().map(Arc::new)).collect();
-        let pollers = pollers.map_err(system("cannot wait for readiness"))?;
+        let pollers = pollers.map_err(system("cannot create a poller"))?;
         let pollers = shutdown.pollers.get_or_init(|| pollers);
 
         let locks = Arc::new(Locks::new(pollers, Instant::now()));
@@ -216,7 +172,7 @@ impl Server {
             }
         }
         if shutdown.shared.is_stopping.load(Ordering::SeqCst) {
-            // Whoever said so before the pollers were there has not woken them.
+            // A call of `begin` before the pollers were set has not notified them.
             shutdown.begin();
         }
         debug!("{} workers serve {}", workers.len(), self.local_addr);
@@ -233,7 +189,7 @@ impl Server {
 
 fn spawn(number: u32, worker: Reactor, shutdown: Shutdown) -> io::Result<JoinHandle<io::Result<()>>> {
     thread::Builder::new().name(format!("worker {number}")).spawn(move || {
-        // Also when it fails, or panics: a server that has lost a worker must not go on half alive.
+        // Also if the worker fails or panics: its connections would not be served, and nothing would restart the server.
         let _stop_all = StopOnDrop(shutdown);
         worker.run()
     })
@@ -251,19 +207,24 @@ fn service(options: &ServerOptions, local_addr: SocketAddr, max_connections: usi
     Service {
         counters: AllCounters::new(options.threads.get()),
         settings: Settings {
-            address: options.host.clone().unwrap_or_default(),
+            address: options.ip.clone().unwrap_or_default(),
             port: local_addr.port(),
             backlog: options.backlog,
             threads: options.threads.get(),
             max_connections,
-            max_request_len: options.max_request_len.min(options.max_connection_len),
-            idle_timeout: options.rest_timeout.unwrap_or_default(),
+            max_request_len: max_request_len(options),
+            idle_timeout: options.idle_timeout.unwrap_or_default(),
         },
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         log: Arc::new(LogLimits::new(Instant::now())),
     }
 }
 
+fn max_request_len(options: &ServerOptions) -> usize {
+    options.maxreadsize.min(options.max_connection_memory)
+}
+
+/// How many connections the process has descriptors for.
 fn available_connections(listeners: &[Vec<Listener>]) -> usize {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -22,7 +22,7 @@ const CONDITIONAL: [(&str, Write); 5] = [
 ];
 
 fn server() -> Sharedanced {
-    Sharedanced::start_with(ServerOptions { max_request_len: LIMIT, ..ServerOptions::default() })
+    Sharedanced::start_with(ServerOptions { maxreadsize: LIMIT, ..ServerOptions::default() })
 }
 
 /// The version of the value that is to stay.

@@ -97,7 +97,7 @@ async fn programs_with_other_prefixes_do_not_share_sessions() {
 #[tokio::test]
 async fn a_session_that_grew_too_large_is_reported_and_stays_as_it_was() {
     const LIMIT: usize = 100_000;
-    let server = Sharedanced::start_with(ServerOptions { max_request_len: LIMIT, ..ServerOptions::default() });
+    let server = Sharedanced::start_with(ServerOptions { maxreadsize: LIMIT, ..ServerOptions::default() });
     let strict = Client::builder(server.address()).operation_timeout(AMPLE).max_request_len(LIMIT).build().unwrap();
     // One is refused by the server, the other by its own client.
     for (id, client) in [(1, client(&server)), (2, strict)] {

@@ -1,108 +1,27 @@
-//! What has arrived of a request that is not whole yet, and the account on which all such bytes stand.
+//! The part of a request that has arrived while the request is incomplete.
 //!
-//! A buffer grows with what has really arrived, never with what a peer announces: its capacity is at most a small
-//! multiple of its length, and never more than the request needs. All buffers of a server share one [`Budget`];
-//! memory is taken from it before it is allocated, so that peers can fill the budget but not the machine.
+//! A buffer grows with the bytes that have arrived, not with the length that a peer announces: its capacity is at most a
+//! small multiple of its length, and at most what the request needs. It takes its memory from a [`Budget`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Below this, a growing buffer takes four times what has arrived, so that a large request needs few reads; above it
-/// twice, so that little is taken in vain.
+use super::budget::{Budget, Lease, OverBudget};
+
+/// Below this length, a growing buffer takes four times the bytes that have arrived, so that a large request needs few
+/// reads; above it, twice, so that little memory is unused.
 const EAGER_LEN: usize = 64 * 1024;
 
-/// A lease that stays within this size may use all of the budget; a larger one leaves one part in
-/// [`RESERVED_SHARE`] of it to the small: peers that stall large uploads do not keep small requests out.
-const SMALL_LEASE_LEN: usize = 16 * 1024;
-const RESERVED_SHARE: usize = 8;
-
-/// An account of bytes that many connections draw on.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    limit: usize,
-    used: AtomicUsize,
-}
-
-/// The budget has not so much left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OverBudget;
-
-impl Budget {
-    pub(crate) fn new(limit: usize) -> Arc<Budget> {
-        Arc::new(Budget { limit, used: AtomicUsize::new(0) })
-    }
-
-    /// The largest single lease that can ever be had.
-    pub(crate) fn largest_lease(limit: usize) -> usize {
-        limit - limit / RESERVED_SHARE
-    }
-
-    fn take(&self, bytes: usize, lease_len: usize) -> Result<(), OverBudget> {
-        let ceiling = if lease_len <= SMALL_LEASE_LEN { self.limit } else { Budget::largest_lease(self.limit) };
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                used.checked_add(bytes).filter(|&used| used <= ceiling)
-            })
-            .map(drop)
-            .map_err(|_| OverBudget)
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-}
-
-/// Bytes taken from a budget, given back when dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Lease {
-    budget: Option<Arc<Budget>>,
-    len: usize,
-}
-
-impl Lease {
-    /// Makes this a lease of `len` bytes of `budget`, if it is of less.
-    pub(crate) fn grow_to(&mut self, len: usize, budget: &Arc<Budget>) -> Result<(), OverBudget> {
-        let more = len.saturating_sub(self.len);
-        budget.take(more, len)?;
-        self.len += more;
-        self.budget.get_or_insert_with(|| Arc::clone(budget));
-        Ok(())
-    }
-
-    /// Makes this a lease of `len` bytes, if it is of more.
-    fn shrink_to(&mut self, len: usize) {
-        let less = self.len.saturating_sub(len);
-        if let Some(budget) = &self.budget {
-            budget.give_back(less);
-        }
-        self.len -= less;
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.give_back(self.len);
-        }
-    }
-}
-
-/// The unread bytes of one connection. Empty, it owns no memory.
+/// The unread bytes of one connection. An empty buffer owns no memory.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
-    /// So many of them are consumed.
+    /// How many of them are consumed.
     consumed: usize,
     lease: Lease,
 }
 
 impl Buffer {
-    /// What has arrived and is not yet consumed.
+    /// The bytes that have arrived and are not consumed.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.consumed..]
     }
@@ -115,7 +34,7 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// Forgets the first `len` unread bytes, and gives back memory that is not needed for the others.
+    /// Removes the first `len` unread bytes, and frees memory that the others do not need.
     pub(crate) fn consume(&mut self, len: usize) {
         self.consumed += len;
         if self.is_empty() {
@@ -127,7 +46,7 @@ impl Buffer {
         }
     }
 
-    /// Keeps `unread` in place of what there was, in a memory of just the size.
+    /// Replaces the content by `unread`, in memory of exactly that size.
     pub(crate) fn replace(&mut self, unread: &[u8], budget: &Arc<Budget>) -> Result<(), OverBudget> {
         if self.bytes.capacity() > 0 {
             self.clear();
@@ -135,7 +54,7 @@ impl Buffer {
         if unread.is_empty() { Ok(()) } else { self.append(unread, unread.len(), budget) }
     }
 
-    /// Keeps `arrived`. `request_len` is what the request is known to need.
+    /// Appends `arrived`. `request_len` is the length that the request is known to need.
     pub(crate) fn append(
         &mut self,
         arrived: &[u8],
@@ -145,7 +64,7 @@ impl Buffer {
         self.move_to_front();
         let len = self.bytes.len() + arrived.len();
         if len > self.bytes.capacity() {
-            // The first piece is usually a header, and the peer may let us wait: no spare.
+            // The first piece is usually a header, and the rest may take long: no spare capacity.
             let growing = !self.bytes.is_empty();
             let capacity = if growing { len.max(2 * self.bytes.capacity()) } else { len };
             self.grow(capacity.min(request_len + 1).max(len), budget)?;
@@ -154,8 +73,8 @@ impl Buffer {
         Ok(())
     }
 
-    /// Room behind the unread bytes, to be filled by a read: always some, and one byte more than the request needs
-    /// where it is in sight, so that a read that fills all of it tells of bytes too many.
+    /// The buffer with room for a read: always at least a byte, and one byte more than the request needs once its end is
+    /// near, so that a read which fills all of it reveals surplus bytes.
     pub(crate) fn spare(&mut self, request_len: usize, budget: &Arc<Budget>) -> Result<&mut Vec<u8>, OverBudget> {
         self.move_to_front();
         let len = self.bytes.len();
@@ -167,7 +86,7 @@ impl Buffer {
         Ok(&mut self.bytes)
     }
 
-    /// Forgets the bytes and frees their memory.
+    /// Removes all bytes and frees their memory.
     pub(crate) fn clear(&mut self) {
         *self = Buffer::default();
     }
@@ -193,7 +112,7 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     #[test]
-    fn memory_follows_what_arrived_not_what_was_announced() {
+    fn memory_follows_what_has_arrived_not_what_was_announced() {
         let budget = Budget::new(256 * MIB);
         let mut buffer = Buffer::default();
         buffer.append(&[0; 20], 30 * MIB, &budget).unwrap();
@@ -211,7 +130,7 @@ mod tests {
             arrived += room;
             assert!(budget.used() <= 4 * arrived, "{} for {arrived}", budget.used());
         }
-        assert_eq!(arrived, 30 * MIB + 1, "the surplus byte has its room, and nothing more");
+        assert_eq!(arrived, 30 * MIB + 1, "there is room for the surplus byte, and no more");
         assert_eq!(budget.used(), 30 * MIB + 1);
 
         buffer.clear();
@@ -219,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_at_a_time_keeps_the_order_and_amortises() {
+    fn appending_byte_by_byte_keeps_the_order_and_is_amortised() {
         let budget = Budget::new(MIB);
         let mut buffer = Buffer::default();
         for n in 0..1000_u32 {
@@ -230,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_consumed_gives_its_memory_back() {
+    fn consumed_bytes_free_their_memory() {
         let budget = Budget::new(MIB);
         let mut buffer = Buffer::default();
         let bytes: Vec<u8> = (0..1000).map(|n| n as u8).collect();
@@ -252,36 +171,5 @@ mod tests {
         assert_eq!((buffer.unread(), budget.used()), (&b"what is"[..], 7));
         buffer.replace(b"", &budget).unwrap();
         assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn stalled_uploads_leave_room_for_small_requests() {
-        let budget = Budget::new(8 * MIB);
-        let mut stalled = Vec::new();
-        loop {
-            let mut lease = Lease::default();
-            if lease.grow_to(MIB, &budget).is_err() {
-                break;
-            }
-            stalled.push(lease);
-        }
-        assert_eq!(stalled.len(), 7);
-
-        let mut small = Buffer::default();
-        small.append(&[1; 1000], 2000, &budget).unwrap();
-        assert_eq!(budget.used(), 7 * MIB + 1000);
-        drop((stalled, small));
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn a_refused_lease_takes_nothing() {
-        let budget = Budget::new(1000);
-        let mut lease = Lease::default();
-        assert_eq!(lease.grow_to(1001, &budget), Err(OverBudget));
-        assert_eq!(budget.used(), 0);
-        lease.grow_to(1000, &budget).unwrap();
-        assert_eq!(lease.grow_to(usize::MAX, &budget), Err(OverBudget));
-        assert_eq!(budget.used(), 1000);
     }
 }

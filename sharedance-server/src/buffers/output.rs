@@ -1,8 +1,7 @@
-//! What is to be sent on a connection: bytes, and values that are sent from where the store keeps them.
+//! What is to be sent on a connection: bytes, and values that are sent from the store's mapping.
 //!
-//! A worker has one of these, in which the answers of a turn gather, so that one call sends them all. What the socket
-//! does not take is [kept](Output::take_rest) by the connection: copied, so that a slow peer holds up nothing in the
-//! store.
+//! A worker has one output, which collects the responses of a connection, so that one call sends them all. What the
+//! socket does not take is [copied](Output::take_rest) for the connection, so that a slow peer pins nothing in the store.
 
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
@@ -11,16 +10,16 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use sharedance_core::store::Value;
 
-/// Up to this length a value is copied: that costs less than to pin it, and than to tell the kernel of it.
+/// Up to this length a value is copied: that costs less than pinning it and passing another piece to the kernel.
 const MAX_COPIED_LEN: usize = 16 * 1024;
 
 /// How many pieces one call sends. The kernel takes up to 1024.
 const PIECES_PER_CALL: usize = 64;
 
-/// How much one call sends at the most, so that the others have their turn.
+/// The most bytes that one call sends, so that other connections have their turn.
 const BYTES_PER_CALL: usize = 2 * 1024 * 1024;
 
-/// The memory that an empty output of a worker keeps for the next turn.
+/// The memory that an empty output keeps for the next connection.
 const KEPT_LEN: usize = 256 * 1024;
 
 /// Bytes to be sent, in order.
@@ -29,22 +28,22 @@ pub(crate) struct Output {
     bytes: Vec<u8>,
     values: Vec<Placed>,
     values_len: usize,
-    /// So much from the beginning is sent.
+    /// How many bytes from the beginning are sent.
     sent: usize,
 }
 
 /// A value that is sent from the mapping.
 #[derive(Debug)]
 struct Placed {
-    /// How many of the bytes precede it.
+    /// How many of the copied bytes precede it.
     at: usize,
-    /// From where on it is sent.
+    /// The offset in the value from which it is sent.
     from: usize,
     value: Value,
 }
 
 impl Output {
-    /// To be appended to, by whoever says an answer.
+    /// The bytes, for appending a response.
     #[inline]
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -61,7 +60,7 @@ impl Output {
         }
     }
 
-    /// What is not sent yet, in bytes.
+    /// The number of bytes that are not sent yet.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() + self.values_len - self.sent
     }
@@ -70,7 +69,7 @@ impl Output {
         self.len() == 0
     }
 
-    /// Sends what the socket takes; answers how much that was.
+    /// Sends what the socket takes. Returns how many bytes that were.
     pub(crate) fn send(&mut self, socket: &OwnedFd) -> Result<usize, Errno> {
         let sent = if self.values.is_empty() {
             let unsent = &self.bytes[self.sent..];
@@ -89,7 +88,7 @@ impl Output {
         }
     }
 
-    /// Forgets everything, and keeps some memory for more.
+    /// Removes everything, and keeps some memory for reuse.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         if self.bytes.capacity() > KEPT_LEN {
@@ -110,9 +109,8 @@ impl Output {
         rest_len
     }
 
-    /// What is not sent yet, as an output of its own, and of just the size. Values are copied: they would else keep
-    /// those beside them from being reclaimed; one that has a file to itself keeps nothing but that file, and costs no
-    /// memory.
+    /// Moves what is not sent yet into an output of exactly that size. Values are copied: a pinned value keeps the values
+    /// beside it from being reclaimed. A value that has a file to itself pins only that file, and stays mapped.
     pub(crate) fn take_rest(&mut self) -> Output {
         let mut rest = Output { bytes: Vec::with_capacity(self.rest_len()), ..Output::default() };
         self.for_each_unsent(|piece| match piece.alone() {
@@ -143,7 +141,7 @@ impl Output {
 
     fn for_each_unsent<'a>(&'a self, mut visit: impl FnMut(Piece<'a>)) {
         let (mut skip, mut copied) = (self.sent, 0);
-        let mut show = |bytes: &'a [u8], value: Option<&'a Value>| {
+        let mut visit_unsent = |bytes: &'a [u8], value: Option<&'a Value>| {
             let skipped = skip.min(bytes.len());
             skip -= skipped;
             if skipped < bytes.len() {
@@ -151,18 +149,18 @@ impl Output {
             }
         };
         for placed in &self.values {
-            show(&self.bytes[copied..placed.at], None);
-            show(&placed.value[placed.from..], Some(&placed.value));
+            visit_unsent(&self.bytes[copied..placed.at], None);
+            visit_unsent(&placed.value[placed.from..], Some(&placed.value));
             copied = placed.at;
         }
-        show(&self.bytes[copied..], None);
+        visit_unsent(&self.bytes[copied..], None);
     }
 }
 
-/// Bytes that lie together.
+/// Contiguous bytes.
 struct Piece<'a> {
     bytes: &'a [u8],
-    /// The value that they are the end of, if they are part of one.
+    /// The value whose end they are, if they are part of one.
     value: Option<&'a Value>,
 }
 
@@ -179,10 +177,10 @@ mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
-    /// One is copied at once, one shares its segment, one is alone.
+    /// The first is copied, the second shares its segment, the third is alone in its file.
     const LENGTHS: [usize; 3] = [MAX_COPIED_LEN, MAX_COPIED_LEN + 1, 3_000_000];
 
-    fn said(store: &Store) -> (Output, Vec<u8>) {
+    fn responses(store: &Store) -> (Output, Vec<u8>) {
         let (mut output, mut expected) = (Output::default(), Vec::new());
         for (n, len) in LENGTHS.into_iter().chain(LENGTHS).enumerate() {
             let value: Vec<u8> = (0..len).map(|at| (at * 31 + at / 251 + n) as u8).collect();
@@ -201,7 +199,7 @@ mod tests {
     fn all_is_sent_in_order_and_the_rest_pins_no_neighbours() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        let (mut output, expected) = said(&store);
+        let (mut output, expected) = responses(&store);
         assert_eq!(output.len(), expected.len());
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();

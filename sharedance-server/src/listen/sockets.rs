@@ -1,8 +1,8 @@
-//! Listening sockets, and accepting from them.
+//! Listening sockets.
 //!
-//! Each worker has sockets of its own on the same addresses (`SO_REUSEPORT`), between which the kernel spreads the
-//! connections, so that no two workers wake for one. The first socket on an address is bound without that option:
-//! another server on the port is found out, and not joined.
+//! Each worker has its own sockets on the same addresses (`SO_REUSEPORT`). The kernel distributes the connections among
+//! them, so that one connection wakes one worker. The first socket on an address is bound without that option: this fails
+//! if another server has the port.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -14,21 +14,21 @@ use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 
-/// How many sockets listen on an address for each worker. Each has a backlog of its own, and a connection that finds it
-/// full tries again after a second at the earliest: with the usual backlog of 100, a burst of clients fills one within
-/// a millisecond or two, which is about how long it may take until a worker is given a processor.
+/// How many sockets listen on an address for each worker. Each has its own backlog, and a connection that finds it full
+/// tries again after a second at the earliest. A burst of clients fills the usual backlog of 100 within one or two
+/// milliseconds, which is about as long as it may take until the worker runs.
 const SOCKETS_PER_WORKER: usize = 4;
 
-/// Why no socket listens.
+/// Why the server cannot listen.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BindError {
     /// The name of the host cannot be resolved.
     #[error("the address \"{host}\" to listen on cannot be resolved")]
     Resolve {
-        /// What was to be resolved.
+        /// The name.
         host: String,
-        /// What the resolver said.
+        /// The error of the resolver.
         source: io::Error,
     },
     /// The address cannot be listened on.
@@ -36,15 +36,15 @@ pub enum BindError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// Why it failed.
         source: io::Error,
     },
 }
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => " (another server has this port: stop it, or choose another with --port)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need root's rights)",
+        io::ErrorKind::AddrInUse => " (another server has this port: stop it, or choose another port with --port)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need the rights of root)",
         _ => "",
     }
 }
@@ -59,11 +59,11 @@ pub(crate) struct Listener {
 pub(super) enum Accepted {
     /// A connection, on a socket that does not block.
     Connection(OwnedFd),
-    /// One that was gone before it could be accepted; there may be more.
+    /// A connection was closed before it could be accepted; others may wait.
     Gone,
-    /// No more are waiting.
+    /// No connection waits.
     NoneWaiting,
-    /// One waits, and the process or the system has no descriptor or no memory for it.
+    /// A connection waits, and the process or the system has no descriptor or no memory for it.
     Exhausted(Errno),
 }
 
@@ -74,7 +74,7 @@ impl AsFd for Listener {
 }
 
 impl Listener {
-    /// Accepts one connection. Asks for nothing but the descriptor: every other call would be paid by each request.
+    /// Accepts one connection, by one system call: each further call would be made for every request.
     pub(super) fn accept(&self) -> Accepted {
         match accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(socket) => Accepted::Connection(socket),
@@ -90,8 +90,8 @@ impl Listener {
     }
 }
 
-/// Listens for `workers` workers on `host` (on any address, IPv4 and IPv6, without one): for each worker, sockets
-/// on each address that `host` stands for. Port 0 lets the kernel choose, the same for all.
+/// Listens for `workers` workers on `host`; `None` is any address, IPv4 and IPv6. Returns for each worker the sockets on
+/// each address that `host` stands for. With port 0 the kernel chooses one port for all.
 pub(crate) fn listen(
     host: Option<&str>,
     port: u16,
@@ -109,14 +109,14 @@ pub(crate) fn listen(
         address.set_port(port);
         match listen_on(address, backlog, workers * SOCKETS_PER_WORKER, Presence::Required) {
             Ok(sockets) => {
-                deal(sockets, &mut per_worker);
+                distribute(sockets, &mut per_worker);
                 port = local_addr(&per_worker).map_or(port, |bound| bound.port());
                 if host.is_none() {
-                    // One socket for both families; the second candidate is for hosts without IPv6.
+                    // The socket serves both families; the second candidate is for hosts without IPv6.
                     break;
                 }
             }
-            // A name may stand for an address of a family, or of an interface, that this host does not have.
+            // A name may stand for an address of a family or an interface that this host does not have.
             Err(source) if is_missing(&source) => missing.push(address),
             Err(source) => return Err(BindError::Listen { address, source }),
         }
@@ -130,7 +130,7 @@ pub(crate) fn listen(
         address.set_port(port);
         match listen_on(address, backlog, workers * SOCKETS_PER_WORKER, Presence::Expected) {
             Ok(sockets) => {
-                deal(sockets, &mut per_worker);
+                distribute(sockets, &mut per_worker);
                 port = local_addr(&per_worker).map_or(port, |bound| bound.port());
                 let ip = address.ip();
                 warn!("{ip} is not an address of this host; connections are accepted as soon as it is one");
@@ -145,7 +145,7 @@ pub(crate) fn listen(
 }
 
 /// Gives each worker its share of the sockets on an address.
-fn deal(mut sockets: Vec<Listener>, per_worker: &mut [Vec<Listener>]) {
+fn distribute(mut sockets: Vec<Listener>, per_worker: &mut [Vec<Listener>]) {
     for worker in per_worker {
         worker.extend(sockets.drain(..SOCKETS_PER_WORKER));
     }
@@ -165,7 +165,7 @@ pub(crate) fn local_addrs(per_worker: &[Vec<Listener>]) -> Vec<SocketAddr> {
 }
 
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
-    // An IPv6 address may come in the brackets that it has in a URL.
+    // An IPv6 address may have brackets, as in a URL.
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);
@@ -185,11 +185,11 @@ fn is_missing(error: &io::Error) -> bool {
     missing.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Whether an address must be one of this host's now.
+/// Whether an address must be one of this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     Required,
-    /// It may become one later (`IP_FREEBIND`).
+    /// The address may become one later (`IP_FREEBIND`).
     Expected,
 }
 
@@ -207,7 +207,7 @@ fn listen_on(mut address: SocketAddr, backlog: i32, count: usize, presence: Pres
         socket.bind(&SockAddr::from(address))?;
         listeners.push(Listener { socket });
     }
-    // Only now, so that nobody connects to a server that then fails to start.
+    // Only now, so that no client connects to a server that then fails to start.
     for listener in &listeners {
         listener.socket.listen(backlog)?;
     }
@@ -225,10 +225,10 @@ fn open(address: SocketAddr, presence: Presence) -> io::Result<Socket> {
         (Presence::Expected, SocketAddr::V4(_)) => socket.set_freebind_v4(true)?,
         (Presence::Expected, SocketAddr::V6(_)) => socket.set_freebind_v6(true)?,
     }
-    // Accepted sockets inherit both. Urgent data is data like any other: a peer that sends it, and nobody who reads it,
-    // would keep the poller reporting for ever.
+    // Accepted sockets inherit both options. Urgent data is received in line: otherwise the poller would report it in
+    // every turn, and the server would never read it.
     socket.set_out_of_band_inline(true)?;
-    // The last part of a large answer does not wait for an acknowledgement.
+    // The last part of a large response does not wait for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
     Ok(socket)
 }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_another_server_has_is_refused_and_not_joined() {
+    fn a_port_of_another_server_is_refused_and_not_shared() {
         let first = listen(Some("127.0.0.1"), 0, BACKLOG, 2).unwrap();
         let port = local_addr(&first).unwrap().port();
         let refused = listen(Some("127.0.0.1"), port, BACKLOG, 2).unwrap_err();
@@ -263,16 +263,16 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_a_server_that_was_stopped_can_be_had_at_once() {
-        // Between two calls the port may become that of somebody else's connection: but not each time.
-        assert!((0..10).any(|_| can_be_had_again()));
+    fn the_port_of_a_stopped_server_can_be_bound_at_once() {
+        // Between two calls another process may connect from the port, but not each time.
+        assert!((0..10).any(|_| can_be_bound_again()));
     }
 
-    fn can_be_had_again() -> bool {
+    fn can_be_bound_again() -> bool {
         let first = listen(Some("127.0.0.1"), 0, BACKLOG, 1).unwrap();
         let port = local_addr(&first).unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        // The socket that is closed first stays in TIME_WAIT on the port; the connection is there once `connect` returns.
+        // The socket that is closed first stays in TIME_WAIT on the port. The connection exists once `connect` returns.
         let accepted = first[0].iter().filter(|listener| matches!(listener.accept(), Accepted::Connection(_)));
         assert_eq!(accepted.count(), 1);
         drop(first);
@@ -292,7 +292,7 @@ mod tests {
         assert!(unresolved.to_string().contains("cannot be resolved"), "{unresolved}");
     }
 
-    /// The start failed, again and again until the service manager gave up.
+    /// The start failed each time, until the service manager gave up.
     #[test]
     fn an_address_that_this_host_does_not_have_yet_is_listened_on() {
         for host in ["192.0.2.1", "2001:db8::1"] {
@@ -304,7 +304,7 @@ mod tests {
             let bound = local_addr(&listeners).unwrap();
             assert_eq!((bound.ip(), listeners.len()), (address.ip(), 2));
             assert_ne!(bound.port(), 0);
-            // It is the address that may be missing, and not more: a port that is taken is refused.
+            // Only the address may be missing: a port that is taken is refused.
             let taken = listen(Some(host), bound.port(), BACKLOG, 2).unwrap_err();
             assert!(taken.to_string().contains("another server has this port"), "{taken}");
         }

@@ -1,11 +1,11 @@
-//! What has been done, counted: each worker counts for itself, and who asks gets the sums.
+//! Counters of requests, connections and bytes. Each worker has its own; the statistics are their sums.
 //!
-//! A counter has one writer, so that counting costs a load and a store; it may be read from anywhere.
+//! A counter has one writer, so that counting costs a load and a store. Any thread may read it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A number that only grows, and has one writer.
+/// A number that only grows, with one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -29,7 +29,7 @@ macro_rules! counters {
             $($(#[$doc])* pub(crate) $name: Counter,)*
         }
 
-        /// Their sums at one moment.
+        /// The sums of the counters of all workers.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub(crate) struct Sums {
             $(pub(crate) $name: u64,)*
@@ -48,10 +48,10 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Retrievals of a key that found a value, and that did not; touches not among them.
+    /// Retrievals of a key that have found a value, and that have not; without touches.
     get_hits,
     get_misses,
-    /// Writes that came whole, whatever came of them.
+    /// Writes that have arrived completely, whatever their result.
     sets,
     /// Touches, with or without a retrieval.
     touch_hits,
@@ -62,28 +62,28 @@ counters! {
     incr_misses,
     decr_hits,
     decr_misses,
-    /// Writes on the condition of a version: it was that one, the pair was gone, it was another one.
+    /// Writes that require a version: the pair had it, there was no pair, the pair had another version.
     cas_hits,
     cas_misses,
     cas_badval,
     flushes,
     /// `me`.
     meta_debugs,
-    /// Writes refused for their size, and for want of room.
+    /// Writes refused for their size, and for lack of room.
     too_large,
     out_of_memory,
-    /// Writes that took place.
+    /// Writes that were executed.
     stored,
-    /// Connections that came, that went, and that were refused because there were too many.
+    /// Connections that were opened, that were closed, and that were refused because too many were open.
     connections_opened,
     connections_closed,
     connections_rejected,
-    /// How often a worker stopped accepting because there were too many connections, how often it went on, and how
-    /// long the pauses were that have ended, in microseconds.
+    /// How often a worker has paused accepting because there were too many connections, how often it has resumed, and the
+    /// length of the pauses that have ended, in microseconds.
     accepting_pauses,
     accepting_resumes,
     accepting_paused_us,
-    /// How often a connection had to let others have their turn although it could have gone on.
+    /// How often a connection has yielded to others although it could have continued.
     yields,
     bytes_read,
     bytes_written,
@@ -93,7 +93,7 @@ counters! {
 #[derive(Debug)]
 pub(crate) struct AllCounters {
     of_worker: Vec<Arc<Counters>>,
-    /// What they were when they were last set to zero, which they are not.
+    /// The sums at the last reset, which does not change the counters.
     start: Mutex<Sums>,
 }
 
@@ -103,12 +103,12 @@ impl AllCounters {
         AllCounters { of_worker, start: Mutex::default() }
     }
 
-    /// Those of one worker, which is to be the only one to write them.
+    /// The counters of one worker, which must be their only writer.
     pub(crate) fn of_worker(&self, worker: usize) -> Arc<Counters> {
         Arc::clone(&self.of_worker[worker])
     }
 
-    /// The sums since the start, and since they were last reset.
+    /// The sums since the start, and since the last reset.
     pub(crate) fn sums(&self) -> (Sums, Sums) {
         let mut sums = Sums::default();
         self.of_worker.iter().for_each(|counters| sums.add(counters));
@@ -116,7 +116,7 @@ impl AllCounters {
         (sums, sums.since(start))
     }
 
-    /// Lets the counting begin anew, for who asks.
+    /// Lets the second sums of [`AllCounters::sums`] begin again at zero.
     pub(crate) fn reset(&self) {
         let (sums, _) = self.sums();
         *self.start.lock().unwrap_or_else(PoisonError::into_inner) = sums;

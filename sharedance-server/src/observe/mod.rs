@@ -1,4 +1,4 @@
-//! What the server records about itself.
+//! What the server records about its work.
 
 mod counters;
 

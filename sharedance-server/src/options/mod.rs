@@ -1,7 +1,9 @@
 //! The options of the server: as a program sets them, and as they are given on the command line.
 
 mod command_line;
+mod server;
 mod storage;
 
 pub use command_line::Options;
+pub use server::ServerOptions;
 pub use storage::StorageOptions;

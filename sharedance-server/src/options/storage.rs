@@ -1,4 +1,4 @@
-//! What the operator chooses about the keeping of the pairs, and the opening of the store accordingly.
+//! The options of the store, and opening it with them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,32 +9,32 @@ use sharedance_core::store::{self, BootId, Durability, OpenError, Store, Unclean
 /// Times have 31 bits of seconds: 68 years.
 const MAX_SECS: u64 = i32::MAX as u64;
 
-/// A 32nd of this is the shortest segment that a store can have: below, some segments that are open or in reserve would be
-/// most of the room.
+/// A 32nd of this is the length of the shortest segment that a store can have. With less room, the segments that are open
+/// or prepared would be most of it.
 const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
 const MAX_SYNC_INTERVAL_MS: u64 = 3_600_000;
 
-/// How the pairs are kept.
+/// How the pairs are stored. Each field has the name of its option on the command line.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StorageOptions {
-    /// Where.
+    /// The directory of the store.
     pub directory: PathBuf,
-    /// How long a pair lives after it was stored.
+    /// The TTL of a pair that is stored without one.
     pub expiration: Duration,
-    /// How much room the files may take, in bytes; `None` is as much as there is.
+    /// The most bytes that the files may use; `None` is as many as the file system has.
     pub max_bytes: Option<u64>,
     /// What happens when there is no more room.
     pub when_full: WhenFull,
     /// Which crashes a pair survives.
     pub durability: Durability,
     /// What to do after a crash of the system.
-    pub unclean_boot: UncleanBoot,
+    pub after_crash: UncleanBoot,
 }
 
 impl StorageOptions {
-    /// What bounds the store, for people.
+    /// Describes the limits of the store, for the log.
     pub fn limits(&self) -> String {
         let room = match self.max_bytes {
             Some(bytes) => format!("at most {bytes} bytes of files"),
@@ -47,8 +47,8 @@ impl StorageOptions {
         format!("{room} ({when_full})")
     }
 
-    /// Opens the store at `path`, which is how this process sees the directory; errors name it by `outer_path`, which is
-    /// how the operator does. Its values have at most `max_value_len` bytes.
+    /// Opens the store at `path`, the directory as this process sees it. Errors contain `outer_path`, the directory as the
+    /// operator sees it. The values of the store have at most `max_value_len` bytes.
     ///
     /// # Errors
     /// As for [`store::Options::open`].
@@ -67,8 +67,8 @@ impl StorageOptions {
             .max_mappings(max_mappings)
             .when_full(self.when_full)
             .durability(self.durability)
-            .unclean_boot(self.unclean_boot)
-            // For the meta commands that ask for it.
+            .unclean_boot(self.after_crash)
+            // For the meta commands that return it.
             .track_accesses(true);
         match self.max_bytes {
             Some(bytes) => options.max_bytes(bytes),
@@ -79,7 +79,7 @@ impl StorageOptions {
     }
 }
 
-/// The same error, with the paths that the operator knows.
+/// The same error, with the paths as the operator sees them.
 fn seen_from_outside(mut error: OpenError, inner: &Path, outer: &Path) -> OpenError {
     if let OpenError::InUse { path }
     | OpenError::FormatVersion { path, .. }
@@ -94,10 +94,10 @@ fn seen_from_outside(mut error: OpenError, inner: &Path, outer: &Path) -> OpenEr
     error
 }
 
-/// The same, as it stands on the command line.
+/// The same options, as they are given on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct StorageArguments {
-    /// The directory where the pairs are kept; made if it is missing
+    /// The directory of the pairs; created if it is missing
     #[arg(short, long, default_value = "/tmp/sharedance")]
     directory: PathBuf,
 
@@ -106,19 +106,19 @@ pub(crate) struct StorageArguments {
           value_parser = value_parser!(u64).range(1..=MAX_SECS))]
     expiration: u64,
 
-    /// How much room the files in the directory may take, in bytes, at least 2 MiB; up to twice as much as all pairs have is
-    /// normal [default: as much as there is]
+    /// The most bytes that the files in the directory may use, at least 2 MiB; they normally use up to twice as many as the
+    /// pairs have [default: as many as the file system has]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(MIN_BYTES..))]
     max_bytes: Option<u64>,
 
-    /// What happens to new pairs when there is no more room, within --max-bytes or on the disk: they are refused, or
-    /// old ones that are not being read make room
+    /// What happens to new pairs when there is no more room, within --max-bytes or on the disk: they are refused, or old
+    /// pairs that are not being read are evicted
     #[arg(long, value_enum, default_value_t = Full::Refuse)]
     when_full: Full,
 
-    /// What pairs survive besides any death of the server: `os`, nothing for sure; `interval`, a power cut, but for
-    /// what was stored in the last --sync-interval; `always`, a power cut at any time: before it is acknowledged the disk
-    /// has it
+    /// What pairs survive besides any end of the server process: `os`, nothing for certain; `interval`, a power cut, except
+    /// pairs stored in the last --sync-interval; `always`, a power cut at any time: a pair is on the disk before it is
+    /// acknowledged
     #[arg(long, value_enum, default_value_t = Survives::Os)]
     durability: Survives,
 
@@ -127,8 +127,8 @@ pub(crate) struct StorageArguments {
           value_parser = value_parser!(u64).range(1..=MAX_SYNC_INTERVAL_MS))]
     sync_interval: u64,
 
-    /// What to do after a power cut, or any other restart of the machine: keep the pairs that are whole, or start empty,
-    /// where a logout must stick
+    /// What to do after a power cut, or any other restart of the machine: keep the pairs that are intact, or start empty,
+    /// so that no session returns whose logout was lost
     #[arg(long, value_enum, default_value_t = AfterCrash::Salvage)]
     after_crash: AfterCrash,
 }
@@ -167,7 +167,7 @@ impl From<StorageArguments> for StorageOptions {
                 Survives::Interval => Durability::Interval(Duration::from_millis(arguments.sync_interval)),
                 Survives::Always => Durability::Always,
             },
-            unclean_boot: match arguments.after_crash {
+            after_crash: match arguments.after_crash {
                 AfterCrash::Salvage => UncleanBoot::Salvage,
                 AfterCrash::Discard => UncleanBoot::Discard,
             },

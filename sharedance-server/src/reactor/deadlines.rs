@@ -1,8 +1,8 @@
 //! Deadlines of many connections, each a fixed time after the connection was last touched.
 //!
-//! The time is the same for all members of a list, so the order of touching is the order of expiring. The list is doubly
-//! linked through the table that holds the connections: every operation costs the same, however many connections there
-//! are and whatever their tokens. It reads no clock.
+//! The time is the same for all members of a list, so that they expire in the order in which they were touched. The list
+//! is doubly linked through the table of the connections: the cost of an operation depends neither on the number of
+//! connections nor on their tokens. Reads no clock.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use slab::Slab;
 
 const NONE: u32 = u32::MAX;
 
-/// The place of a table's entry in a list of deadlines.
+/// The place of an entry of the table in a list of deadlines.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Link {
+pub(super) struct Link {
     touched: Instant,
     previous: u32,
     next: u32,
 }
 
 /// An entry of a table that can be a member of one list of deadlines at a time.
-pub(crate) trait Linked {
+pub(super) trait Linked {
     /// Its place in that list.
     fn link(&mut self) -> &mut Option<Link>;
 }
@@ -29,7 +29,7 @@ pub(crate) trait Linked {
 /// All calls on a list take the same table. An entry that is linked is linked in this list: it is removed from one list
 /// before it is touched in another.
 #[derive(Debug)]
-pub(crate) struct Deadlines {
+pub(super) struct Deadlines {
     after: Duration,
     oldest: Option<Oldest>,
     newest: u32,
@@ -43,12 +43,12 @@ struct Oldest {
 
 impl Deadlines {
     /// Deadlines that are `after` the last touch.
-    pub(crate) fn new(after: Duration) -> Deadlines {
+    pub(super) fn new(after: Duration) -> Deadlines {
         Deadlines { after, oldest: None, newest: NONE }
     }
 
-    /// Sets the deadline of `token`, counted from `now`, which never goes back.
-    pub(crate) fn touch(&mut self, entries: &mut Slab<impl Linked>, token: usize, now: Instant) {
+    /// Sets the deadline of `token`, counted from `now`, which must not be earlier than in the call before.
+    pub(super) fn touch(&mut self, entries: &mut Slab<impl Linked>, token: usize, now: Instant) {
         self.remove(entries, token);
         let Some(entry) = entries.get_mut(token) else {
             return;
@@ -63,7 +63,7 @@ impl Deadlines {
     }
 
     /// Removes `token`, if it is in the list.
-    pub(crate) fn remove(&mut self, entries: &mut Slab<impl Linked>, token: usize) {
+    pub(super) fn remove(&mut self, entries: &mut Slab<impl Linked>, token: usize) {
         let Some(Link { previous, next, .. }) = entries.get_mut(token).and_then(|entry| entry.link().take()) else {
             return;
         };
@@ -79,12 +79,12 @@ impl Deadlines {
     }
 
     /// When the next token expires.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         self.oldest.map(|oldest| oldest.touched + self.after)
     }
 
-    /// A token whose deadline has come, if there is one. It stays until it is removed or touched.
-    pub(crate) fn expired(&self, now: Instant) -> Option<usize> {
+    /// A token whose deadline has passed, if there is one. It stays in the list until it is removed or touched.
+    pub(super) fn expired(&self, now: Instant) -> Option<usize> {
         let oldest = self.oldest?;
         (oldest.touched + self.after <= now).then_some(oldest.token as usize)
     }
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_the_only_the_first_the_last_and_the_unknown() {
+    fn the_only_the_first_the_last_and_an_unknown_token_can_be_removed() {
         let now = Instant::now();
         let (mut deadlines, mut entries) = (Deadlines::new(MINUTE), table(8));
         deadlines.remove(&mut entries, 7);
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(drain(&mut deadlines, &mut entries, now + MINUTE), [0, 2]);
     }
 
-    /// A list that had become empty was filled up to the token again with each touch.
+    /// An empty list was extended up to the token by each touch.
     #[test]
     fn a_touch_costs_the_same_whatever_the_token() {
         const LEN: usize = 1_000_000;

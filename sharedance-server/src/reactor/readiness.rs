@@ -1,8 +1,11 @@
 //! Waiting for readiness.
 //!
-//! Sources are registered with the [`Poller`], and other threads wake the reactor through it. The waiting itself is done
-//! at the poller's own descriptor: its own wait makes four system calls more, for a timer and a notifier that it sets
-//! anew each time, and that is a good part of what a request of a kept connection costs in all.
+//! Sources are registered with the [`Poller`], and other threads wake the reactor through it. The reactor waits on the
+//! poller's own descriptor: `Poller::wait` makes four further system calls, for a timer and a notifier that it sets each
+//! time, which are a tenth of the cost of a request on an open connection.
+//!
+//! This relies on how the poller numbers its events. A test below fails if that changes, and [`Readiness::wait`] then has
+//! to call `Poller::wait` only.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -14,17 +17,17 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-/// Events taken from the kernel at once. A turn with this many connections ready lasts some milliseconds.
+/// The most events of one turn. A turn with this many ready connections lasts some milliseconds.
 const EVENTS_PER_TURN: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
-/// The key under which a poller reports that it was notified, and under which it registers no source.
+/// The key under which a poller reports that it was notified. It registers no source under this key.
 const NOTIFIED: u64 = usize::MAX as u64;
 
 pub(super) struct Readiness {
     poller: Arc<Poller>,
     events: Vec<epoll::Event>,
-    /// For the poller's own wait.
-    others: Events,
+    /// The result of the poller's own wait.
+    polled: Events,
     keys: Vec<usize>,
 }
 
@@ -33,30 +36,30 @@ impl Readiness {
         Readiness {
             poller,
             events: Vec::with_capacity(EVENTS_PER_TURN.get()),
-            others: Events::with_capacity(EVENTS_PER_TURN),
+            polled: Events::with_capacity(EVENTS_PER_TURN),
             keys: Vec::with_capacity(EVENTS_PER_TURN.get()),
         }
     }
 
-    /// Waits until something is ready, the poller is notified, or so much time has passed, rounded up to milliseconds;
-    /// with none for as long as it takes.
+    /// Waits until a source is ready, the poller is notified, or `timeout` has passed, rounded up to milliseconds. `None`
+    /// is without a limit.
     ///
     /// # Errors
     /// The poller failed.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.events.clear();
         self.keys.clear();
-        // What is too long for the kernel is as good as for ever.
+        // A timeout too long for the kernel is one without a limit.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match epoll::wait(&self.poller, spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         if self.events.iter().any(|event| event.data.u64() == NOTIFIED) {
-            // It takes note of that in its own wait, which finds the same events once more.
-            self.others.clear();
-            self.poller.wait(&mut self.others, Some(Duration::ZERO))?;
-            self.keys.extend(self.others.iter().map(|event| event.key));
+            // The poller clears its notification in its own wait, which returns the same events again.
+            self.polled.clear();
+            self.poller.wait(&mut self.polled, Some(Duration::ZERO))?;
+            self.keys.extend(self.polled.iter().map(|event| event.key));
         } else {
             self.keys.extend(self.events.iter().map(|event| event.data.u64() as usize));
         }
@@ -83,7 +86,7 @@ mod tests {
     const AMPLE: Option<Duration> = Some(Duration::from_secs(60));
 
     #[test]
-    fn each_notification_wakes_and_what_is_ready_is_told_with_it() {
+    fn each_notification_wakes_and_ready_sources_are_reported_with_it() {
         let poller = Arc::new(Poller::new().unwrap());
         let mut readiness = Readiness::new(poller.clone());
         let (mut peer, socket) = UnixStream::pair().unwrap();
@@ -97,7 +100,7 @@ mod tests {
             assert_eq!(readiness.keys(), []);
         }
         readiness.wait(Some(Duration::ZERO)).unwrap();
-        assert_eq!(readiness.keys(), [], "it is told once");
+        assert_eq!(readiness.keys(), [], "it is reported once");
         peer.write_all(b"x").unwrap();
         readiness.wait(AMPLE).unwrap();
         assert_eq!(readiness.keys(), [7]);
@@ -108,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_ends_with_its_time() {
+    fn a_wait_ends_after_its_timeout() {
         let mut readiness = Readiness::new(Arc::new(Poller::new().unwrap()));
         readiness.wait(Some(Duration::from_micros(1))).unwrap();
         assert_eq!(readiness.keys(), []);
