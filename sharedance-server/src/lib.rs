@@ -1,6 +1,7 @@
 //! The server `sharedanced`: shares web sessions and caches between a pool of web servers.
 //!
-//! The binary is glue around this library, which other programs and tests can use to run a server inside of them:
+//! The binary is a thin layer around this library. Other programs and tests can use it to run a server within their
+//! process:
 //!
 //! ```
 //! use sharedance_core::store::Store;
@@ -17,7 +18,7 @@
 //! })?;
 //! let (address, shutdown) = (server.local_addr(), server.shutdown());
 //! let running = std::thread::spawn(move || server.run(&store));
-//! // Peers can store and fetch at `address` now.
+//! // Clients can store and fetch pairs at `address` now.
 //! # assert_ne!(address.port(), 0);
 //! shutdown.begin();
 //! running.join().expect("the server does not panic")?;

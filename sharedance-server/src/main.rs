@@ -1,4 +1,4 @@
-//! `sharedanced`: parse, bind, go into the background, give up rights, open the store, serve, exit code.
+//! `sharedanced`: parses the command line, binds, forks, gives up rights, opens the store, and serves.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -33,7 +33,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     rustix::process::umask(Mode::from_bits_truncate(0o077));
     raise_descriptor_limit();
 
-    // All that needs the system's files comes before the root directory changes.
+    // Everything that needs files of the system comes before the root directory changes.
     let server = Server::bind(&options.server)?;
     let privileges = Privileges::resolve(options.uid.as_deref(), options.gid.as_deref())?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
@@ -77,7 +77,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     Ok(ExitCode::SUCCESS)
 }
 
-/// What runs, and with which limits. The addresses come last.
+/// The version, the limits and the addresses. The addresses come last.
 fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
     let addresses: Vec<String> = server.local_addrs().iter().map(ToString::to_string).collect();
     format!(
@@ -93,10 +93,10 @@ fn start_line(options: &Options, server: &Server, directory: &Directory, store: 
     )
 }
 
-/// As many connections as the system allows, without the operator having to think of it.
+/// Raises the limit on descriptors, and so on connections, as far as the system allows.
 fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where it is refused, the limit stays as it was, and connections beyond are refused as always.
+    // If this fails, the limit stays as it was, and connections beyond it are refused.
     let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -1,4 +1,4 @@
-//! What is to be sent on a connection: bytes, and values that are sent from the store's mapping.
+//! Output of a connection: bytes, and values that are sent from the store's mapping.
 //!
 //! A worker has one output, which collects the responses of a connection, so that one call sends them all. What the
 //! socket does not take is [copied](Output::take_rest) for the connection, so that a slow peer pins nothing in the store.

@@ -1,11 +1,13 @@
-//! Requests of the binary dialect, carried out.
+//! Executes the requests of the binary dialect of memcached.
 
 use sharedance_core::protocol::memcached::binary::{self, Command, Request, Status, Tag};
 use sharedance_core::protocol::memcached::{Exptime, Mode, Update};
 use sharedance_core::store::Outcome;
 
+use super::context::Context;
+use super::interpreter::Step;
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
-use super::{Context, Step, stats};
+use super::stats;
 use crate::buffers::Output;
 
 impl From<Failure> for Status {
@@ -18,10 +20,10 @@ impl From<Failure> for Status {
     }
 }
 
-/// What comes of a request that is not answered in a way of its own: the version of what was written, or zero.
+/// The result of a request without a response of its own form: the version of what was written, or zero.
 type Result = std::result::Result<u64, Status>;
 
-/// Carries out `request`, which took `consumed` bytes.
+/// Executes `request`, which had `consumed` bytes.
 pub(super) fn execute<'a>(
     request: Request<'a>,
     consumed: usize,
@@ -62,13 +64,13 @@ pub(super) fn execute<'a>(
                 Err(status) => Err(status),
             }
         }
-        Command::FlushAll { at } => context.flush(at).map(|()| 0).map_err(|error| context.failure(&error).into()),
+        Command::FlushAll { at } => context.flush(at).map(|()| 0).map_err(Status::from),
         Command::Noop => Ok(0),
         Command::Version => {
             binary::push_text(output.bytes(), tag, stats::VERSION);
             return Step::Done { consumed };
         }
-        Command::Stats { about } => match stats::answer_binary(about, context, output.bytes(), tag) {
+        Command::Stats { about } => match stats::respond_in_binary(about, context, output.bytes(), tag) {
             Some(()) => return Step::Done { consumed },
             None => Err(Status::NotFound),
         },
@@ -91,9 +93,9 @@ pub(super) fn execute<'a>(
     if is_last { Step::Last { consumed } } else { Step::Done { consumed } }
 }
 
-/// What an answer to a retrieval has in it.
+/// What the response to a retrieval contains.
 struct Get<'a> {
-    /// Empty unless it is to be repeated.
+    /// Empty unless the response repeats it.
     key: &'a [u8],
     wants_value: bool,
     quiet: bool,
@@ -126,7 +128,7 @@ fn retrieve(
 }
 
 fn write(update: Update<'_>, context: &Context<'_>) -> Result {
-    // With a version, every write that replaces a value is a comparison.
+    // With a version, a write that replaces a value depends on the version alone.
     let mode = match (update.mode, update.version) {
         (Mode::Add | Mode::Replace, Some(_)) => Mode::Set,
         (mode, _) => mode,

@@ -1,17 +1,15 @@
-//! What a request means to the store, and what the store's result means to the peer.
-//!
-//! The only file that knows both the protocol's words and the store's.
+//! Executes the requests of the classic dialect.
 
 use sharedance_core::protocol::{Request, Response};
 use sharedance_core::store::{Store, StoreError, Value};
 
 use crate::observe::Counters;
 
-/// The bytes of an answer's value, wherever they are held.
+/// The value of a response.
 pub(crate) enum Body {
-    /// In the store's mapping, pinned.
+    /// In the store's mapping, which it pins.
     Mapped(Value),
-    /// In memory of the connection's own.
+    /// In the connection's own memory.
     Copied(Vec<u8>),
 }
 
@@ -24,10 +22,10 @@ impl AsRef<[u8]> for Body {
     }
 }
 
-/// Carries out `request`, and counts it.
+/// Executes `request`, and counts it.
 ///
 /// # Errors
-/// The store could not do it. The peer is to be told [`Response::Failed`], and no more.
+/// The store failed. The caller sends no details to the client.
 pub(crate) fn execute(request: Request<'_>, store: &Store, counters: &Counters) -> Result<Response<Body>, StoreError> {
     let (response, counter) = match request {
         Request::Store { key, value } => {
@@ -43,7 +41,7 @@ pub(crate) fn execute(request: Request<'_>, store: &Store, counters: &Counters) 
             true => (Response::Deleted, &counters.delete_hits),
             false => (Response::NotFound, &counters.delete_misses),
         },
-        // A request of a dialect that this server does not speak.
+        // A request that this version does not know.
         _ => return Ok(Response::Failed),
     };
     counter.add(1);
@@ -54,7 +52,7 @@ pub(crate) fn execute(request: Request<'_>, store: &Store, counters: &Counters) 
 mod tests {
     use super::*;
 
-    fn answer(store: &Store, counters: &Counters, request: Request<'_>) -> Response<Vec<u8>> {
+    fn response(store: &Store, counters: &Counters, request: Request<'_>) -> Response<Vec<u8>> {
         match execute(request, store, counters).unwrap() {
             Response::Value(body) => Response::Value(body.as_ref().to_vec()),
             Response::Stored => Response::Stored,
@@ -65,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn each_request_has_its_effect_and_its_answer() {
+    fn each_request_has_its_effect_and_its_response() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let counters = Counters::default();
@@ -73,14 +71,14 @@ mod tests {
         let fetch = Request::Fetch { key };
         let delete = Request::Delete { key };
 
-        assert!(answer(&store, &counters, fetch) == Response::NotFound);
-        assert!(answer(&store, &counters, delete) == Response::NotFound);
+        assert!(response(&store, &counters, fetch) == Response::NotFound);
+        assert!(response(&store, &counters, delete) == Response::NotFound);
         for value in [b"one".as_slice(), b"another", b""] {
-            assert!(answer(&store, &counters, Request::Store { key, value }) == Response::Stored);
-            assert!(answer(&store, &counters, fetch) == Response::Value(value.to_vec()));
+            assert!(response(&store, &counters, Request::Store { key, value }) == Response::Stored);
+            assert!(response(&store, &counters, fetch) == Response::Value(value.to_vec()));
         }
-        assert!(answer(&store, &counters, delete) == Response::Deleted);
-        assert!(answer(&store, &counters, fetch) == Response::NotFound);
+        assert!(response(&store, &counters, delete) == Response::Deleted);
+        assert!(response(&store, &counters, fetch) == Response::NotFound);
         let counts = [&counters.sets, &counters.stored, &counters.get_hits, &counters.get_misses];
         assert_eq!(counts.map(|counter| counter.count()), [3, 3, 3, 2]);
         assert_eq!((counters.delete_hits.count(), counters.delete_misses.count()), (1, 1));

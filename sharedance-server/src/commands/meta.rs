@@ -1,4 +1,4 @@
-//! Meta commands, carried out.
+//! Executes the meta commands of memcached.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -9,12 +9,12 @@ use sharedance_core::protocol::memcached::text::Reply;
 use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
 use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
 
-use super::Context;
+use super::context::Context;
 use super::pairs::{Count, Counted, Remainder, WriteOptions, Written};
 use crate::buffers::Output;
 
-/// A look that leaves no trace.
-const CURIOUS: Look = Look {
+/// A retrieval without side effects.
+const WITHOUT_EFFECT: Look = Look {
     touch: None,
     create: None,
     create_version: None,
@@ -23,14 +23,14 @@ const CURIOUS: Look = Look {
     never_chosen: true,
 };
 
-/// Carries out `request`.
+/// Executes `request`.
 #[inline]
 pub(super) fn execute(request: &Request<'_>, context: &Context<'_>, output: &mut Output) {
     match request.needs_lock() {
         None => execute_now(request, context, output),
         Some((key, flags)) => {
             match context.locks.pin(key.bytes(&mut KeyBuffer::default()), context.connection, context.now) {
-                // Dropped once the request has been carried out: nobody else gets the lock before.
+                // Dropped once the request has been executed: no other connection gets the lock before.
                 Some(_pin) => execute_now(request, context, output),
                 None => refuse_without_lock(request, key, flags, output),
             }
@@ -38,7 +38,7 @@ pub(super) fn execute(request: &Request<'_>, context: &Context<'_>, output: &mut
     }
 }
 
-/// The answer where the lock that a request needs is not held: as if the value had another version.
+/// The response if the lock that a request needs is not held: as if the value had another version.
 #[cold]
 fn refuse_without_lock(request: &Request<'_>, key: Key<'_>, flags: Flags<'_>, output: &mut Output) {
     match request {
@@ -81,7 +81,7 @@ fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
         }
         return Ok(());
     };
-    // A client that has this version has no need of its value.
+    // A client that has this version does not need the value.
     let wants_value = get.wants_value && get.known_version != NonZeroU64::new(seen.value.version());
     meta::push_found(output.bytes(), &Get { wants_value, ..*get }, &facts(&seen));
     if wants_value {
@@ -91,7 +91,7 @@ fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
     Ok(())
 }
 
-/// The life that is left below which a value is to be made anew; none is below none.
+/// The remaining TTL below which a value has to be refreshed. Without an end, there is none.
 fn remaining(exptime: Exptime, context: &Context<'_>) -> Option<Duration> {
     match context.ttl(exptime) {
         Ttl::After(remaining) => Some(remaining),
@@ -113,8 +113,8 @@ fn facts(seen: &Seen) -> Facts {
     }
 }
 
-/// A part of a second counts as a whole one, so that a life of a second is not said to be none. A millisecond does not:
-/// the store lets pairs live that much longer than was asked.
+/// Rounds up, so that a TTL of a second is not reported as zero, except for one millisecond: the store lets pairs live that
+/// much longer than requested.
 fn whole_secs(remaining: Duration) -> u64 {
     let remaining = remaining.saturating_sub(Duration::from_millis(1));
     remaining.as_secs() + u64::from(remaining.subsec_nanos() > 0)
@@ -196,14 +196,14 @@ fn count(count: &meta::Count<'_>, context: &Context<'_>, output: &mut Output) ->
 }
 
 fn ttl_secs(key: &[u8], context: &Context<'_>) -> Option<u64> {
-    let seen = context.store.look(key, &CURIOUS).ok().flatten()?;
+    let seen = context.store.look(key, &WITHOUT_EFFECT).ok().flatten()?;
     seen.expires_in.map(whole_secs)
 }
 
 fn debug(key: Key<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     context.counters.meta_debugs.add(1);
     let mut buffer = KeyBuffer::default();
-    match context.store.look(key.bytes(&mut buffer), &CURIOUS).map_err(|error| context.failure(&error))? {
+    match context.store.look(key.bytes(&mut buffer), &WITHOUT_EFFECT).map_err(|error| context.failure(&error))? {
         Some(seen) => meta::push_debug(output.bytes(), key, &facts(&seen)),
         None => output.bytes().extend_from_slice(b"EN\r\n"),
     }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_of_a_life_is_never_more_than_was_asked_for() {
+    fn the_remaining_ttl_is_never_more_than_was_requested() {
         let secs = |millis| whole_secs(Duration::from_millis(millis));
         assert_eq!([secs(3_600_001), secs(3_600_000), secs(3_599_002), secs(3_599_001)], [3600, 3600, 3600, 3599]);
         assert_eq!([secs(1_000), secs(2), secs(1), secs(0)], [1, 1, 0, 0]);

@@ -1,4 +1,4 @@
-//! What the dialects of memcached do to a pair, and what is counted of it. How the results are said is not known here.
+//! What the dialects of memcached do to a pair, and the counters of that. The responses are in the files of the dialects.
 
 use std::cell::Cell;
 use std::num::NonZeroU64;
@@ -7,24 +7,24 @@ use std::time::Duration;
 use sharedance_core::protocol::memcached::{Direction, Exptime, Key, KeyBuffer, Mode, Update};
 use sharedance_core::store::{self, Attributes, Condition, Look, Outcome, Seen, StoreError, Ttl, Value};
 
-use super::Context;
+use super::context::Context;
 
-/// What came of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// It took place.
+    /// The write was executed.
     Done { version: u64 },
-    /// The mode does not allow it.
+    /// The mode does not allow the write.
     NotStored,
     /// The value has another version.
     Exists,
-    /// There is no value that could have the version.
+    /// There is no value, so that none has the version.
     NotFound,
-    /// It failed.
+    /// The store failed.
     Failed(Failure),
 }
 
-/// Why the store did not do what it was asked for, as far as a peer is told.
+/// Why the store failed, in as much detail as a client gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     TooLarge,
@@ -32,63 +32,63 @@ pub(super) enum Failure {
     Other,
 }
 
-/// What a write of the meta commands is told besides its [`Update`].
+/// The options of a write by a meta command, besides its [`Update`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WriteOptions<'a> {
-    /// A version that is too old is no reason not to write.
+    /// Whether a value is also written if its version is too old.
     pub(super) may_be_stale: bool,
     /// Whether the value is stored where there is nothing to append or prepend to.
     pub(super) creates: bool,
     /// The version that the value gets.
     pub(super) new_version: Option<NonZeroU64>,
-    /// Where the length of an appended or prepended value is noted.
+    /// Receives the length of the value after appending or prepending.
     pub(super) value_len: Option<&'a Cell<usize>>,
 }
 
-/// What stays of a pair instead of its deletion.
+/// What remains of a pair that is not deleted completely.
 pub(super) struct Remainder {
-    /// Whether the value stays; otherwise it is an empty one with these client flags.
+    /// Whether the value remains; otherwise it is replaced by an empty one with these client flags.
     pub(super) keeps_value: bool,
     pub(super) client_flags: u32,
     pub(super) is_stale: bool,
-    /// How long it lives from now on.
+    /// The new expiration time.
     pub(super) touch: Option<Exptime>,
     pub(super) new_version: Option<NonZeroU64>,
 }
 
-/// What came of a count.
+/// The result of changing a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
-    /// The number is now this one.
+    /// The number has this value now.
     Done { number: u64, version: u64 },
-    /// There was none, and now there is the initial one.
+    /// There was no number, and the initial one was stored.
     Created { version: u64 },
-    /// There is none.
+    /// There is no number.
     NotFound,
-    /// It has another version.
+    /// The number has another version.
     Exists,
-    /// It is none.
+    /// The value is not a number.
     NotANumber,
-    /// It failed.
+    /// The store failed.
     Failed(Failure),
 }
 
-/// How a number is to be changed.
+/// A change of a number.
 pub(super) struct Count {
     pub(super) direction: Direction,
     pub(super) delta: u64,
     /// The version that the value must have.
     pub(super) version: Option<u64>,
-    /// How long it lives from now on.
+    /// The new expiration time.
     pub(super) touch: Option<Exptime>,
-    /// What to store where there is none, and how long that lives.
+    /// The initial number, if there is none, and its expiration time.
     pub(super) create: Option<(u64, Exptime)>,
     /// The version that the number gets.
     pub(super) new_version: Option<NonZeroU64>,
 }
 
 impl Context<'_> {
-    /// What a peer is told of a failure in the store. The operator hears of it through the log.
+    /// What a client gets of an error of the store. The error itself is logged.
     #[cold]
     pub(super) fn failure(&self, error: &StoreError) -> Failure {
         self.service.log.log_store_error(error, self.now);
@@ -108,7 +108,18 @@ impl Context<'_> {
         }
     }
 
-    /// The value of `key`, for the asking.
+    /// Deletes all pairs at `at`, or now. Replaces a deletion that was scheduled before.
+    pub(super) fn flush(&self, at: Exptime) -> Result<(), Failure> {
+        let delay = match at {
+            Exptime::Secs(secs) => Duration::from_secs(secs.into()),
+            Exptime::Until(unix_secs) => Duration::from_secs(unix_secs).saturating_sub(self.unix_time),
+            _ => Duration::ZERO,
+        };
+        self.counters.flushes.add(1);
+        self.store.clear_after(delay).map_err(|error| self.failure(&error))
+    }
+
+    /// The value of `key`.
     #[inline]
     pub(super) fn get(&self, key: &[u8]) -> Option<Value> {
         let value = self.store.get(key);
@@ -117,7 +128,7 @@ impl Context<'_> {
         value
     }
 
-    /// The value of `key`, which lives for so long from now on.
+    /// Sets the expiration time of `key`, and returns its value.
     pub(super) fn touch(&self, key: &[u8], exptime: Exptime) -> Result<Option<Value>, Failure> {
         let look = Look { touch: Some(self.ttl(exptime)), note_access: true, never_chosen: true, ..Look::default() };
         let seen = self.store.look(key, &look).map_err(|error| self.failure(&error))?;
@@ -126,7 +137,7 @@ impl Context<'_> {
         Ok(seen.map(|seen| seen.value))
     }
 
-    /// The value of `key`, and what is known of it.
+    /// The value of `key`, with its metadata.
     pub(super) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, Failure> {
         let seen = self.store.look(key, look).map_err(|error| self.failure(&error))?;
         let counter = match (&seen, look.touch) {
@@ -147,7 +158,7 @@ impl Context<'_> {
         let condition = match (update.mode, update.version) {
             (Mode::Append | Mode::Prepend, _) => return self.extend(key, update, options),
             (Mode::Add, _) => Condition::Absent,
-            // A version of zero is that of no value, and older than none.
+            // No value has version zero, so that it is not older than any.
             (_, Some(version @ 1..)) if options.may_be_stale => Condition::VersionOrStale(version),
             (_, Some(version)) => Condition::Version(version),
             (Mode::Replace, None) => Condition::Present,
@@ -173,7 +184,7 @@ impl Context<'_> {
         written
     }
 
-    /// Counts a write, and sees to it that what was to be replaced is not taken for what replaces it.
+    /// Counts a write. If a set was too large, deletes the old value, which would otherwise pass for the new one.
     fn note_written(&self, written: Written, update: &Update<'_>) {
         match written {
             Written::Done { .. } => self.counters.stored.add(1),
@@ -185,11 +196,11 @@ impl Context<'_> {
         }
     }
 
-    /// A value that is too large is not stored.
+    /// Counts a value that was too large, and deletes the old one if it `deletes`.
     pub(super) fn refuse_too_large(&self, key: Key<'_>, deletes: bool) {
         self.counters.too_large.add(1);
         if deletes && let Err(error) = self.store.delete(key.bytes(&mut KeyBuffer::default())) {
-            // The peer is told of a failure in any case.
+            // The client gets an error in any case.
             self.failure(&error);
         }
     }
@@ -220,7 +231,7 @@ impl Context<'_> {
     }
 
     fn extend_once(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Result<Outcome, Halt> {
-        // A version of zero is that of no value, and stands for none.
+        // No value has version zero: it stands for no condition.
         let expected = update.version.filter(|&version| version != 0);
         if expected.is_none() && options.new_version.is_none() && options.value_len.is_none() {
             return Ok(match update.mode {
@@ -251,7 +262,7 @@ impl Context<'_> {
         Ok(outcome)
     }
 
-    /// Lets the value stay, as a stale one.
+    /// Marks the value as stale.
     pub(super) fn invalidate(
         &self,
         key: &[u8],
@@ -267,7 +278,7 @@ impl Context<'_> {
         Ok(outcome)
     }
 
-    /// Replaces a pair by what is to stay of it, if it has this version.
+    /// Replaces a pair by its remainder, if it has this version.
     pub(super) fn reduce(&self, key: &[u8], version: Option<u64>, remainder: &Remainder) -> Result<Outcome, Failure> {
         let outcome = self.store.update(key, |value| {
             if version.is_some_and(|expected| expected != value.version()) {
@@ -314,7 +325,7 @@ impl Context<'_> {
                             counters.stored.add(1);
                             return Counted::Created { version };
                         }
-                        // Somebody else was quicker: there is a number to be changed now.
+                        // Another client has stored a number meanwhile: that one is changed.
                         Ok(_) => continue,
                         Err(error) => return Counted::Failed(self.failure(&error)),
                     }
@@ -364,7 +375,7 @@ fn attributes(ttl: Ttl, update: &Update<'_>, options: &WriteOptions<'_>) -> Attr
     Attributes { ttl, client_flags: update.client_flags, version: options.new_version }
 }
 
-/// The number that a value is, with spaces behind it.
+/// The number in a value, which may have spaces behind it.
 fn padded_number(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii_end();
     let is_padded_with_spaces = value[digits.len()..].iter().all(|&byte| byte == b' ');

@@ -1,4 +1,4 @@
-//! Statistics: figures that were counted, and settings that hold. Nothing that names a key or a peer.
+//! The statistics and settings that clients can retrieve. They contain no key and no address of a client.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use sharedance_core::protocol::memcached::binary::{self, Tag};
 use sharedance_core::protocol::memcached::text::{self, Reply};
 use sharedance_core::store::{self, Store, WhenFull};
 
-use super::Context;
+use super::context::Context;
 use crate::observe::Sums;
 
-/// The version of memcached whose commands this server has, and nothing else: of what stands there, some clients parse
-/// the beginning, some the end, and some all.
+/// The version of memcached whose commands this server has, and nothing else: some clients parse the beginning of the
+/// version, some the end, and some all of it.
 pub(super) const VERSION: &str = "1.6.45";
 
-/// The version of this program, which the statistics report besides.
+/// The version of this program, which is in the statistics too.
 const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The settings of the server, as far as they are told.
+/// The settings of the server that clients can retrieve.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
     pub(crate) address: String,
@@ -31,18 +31,18 @@ pub(crate) struct Settings {
     pub(crate) idle_timeout: Duration,
 }
 
-/// A name, and what there is to say.
+/// A name and its value.
 type Stat = (&'static str, String);
 
-/// What a peer wants to know.
+/// What a client requests.
 enum Topic {
     Everything,
     Settings,
-    /// Things that this server does not have, so that there is nothing to say of them.
+    /// Concepts that this server does not have; the response is empty.
     Nothing,
     Sizes,
     Reset,
-    /// What would tell keys.
+    /// Something that would disclose keys.
     Keys,
     Unknown,
 }
@@ -71,8 +71,8 @@ impl Topic {
     }
 }
 
-/// Appends the answer in text.
-pub(super) fn answer(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>) {
+/// Appends the response in the text dialect.
+pub(super) fn respond_in_text(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>) {
     let topic = Topic::of(about);
     let reply = match topic {
         Topic::Reset => {
@@ -89,8 +89,8 @@ pub(super) fn answer(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(reply.as_bytes());
 }
 
-/// Appends the answer in frames; `None` where there is no such topic.
-pub(super) fn answer_binary(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>, tag: Tag) -> Option<()> {
+/// Appends the response in the binary dialect. Returns `None` if there is no such topic.
+pub(super) fn respond_in_binary(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>, tag: Tag) -> Option<()> {
     let topic = Topic::of(about);
     match topic {
         Topic::Keys | Topic::Unknown => return None,
@@ -166,7 +166,7 @@ fn commands(sums: &Sums, store: &store::Stats) -> Vec<Stat> {
         ("get_hits", number(sums.get_hits)),
         ("get_misses", number(sums.get_misses)),
         ("get_expired", number(store.expired_reads)),
-        // memcached deletes what was flushed when it is asked for; here a flush has deleted it before.
+        // memcached deletes a flushed pair when it is retrieved; here the flush has deleted it before.
         ("get_flushed", number(0)),
         ("delete_misses", number(sums.delete_misses)),
         ("delete_hits", number(sums.delete_hits)),
@@ -221,8 +221,8 @@ fn files(stats: &store::Stats) -> Vec<Stat> {
     ]
 }
 
-/// What the store's files may take: the limit that the operator has set or, without one, what they take and what the
-/// file system would give them besides. Monitors divide by it, so it is never zero.
+/// The most bytes that the files of the store may use: the limit of the operator or, without one, what they use and what
+/// the file system has left. Monitors divide by it, so that it is never zero.
 fn max_bytes(store: &Store) -> u64 {
     store.max_bytes().unwrap_or_else(|| {
         let available = statvfs(store.path()).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));

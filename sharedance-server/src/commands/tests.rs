@@ -1,25 +1,28 @@
-//! The dialects of memcached without sockets: the wire transcripts, and what they cannot show.
+//! The dialects of memcached without sockets: the wire transcripts, and what they do not cover.
 
-use sharedance_test_support::vectors;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use polling::Poller;
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store;
+use sharedance_core::protocol::{DecodeError, Limits, memcached};
+use sharedance_core::store::{self, Store};
+use sharedance_test_support::vectors::{self, End, Exchange};
 use tempfile::TempDir;
 
-use super::*;
-use crate::locks::{LockOutcome, LockRequest};
-
-use vectors::{End, Exchange};
+use super::{Context, Interpreter, Service, Settings, Step};
+use crate::buffers::Output;
+use crate::locks::{ConnectionId, LockOutcome, LockRequest, Locks};
+use crate::observe::{AllCounters, Counters};
+use crate::process::logging::LogLimits;
 
 const CONNECTION: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 0 };
 
 const START: Duration = Duration::from_secs(1_700_000_000);
 
 /// A server without sockets.
-struct Peer {
+struct TestServer {
     _directory: TempDir,
     store: Store,
     clock: ManualClock,
@@ -30,14 +33,14 @@ struct Peer {
     unix_time: Duration,
 }
 
-/// Where the bytes of a conversation have led to.
-struct Said {
-    answer: Vec<u8>,
+/// The result of an exchange.
+struct Received {
+    responses: Vec<u8>,
     end: End,
 }
 
-impl Peer {
-    fn new(limits: Limits) -> Peer {
+impl TestServer {
+    fn new(limits: Limits) -> TestServer {
         let directory = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
         let options = store::Options::new().segment_len(65_536).track_accesses(true).clock(clock);
@@ -49,7 +52,7 @@ impl Peer {
             log: Arc::new(LogLimits::new(Instant::now())),
         };
         let poller = Arc::new(Poller::new().unwrap());
-        Peer {
+        TestServer {
             _directory: directory,
             store,
             clock: hand,
@@ -79,17 +82,17 @@ impl Peer {
         self.unix_time += by;
     }
 
-    /// What is answered to `sent`, which arrives in pieces that end at `arrivals`.
-    fn converse(&self, sent: &[u8], arrivals: &[usize]) -> Said {
-        let mut conversation = match sent[0] {
-            memcached::binary::MAGIC => Conversation::binary(),
-            _ => Conversation::text(),
+    /// The responses to `sent`, which arrives in pieces that end at `arrivals`.
+    fn exchange(&self, sent: &[u8], arrivals: &[usize]) -> Received {
+        let mut interpreter = match sent[0] {
+            memcached::binary::MAGIC => Interpreter::binary(),
+            _ => Interpreter::text(),
         };
         let mut output = Output::default();
         let (mut at, mut needed) = (0, 1);
         for &arrived in arrivals {
             while arrived - at >= needed {
-                match conversation.step(&sent[at..arrived], &self.context(), &mut output) {
+                match interpreter.step(&sent[at..arrived], &self.context(), &mut output) {
                     Ok(Step::Done { consumed }) => {
                         assert!(consumed > 0 && consumed <= arrived - at);
                         (at, needed) = (at + consumed, 1);
@@ -98,9 +101,9 @@ impl Peer {
                         assert!(more > arrived - at);
                         needed = more;
                     }
-                    Ok(Step::Last { .. }) => return Said { answer: output.bytes().clone(), end: End::Closed },
+                    Ok(Step::Last { .. }) => return Received { responses: output.bytes().clone(), end: End::Closed },
                     Ok(Step::Lock { .. } | Step::Unlock { .. } | Step::UnlockAll { .. }) => {
-                        panic!("there are no locks here")
+                        panic!("this server has no connections that could hold locks")
                     }
                     Err(error) => {
                         let reason = match error {
@@ -109,210 +112,216 @@ impl Peer {
                             DecodeError::Magic(_) => "magic",
                             _ => panic!("{error}"),
                         };
-                        let answer = output.bytes().clone();
-                        // What precedes it is answered.
-                        let is_silent = answer.is_empty();
+                        let responses = output.bytes().clone();
+                        // The requests before it get their responses.
+                        let is_silent = responses.is_empty();
                         let end = if is_silent { End::Refused { reason: reason.into() } } else { End::Closed };
-                        return Said { answer, end };
+                        return Received { responses, end };
                     }
                 }
             }
         }
-        Said { answer: output.bytes().clone(), end: End::Waiting }
+        Received { responses: output.bytes().clone(), end: End::Waiting }
     }
 
-    fn say(&self, sent: &str) -> String {
-        String::from_utf8(self.converse(sent.as_bytes(), &[sent.len()]).answer).unwrap()
+    fn responses(&self, sent: &str) -> String {
+        String::from_utf8(self.exchange(sent.as_bytes(), &[sent.len()]).responses).unwrap()
     }
 }
 
 #[test]
-fn transcripts_whole_cut_at_every_place_and_a_byte_at_a_time() {
+fn transcripts_in_one_piece_in_two_at_each_offset_and_byte_by_byte() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/memcached");
     let mut exchanges = 0;
     for vector in vectors::load(&folder) {
-        // Locks are for who knows of other connections.
+        // Locks need the connections.
         if vector.name.starts_with("lock") {
             continue;
         }
         let max_request_len = vector.limit.unwrap_or(Limits::default().max_request_len);
-        let peer = Peer::new(Limits { max_request_len });
+        let server = TestServer::new(Limits { max_request_len });
         for exchange in &vector.exchanges {
             let len = exchange.sent.len();
-            check(&peer, exchange, &[len]);
+            check(&server, exchange, &[len]);
             for cut in 1..len {
-                check(&peer, exchange, &[cut, len]);
+                check(&server, exchange, &[cut, len]);
             }
-            check(&peer, exchange, &(1..=len).collect::<Vec<_>>());
+            check(&server, exchange, &(1..=len).collect::<Vec<_>>());
             exchanges += 1;
         }
-        assert!(peer.store.is_empty(), "{} leaves pairs behind", vector.name);
+        assert!(server.store.is_empty(), "{} leaves pairs behind", vector.name);
     }
     assert!(exchanges > 40);
 }
 
-fn check(peer: &Peer, exchange: &Exchange, arrivals: &[usize]) {
-    let said = peer.converse(&exchange.sent, arrivals);
+fn check(server: &TestServer, exchange: &Exchange, arrivals: &[usize]) {
+    let received = server.exchange(&exchange.sent, arrivals);
     let place = &exchange.place;
-    let answer = said.answer.escape_ascii().to_string();
-    assert_eq!(answer, exchange.expected.escape_ascii().to_string(), "{place}, arriving at {arrivals:?}");
-    assert_eq!(said.end, exchange.end, "{place}, arriving at {arrivals:?}");
+    let responses = received.responses.escape_ascii().to_string();
+    assert_eq!(responses, exchange.expected.escape_ascii().to_string(), "{place}, arriving at {arrivals:?}");
+    assert_eq!(received.end, exchange.end, "{place}, arriving at {arrivals:?}");
 }
 
 #[test]
 fn versions_are_compared() {
-    let peer = Peer::new(Limits::default());
-    peer.say("set k 0 0 1\r\na\r\n");
-    let version = peer.store.get(b"k").unwrap().version();
-    assert_eq!(peer.say("gets k\r\n"), format!("VALUE k 0 1 {version}\r\na\r\nEND\r\n"));
-    assert_eq!(peer.say(&format!("cas k 0 0 1 {version}\r\nb\r\n")), "STORED\r\n");
-    assert_eq!(peer.say(&format!("cas k 0 0 1 {version}\r\nc\r\n")), "EXISTS\r\n");
-    let second = peer.store.get(b"k").unwrap().version();
-    assert_eq!(peer.say("mg k c\r\n"), format!("HD c{second}\r\n"));
-    assert_eq!(peer.say(&format!("ms k 1 MA C{version}\r\nd\r\n")), "EX\r\n");
-    assert!(peer.say(&format!("ms k 1 MA C{second} c\r\nd\r\n")).starts_with("HD c"));
-    assert_eq!(peer.say(&format!("md k C{second}\r\n")), "EX\r\n");
-    let third = peer.store.get(b"k").unwrap().version();
-    assert_eq!(peer.say(&format!("ms k 1 C{second} I\r\ns\r\nmg k v\r\n")), "HD\r\nVA 1 X W\r\ns\r\n");
-    assert_ne!(peer.store.get(b"k").unwrap().version(), third);
+    let server = TestServer::new(Limits::default());
+    server.responses("set k 0 0 1\r\na\r\n");
+    let version = server.store.get(b"k").unwrap().version();
+    assert_eq!(server.responses("gets k\r\n"), format!("VALUE k 0 1 {version}\r\na\r\nEND\r\n"));
+    assert_eq!(server.responses(&format!("cas k 0 0 1 {version}\r\nb\r\n")), "STORED\r\n");
+    assert_eq!(server.responses(&format!("cas k 0 0 1 {version}\r\nc\r\n")), "EXISTS\r\n");
+    let second = server.store.get(b"k").unwrap().version();
+    assert_eq!(server.responses("mg k c\r\n"), format!("HD c{second}\r\n"));
+    assert_eq!(server.responses(&format!("ms k 1 MA C{version}\r\nd\r\n")), "EX\r\n");
+    assert!(server.responses(&format!("ms k 1 MA C{second} c\r\nd\r\n")).starts_with("HD c"));
+    assert_eq!(server.responses(&format!("md k C{second}\r\n")), "EX\r\n");
+    let third = server.store.get(b"k").unwrap().version();
+    assert_eq!(server.responses(&format!("ms k 1 C{second} I\r\ns\r\nmg k v\r\n")), "HD\r\nVA 1 X W\r\ns\r\n");
+    assert_ne!(server.store.get(b"k").unwrap().version(), third);
 }
 
 #[test]
-fn lives_are_relative_or_end_at_a_time() {
-    let mut peer = Peer::new(Limits::default());
+fn an_exptime_is_relative_or_absolute() {
+    let mut server = TestServer::new(Limits::default());
     let until = START.as_secs() + 50;
-    peer.say(&format!("set relative 0 100 1\r\na\r\nset absolute 0 {until} 1\r\na\r\nset ever 0 0 1\r\na\r\n"));
-    assert_eq!(peer.say("mg relative t\r\nmg absolute t\r\nmg ever t\r\n"), "HD t100\r\nHD t50\r\nHD t-1\r\n");
-    peer.advance(Duration::from_millis(49_500));
-    assert_eq!(peer.say("mg absolute t\r\n"), "HD t1\r\n", "half a second is not nothing");
-    peer.advance(Duration::from_millis(500));
-    assert_eq!(peer.say("mg relative t l h\r\nmg absolute\r\n"), "HD t50 l50 h1\r\nEN\r\n");
-    assert_eq!(peer.say("touch relative 200\r\nmg relative t\r\n"), "TOUCHED\r\nHD t200\r\n");
-    assert_eq!(peer.say("ma n N10 J5 t v\r\nma n t v D2\r\n"), "VA 1 t10\r\n5\r\nVA 1 t10\r\n7\r\n");
+    server.responses(&format!("set relative 0 100 1\r\na\r\nset absolute 0 {until} 1\r\na\r\nset ever 0 0 1\r\na\r\n"));
+    assert_eq!(server.responses("mg relative t\r\nmg absolute t\r\nmg ever t\r\n"), "HD t100\r\nHD t50\r\nHD t-1\r\n");
+    server.advance(Duration::from_millis(49_500));
+    assert_eq!(server.responses("mg absolute t\r\n"), "HD t1\r\n", "half a second is rounded up");
+    server.advance(Duration::from_millis(500));
+    assert_eq!(server.responses("mg relative t l h\r\nmg absolute\r\n"), "HD t50 l50 h1\r\nEN\r\n");
+    assert_eq!(server.responses("touch relative 200\r\nmg relative t\r\n"), "TOUCHED\r\nHD t200\r\n");
+    assert_eq!(server.responses("ma n N10 J5 t v\r\nma n t v D2\r\n"), "VA 1 t10\r\n5\r\nVA 1 t10\r\n7\r\n");
 }
 
 #[test]
-fn a_flush_may_wait() {
-    let mut peer = Peer::new(Limits::default());
+fn a_flush_can_be_delayed() {
+    let mut server = TestServer::new(Limits::default());
     assert_eq!(
-        peer.say("set k 0 0 1\r\na\r\nflush_all 10\r\nget k\r\n"),
+        server.responses("set k 0 0 1\r\na\r\nflush_all 10\r\nget k\r\n"),
         "STORED\r\nOK\r\nVALUE k 0 1\r\na\r\nEND\r\n"
     );
-    assert_eq!(peer.store.clears_in(), Some(Duration::from_secs(10)));
-    peer.advance(Duration::from_millis(9_999));
-    assert!(peer.store.contains(b"k"));
-    peer.advance(Duration::from_millis(1));
-    assert_eq!(peer.say("get k\r\nset k 0 0 1\r\nb\r\nget k\r\n"), "END\r\nSTORED\r\nVALUE k 0 1\r\nb\r\nEND\r\n");
+    assert_eq!(server.store.clears_in(), Some(Duration::from_secs(10)));
+    server.advance(Duration::from_millis(9_999));
+    assert!(server.store.contains(b"k"));
+    server.advance(Duration::from_millis(1));
+    assert_eq!(
+        server.responses("get k\r\nset k 0 0 1\r\nb\r\nget k\r\n"),
+        "END\r\nSTORED\r\nVALUE k 0 1\r\nb\r\nEND\r\n"
+    );
     for at_once in ["flush_all", "flush_all 0", "flush_all -1", "flush_all 4294967295"] {
-        peer.say(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\n{at_once}\r\n"));
-        assert!(!peer.store.contains(b"k") && peer.store.clears_in().is_none(), "{at_once}, and not again");
+        server.responses(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\n{at_once}\r\n"));
+        assert!(!server.store.contains(b"k") && server.store.clears_in().is_none(), "{at_once}, and not again");
     }
 }
 
 #[test]
-fn a_flush_that_waits_is_replaced_by_a_later_one_and_not_moved_by_a_step_of_the_clock() {
-    let mut peer = Peer::new(Limits::default());
+fn a_delayed_flush_is_replaced_by_a_later_one_and_not_moved_by_a_step_of_the_clock() {
+    let mut server = TestServer::new(Limits::default());
     let at = START.as_secs() + 40 * 24 * 3_600;
-    peer.say(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\nflush_all {at}\r\n"));
-    assert_eq!(peer.store.clears_in(), Some(Duration::from_secs(40 * 24 * 3_600)));
-    peer.say("flush_all 20\r\n");
-    peer.unix_time += Duration::from_secs(1_000_000);
-    peer.clock.step_wall(peer.unix_time);
-    peer.advance(Duration::from_secs(19));
-    assert!(peer.store.contains(b"k"));
-    peer.unix_time = START;
-    peer.clock.step_wall(START);
-    peer.advance(Duration::from_secs(1));
-    assert!(!peer.store.contains(b"k"));
+    server.responses(&format!("set k 0 0 1\r\na\r\nflush_all 10\r\nflush_all {at}\r\n"));
+    assert_eq!(server.store.clears_in(), Some(Duration::from_secs(40 * 24 * 3_600)));
+    server.responses("flush_all 20\r\n");
+    server.unix_time += Duration::from_secs(1_000_000);
+    server.clock.step_wall(server.unix_time);
+    server.advance(Duration::from_secs(19));
+    assert!(server.store.contains(b"k"));
+    server.unix_time = START;
+    server.clock.step_wall(START);
+    server.advance(Duration::from_secs(1));
+    assert!(!server.store.contains(b"k"));
 }
 
 #[test]
-fn a_retrieval_of_many_keys_is_answered_key_by_key() {
-    let peer = Peer::new(Limits { max_request_len: 4096 });
-    peer.say("set k 0 0 1\r\na\r\n");
+fn a_retrieval_of_many_keys_is_executed_key_by_key() {
+    let server = TestServer::new(Limits { max_request_len: 4096 });
+    server.responses("set k 0 0 1\r\na\r\n");
     let keys = "k ".repeat(100_000);
     let sent = format!("get {keys}\r\n");
-    let mut conversation = Conversation::text();
+    let mut interpreter = Interpreter::text();
     let mut output = Output::default();
     let (mut at, mut steps) = (0, 0);
     while at < sent.len() {
-        // However little of it is there: nothing has to be held for longer than a key is.
+        // A small window is enough: no more than a key has to be kept.
         let window = &sent.as_bytes()[at..sent.len().min(at + 3000)];
-        let Ok(Step::Done { consumed }) = conversation.step(window, &peer.context(), &mut output) else {
+        let Ok(Step::Done { consumed }) = interpreter.step(window, &server.context(), &mut output) else {
             panic!("at {at}");
         };
         at += consumed;
         steps += 1;
-        assert!(output.bytes().len() <= 100, "one step answers one key");
+        assert!(output.bytes().len() <= 100, "a step responds to one key");
         output.bytes().clear();
     }
     assert!(steps >= 100_000);
     let long_key = format!("get {keys}{}\r\nget k\r\n", "x".repeat(251));
-    let said = peer.say(&long_key);
-    assert_eq!(said.matches("VALUE").count(), 100_001);
-    assert!(said.contains("CLIENT_ERROR bad command line format\r\nVALUE k 0 1\r\na\r\nEND\r\n"), "it goes on");
+    let responses = server.responses(&long_key);
+    assert_eq!(responses.matches("VALUE").count(), 100_001);
+    assert!(
+        responses.contains("CLIENT_ERROR bad command line format\r\nVALUE k 0 1\r\na\r\nEND\r\n"),
+        "the next request is executed"
+    );
 }
 
 #[test]
-fn locks_are_handed_to_who_knows_the_connections() {
-    let peer = Peer::new(Limits::default());
-    let mut conversation = Conversation::text();
+fn lock_requests_are_returned_to_the_caller() {
+    let server = TestServer::new(Limits::default());
+    let mut interpreter = Interpreter::text();
     let mut output = Output::default();
     let sent = b"lock key 1500 30\r\nunlock key\r\n";
-    let step = conversation.step(sent, &peer.context(), &mut output).unwrap();
+    let step = interpreter.step(sent, &server.context(), &mut output).unwrap();
     let (wait, ttl) = (Duration::from_millis(1500), Duration::from_secs(30));
     assert_eq!(step, Step::Lock { consumed: 18, key: b"key", wait, ttl });
-    let step = conversation.step(&sent[18..], &peer.context(), &mut output).unwrap();
+    let step = interpreter.step(&sent[18..], &server.context(), &mut output).unwrap();
     assert_eq!(step, Step::Unlock { consumed: 12, key: b"key" });
-    let step = conversation.step(b"unlock_all r-17\r\n", &peer.context(), &mut output).unwrap();
+    let step = interpreter.step(b"unlock_all r-17\r\n", &server.context(), &mut output).unwrap();
     assert_eq!(step, Step::UnlockAll { consumed: 17, opaque: Some(b"r-17") });
     assert!(output.is_empty());
 }
 
 #[test]
 fn a_command_that_needs_the_lock_changes_nothing_without_it() {
-    let peer = Peer::new(Limits { max_request_len: 100 });
+    let server = TestServer::new(Limits { max_request_len: 100 });
     let lock = |connection, ttl_secs| {
         let request = LockRequest { key: b"k", connection, wait: Duration::ZERO, ttl: Duration::from_secs(ttl_secs) };
-        peer.locks.acquire(&request, Instant::now())
+        server.locks.acquire(&request, Instant::now())
     };
     let attempts = "ms k 1 H c O1\r\nx\r\nma k H c\r\nma k H v N0 O2\r\nmg k T-1 H k\r\nmg k v q H\r\nmd k H I\r\nmd k H q O3\r\n\
                     md aw== b k H\r\n";
     let refused = "EX c0 O1\r\nEX\r\nEX O2\r\nEX kk\r\nEX\r\nEX\r\nEX O3\r\nEX kaw== b\r\n";
     let too_large = "ms k 200 H\r\n";
-    peer.say("set k 0 0 1\r\n7\r\n");
-    // Nobody holds it; it has expired; another connection holds it.
-    assert_eq!(peer.say(attempts), refused);
+    server.responses("set k 0 0 1\r\n7\r\n");
+    // No connection holds it; it has expired; another connection holds it.
+    assert_eq!(server.responses(attempts), refused);
     assert!(matches!(lock(CONNECTION, 0), LockOutcome::Acquired(_)));
-    assert_eq!(peer.say(attempts), refused);
+    assert_eq!(server.responses(attempts), refused);
     assert!(matches!(lock(ConnectionId { token: 1, ..CONNECTION }, 1000), LockOutcome::Acquired(_)));
-    assert_eq!(peer.say(attempts), refused);
-    assert!(peer.say(too_large).contains("too large"));
-    assert_eq!(peer.say("mg k v t f\r\n"), "VA 1 t-1 f0\r\n7\r\n");
+    assert_eq!(server.responses(attempts), refused);
+    assert!(server.responses(too_large).contains("too large"));
+    assert_eq!(server.responses("mg k v t f\r\n"), "VA 1 t-1 f0\r\n7\r\n");
 }
 
 #[test]
-fn a_command_that_needs_the_lock_is_carried_out_with_it() {
-    let peer = Peer::new(Limits::default());
+fn a_command_that_needs_the_lock_is_executed_with_it() {
+    let server = TestServer::new(Limits::default());
     for connection in [CONNECTION, ConnectionId { token: 1, ..CONNECTION }] {
         let key: &[u8] = if connection == CONNECTION { b"k" } else { b"other" };
         let request = LockRequest { key, connection, wait: Duration::ZERO, ttl: Duration::from_secs(1000) };
-        assert!(matches!(peer.locks.acquire(&request, Instant::now()), LockOutcome::Acquired(_)));
+        assert!(matches!(server.locks.acquire(&request, Instant::now()), LockOutcome::Acquired(_)));
     }
-    let said = peer.say(
+    let responses = server.responses(
         "ms k 1 ME H\r\n7\r\nma k H v\r\nmg k T60 v t H\r\nmg aw== b H v\r\nms k 1 H C1\r\nx\r\nmd k H q\r\nmn\r\n",
     );
-    assert_eq!(said, "HD\r\nVA 1\r\n8\r\nVA 1 t60\r\n8\r\nVA 1\r\n8\r\nEX\r\nMN\r\n");
-    // The lock of another key is no help, also where the misses differ.
-    assert_eq!(peer.say("ms other 1 H\r\nx\r\nmg k H\r\nmd k H\r\nmd other H\r\n"), "EX\r\nEN\r\nNF\r\nEX\r\n");
+    assert_eq!(responses, "HD\r\nVA 1\r\n8\r\nVA 1 t60\r\n8\r\nVA 1\r\n8\r\nEX\r\nMN\r\n");
+    // The lock of another key does not count, also if the response to a miss differs.
+    assert_eq!(server.responses("ms other 1 H\r\nx\r\nmg k H\r\nmd k H\r\nmd other H\r\n"), "EX\r\nEN\r\nNF\r\nEX\r\n");
 }
 
 #[test]
 fn what_happens_is_counted() {
-    let peer = Peer::new(Limits { max_request_len: 100 });
-    peer.say("set k 0 0 1\r\n1\r\nget k\r\nget none\r\nincr k 1\r\ndecr none 1\r\ncas k 0 0 1 1\r\na\r\ncas none 0 0 1 1\r\na\r\n");
-    peer.say("touch k 0\r\ngat 0 none\r\ndelete k\r\ndelete k\r\nset k 0 0 1000\r\n");
-    let stats = peer.say("stats\r\n");
+    let server = TestServer::new(Limits { max_request_len: 100 });
+    server.responses("set k 0 0 1\r\n1\r\nget k\r\nget none\r\nincr k 1\r\ndecr none 1\r\ncas k 0 0 1 1\r\na\r\ncas none 0 0 1 1\r\na\r\n");
+    server.responses("touch k 0\r\ngat 0 none\r\ndelete k\r\ndelete k\r\nset k 0 0 1000\r\n");
+    let stats = server.responses("stats\r\n");
     for stat in [
         "cmd_get 2",
         "get_hits 1",
@@ -339,6 +348,14 @@ fn what_happens_is_counted() {
     ] {
         assert!(stats.contains(&format!("STAT {stat}\r\n")), "{stat} in {stats}");
     }
+    assert_eq!(server.responses("stats reset\r\n"), "RESET\r\n");
+    assert!(server.responses("stats\r\n").contains("STAT cmd_set 0\r\n"));
+}
+
+#[test]
+fn the_statistics_have_the_names_that_monitors_read() {
+    let server = TestServer::new(Limits::default());
+    let stats = server.responses("stats\r\n");
     for name in [
         "pid",
         "version",
@@ -378,12 +395,10 @@ fn what_happens_is_counted() {
         let value = stats.lines().find_map(|line| line.strip_prefix(&format!("STAT {name} ")).map(str::to_owned));
         value.unwrap().parse::<u64>().unwrap() > 0
     };
-    assert!(has_a_limit(&stats, "limit_maxbytes"), "without a limit, the file system's room is one");
-    assert!(has_a_limit(&peer.say("stats settings\r\n"), "maxbytes"));
-    assert_eq!(peer.say("stats reset\r\n"), "RESET\r\n");
-    assert!(peer.say("stats\r\n").contains("STAT cmd_set 0\r\n"));
-    assert_eq!(peer.say("stats items\r\nstats slabs\r\nstats conns\r\n"), "END\r\n".repeat(3));
-    assert!(peer.say("stats settings\r\n").contains("STAT num_threads 1\r\n"));
+    assert!(has_a_limit(&stats, "limit_maxbytes"), "without an option, the room of the file system is the limit");
+    assert!(has_a_limit(&server.responses("stats settings\r\n"), "maxbytes"));
+    assert_eq!(server.responses("stats items\r\nstats slabs\r\nstats conns\r\n"), "END\r\n".repeat(3));
+    assert!(server.responses("stats settings\r\n").contains("STAT num_threads 1\r\n"));
     let refused = "CLIENT_ERROR stats cachedump not allowed\r\nERROR\r\n";
-    assert_eq!(peer.say("stats cachedump 1 1\r\nlru_crawler metadump all\r\n"), refused);
+    assert_eq!(server.responses("stats cachedump 1 1\r\nlru_crawler metadump all\r\n"), refused);
 }

@@ -1,11 +1,13 @@
-//! Requests of the text dialect, carried out.
+//! Executes the requests of the text dialect of memcached.
 
-use sharedance_core::protocol::memcached::Key;
 use sharedance_core::protocol::memcached::text::{self, Get, Reply, Request};
+use sharedance_core::protocol::memcached::{Direction, Key};
 use sharedance_core::store::Outcome;
 
+use super::context::Context;
+use super::interpreter::Step;
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
-use super::{Context, Step, meta, stats};
+use super::{meta, stats};
 use crate::buffers::Output;
 
 impl From<Failure> for Reply {
@@ -30,7 +32,7 @@ impl From<Written> for Reply {
     }
 }
 
-/// Carries out `request`, which took `consumed` bytes.
+/// Executes `request`, which had `consumed` bytes.
 #[inline]
 pub(super) fn execute<'a>(
     request: Request<'a>,
@@ -59,20 +61,15 @@ pub(super) fn execute<'a>(
             (Reply::TooLarge, noreply)
         }
         Request::Delete { key, noreply } => (delete(key, context), noreply),
-        Request::Count { key, direction, delta, noreply } => {
-            let count = Count { direction, delta, version: None, touch: None, create: None, new_version: None };
-            match context.count(key.said(), &count) {
-                Counted::Done { number, .. } => {
-                    if !noreply {
-                        text::push_number(output.bytes(), number);
-                    }
-                    return Step::Done { consumed };
+        Request::Count { key, direction, delta, noreply } => match count(key, direction, delta, context) {
+            Ok(number) => {
+                if !noreply {
+                    text::push_number(output.bytes(), number);
                 }
-                Counted::NotANumber => (Reply::NotANumber, noreply),
-                Counted::Failed(failure) => (failure.into(), noreply),
-                Counted::NotFound | Counted::Exists | Counted::Created { .. } => (Reply::NotFound, noreply),
+                return Step::Done { consumed };
             }
-        }
+            Err(reply) => (reply, noreply),
+        },
         Request::Touch { key, exptime, noreply } => match context.touch(key.said(), exptime) {
             Ok(Some(_)) => (Reply::Touched, noreply),
             Ok(None) => (Reply::NotFound, noreply),
@@ -80,10 +77,10 @@ pub(super) fn execute<'a>(
         },
         Request::FlushAll { at, noreply } => match context.flush(at) {
             Ok(()) => (Reply::Ok, noreply),
-            Err(error) => (context.failure(&error).into(), noreply),
+            Err(failure) => (failure.into(), noreply),
         },
         Request::Stats { about } => {
-            stats::answer(about, context, output.bytes());
+            stats::respond_in_text(about, context, output.bytes());
             return Step::Done { consumed };
         }
         Request::Version => {
@@ -111,7 +108,7 @@ pub(super) fn execute<'a>(
 fn retrieve(get: &Get<'_>, context: &Context<'_>, output: &mut Output) {
     let value = match get.touch {
         None => context.get(get.key),
-        // Where the life of a pair cannot be changed, it is not told either.
+        // If the expiration time cannot be changed, the value is not returned either.
         Some(exptime) => context.touch(get.key, exptime).unwrap_or_default(),
     };
     if let Some(value) = value {
@@ -122,6 +119,16 @@ fn retrieve(get: &Get<'_>, context: &Context<'_>, output: &mut Output) {
     }
     if get.is_last {
         output.bytes().extend_from_slice(Reply::End.as_bytes());
+    }
+}
+
+fn count(key: Key<'_>, direction: Direction, delta: u64, context: &Context<'_>) -> Result<u64, Reply> {
+    let count = Count { direction, delta, version: None, touch: None, create: None, new_version: None };
+    match context.count(key.said(), &count) {
+        Counted::Done { number, .. } => Ok(number),
+        Counted::NotANumber => Err(Reply::NotANumber),
+        Counted::Failed(failure) => Err(failure.into()),
+        Counted::NotFound | Counted::Exists | Counted::Created { .. } => Err(Reply::NotFound),
     }
 }
 

@@ -20,7 +20,7 @@ use super::pace::Pace;
 use super::pipeline::{self, Allowance, Pause};
 use super::waiting_for::WaitingFor;
 use crate::buffers::{Buffer, Lease, Output};
-use crate::commands::Conversation;
+use crate::commands::Interpreter;
 use crate::locks::Locks;
 
 /// Final responses, before the connection is closed.
@@ -29,7 +29,7 @@ const OVER_BUDGET: &[u8] = b"SERVER_ERROR out of memory reading request\r\n";
 
 /// The state of such a connection.
 pub(super) struct MemcachedConnection {
-    conversation: Conversation,
+    interpreter: Interpreter,
     input: Buffer,
     /// The input is decoded again once it has this many bytes.
     needed: usize,
@@ -59,9 +59,9 @@ struct Unsent {
 }
 
 impl MemcachedConnection {
-    pub(super) fn new(conversation: Conversation) -> MemcachedConnection {
+    pub(super) fn new(interpreter: Interpreter) -> MemcachedConnection {
         MemcachedConnection {
-            conversation,
+            interpreter,
             input: Buffer::default(),
             needed: 1,
             unsent: None,
@@ -258,7 +258,7 @@ impl MemcachedConnection {
         let scratch = std::mem::take(&mut turn.scratch);
         scratch[..kept].copy_from_slice(self.input.unread());
         let (consumed, pause) =
-            pipeline::execute(&mut self.conversation, &mut self.locks, &scratch[..len], allowance, turn);
+            pipeline::execute(&mut self.interpreter, &mut self.locks, &scratch[..len], allowance, turn);
         let kept = self.input.replace(&scratch[consumed..len], &turn.options.budget);
         turn.scratch = scratch;
         kept?;
@@ -267,7 +267,7 @@ impl MemcachedConnection {
 
     fn execute_kept(&mut self, allowance: &mut Allowance, turn: &mut TurnContext<'_>) -> (usize, Pause) {
         let input = self.input.unread();
-        let (consumed, pause) = pipeline::execute(&mut self.conversation, &mut self.locks, input, allowance, turn);
+        let (consumed, pause) = pipeline::execute(&mut self.interpreter, &mut self.locks, input, allowance, turn);
         self.input.consume(consumed);
         (consumed, pause)
     }
@@ -292,7 +292,7 @@ impl MemcachedConnection {
 
     /// Queues a final error response. Returns `false` in the binary dialect, which has none.
     fn refuse(&mut self, response: &[u8], turn: &mut TurnContext<'_>) -> bool {
-        if matches!(self.conversation, Conversation::Binary(_)) {
+        if matches!(self.interpreter, Interpreter::Binary(_)) {
             return false;
         }
         turn.output.bytes().extend_from_slice(response);

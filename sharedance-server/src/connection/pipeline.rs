@@ -5,7 +5,7 @@ use sharedance_core::protocol::memcached::text::{Reply, push_unlocked};
 
 use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
 use super::locks::ConnectionLocks;
-use crate::commands::{Conversation, Step};
+use crate::commands::{Interpreter, Step};
 use crate::locks::{LockOutcome, LockRequest};
 
 /// How many requests of one connection are executed in one turn, about 0.1 ms; each key of a retrieval counts as one.
@@ -46,7 +46,7 @@ pub(super) enum Pause {
 
 /// Executes the requests at the beginning of `input`. Returns how many bytes they have, and why it has paused there.
 pub(super) fn execute(
-    conversation: &mut Conversation,
+    interpreter: &mut Interpreter,
     locks: &mut Option<Box<ConnectionLocks>>,
     input: &[u8],
     allowance: &mut Allowance,
@@ -66,7 +66,7 @@ pub(super) fn execute(
             return (consumed, Pause::TurnEnd);
         }
         allowance.requests -= 1;
-        match conversation.step(rest, &context, turn.output) {
+        match interpreter.step(rest, &context, turn.output) {
             Ok(Step::Done { consumed: len }) => consumed += len,
             Ok(Step::Incomplete { needed }) => return (consumed, Pause::Incomplete { needed }),
             Ok(Step::Lock { consumed: len, key, wait, ttl }) => {

@@ -13,7 +13,7 @@ use super::context::{CALLS_PER_TURN, TurnContext};
 use super::memcached::MemcachedConnection;
 use super::pace::Pace;
 use super::waiting_for::WaitingFor;
-use crate::commands::Conversation;
+use crate::commands::Interpreter;
 use crate::locks::{ConnectionId, Locks};
 
 /// How many bytes are received and discarded from a peer that goes on sending after its last request. Closing while
@@ -156,9 +156,9 @@ impl Connection {
             }
             Err(error) => return Err(error.into()),
         };
-        let conversation = match Dialect::detect(turn.scratch[0]) {
-            Some(Dialect::MemcachedText) => Conversation::text(),
-            Some(Dialect::MemcachedBinary) => Conversation::binary(),
+        let interpreter = match Dialect::detect(turn.scratch[0]) {
+            Some(Dialect::MemcachedText) => Interpreter::text(),
+            Some(Dialect::MemcachedBinary) => Interpreter::binary(),
             _ => {
                 let mut classic = ClassicConnection::default();
                 let waiting_for = classic.receive(Some(len), socket, pace, turn)?;
@@ -166,7 +166,7 @@ impl Connection {
                 return Ok(waiting_for);
             }
         };
-        let mut memcached = MemcachedConnection::new(conversation);
+        let mut memcached = MemcachedConnection::new(interpreter);
         let waiting_for = memcached.advance(Some(len), socket, pace, turn);
         // Also if the connection has ended: it may hold locks.
         self.state = State::Memcached(memcached);

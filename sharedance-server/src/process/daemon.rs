@@ -1,7 +1,7 @@
-//! Going into the background.
+//! Running in the background.
 //!
-//! The parent stays on the terminal until the child says that it serves, or has died: what goes wrong while starting
-//! is seen by whoever started it, and by its exit status.
+//! The parent process stays on the terminal until the child serves or has ended, so that a failure to start is visible on
+//! the terminal and in the exit status.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -11,33 +11,33 @@ use log::error;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
-/// What the child sends when it serves.
+/// What the child sends once it serves.
 const READY: &[u8] = b"ready";
 
-/// Which side of the fork we are on.
+/// The two processes after the fork.
 #[derive(Debug)]
 pub enum Side {
-    /// The process that was started: to end with this code.
+    /// The process that was started. It exits with this code.
     Parent(ExitCode),
-    /// The one that goes on.
+    /// The process that serves.
     Child(Background),
 }
 
-/// The child's means to say that it is ready, and to leave the terminal then.
+/// Reports that the child is ready, and detaches it from the terminal.
 #[derive(Debug)]
 pub struct Background {
     parent: PipeWriter,
     null: File,
 }
 
-/// Forks. The parent returns when the child is [ready](Background::ready), or has died. To be called while there is
-/// one thread only.
+/// Forks. The parent returns when the child is [ready](Background::ready) or has ended. Called while the process has one
+/// thread.
 ///
 /// # Errors
-/// The system refuses, in the parent or in the child.
+/// A system call failed, in the parent or in the child.
 pub fn daemonize() -> io::Result<Side> {
     let (from_child, parent) = io::pipe()?;
-    // Opened now: the child will not see it any more from within its own root directory.
+    // Opened now: it is not visible from the root directory that the child will have.
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     match fork()? {
         ForkResult::Parent { child } => {
@@ -53,10 +53,10 @@ pub fn daemonize() -> io::Result<Side> {
 }
 
 impl Background {
-    /// Leaves the terminal, and lets the parent end with success.
+    /// Detaches from the terminal, and lets the parent exit with success.
     ///
     /// # Errors
-    /// The terminal cannot be left, or the parent is gone.
+    /// A system call failed, or the parent has ended.
     pub fn ready(mut self) -> io::Result<()> {
         rustix::stdio::dup2_stdin(&self.null)?;
         rustix::stdio::dup2_stdout(&self.null)?;
@@ -66,13 +66,13 @@ impl Background {
 }
 
 fn wait_for(child: Pid, mut from_child: PipeReader) -> ExitCode {
-    let mut said = Vec::new();
-    // Ends when the child has said it, or with the child.
-    let _ = from_child.read_to_end(&mut said);
-    if said == READY {
+    let mut received = Vec::new();
+    // Returns when the child is ready or has ended.
+    let _ = from_child.read_to_end(&mut received);
+    if received == READY {
         return ExitCode::SUCCESS;
     }
-    // The child has told why on the terminal, if it could.
+    // The child has printed the reason on the terminal.
     match waitpid(child, None) {
         Ok(WaitStatus::Exited(_, code)) => {
             u8::try_from(code).map_or(ExitCode::FAILURE, |code| ExitCode::from(code.max(1)))
@@ -87,7 +87,7 @@ fn wait_for(child: Pid, mut from_child: PipeReader) -> ExitCode {
 
 #[allow(unsafe_code)]
 fn fork() -> io::Result<ForkResult> {
-    // SAFETY: with one thread, which `daemonize` asks its callers for, the child has no lock that a vanished thread
-    // held, and may do whatever the parent could.
+    // SAFETY: the process has one thread, which `daemonize` requires of its callers. So the child has no lock that a thread
+    // of the parent holds, and may call any function.
     Ok(unsafe { nix::unistd::fork() }?)
 }

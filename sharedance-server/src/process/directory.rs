@@ -1,7 +1,7 @@
-//! The directory where the pairs are kept, as it must be before the store opens it: there, and nobody else's.
+//! The directory of the pairs. Before the store opens it, it must exist and belong to the server's user alone.
 //!
-//! It is checked through an open descriptor, and it is by that descriptor that the process later makes it its root:
-//! what was checked is what is used, whatever happens to the path meanwhile.
+//! It is checked through an open descriptor, and by the same descriptor the process later makes it its root directory:
+//! what was checked is what is used, also if the path changes meanwhile.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io;
@@ -17,7 +17,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
-    /// It is missing and cannot be made, or cannot be opened.
+    /// It is missing and cannot be created, or it cannot be opened.
     #[error("cannot {what} the directory {}", path.display())]
     Io {
         /// What was tried.
@@ -27,10 +27,10 @@ pub enum DirectoryError {
         /// Why it failed.
         source: io::Error,
     },
-    /// Others may write to it.
+    /// Other users may write to it.
     #[error(
-        "others may write to the directory {} (its mode is {mode:04o}), so the pairs in it could be anyone's; mend it \
-         with: chmod 700 {}",
+        "others may write to the directory {} (its mode is {mode:04o}), so that other users could change the pairs; \
+         mend it with: chmod 700 {}",
         path.display(),
         quoted(path)
     )]
@@ -50,24 +50,24 @@ pub enum DirectoryError {
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
-        /// Whose it has to be.
+        /// The user that has to own it.
         wanted: u32,
-        /// The group that goes with it.
+        /// The group that has to own it.
         wanted_group: u32,
     },
-    /// Somebody else has put a link in its place.
-    #[error("{} is a link that user {owner} made; name the directory itself, or mend it with: rm {}", path.display(), quoted(path))]
+    /// Its path is a link that another user has created.
+    #[error("{} is a link that user {owner} has created; name the directory itself, or mend it with: rm {}", path.display(), quoted(path))]
     ForeignLink {
         /// The link.
         path: PathBuf,
-        /// Whose it is.
+        /// Its owner.
         owner: u32,
     },
 }
 
-/// A directory that was found to be ours alone.
+/// A directory that was checked.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
@@ -75,28 +75,28 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory at `path`, for a server that will run as user `uid` and group `gid`; makes it if it is
+    /// Opens the directory at `path`, for a server that will run as user `uid` and group `gid`. Creates it if it is
     /// missing.
     ///
     /// # Errors
-    /// It is not that user's, or others may write to it, or the system refuses.
+    /// It does not belong to that user, other users may write to it, or a system call failed.
     pub fn prepare(path: &Path, uid: u32, gid: u32) -> Result<Directory, DirectoryError> {
         let failed = |what| move |source| DirectoryError::Io { what, path: path.to_owned(), source };
-        let made = make(path).map_err(failed("make"))?;
+        let is_new = create(path).map_err(failed("create"))?;
         refuse_foreign_link(path, uid)?;
-        if !made {
-            // One that is not ours may not even let itself be opened; its owner is what the operator has to know.
-            check(path, &fs::metadata(path).map_err(failed("look at"))?, uid, gid)?;
+        if !is_new {
+            // Another user's directory cannot always be opened, and the operator has to know its owner.
+            check(path, &fs::metadata(path).map_err(failed("inspect"))?, uid, gid)?;
         }
         let handle = File::open(path).map_err(failed("open"))?;
-        if made {
-            fchown(&handle, Some(uid), Some(gid)).map_err(failed("hand over"))?;
+        if is_new {
+            fchown(&handle, Some(uid), Some(gid)).map_err(failed("change the owner of"))?;
         }
-        check(path, &handle.metadata().map_err(failed("look at"))?, uid, gid)?;
-        Ok(Directory { path: path.canonicalize().map_err(failed("find"))?, handle })
+        check(path, &handle.metadata().map_err(failed("inspect"))?, uid, gid)?;
+        Ok(Directory { path: path.canonicalize().map_err(failed("resolve"))?, handle })
     }
 
-    /// Its absolute path, as seen before the process leaves for another root.
+    /// Its absolute path, before the root directory changes.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -121,8 +121,8 @@ fn check(path: &Path, found: &Metadata, uid: u32, gid: u32) -> Result<(), Direct
     Ok(())
 }
 
-/// Whether it had to be made.
-fn make(path: &Path) -> io::Result<bool> {
+/// Creates the directory if it is missing. Returns whether it was missing.
+fn create(path: &Path) -> io::Result<bool> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -133,8 +133,8 @@ fn make(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// In a place such as /tmp, anyone could make the server fill a directory of its owner's that was meant for something
-/// else.
+/// Refuses a link of another user. In a directory such as /tmp, any user could otherwise let the server write to a directory
+/// that its user needs for something else.
 fn refuse_foreign_link(path: &Path, uid: u32) -> Result<(), DirectoryError> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() && ![0, uid].contains(&found.uid()) => {
@@ -144,7 +144,7 @@ fn refuse_foreign_link(path: &Path, uid: u32) -> Result<(), DirectoryError> {
     }
 }
 
-/// The path as a shell understands it.
+/// The path, quoted for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
@@ -159,17 +159,17 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    fn me() -> (u32, u32) {
+    fn own_ids() -> (u32, u32) {
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
         (uid.as_raw(), gid.as_raw())
     }
 
     fn prepare(path: &Path) -> Result<Directory, DirectoryError> {
-        Directory::prepare(path, me().0, me().1)
+        Directory::prepare(path, own_ids().0, own_ids().1)
     }
 
     #[test]
-    fn a_missing_one_is_made_for_its_owner_alone() {
+    fn a_missing_directory_is_created_for_its_owner_alone() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
         let directory = prepare(&path).unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_others_may_write_to_is_refused_with_the_command_that_mends_it() {
+    fn a_directory_that_others_may_write_to_is_refused_with_the_command_that_fixes_it() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("it's open");
         fs::create_dir(&path).unwrap();
@@ -187,23 +187,23 @@ mod tests {
             fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             let message = prepare(&path).unwrap_err().to_string();
             let (_, command) = message.split_once("mend it with: ").unwrap();
-            let mended = std::process::Command::new("sh").args(["-c", command]).status();
-            assert!(mended.unwrap().success(), "{command}");
+            let fixed = std::process::Command::new("sh").args(["-c", command]).status();
+            assert!(fixed.unwrap().success(), "{command}");
             prepare(&path).unwrap();
         }
     }
 
     #[test]
-    fn one_of_another_user_is_refused_with_the_command_that_mends_it() {
+    fn a_directory_of_another_user_is_refused_with_the_command_that_fixes_it() {
         let directory = tempfile::tempdir().unwrap();
-        let (uid, gid) = me();
+        let (uid, gid) = own_ids();
         let refused = Directory::prepare(directory.path(), uid + 1, gid).unwrap_err();
         let command = format!("chown -R {}:{gid} {}", uid + 1, directory.path().display());
         assert!(refused.to_string().ends_with(&command), "{refused}");
     }
 
     #[test]
-    fn a_file_is_no_directory_and_a_link_of_ones_own_is_followed() {
+    fn a_file_is_refused_and_a_link_of_the_same_user_is_followed() {
         let parent = tempfile::tempdir().unwrap();
         let file = parent.path().join("file");
         fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! What belongs to the process and not to the server: ids and rights, signals, the terminal, logging.
+//! What belongs to the process and not to the server: ids and rights, signals, the terminal, logging, the allocator.
 
 pub mod allocator;
 pub mod daemon;

@@ -1,4 +1,5 @@
-//! Telling systemd how the service fares (`Type=notify`): the protocol of sd_notify(3), one datagram a message.
+//! Notifies systemd of the state of the service (`Type=notify`), by the protocol of sd_notify(3): one datagram for each
+//! message.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,15 +8,15 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The socket on which the service manager listens, if there is one.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
 }
 
 impl Notify {
-    /// Connects to the service manager that the environment names. To be called before the root directory changes. A name
-    /// that leads nowhere is no reason not to serve: it is logged.
+    /// Connects to the service manager that the environment names. Called before the root directory changes. A failure is
+    /// logged and otherwise ignored: the server can serve without a service manager.
     pub fn connect() -> Notify {
         let Some(name) = env::var_os("NOTIFY_SOCKET") else {
             return Notify::default();
@@ -25,19 +26,19 @@ impl Notify {
             Err(error) => {
                 log::warn!(
                     "the environment variable NOTIFY_SOCKET is {name:?}, which cannot be connected to: {error}; no service \
-                     manager is told when the server is ready"
+                     manager is notified when the server is ready"
                 );
                 Notify::default()
             }
         }
     }
 
-    /// The server serves, in this process.
+    /// Reports that the server serves, in this process.
     pub fn ready(&self) {
         self.send(&format!("READY=1\nMAINPID={}\n", std::process::id()));
     }
 
-    /// The server is about to end.
+    /// Reports that the server stops.
     pub fn stopping(&self) {
         self.send("STOPPING=1\n");
     }
@@ -46,7 +47,7 @@ impl Notify {
         if let Some(socket) = &self.socket
             && let Err(error) = socket.send(message.as_bytes())
         {
-            log::warn!("the service manager cannot be told {message:?}: {error}");
+            log::warn!("cannot send {message:?} to the service manager: {error}");
         }
     }
 }

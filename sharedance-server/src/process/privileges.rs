@@ -1,9 +1,9 @@
-//! What the process gives up before it touches anything that came from outside.
+//! The rights that the process gives up before it handles any input from outside.
 //!
-//! Started as root: its root directory becomes the one with the pairs, then groups, group and user change, and it is
-//! verified that root's rights cannot be had back. Started as anyone else: none of that is possible, and the kernel's
-//! Landlock confines the process instead. A step that fails is an error, except that a user namespace may deny to change
-//! the supplementary groups, which is a warning: no step is skipped in silence.
+//! Started as root, the process makes the directory of the pairs its root directory, changes its groups, group and user,
+//! and verifies that it cannot regain the rights of root. Started as another user it can do none of that, and Landlock
+//! confines it instead. A step that fails is an error, with one exception: if a user namespace denies changing the
+//! supplementary groups, that is a warning.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,57 +14,57 @@ use thiserror::Error;
 
 use super::directory::Directory;
 
-/// Why rights cannot be given up as was asked.
+/// Why the process cannot give up its rights as the options require.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PrivilegeError {
     /// Only root can change its ids.
-    #[error("--{option} needs root's rights, and this is user {uid}: start it as root, or leave --{option} out")]
+    #[error("--{option} needs the rights of root, and this is user {uid}: start it as root, or leave --{option} out")]
     NotRoot {
         /// The option.
         option: &'static str,
-        /// Who started it.
+        /// The user of the process.
         uid: u32,
     },
-    /// No such user or group.
+    /// There is no such user or group.
     #[error("there is no {kind} \"{name}\" on this system")]
     Unknown {
         /// `user` or `group`.
         kind: &'static str,
-        /// As given.
+        /// The name as given.
         name: String,
     },
-    /// A number without an entry in the user database, so that its group is unknown.
+    /// The user database has no entry for the number, so that its group is unknown.
     #[error("user {uid} is in no user database, so its group is unknown: give --gid as well")]
     NoGroup {
         /// The user.
         uid: u32,
     },
-    /// The system refused a step.
+    /// A step failed.
     #[error("cannot {step}{advice}")]
     Step {
-        /// What was to be done.
+        /// The step.
         step: String,
-        /// Why it was not.
+        /// Why it failed.
         source: io::Error,
         /// What to do about it.
         advice: &'static str,
     },
-    /// The ids were changed, and yet root's rights can be had back.
-    #[error("root's rights were given up and could be had back: not starting")]
+    /// The ids were changed, but the process can regain the rights of root.
+    #[error("the rights of root were given up and could be regained: not starting")]
     Regained,
 }
 
 /// What confines the process once it has given up its rights.
 #[derive(Debug)]
 pub struct Confinement {
-    /// The path by which the directory is known from now on.
+    /// The path of the directory from now on.
     pub path: PathBuf,
     /// Whether Landlock denies all files outside that directory.
     pub is_by_landlock: bool,
 }
 
-/// Who the process will be.
+/// The user and group that the process will run as.
 #[derive(Debug, Clone, Copy)]
 pub struct Privileges {
     is_root: bool,
@@ -73,10 +73,10 @@ pub struct Privileges {
 }
 
 impl Privileges {
-    /// Looks up whom to become. To be asked before the root directory changes, since that hides the user database.
+    /// Looks up the user and the group. Called before the root directory changes, since that hides the user database.
     ///
     /// # Errors
-    /// A name is unknown, or it is not for this user to change.
+    /// A name is unknown, or the process may not change its user or group.
     pub fn resolve(user: Option<&str>, group: Option<&str>) -> Result<Privileges, PrivilegeError> {
         let (own_uid, own_gid) = (Uid::effective(), Gid::effective());
         if !own_uid.is_root() {
@@ -97,23 +97,23 @@ impl Privileges {
         Ok(Privileges { is_root: own_uid.is_root(), uid, gid })
     }
 
-    /// The user whom the process will run as.
+    /// The user that the process will run as.
     pub fn uid(&self) -> u32 {
         self.uid.as_raw()
     }
 
-    /// The group that goes with it.
+    /// The group that the process will run as.
     pub fn gid(&self) -> u32 {
         self.gid.as_raw()
     }
 
-    /// Gives up all rights except those needed within `directory`, for good. To be called while there is one thread only.
+    /// Gives up all rights except those that the server needs within `directory`. Called while the process has one thread.
     ///
     /// # Errors
-    /// The first step that failed. The process has fewer rights than before, and is to end.
+    /// The first step that failed. The process has fewer rights than before, and must exit.
     pub fn give_up(&self, directory: &Directory) -> Result<Confinement, PrivilegeError> {
         let path = if self.is_root {
-            // Asked while /proc can still be seen.
+            // Read while /proc is visible.
             let may_set_groups = may_set_groups();
             change_root(directory)?;
             self.change_ids(may_set_groups)?;
@@ -121,7 +121,7 @@ impl Privileges {
         } else {
             directory.path().to_owned()
         };
-        rustix::thread::set_no_new_privs(true).map_err(failed("forgo new rights (no_new_privs)", ""))?;
+        rustix::thread::set_no_new_privs(true).map_err(failed("exclude new rights (no_new_privs)", ""))?;
         let is_by_landlock = confine(&path)?;
         if self.is_root && self.uid.is_root() {
             warn!("the server stays root within its directory; --uid=USER makes it an ordinary user");
@@ -141,7 +141,9 @@ impl Privileges {
             nix::unistd::setgroups(&[gid]).map_err(id_change_failed(format!("leave all groups but {gid}")))?;
         } else if nix::unistd::getgroups().map_or(true, |groups| groups.iter().any(|group| *group != gid)) {
             warn!(
-                "this user namespace denies setgroups, so the server keeps the supplementary groups of the user that                  created the namespace; to start without them, create it with a mapping by newgidmap (as rootless                  containers do), or start the server as that user, without a namespace"
+                "this user namespace denies setgroups, so the server keeps the supplementary groups of the user that \
+                 created the namespace; to start without them, create it with a mapping by newgidmap (as rootless \
+                 containers do), or start the server as that user, without a namespace"
             );
         }
         nix::unistd::setresgid(gid, gid, gid).map_err(id_change_failed(format!("become group {gid}")))?;
@@ -156,7 +158,7 @@ impl Privileges {
     }
 }
 
-/// Whether the user namespace allows to change the supplementary groups at all, to those who have the capability.
+/// Whether the user namespace allows processes with the capability to change their supplementary groups.
 fn may_set_groups() -> bool {
     !std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|state| state.trim() == "deny")
 }
@@ -209,18 +211,18 @@ fn change_root(directory: &Directory) -> Result<(), PrivilegeError> {
     rustix::process::chdir(c"/").map_err(failed(&step, ""))
 }
 
-/// Lets the kernel deny this process all files but those beneath `path`, and all further sockets. `false` where the
-/// kernel cannot.
+/// Lets the kernel deny this process all files except those beneath `path`, and all further sockets. Returns `false` if
+/// the kernel cannot.
 fn confine(path: &Path) -> Result<bool, PrivilegeError> {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
         RulesetStatus,
     };
-    // The newest that was tried. An older kernel enforces what it knows of it.
+    // The newest version that was tested. An older kernel enforces the part that it knows.
     const ABI_TRIED: ABI = ABI::V5;
 
     let everything = AccessFs::from_all(ABI_TRIED);
-    // Plain files, and nothing that could be run.
+    // Regular files, and no execution.
     let needed: BitFlags<AccessFs> = AccessFs::ReadFile
         | AccessFs::ReadDir
         | AccessFs::WriteFile
@@ -263,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_name_nor_number_is_refused() {
-        // All ones means "leave it as it is" to the system calls: a root that would stay root.
+    fn text_that_is_neither_a_name_nor_a_number_is_refused() {
+        // All ones means "unchanged" to the system calls: the process would stay root.
         for name in ["no such user", "", "-1", "4294967295", "4294967296", "1 "] {
             let message = find_user(name).unwrap_err().to_string();
             assert!(message.contains("no user"), "{name:?}: {message}");
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_one_stays_who_one_is() {
+    fn without_options_the_ids_are_unchanged() {
         let privileges = Privileges::resolve(None, None).unwrap();
         assert_eq!(privileges.uid(), Uid::effective().as_raw());
         assert_eq!(privileges.gid(), Gid::effective().as_raw());

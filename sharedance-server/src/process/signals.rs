@@ -1,6 +1,7 @@
-//! Signals that end the server, in good order.
+//! Signals that stop the server.
 //!
-//! The handler only writes a byte to a socket (all that a handler may do); a thread waits for it and does the rest.
+//! The signal handler only writes a byte to a socket, since few functions are safe in a handler. A thread waits for that
+//! byte and does the rest.
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -11,11 +12,11 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
-/// Calls `stop` when the process is told to end, by SIGTERM or SIGINT. SIGHUP does nothing: there is nothing to load
-/// anew, and a closed terminal does not end the server.
+/// Calls `stop` at each SIGTERM or SIGINT. SIGHUP has no effect: there is no configuration to reload, and a closed
+/// terminal does not stop the server.
 ///
 /// # Errors
-/// The system refuses a handler, or the thread.
+/// A handler or the thread could not be created.
 pub fn on_stop(stop: impl Fn() + Send + 'static) -> io::Result<()> {
     let (mut waiting, signalled) = UnixStream::pair()?;
     for signal in [SIGTERM, SIGINT] {

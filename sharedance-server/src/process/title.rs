@@ -1,18 +1,18 @@
 //! The title under which `ps` shows the process.
 //!
-//! Linux shows the bytes between two addresses on the initial stack, where the arguments were put, followed by the
-//! environment; whoever writes there changes the title. The environment is copied away from there first.
+//! Linux shows the bytes between two addresses on the initial stack, where the arguments are, followed by the
+//! environment. Writing to them changes the title. The environment is moved elsewhere first.
 
 use std::env;
 use std::fs;
 
-/// Where `/proc/self/stat` has the address of the arguments and the end of the environment, counted after the name,
-/// which is in parentheses: fields 48 and 51 of proc(5), where the field after the name is the third.
+/// The indices of the address of the arguments and of the end of the environment in `/proc/self/stat`, after the name in
+/// parentheses: fields 48 and 51 of proc(5), where the field after the name is the third.
 const ARGUMENTS_START_FIELD: usize = 48 - 3;
 const ENVIRONMENT_END_FIELD: usize = 51 - 3;
 
-/// Shows the process as `title`, or as much of it as there is room for. To be called while there is one thread only,
-/// after the arguments were read. Where the system has no such way, nothing happens.
+/// Shows the process as `title`, or as much of it as there is room for. Called while the process has one thread, after the
+/// arguments were read. Has no effect if the kernel does not disclose the addresses.
 pub fn set(title: &str) {
     if let Some((start, len)) = room() {
         move_environment();
@@ -20,7 +20,7 @@ pub fn set(title: &str) {
     }
 }
 
-/// Address and length of what the kernel shows, and of what follows it.
+/// The address and length of the arguments and the environment.
 fn room() -> Option<(usize, usize)> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
@@ -33,8 +33,8 @@ fn room() -> Option<(usize, usize)> {
 #[allow(unsafe_code)]
 fn move_environment() {
     for (name, value) in env::vars_os() {
-        // SAFETY: there is one thread only, so nobody reads the environment meanwhile. A variable that is set anew is
-        // kept on the heap by the C library, and its string on the stack is not referred to any more.
+        // SAFETY: the process has one thread, so that no other reads the environment meanwhile. The C library copies a
+        // variable that is set to the heap, and refers to its string on the stack no more.
         unsafe {
             env::remove_var(&name);
             env::set_var(&name, &value);
@@ -47,9 +47,9 @@ fn overwrite(start: usize, len: usize, title: &[u8]) {
     // The last byte stays a zero, so that every pointer into the region is still the start of a C string.
     let title = &title[..title.len().min(len - 1)];
     let region = std::ptr::with_exposed_provenance_mut::<u8>(start);
-    // SAFETY: the kernel tells that the `len` bytes from `start` hold the arguments and the environment; they are part
-    // of the initial thread's stack, above all frames, mapped and writable for the life of the process. No Rust
-    // reference points there: `env::args` and `env::vars` hand out copies, made from C strings that stay terminated.
+    // SAFETY: the kernel reports that the `len` bytes from `start` are the arguments and the environment. They are part of
+    // the initial thread's stack, above all frames, and are mapped and writable as long as the process exists. No Rust
+    // reference points there: `env::args` and `env::vars` return copies, made from C strings that stay terminated.
     unsafe {
         region.write_bytes(0, len);
         region.copy_from_nonoverlapping(title.as_ptr(), title.len());

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error with all its causes, as one line.
+/// Displays an error with all its causes, on one line.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 

@@ -1,5 +1,5 @@
-//! Log lines that clients or a failing disk can provoke: at most one of a kind every ten seconds, in all threads
-//! together.
+//! Limits the log lines that clients or a failing disk can provoke: at most one of a kind every ten seconds, in all
+//! threads together.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,17 @@ use sharedance_core::store::StoreError;
 
 use super::Chain;
 
-/// At most one line of a kind is logged in this time.
+/// The time in which at most one line of a kind is logged.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// The kinds of limited log lines. A flood of one kind does not silence another.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
-    /// Connections closed for what their peer sent, or did not.
+    /// Connections closed because of what the peer sent or did not send.
     ClosedConnection,
     /// Connections refused because descriptors or memory have run out.
     Shortage,
-    /// Requests refused because too much is in flight.
+    /// Requests refused because too many bytes are in flight.
     OverBudget,
     /// Pairs refused because the store is full.
     Full,
@@ -63,7 +63,7 @@ impl LogLimits {
         }
     }
 
-    /// Logs that the store refused a request, if the operator has to know.
+    /// Logs an error of the store, if the operator has to know it.
     pub(crate) fn log_store_error(&self, error: &StoreError, now: Instant) {
         match error {
             StoreError::Full => self.log(
@@ -72,7 +72,7 @@ impl LogLimits {
                 now,
                 format_args!(
                     "a pair was not stored: there is no room, on the file system or within --max-bytes; make room, \
-                     raise --max-bytes, or let old pairs go with --when-full=evict"
+                     raise --max-bytes, or evict old pairs with --when-full=evict"
                 ),
             ),
             StoreError::ReadOnly => self.log(
@@ -80,10 +80,10 @@ impl LogLimits {
                 Level::Error,
                 now,
                 format_args!(
-                    "nothing is stored or deleted since a sync failed; restart the server once the disk is well"
+                    "nothing is stored or deleted since a sync failed; restart the server once the disk works"
                 ),
             ),
-            // The peer's mistakes.
+            // Mistakes of the client.
             StoreError::KeyLen { .. } | StoreError::ValueLen { .. } | StoreError::NotANumber => {
                 self.log(Kind::ClosedConnection, Level::Debug, now, format_args!("a request was refused: {error}"))
             }
@@ -101,7 +101,7 @@ impl LogLimits {
         let now = now.saturating_duration_since(self.origin).as_millis() as u64;
         let next = limit.next.load(Ordering::Relaxed);
         let after = now + PERIOD.as_millis() as u64;
-        // Of several threads one logs.
+        // One of several threads logs.
         if now < next || limit.next.compare_exchange(next, after, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             limit.suppressed.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -110,7 +110,7 @@ impl LogLimits {
     }
 }
 
-/// How many lines of the kind were suppressed before this one; displays as the end of the line.
+/// The number of lines of the kind that were suppressed before this one. Displays as the end of the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Suppressed(u64);
 
@@ -135,7 +135,7 @@ mod tests {
         for n in 1..=7 {
             assert_eq!(limits.permit(Kind::Full, start + Duration::from_secs(n)), None);
         }
-        assert_eq!(limits.permit(Kind::ReadOnly, start), Some(Suppressed(0)), "a kind of its own");
+        assert_eq!(limits.permit(Kind::ReadOnly, start), Some(Suppressed(0)), "each kind has its own limit");
         let later = start + PERIOD;
         let suppressed = limits.permit(Kind::Full, later).unwrap();
         assert_eq!(suppressed.to_string(), " (and 7 times before)");

@@ -1,5 +1,5 @@
-//! The program's log: syslog (facility *daemon*, with the process id), and standard error while there is a terminal, or
-//! the journal.
+//! The program's log: syslog (facility *daemon*, with the process id) and standard error, while that is a terminal or the
+//! journal.
 
 use std::fmt;
 use std::io::Write;
@@ -12,15 +12,15 @@ use log::{Level, LevelFilter, Log, Metadata, Record, error};
 
 use super::syslog::Syslog;
 
-/// The target of the line that says how the server was started. It goes to standard error whatever its level.
+/// The target of the line that reports how the server was started. It goes to standard error at any level.
 pub const START: &str = "start";
 
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// Facility *daemon*, in the place where syslog has it.
+/// Facility *daemon*, as syslog encodes it.
 const FACILITY: u8 = 3 << 3;
 
-/// The handle on the log that the program keeps.
+/// The program's handle on its log.
 #[derive(Clone)]
 pub struct Logging {
     terminal: Arc<AtomicBool>,
@@ -28,9 +28,9 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Sets the program's log up: warnings and errors go to standard error, notices as well to syslog, and with `debug`
-    /// everything to both. Lines that no syslog takes go to standard error, whatever their level. Where standard error
-    /// is systemd's journal, that alone gets everything, since its syslog would be the same journal.
+    /// Sets up the log of the program. Warnings and errors go to standard error and syslog, notices to syslog, and with
+    /// `debug` everything goes to both. Lines that syslog does not take go to standard error at any level. If standard
+    /// error is systemd's journal, only that gets all lines, since its syslog is the same journal.
     pub fn start(debug: bool) -> Logging {
         let in_journal = stderr_is_journal();
         let terminal = Arc::new(AtomicBool::new(true));
@@ -41,22 +41,22 @@ impl Logging {
             in_journal,
             syslog: syslog.clone(),
         };
-        // An embedding program may have set up its own; that one stays.
+        // The log of an embedding program is not replaced.
         if log::set_boxed_logger(Box::new(logger)).is_ok() {
             log::set_max_level(if debug { LevelFilter::Debug } else { LevelFilter::Info });
-            // A server in the background has no terminal to print a panic to.
+            // A server in the background has no terminal that a panic could be printed to.
             std::panic::set_hook(Box::new(|panic| error!("this is a bug: {panic}")));
         }
         Logging { terminal, syslog }
     }
 
-    /// Writes no more to the terminal, which is about to be left.
+    /// Stops writing to the terminal, before the process detaches from it.
     pub fn leave_terminal(&self) {
         self.terminal.store(false, Ordering::Release);
     }
 
-    /// Gives up the access to the directory of syslog's socket, where nothing but the root directory confines the
-    /// process: an open directory outside would be a way out.
+    /// Closes the directory of syslog's socket. Called if only the root directory confines the process: an open directory
+    /// outside of it would be a way out.
     pub fn forget_syslog_directory(&self) {
         if let Some(syslog) = &self.syslog {
             syslog.forget_directory();
@@ -64,7 +64,7 @@ impl Logging {
     }
 }
 
-/// systemd names the device and the inode of the stream that it made, in case a program has been given another.
+/// systemd names the device and the inode of the stream that it has created, since standard error may be another one.
 fn stderr_is_journal() -> bool {
     let Ok(stat) = rustix::fs::fstat(std::io::stderr()) else {
         return false;
@@ -95,8 +95,7 @@ impl Log for Logger {
         });
         let is_for_terminal = record.level() <= self.terminal_level || record.target() == START || !is_taken;
         if is_for_terminal && self.terminal.load(Ordering::Acquire) {
-            // One write a line, so that lines of several threads do not mix. A terminal that is gone is no reason
-            // to end.
+            // One write for each line, so that lines of several threads do not mix. A closed terminal is ignored.
             let line = if self.in_journal { journal_line(record) } else { terminal_line(record) };
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
@@ -115,18 +114,18 @@ fn terminal_line(record: &Record<'_>) -> String {
     format!("sharedanced: {word}{}\n", record.args())
 }
 
-/// The journal takes the severity from the front of the line, and knows whose line it is.
+/// The journal reads the severity from the beginning of the line, and knows the process.
 fn journal_line(record: &Record<'_>) -> String {
     format!("<{}>{}\n", severity(record.level()), record.args())
 }
 
 fn syslog_line(level: Level, line: &impl fmt::Display) -> String {
-    // The process id is asked for each time: it changes when the process goes into the background.
+    // The process id is read each time: it changes with the fork of a daemon.
     let (priority, pid) = (FACILITY | severity(level), std::process::id());
     format!("<{priority}>sharedanced[{pid}]: {line}")
 }
 
-/// As syslog numbers them.
+/// The severity as syslog encodes it.
 fn severity(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_place_gets_lines_of_its_form() {
+    fn each_destination_gets_lines_of_its_format() {
         let record = Record::builder().level(Level::Warn).args(format_args!("what happened")).build();
         let syslog = format!("<28>sharedanced[{}]: what happened", std::process::id());
         assert_eq!(syslog_line(record.level(), record.args()), syslog);

@@ -1,7 +1,7 @@
-//! Where log lines go, and how often.
+//! Logging: where log lines go, and how often.
 //!
 //! - [`Logging`]: the program's log, on standard error, in the journal and in syslog.
-//! - `LogLimits`: at most one line of a kind in a while, for everything that clients or a failing disk can provoke.
+//! - `LogLimits`: limits the number of log lines that clients or a failing disk can provoke.
 //! - [`Chain`]: an error with its causes, as one line.
 //!
 //! No log line contains a key or a value.

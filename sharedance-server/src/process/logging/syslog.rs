@@ -1,4 +1,4 @@
-//! The connection to syslog, which outlives a restart of syslogd, also of one outside the server's root directory.
+//! The connection to syslog. It survives a restart of syslogd, also if that is outside of the server's root directory.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// How long after a failure it is tried again to connect.
+/// How long after a failed attempt to connect the next one is made.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection to the socket on which syslogd listens.
@@ -23,15 +23,15 @@ pub(super) struct Syslog {
 
 struct State {
     socket: Option<UnixDatagram>,
-    /// The directory of the socket, for a process that has left for another root directory.
+    /// The directory of the socket, which may be outside of the root directory of the process.
     directory: Option<OwnedFd>,
     retry_at: Option<Instant>,
-    /// Lines since the last one that was sent.
+    /// The number of lines that were lost since the last one that was sent.
     lost: u64,
 }
 
 impl Syslog {
-    /// Connects to the socket at `path`, if it is there already.
+    /// Connects to the socket at `path`, if it exists.
     pub(super) fn new(path: &Path) -> Syslog {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = path.parent().and_then(|parent| openat(CWD, parent, flags, Mode::empty()).ok());
@@ -39,8 +39,8 @@ impl Syslog {
         Syslog { path: path.to_owned(), state: Mutex::new(state) }
     }
 
-    /// Sends a line; whether there is a syslogd that took it, or one that does not keep up. Connects again where the
-    /// connection is lost. `lost_line` makes a line of a number of lines that were lost.
+    /// Sends a line. Connects again if the connection is lost. Returns whether syslogd is connected; one that does not keep
+    /// up loses lines. `lost_line` formats the line that reports a number of lost lines.
     pub(super) fn send(&self, line: &str, now: Instant, lost_line: impl FnOnce(u64) -> String) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.send(line) {
@@ -62,8 +62,8 @@ impl Syslog {
         false
     }
 
-    /// Gives up the directory of the socket, which lies outside the server's root directory. A syslogd that is
-    /// restarted is found then only if it listens within that root.
+    /// Closes the directory of the socket. A syslogd that is restarted is then found only if its socket is within the root
+    /// directory of the process.
     pub(super) fn forget_directory(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).directory = None;
     }
@@ -83,7 +83,7 @@ impl State {
         };
         match socket.send(line.as_bytes()) {
             Ok(_) => true,
-            // A syslogd that does not keep up loses lines; it does not stop the server.
+            // A syslogd that does not keep up loses lines, and does not block the server.
             Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
     }
@@ -96,8 +96,8 @@ fn connect(path: &Path) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// Connects to a socket by its name in an open directory. The system has no call for that: it is done on a thread that
-/// has a working directory of its own.
+/// Connects to a socket by its name in an open directory. There is no system call for that, so a thread with its own
+/// working directory does it.
 fn connect_within(directory: &OwnedFd, name: &Path) -> io::Result<UnixDatagram> {
     let directory = File::from(directory.try_clone()?);
     let connecting = || {
@@ -126,7 +126,7 @@ mod tests {
         String::from_utf8_lossy(&line[..len]).into_owned()
     }
 
-    /// The connection was made once, and nothing was logged any more after a restart of syslogd.
+    /// The connection was made once, so that nothing was logged after a restart of syslogd.
     #[test]
     fn a_syslogd_that_is_restarted_gets_the_lines_again() {
         let directory = tempfile::tempdir().unwrap();
