@@ -115,7 +115,7 @@ impl Server {
         Ok(Server { listeners, local_addr, shutdown: Shutdown { shared: Arc::new(shared), pollers: Arc::default() } })
     }
 
-    /// The address that the server listens on; the first one, if a name stands for several.
+    /// The address that the server listens on; the first one, if a name has several.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -145,7 +145,7 @@ impl Server {
             .map_err(system("cannot start the maintenance"))?;
         let served = self.run_workers(store);
         maintenance.stop();
-        // Also if a worker has failed: that must not lose what was acknowledged.
+        // Also if a worker has failed: acknowledged pairs must not be lost.
         let synced = store.sync().map_err(|error| system("cannot sync the store")(io::Error::other(error)));
         served.and(synced)
     }

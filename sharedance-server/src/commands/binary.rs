@@ -20,7 +20,7 @@ impl From<Failure> for Status {
     }
 }
 
-/// The result of a request without a response of its own form: the version of what was written, or zero.
+/// The result of a request without a response of its own form: the version of the written value, or zero.
 type Result = std::result::Result<u64, Status>;
 
 /// Executes `request`, which had `consumed` bytes.

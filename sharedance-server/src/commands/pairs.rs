@@ -231,7 +231,7 @@ impl Context<'_> {
     }
 
     fn extend_once(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Result<Outcome, Halt> {
-        // No value has version zero: it stands for no condition.
+        // No value has version zero, which is therefore no condition.
         let expected = update.version.filter(|&version| version != 0);
         if expected.is_none() && options.new_version.is_none() && options.value_len.is_none() {
             return Ok(match update.mode {

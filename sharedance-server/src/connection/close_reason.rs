@@ -37,8 +37,8 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether the connection ends without a decision on its request. The peer must be able to see that: the connection
-    /// is [reset](crate::listen::reset).
+    /// Whether the connection ends without a decision on its request. The connection is [reset](crate::listen::reset)
+    /// then, so that the peer can detect it.
     pub(crate) fn is_without_decision(&self) -> bool {
         matches!(self, CloseReason::StoreFailed(_) | CloseReason::OverBudget | CloseReason::Stopping)
     }

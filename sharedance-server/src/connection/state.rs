@@ -16,7 +16,7 @@ use super::waiting_for::WaitingFor;
 use crate::commands::Interpreter;
 use crate::locks::{ConnectionId, Locks};
 
-/// How many bytes are received and discarded from a peer that goes on sending after its last request. Closing while
+/// How many bytes are received and discarded from a peer that continues to send after its last request. Closing while
 /// input is unread would reset the connection and destroy the response on its way.
 const DRAIN_LEN: usize = 256 * 1024;
 

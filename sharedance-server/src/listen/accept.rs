@@ -44,7 +44,7 @@ impl Acceptor {
             let source = listener.as_fd().as_raw_fd();
             // SAFETY: the poller requires that a source is deleted from it before it is closed. `Acceptor::close` does
             // that before it drops the listeners. A worker that ends by an error drops them without it; epoll then
-            // removes them by itself, and no thread waits on that poller any more.
+            // removes them by itself, and no thread waits on that poller.
             unsafe { poller.add_with_mode(source, Event::readable(key), PollMode::Level)? };
         }
         Ok(Acceptor {

@@ -91,7 +91,7 @@ impl Listener {
 }
 
 /// Listens for `workers` workers on `host`; `None` is any address, IPv4 and IPv6. Returns for each worker the sockets on
-/// each address that `host` stands for. With port 0 the kernel chooses one port for all.
+/// each address of `host`. With port 0 the kernel chooses one port for all.
 pub(crate) fn listen(
     host: Option<&str>,
     port: u16,
@@ -116,7 +116,7 @@ pub(crate) fn listen(
                     break;
                 }
             }
-            // A name may stand for an address of a family or an interface that this host does not have.
+            // A name may have an address of a family or an interface that this host does not have.
             Err(source) if is_missing(&source) => missing.push(address),
             Err(source) => return Err(BindError::Listen { address, source }),
         }

@@ -554,100 +554,157 @@ mod tests {
         proptest::collection::vec((0..8_u32, step), 1..120)
     }
 
+    /// A table and its model, which execute the same steps.
+    struct Comparison {
+        table: LockTable,
+        model: Model,
+        start: Instant,
+        /// Seconds since the start.
+        now: u64,
+        /// All tickets, with their connection and key.
+        tickets: Vec<(u32, u8, LockTicket)>,
+    }
+
+    impl Comparison {
+        fn new() -> Comparison {
+            let (table, model) = (LockTable::new(0, 100), Model::default());
+            Comparison { table, model, start: Instant::now(), now: 0, tickets: Vec::new() }
+        }
+
+        fn now(&self) -> Instant {
+            self.start + Duration::from_secs(self.now)
+        }
+
+        fn holds(&self, token: u32, key: u8) -> bool {
+            self.model.locks.get(&key).is_some_and(|&(owner, _)| owner == token)
+        }
+
+        fn step(&mut self, token: u32, step: &Step) -> Result<(), TestCaseError> {
+            let mut wakeups = Vec::new();
+            // A connection that waits requests nothing else.
+            let waits = self.model.queues.values().flatten().any(|&(waiter, ..)| waiter == token);
+            match *step {
+                Step::Acquire { key, wait, ttl } if !waits => self.acquire(token, key, [wait, ttl], &mut wakeups)?,
+                Step::Unlock { key } if !waits => {
+                    let holds = self.holds(token, key);
+                    let unlocked = self.table.unlock(HASH, &[key], id(token), self.now(), &mut wakeups);
+                    prop_assert_eq!(unlocked.is_some(), holds);
+                    if holds {
+                        self.model.locks.remove(&key);
+                    }
+                }
+                Step::UnlockAll if !waits => self.unlock_all(token, &mut wakeups)?,
+                Step::Use { key, secs } if !waits => self.use_lock(token, key, secs, &mut wakeups)?,
+                Step::Release { nth } if nth < self.tickets.len() => self.release(nth, &mut wakeups),
+                Step::Wait { secs } => {
+                    self.now += secs;
+                    self.table.expire(self.now(), &mut wakeups);
+                }
+                _ => {}
+            }
+            prop_assert_eq!(sorted(wakeups), sorted(self.model.settle(self.now)));
+            let waiting: usize = self.model.queues.values().map(VecDeque::len).sum();
+            prop_assert_eq!(self.table.stats.waiting, waiting as u64);
+            prop_assert_eq!(self.table.next_deadline().is_none(), waiting == 0);
+            prop_assert!(self.table.next_deadline().is_none_or(|deadline| deadline > self.now()));
+            Ok(())
+        }
+
+        fn acquire(
+            &mut self,
+            token: u32,
+            key: u8,
+            [wait, ttl]: [u64; 2],
+            wakeups: &mut Vec<LockWakeup>,
+        ) -> Result<(), TestCaseError> {
+            let (connection, secs) = (id(token), Duration::from_secs);
+            let request = LockRequest { key: &[key], connection, wait: secs(wait), ttl: secs(ttl) };
+            let outcome = self.table.acquire(HASH, &request, self.now(), wakeups);
+            match self.model.locks.get_mut(&key) {
+                None => {
+                    self.model.locks.insert(key, (token, self.now + ttl));
+                    prop_assert!(matches!(outcome, LockOutcome::Acquired(_)));
+                }
+                Some((owner, deadline)) if *owner == token => {
+                    *deadline = self.now + ttl;
+                    prop_assert_eq!(outcome, LockOutcome::Extended);
+                }
+                Some(_) if wait == 0 => prop_assert_eq!(outcome, LockOutcome::TimedOut),
+                Some(_) => {
+                    self.model.queues.entry(key).or_default().push_back((token, self.now + wait, ttl));
+                    prop_assert!(matches!(outcome, LockOutcome::Queued(_)));
+                }
+            }
+            if let LockOutcome::Acquired(ticket) | LockOutcome::Queued(ticket) = outcome {
+                self.tickets.push((token, key, ticket));
+            }
+            Ok(())
+        }
+
+        /// As a connection does it: all tickets that it ever got, also those that have ended.
+        fn unlock_all(&mut self, token: u32, wakeups: &mut Vec<LockWakeup>) -> Result<(), TestCaseError> {
+            let now = self.now();
+            let mut count = 0;
+            self.tickets.retain(|&(owner, _, ticket)| {
+                count += usize::from(owner == token && self.table.release(ticket, now, wakeups));
+                owner != token
+            });
+            let held = self.model.locks.len();
+            self.model.locks.retain(|_, &mut (owner, _)| owner != token);
+            prop_assert_eq!(count, held - self.model.locks.len());
+            Ok(())
+        }
+
+        /// Executes a command that needs the lock and takes this long.
+        fn use_lock(
+            &mut self,
+            token: u32,
+            key: u8,
+            secs: u64,
+            wakeups: &mut Vec<LockWakeup>,
+        ) -> Result<(), TestCaseError> {
+            let pinned = self.table.pin(HASH, &[key], id(token), self.now());
+            prop_assert_eq!(pinned.is_some(), self.holds(token, key));
+            let Some(ticket) = pinned else {
+                return Ok(());
+            };
+            self.now += secs;
+            self.model.pinned = Some(key);
+            self.table.expire(self.now(), wakeups);
+            prop_assert_eq!(sorted(std::mem::take(wakeups)), sorted(self.model.settle(self.now)));
+            let now = self.now();
+            let other = acquire(&mut self.table, &[key], 8, [0, 9], now);
+            prop_assert_eq!(other, (LockOutcome::TimedOut, vec![]));
+            self.model.pinned = None;
+            self.table.unpin(ticket, now, wakeups);
+            Ok(())
+        }
+
+        fn release(&mut self, nth: usize, wakeups: &mut Vec<LockWakeup>) {
+            let (token, key, ticket) = self.tickets.swap_remove(nth);
+            if self.table.is_current(ticket, self.now()) {
+                if self.holds(token, key) {
+                    self.model.locks.remove(&key);
+                }
+                self.model.queues.entry(key).or_default().retain(|&(waiter, ..)| waiter != token);
+            }
+            let now = self.now();
+            self.table.release(ticket, now, wakeups);
+        }
+    }
+
     proptest! {
         /// The order, the single owner and every deadline are those of the model, after each step.
         #[test]
         fn equals_the_model(steps in steps()) {
-            let start = Instant::now();
-            let at = |secs: u64| start + Duration::from_secs(secs);
-            let (mut table, mut model, mut now) = (LockTable::new(0, 100), Model::default(), 0_u64);
-            let mut tickets: Vec<(u32, u8, LockTicket)> = Vec::new();
-            for (token, step) in steps {
-                let mut wakeups = Vec::new();
-                // A connection that waits requests nothing else.
-                let waits = model.queues.values().flatten().any(|&(waiter, ..)| waiter == token);
-                match step {
-                    Step::Acquire { key, wait, ttl } if !waits => {
-                        let (connection, secs) = (id(token), Duration::from_secs);
-                        let request = LockRequest { key: &[key], connection, wait: secs(wait), ttl: secs(ttl) };
-                        let outcome = table.acquire(HASH, &request, at(now), &mut wakeups);
-                        match model.locks.get_mut(&key) {
-                            None => {
-                                model.locks.insert(key, (token, now + ttl));
-                                prop_assert!(matches!(outcome, LockOutcome::Acquired(_)));
-                            }
-                            Some((owner, deadline)) if *owner == token => {
-                                *deadline = now + ttl;
-                                prop_assert_eq!(outcome, LockOutcome::Extended);
-                            }
-                            Some(_) if wait == 0 => prop_assert_eq!(outcome, LockOutcome::TimedOut),
-                            Some(_) => {
-                                model.queues.entry(key).or_default().push_back((token, now + wait, ttl));
-                                prop_assert!(matches!(outcome, LockOutcome::Queued(_)));
-                            }
-                        }
-                        if let LockOutcome::Acquired(ticket) | LockOutcome::Queued(ticket) = outcome {
-                            tickets.push((token, key, ticket));
-                        }
-                    }
-                    Step::Unlock { key } if !waits => {
-                        let holds = model.locks.get(&key).is_some_and(|&(owner, _)| owner == token);
-                        let unlocked = table.unlock(HASH, &[key], id(token), at(now), &mut wakeups).is_some();
-                        prop_assert_eq!(unlocked, holds);
-                        if holds {
-                            model.locks.remove(&key);
-                        }
-                    }
-                    // As a connection does it: all tickets that it ever got, also those that have ended.
-                    Step::UnlockAll if !waits => {
-                        let mut count = 0;
-                        tickets.retain(|&(owner, _, ticket)| {
-                            count += usize::from(owner == token && table.release(ticket, at(now), &mut wakeups));
-                            owner != token
-                        });
-                        let held = model.locks.len();
-                        model.locks.retain(|_, &mut (owner, _)| owner != token);
-                        prop_assert_eq!(count, held - model.locks.len());
-                    }
-                    Step::Use { key, secs } if !waits => {
-                        let holds = model.locks.get(&key).is_some_and(|&(owner, _)| owner == token);
-                        let pinned = table.pin(HASH, &[key], id(token), at(now));
-                        prop_assert_eq!(pinned.is_some(), holds);
-                        if let Some(ticket) = pinned {
-                            now += secs;
-                            model.pinned = Some(key);
-                            table.expire(at(now), &mut wakeups);
-                            prop_assert_eq!(sorted(std::mem::take(&mut wakeups)), sorted(model.settle(now)));
-                            let other = acquire(&mut table, &[key], 8, [0, 9], at(now));
-                            prop_assert_eq!(other, (LockOutcome::TimedOut, vec![]));
-                            model.pinned = None;
-                            table.unpin(ticket, at(now), &mut wakeups);
-                        }
-                    }
-                    Step::Release { nth } if nth < tickets.len() => {
-                        let (token, key, ticket) = tickets.swap_remove(nth);
-                        if table.is_current(ticket, at(now)) {
-                            if model.locks.get(&key).is_some_and(|&(owner, _)| owner == token) {
-                                model.locks.remove(&key);
-                            }
-                            model.queues.entry(key).or_default().retain(|&(waiter, ..)| waiter != token);
-                        }
-                        table.release(ticket, at(now), &mut wakeups);
-                    }
-                    Step::Wait { secs } => {
-                        now += secs;
-                        table.expire(at(now), &mut wakeups);
-                    }
-                    _ => {}
-                }
-                prop_assert_eq!(sorted(wakeups), sorted(model.settle(now)));
-                let waiting: usize = model.queues.values().map(VecDeque::len).sum();
-                prop_assert_eq!(table.stats.waiting, waiting as u64);
-                prop_assert_eq!(table.next_deadline().is_none(), waiting == 0);
-                prop_assert!(table.next_deadline().is_none_or(|deadline| deadline > at(now)));
+            let mut comparison = Comparison::new();
+            for (token, step) in &steps {
+                comparison.step(*token, step)?;
             }
-            let held = model.locks.values().filter(|&&(_, deadline)| deadline > now).count();
-            prop_assert_eq!(table.stats(at(now), &mut Vec::new()).held, held as u64);
+            let Comparison { model, now: secs, .. } = &comparison;
+            let held = model.locks.values().filter(|&&(_, deadline)| deadline > *secs).count();
+            let now = comparison.now();
+            prop_assert_eq!(comparison.table.stats(now, &mut Vec::new()).held, held as u64);
         }
     }
 }

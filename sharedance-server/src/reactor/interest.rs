@@ -142,7 +142,7 @@ impl Connections {
         // SAFETY: the poller requires that a source is deleted from it before it is closed. The caller inserts the
         // connection into the table, which it leaves only in `Connections::remove`, which deletes the source. A worker
         // that ends by an error drops its connections without that; epoll then removes them by itself, and no thread
-        // waits on that poller any more.
+        // waits on that poller.
         unsafe { self.poller.add_with_mode(source, event, PollMode::Level)? };
         Ok(interest)
     }

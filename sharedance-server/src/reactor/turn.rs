@@ -204,8 +204,8 @@ impl Reactor {
         }
     }
 
-    /// Syncs what was stored in this turn, once for all connections, and advances the connections that wait for that.
-    /// What they store now is synced in the next turn, which does not wait.
+    /// Syncs the pairs of this turn, once for all connections, and advances the connections that wait for that. The pairs
+    /// that they store now are synced in the next turn, which does not wait.
     fn sync(&mut self) -> io::Result<()> {
         if !self.connections.any_waits_for_sync() && !self.context.store.owes_sync() {
             return Ok(());
