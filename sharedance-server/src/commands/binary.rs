@@ -5,9 +5,9 @@ use sharedance_core::protocol::memcached::{Exptime, Mode, Update};
 use sharedance_core::store::Outcome;
 
 use super::context::Context;
-use super::interpreter::Step;
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
 use super::stats;
+use super::step::Step;
 use crate::buffers::Output;
 
 impl From<Failure> for Status {

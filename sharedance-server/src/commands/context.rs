@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sharedance_core::protocol::Limits;
 use sharedance_core::store::Store;
 
-use super::stats::Settings;
+use super::settings::Settings;
 use crate::locks::{ConnectionId, Locks};
 use crate::observe::{AllCounters, Counters};
 use crate::process::logging::LogLimits;

@@ -16,12 +16,15 @@ mod context;
 mod interpreter;
 mod meta;
 mod pairs;
+mod settings;
 mod stats;
+mod step;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub(crate) use classic::{Body, execute};
 pub(crate) use context::{Context, Service};
-pub(crate) use interpreter::{Interpreter, Step};
-pub(crate) use stats::Settings;
+pub(crate) use interpreter::Interpreter;
+pub(crate) use settings::Settings;
+pub(crate) use step::Step;

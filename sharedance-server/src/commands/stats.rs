@@ -1,7 +1,5 @@
 //! The statistics and settings that clients can retrieve. They contain no key and no address of a client.
 
-use std::time::Duration;
-
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use rustix::fs::statvfs;
@@ -10,6 +8,7 @@ use sharedance_core::protocol::memcached::text::{self, Reply};
 use sharedance_core::store::{self, Store, WhenFull};
 
 use super::context::Context;
+use super::settings::Settings;
 use crate::observe::Sums;
 
 /// The version of memcached whose commands this server has, and nothing else: some clients parse the beginning of the
@@ -18,18 +17,6 @@ pub(super) const VERSION: &str = "1.6.45";
 
 /// The version of this program, which is in the statistics too.
 const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The settings of the server that clients can retrieve.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Settings {
-    pub(crate) address: String,
-    pub(crate) port: u16,
-    pub(crate) backlog: i32,
-    pub(crate) threads: usize,
-    pub(crate) max_connections: usize,
-    pub(crate) max_request_len: usize,
-    pub(crate) idle_timeout: Duration,
-}
 
 /// A name and its value.
 type Stat = (&'static str, String);
@@ -64,7 +51,7 @@ impl Topic {
     fn stats(&self, context: &Context<'_>) -> Vec<Stat> {
         match self {
             Topic::Everything => everything(context),
-            Topic::Settings => context.service.settings.stats(context.store),
+            Topic::Settings => settings(&context.service.settings, context.store),
             Topic::Sizes => vec![("sizes_status", "disabled".into())],
             _ => Vec::new(),
         }
@@ -230,29 +217,27 @@ fn max_bytes(store: &Store) -> u64 {
     })
 }
 
-impl Settings {
-    fn stats(&self, store: &Store) -> Vec<Stat> {
-        let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-        vec![
-            ("maxbytes", number(max_bytes(store))),
-            ("maxconns", self.max_connections.to_string()),
-            ("tcpport", self.port.to_string()),
-            ("udpport", "0".into()),
-            ("inter", self.address.clone()),
-            ("verbosity", "0".into()),
-            ("evictions", if store.when_full() == WhenFull::Evict { "on" } else { "off" }.into()),
-            ("num_threads", self.threads.to_string()),
-            ("detail_enabled", yes(false)),
-            ("cas_enabled", yes(true)),
-            ("tcp_backlog", self.backlog.to_string()),
-            ("binding_protocol", "auto-negotiate".into()),
-            ("auth_enabled_sasl", yes(false)),
-            ("auth_enabled_ascii", yes(false)),
-            ("item_size_max", self.max_request_len.to_string()),
-            ("maxconns_fast", yes(true)),
-            ("flush_enabled", yes(true)),
-            ("dump_enabled", yes(false)),
-            ("idle_timeout", self.idle_timeout.as_secs().to_string()),
-        ]
-    }
+fn settings(settings: &Settings, store: &Store) -> Vec<Stat> {
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    vec![
+        ("maxbytes", number(max_bytes(store))),
+        ("maxconns", settings.max_connections.to_string()),
+        ("tcpport", settings.port.to_string()),
+        ("udpport", "0".into()),
+        ("inter", settings.address.clone()),
+        ("verbosity", "0".into()),
+        ("evictions", if store.when_full() == WhenFull::Evict { "on" } else { "off" }.into()),
+        ("num_threads", settings.threads.to_string()),
+        ("detail_enabled", yes(false)),
+        ("cas_enabled", yes(true)),
+        ("tcp_backlog", settings.backlog.to_string()),
+        ("binding_protocol", "auto-negotiate".into()),
+        ("auth_enabled_sasl", yes(false)),
+        ("auth_enabled_ascii", yes(false)),
+        ("item_size_max", settings.max_request_len.to_string()),
+        ("maxconns_fast", yes(true)),
+        ("flush_enabled", yes(true)),
+        ("dump_enabled", yes(false)),
+        ("idle_timeout", settings.idle_timeout.as_secs().to_string()),
+    ]
 }

@@ -5,8 +5,8 @@ use sharedance_core::protocol::memcached::{Direction, Key};
 use sharedance_core::store::Outcome;
 
 use super::context::Context;
-use super::interpreter::Step;
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
+use super::step::Step;
 use super::{meta, stats};
 use crate::buffers::Output;
 

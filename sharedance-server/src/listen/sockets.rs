@@ -44,7 +44,7 @@ pub enum BindError {
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => " (another server has this port: stop it, or choose another port with --port)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need the rights of root)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need root's rights)",
         _ => "",
     }
 }

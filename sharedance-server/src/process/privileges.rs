@@ -19,7 +19,7 @@ use super::directory::Directory;
 #[non_exhaustive]
 pub enum PrivilegeError {
     /// Only root can change its ids.
-    #[error("--{option} needs the rights of root, and this is user {uid}: start it as root, or leave --{option} out")]
+    #[error("--{option} needs root's rights, and this is user {uid}: start it as root, or leave --{option} out")]
     NotRoot {
         /// The option.
         option: &'static str,

@@ -1,0 +1,15 @@
+//! The settings of the server that clients can retrieve.
+
+use std::time::Duration;
+
+/// The settings of the server that clients can retrieve.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) address: String,
+    pub(crate) port: u16,
+    pub(crate) backlog: i32,
+    pub(crate) threads: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_request_len: usize,
+    pub(crate) idle_timeout: Duration,
+}
