@@ -38,7 +38,7 @@ pub(crate) struct TurnContext<'a> {
     pub(crate) id: ConnectionId,
     /// Whether the connection may wait for anything. A new one may not if as many as may wait do so already.
     pub(crate) may_wait: bool,
-    /// A refusal that was sent to the peer and that is to be logged besides.
+    /// A refusal that the peer has received and that is logged too.
     pub(crate) refusal: Option<CloseReason>,
 }
 

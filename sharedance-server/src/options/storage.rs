@@ -128,7 +128,7 @@ pub(crate) struct StorageArguments {
     sync_interval: u64,
 
     /// What to do after a power cut, or any other restart of the machine: keep the pairs that are intact, or start empty,
-    /// so that no session returns whose logout was lost
+    /// so that a session whose logout was lost does not return
     #[arg(long, value_enum, default_value_t = AfterCrash::Salvage)]
     after_crash: AfterCrash,
 }
