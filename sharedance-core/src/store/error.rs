@@ -162,7 +162,7 @@ pub enum StoreError {
         max: usize,
     },
     /// The value is too large: ask with a smaller one, or open the store with a greater
-    /// [`max_value_len`](super::Options::max_value_len).
+    /// [`max_value_len`](crate::store::Options::max_value_len).
     #[error("a value of {len} bytes is larger than the limit of {max} bytes")]
     ValueLen {
         /// The value's length in bytes.
@@ -173,8 +173,8 @@ pub enum StoreError {
     /// The value of the key is no number in decimal digits below 2⁶⁴, so that nothing can be added to it.
     #[error("the value is no number in decimal digits below 2^64")]
     NotANumber,
-    /// There is no room, on the file system, within [`max_bytes`](super::Options::max_bytes) or among the memory mappings
-    /// of the process ([`max_mappings`](super::Options::max_mappings)), and none could be made.
+    /// There is no room, on the file system, within [`max_bytes`](crate::store::Options::max_bytes) or among the memory mappings
+    /// of the process ([`max_mappings`](crate::store::Options::max_mappings)), and none could be made.
     /// What is stored stays, and can be read, touched and deleted; writing works again once there is room.
     #[error(
         "there is no room for it: on the file system, within max_bytes, or among the memory mappings (vm.max_map_count)"

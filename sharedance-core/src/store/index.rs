@@ -5,11 +5,11 @@
 
 use hashbrown::HashTable;
 
-use super::format::{RECORD_ALIGN, SLOT_LEN};
-use super::options::MAX_SEGMENT_LEN;
-use super::segment::{Record, Segment};
-use super::stats::Counter;
-use super::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::store::api::options::MAX_SEGMENT_LEN;
+use crate::store::api::stats::Counter;
+use crate::store::disk::format::{RECORD_ALIGN, SLOT_LEN};
+use crate::store::primitives::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::store::segment::sealed::{Record, Segment};
 
 /// Many, so that a table that grows holds up few others, and writers seldom meet.
 const SHARDS: usize = 64;
@@ -409,11 +409,11 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::files::Directory;
-    use crate::store::format::{Deadline, Header, Kind, Word};
-    use crate::store::mapping::Mapping;
-    use crate::store::payload::Payload;
-    use crate::store::segment::Blank;
+    use crate::store::disk::directory::Directory;
+    use crate::store::disk::format::{Deadline, Header, Kind, Word};
+    use crate::store::disk::mapping::Mapping;
+    use crate::store::segment::blank::Blank;
+    use crate::store::segment::payload::Payload;
 
     const LEN: usize = 65_536;
 

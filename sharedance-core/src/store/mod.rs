@@ -106,46 +106,19 @@
 
 use std::time::Duration;
 
-mod accesses;
-mod allocation;
-mod cadence;
-mod carried;
-mod clearing;
-mod compaction;
-mod deletions;
+mod api;
+mod disk;
 mod durability;
 mod error;
-mod eviction;
-mod expiry;
-mod files;
-mod format;
-mod ghosts;
 mod handle;
 mod index;
 mod log;
-mod looking;
-mod maintenance;
-mod mapping;
-mod mappings;
-mod meta;
-mod options;
-mod overwriting;
-mod pairs;
-mod payload;
-mod quarantine;
-mod reads;
+mod operations;
+mod primitives;
 mod recovery;
-mod refreshing;
 mod segment;
-mod space;
-mod stats;
-mod sync;
 mod timeline;
-mod unsynced;
 mod upkeep;
-mod value;
-mod walk;
-mod writing;
 
 #[cfg(any(loom, shuttle, visible_locks))]
 #[path = "../../../tests/tools/races/src/engine/mod.rs"]
@@ -154,39 +127,39 @@ pub(crate) mod races;
 #[doc = include_str!("../../FORMAT.md")]
 pub mod on_disk {}
 
-pub use durability::{Durability, UncleanBoot};
+pub use api::options::{Options, WhenFull};
+pub use api::recache::{Look, Refresh, Seen};
+pub use api::request::{Attributes, Condition, Outcome, Ttl, Update};
+pub use api::stats::Stats;
+pub use api::value::Value;
+pub use disk::mapping_limit::max_mappings;
+pub use disk::meta::BootId;
+pub use durability::group_commit::{Durability, UncleanBoot};
 pub use error::{OpenError, StoreError};
-pub use handle::Store;
-pub use looking::{Look, Refresh, Seen};
-pub use maintenance::Maintenance;
-pub use mappings::max_mappings;
-pub use meta::BootId;
-pub use options::{Options, WhenFull};
-pub use recovery::RecoveryReport;
-pub use stats::Stats;
-pub use upkeep::Progress;
-pub use value::Value;
-pub use walk::{Pair, Pairs, Verification};
-pub use writing::{Attributes, Condition, Outcome, Ttl, Update};
+pub use handle::store::Store;
+pub use operations::iterate::{Pair, Pairs, Verification};
+pub use recovery::report::RecoveryReport;
+pub use upkeep::maintain::Progress;
+pub use upkeep::threads::Maintenance;
 
-use cadence::Cadence;
-use clearing::Schedule;
-use durability::GroupCommit;
-use eviction::Eviction;
+use api::stats::Counters;
+use disk::meta::Meta;
+use durability::cadence::Cadence;
+use durability::group_commit::GroupCommit;
+use durability::superseded::Overwrites;
 use index::Index;
-use log::Log;
-use meta::Meta;
-use overwriting::Overwrites;
-use stats::Counters;
-use sync::{Mutex, MutexGuard, PoisonError};
+use log::segment_log::Log;
+use operations::clear::Schedule;
+use primitives::{Mutex, MutexGuard, PoisonError};
 use timeline::Timeline;
-use upkeep::Upkeep;
+use upkeep::eviction::Eviction;
+use upkeep::maintain::Upkeep;
 
 /// The longest key, in bytes.
-pub const MAX_KEY_LEN: usize = format::MAX_KEY_LEN;
+pub const MAX_KEY_LEN: usize = disk::format::MAX_KEY_LEN;
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     default_ttl: Duration,
     durability: Durability,
     eviction: Option<Eviction>,
@@ -205,7 +178,7 @@ struct Inner {
 }
 
 impl Inner {
-    fn sync(&self) -> Result<(), StoreError> {
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
         let synced = self.group_commit.sync(|| {
             self.cadence.begin(self.timeline.boot_time());
             if self.log.directory.is_synced() && !self.lock_meta().has_unsynced_clears() {
@@ -226,11 +199,11 @@ impl Inner {
         }
     }
 
-    fn lock_meta(&self) -> MutexGuard<'_, Meta> {
+    pub(crate) fn lock_meta(&self) -> MutexGuard<'_, Meta> {
         self.meta.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn save_clock(&self) -> Result<(), StoreError> {
+    pub(crate) fn save_clock(&self) -> Result<(), StoreError> {
         let sequence = self.log.peek_sequence();
         self.lock_meta().save(self.timeline.times(), sequence).map_err(StoreError::io("save the store's clock"))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, whole_ms};
 
-use super::meta::{SavedClock, Times};
+use crate::store::disk::meta::{SavedClock, Times};
 
 /// How far store time can have run past what was last saved, in milliseconds: it is saved once a second.
 pub(crate) const SAVE_INTERVAL_MS: u64 = 1_000;
@@ -80,7 +80,7 @@ impl Timeline {
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::store::meta::{BootId, Meta};
+    use crate::store::disk::meta::{BootId, Meta};
 
     const HOUR_MS: u64 = 3_600_000;
 
@@ -90,7 +90,7 @@ mod tests {
         hand.advance(Duration::from_millis(5_000));
         let times = Times { store_ms: 2 * HOUR_MS, boot_ms: clock.boot_ms(), wall_ms: clock.wall_ms() };
         let dir = tempfile::tempdir().unwrap();
-        let describe = || super::super::meta::Description { segment_len: 65_536, store_id: 0, hash_key: [0; 16] };
+        let describe = || crate::store::disk::meta::Description { segment_len: 65_536, store_id: 0, hash_key: [0; 16] };
         let mut meta = Meta::open(dir.path(), Some(BootId::from_bytes([1; 16])), describe).unwrap();
         meta.save(times, 1).unwrap();
         (meta.saved.unwrap(), hand)

@@ -1,15 +1,15 @@
 //! What was found in the segments is entered into the index: of several writes of a key the last.
 
-use super::slots::{LiveRecord, Slots};
-use crate::store::format::Kind;
+use crate::store::disk::format::Kind;
 use crate::store::index::{Index, Location, Shard};
-use crate::store::segment::Segment;
-use crate::store::sync::Arc;
+use crate::store::primitives::Arc;
+use crate::store::recovery::slots::{LiveRecord, Slots};
+use crate::store::segment::sealed::Segment;
 
 /// A segment, and its records by the shard that each belongs to.
-pub(super) struct Scanned {
-    pub(super) segment: Arc<Segment>,
-    pub(super) was_active: bool,
+pub(crate) struct Scanned {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) was_active: bool,
     live_by_shard: Vec<Vec<LiveRecord>>,
     /// Hash and slot.
     gone_by_shard: Vec<Vec<(u64, u32)>>,
@@ -17,16 +17,16 @@ pub(super) struct Scanned {
 
 /// What came of the records of a shard.
 #[derive(Debug, Default)]
-pub(super) struct Entered {
+pub(crate) struct Entered {
     /// Records that had a later one.
-    pub(super) superseded: u64,
+    pub(crate) superseded: u64,
     /// Records that had expired.
-    pub(super) expired: u64,
+    pub(crate) expired: u64,
 }
 
 impl Scanned {
     /// Accounts for what is live in the segment, by its slots.
-    pub(super) fn new(segment: Arc<Segment>, slots: Slots, was_active: bool, index: &Index) -> Scanned {
+    pub(crate) fn new(segment: Arc<Segment>, slots: Slots, was_active: bool, index: &Index) -> Scanned {
         let mut live_by_shard = vec![Vec::new(); index.shards()];
         for live in slots.live {
             segment.adopt(live.footprint, live.deadline);
@@ -43,7 +43,7 @@ impl Scanned {
 /// Enters one shard's records into the index; answers how many had a later one, and how many had expired. Of two for the
 /// same key the later one stays; only then those go that have expired, or an earlier one would be back in the place of
 /// one that lived for less.
-pub(super) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned]) -> Entered {
+pub(crate) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned]) -> Entered {
     let mut shard = index.write_shard(shard_number);
     shard.reserve(segments.iter().map(|scanned| scanned.live_by_shard[shard_number].len()).sum());
     let mut entered = Entered::default();

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use crate::store::sync::atomic::{AtomicUsize, Ordering};
-use crate::store::sync::{Condvar, Mutex, MutexGuard, PoisonError, thread};
+use crate::store::primitives::atomic::{AtomicUsize, Ordering};
+use crate::store::primitives::{Condvar, Mutex, MutexGuard, PoisonError, thread};
 
 /// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
 const MAX_THREADS: usize = 4;
 
 /// Runs `work` for each of `0..count`, on a few threads where that is worth it; stops at the first error.
-pub(super) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> io::Result<()> {
+pub(crate) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(count);
     let next = AtomicUsize::new(0);
     let run = || {

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io;
 
-use super::read_exactly;
-use crate::store::format::{
+use crate::store::disk::format::{
     self, Deadline, Header, Kind, RECORDS_OFFSET, RawSlot, RecordState, Reserved, SLOT_LEN, Slot, Word,
 };
-use crate::store::meta::Description;
+use crate::store::disk::meta::Description;
+use crate::store::recovery::open::read_exactly;
 
 /// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
 /// pages of them.
@@ -18,28 +18,28 @@ const MAX_CHECKED_PART: usize = 4;
 
 /// What the index needs to know of a record: all of it from the slot, which is not looked at again.
 #[derive(Clone, Copy)]
-pub(super) struct LiveRecord {
-    pub(super) hash: u64,
-    pub(super) slot: u32,
-    pub(super) offset: u32,
-    pub(super) is_expired: bool,
+pub(crate) struct LiveRecord {
+    pub(crate) hash: u64,
+    pub(crate) slot: u32,
+    pub(crate) offset: u32,
+    pub(crate) is_expired: bool,
 }
 
 /// What the slots of one file say.
-pub(super) struct Slots {
+pub(crate) struct Slots {
     base: u64,
-    pub(super) count: u32,
-    pub(super) records_end: usize,
-    pub(super) live: Vec<LiveSlot>,
+    pub(crate) count: u32,
+    pub(crate) records_end: usize,
+    pub(crate) live: Vec<LiveSlot>,
     /// Slots of verified records that are gone, and their hashes: only where the disk may have brought back older ones.
-    pub(super) gone: Vec<(u64, u32)>,
+    pub(crate) gone: Vec<(u64, u32)>,
     /// Slots to mark dead on disk, since they are not believed.
-    pub(super) disowned: Vec<u32>,
+    pub(crate) disowned: Vec<u32>,
     /// Slots to mark dead on disk, since the store was cleared after they were written.
-    pub(super) cleared: Vec<u32>,
+    pub(crate) cleared: Vec<u32>,
     /// The highest sequence seen.
-    pub(super) last_sequence: u64,
-    pub(super) dropped: u64,
+    pub(crate) last_sequence: u64,
+    pub(crate) dropped: u64,
 }
 
 impl Slots {
@@ -59,24 +59,24 @@ impl Slots {
 }
 
 /// A record to enter into the index, and what its segment is to know of it.
-pub(super) struct LiveSlot {
-    pub(super) record: LiveRecord,
-    pub(super) deadline: Deadline,
-    pub(super) footprint: usize,
+pub(crate) struct LiveSlot {
+    pub(crate) record: LiveRecord,
+    pub(crate) deadline: Deadline,
+    pub(crate) footprint: usize,
 }
 
 /// Reads the slots of files.
-pub(super) struct SlotReader<'d> {
-    pub(super) description: &'d Description,
-    pub(super) now_ms: u64,
-    pub(super) same_boot: bool,
+pub(crate) struct SlotReader<'d> {
+    pub(crate) description: &'d Description,
+    pub(crate) now_ms: u64,
+    pub(crate) same_boot: bool,
     /// Records with a lower sequence were deleted.
-    pub(super) cleared_below: u64,
+    pub(crate) cleared_below: u64,
 }
 
 impl SlotReader<'_> {
     /// Believes the slots, which the same boot wrote; reads no record.
-    pub(super) fn read(&self, file: &File, header: &Header, reserved: Reserved) -> io::Result<Slots> {
+    pub(crate) fn read(&self, file: &File, header: &Header, reserved: Reserved) -> io::Result<Slots> {
         let len = header.file_len as usize;
         let start = len - reserved.slots as usize * SLOT_LEN;
         let mut array = vec![0; len - start];
@@ -96,7 +96,7 @@ impl SlotReader<'_> {
 
     /// Believes only what verifies: each record's checksum, and that its hash is its key's. The latter cannot be had
     /// without the store's secret, so that no value that merely looks like slots is taken for them.
-    pub(super) fn verify(&self, file: &File, header: &Header, claimed: u32) -> io::Result<Slots> {
+    pub(crate) fn verify(&self, file: &File, header: &Header, claimed: u32) -> io::Result<Slots> {
         let len = header.file_len as usize;
         let mut bytes = vec![0; len];
         read_exactly(file, &mut bytes, 0)?;
@@ -203,8 +203,8 @@ mod tests {
     use std::os::unix::fs::FileExt as _;
 
     use super::*;
-    use crate::store::recovery::tests::one_pair;
-    use crate::store::recovery::verify_header;
+    use crate::store::recovery::open::tests::one_pair;
+    use crate::store::recovery::open::verify_header;
 
     #[test]
     fn a_slot_is_one_only_with_the_hash_that_the_secret_gives_its_key() {

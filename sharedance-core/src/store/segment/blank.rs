@@ -1,11 +1,11 @@
 //! A segment's file that is not in use: allocated, and with nothing in it.
 
-use super::Segment;
-use crate::store::files::DirectoryLock;
-use crate::store::format::{self, Header, RESERVATION_OFFSET, Reserved, SLOT_LEN, STATE_OFFSET, State};
-use crate::store::mapping::Mapping;
-use crate::store::sync::Arc;
-use crate::store::sync::atomic::{Ordering, fence};
+use crate::store::disk::directory::DirectoryLock;
+use crate::store::disk::format::{self, Header, RESERVATION_OFFSET, Reserved, SLOT_LEN, STATE_OFFSET, State};
+use crate::store::disk::mapping::Mapping;
+use crate::store::primitives::Arc;
+use crate::store::primitives::atomic::{Ordering, fence};
+use crate::store::segment::sealed::Segment;
 
 /// An allocated file that holds nothing: its state is free and its slot array is zero.
 #[derive(Debug)]

@@ -1,10 +1,12 @@
 //! The writing of one record.
 
-use super::Segment;
-use crate::store::format::{self, Slot, Word};
-use crate::store::payload::Payload;
-use crate::store::sync::Arc;
-use crate::store::sync::atomic::Ordering;
+#![allow(unsafe_code)]
+
+use crate::store::disk::format::{self, Slot, Word};
+use crate::store::primitives::Arc;
+use crate::store::primitives::atomic::Ordering;
+use crate::store::segment::payload::Payload;
+use crate::store::segment::sealed::Segment;
 
 /// The sole right to write one record into a segment. Dropped without a commit, it leaves an empty slot behind, which
 /// nobody believes, and room that comes back with the segment.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{World, chance, key};
-use crate::store::sync::thread;
+use crate::store::primitives::thread;
 use crate::store::{Options, Ttl};
 
 const KEYS: usize = 3;

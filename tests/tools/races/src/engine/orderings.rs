@@ -4,17 +4,19 @@
 use loom::sync::Mutex;
 use loom::thread;
 
-use crate::store::carried::{Reason, Source};
-use crate::store::files::{Directory, FileName};
-use crate::store::format::{
+use crate::store::disk::directory::{Directory, FileName};
+use crate::store::disk::dirty::Unsynced;
+use crate::store::disk::format::{
     Deadline, FLAG_CLIENT_FLAGS, Header, Kind, RECORDS_OFFSET, RecordState, SLOT_LEN, Word, footprint, slot_offset,
 };
-use crate::store::mapping::Mapping;
-use crate::store::payload::Payload;
-use crate::store::segment::{Blank, Record, Reservation, Segment};
-use crate::store::sync::Arc;
-use crate::store::sync::atomic::{AtomicU64, Ordering};
-use crate::store::unsynced::Unsynced;
+use crate::store::disk::mapping::Mapping;
+use crate::store::primitives::Arc;
+use crate::store::primitives::atomic::{AtomicU64, Ordering};
+use crate::store::segment::blank::Blank;
+use crate::store::segment::payload::Payload;
+use crate::store::segment::reservation::Reservation;
+use crate::store::segment::sealed::{Record, Segment};
+use crate::store::segment::sources::{Reason, Source};
 
 /// Interruptions of threads that could have continued.
 pub(crate) const DEFAULT_ROUNDS: usize = 2;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::world::{World, chance};
 use crate::pair::{Answer, Op};
 use crate::scratch::{Chance, SEGMENT_LEN};
-use crate::store::sync::thread;
+use crate::store::primitives::thread;
 use crate::store::{Condition, Durability, Options, StoreError, Ttl, WhenFull};
 
 const KEYS: usize = 2;

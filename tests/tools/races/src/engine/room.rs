@@ -2,7 +2,7 @@
 
 use super::world::{World, key};
 use crate::scratch::SEGMENT_LEN;
-use crate::store::sync::thread;
+use crate::store::primitives::thread;
 use crate::store::{Options, StoreError};
 
 const MAX_BYTES: u64 = 8 * SEGMENT_LEN as u64;

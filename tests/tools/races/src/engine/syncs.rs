@@ -1,9 +1,9 @@
 //! Writers that wait for a sync, and share it.
 
 use super::world::chance;
-use crate::store::durability::GroupCommit;
-use crate::store::sync::atomic::{AtomicU64, Ordering};
-use crate::store::sync::thread;
+use crate::store::durability::group_commit::GroupCommit;
+use crate::store::primitives::atomic::{AtomicU64, Ordering};
+use crate::store::primitives::thread;
 
 const WRITERS: usize = 3;
 

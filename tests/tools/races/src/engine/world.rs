@@ -12,10 +12,10 @@ use crate::checker::{Event, check};
 use crate::clock::{Clock, ManualClock};
 use crate::pair::{Answer, Op, Pair};
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN};
-use crate::store::compaction::{Compaction, Need};
 #[cfg(not(shuttle))]
-use crate::store::sync::Mutex;
-use crate::store::sync::{before_access, thread};
+use crate::store::primitives::Mutex;
+use crate::store::primitives::{before_access, thread};
+use crate::store::upkeep::compaction::{Compaction, Need};
 use crate::store::{BootId, Options, Store};
 
 /// The store of a scenario.

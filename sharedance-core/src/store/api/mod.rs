@@ -1,0 +1,15 @@
+//! What callers of the store pass to it and get from it.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`options`] | what a store is opened with |
+//! | [`request`] | the arguments and results of writes: TTL, attributes, condition, outcome, update |
+//! | [`recache`] | the arguments and results of reads that decide which reader makes a new value |
+//! | [`value`] | a value, pinned in its segment |
+//! | [`stats`] | gauges and counters |
+
+pub(crate) mod options;
+pub(crate) mod recache;
+pub(crate) mod request;
+pub(crate) mod stats;
+pub(crate) mod value;

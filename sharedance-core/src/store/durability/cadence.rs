@@ -1,0 +1,290 @@
+//! When a sync begins under [`Durability::Interval`], and which thread runs it.
+//!
+//! A crash loses at most what was written since the last completed sync *began*; right before the next one ends, that is
+//! the time between the two beginnings and the length of the latter. So a sync begins when half the interval has passed
+//! since the last one began: then the loss stays within the interval as long as no sync takes more than half of it. Syncs
+//! that take longer follow one another without a pause, and the loss is at most the length of two.
+//!
+//! A thread in [`Store::keep_synced`](crate::store::Store::keep_synced) does this. While there is no such thread, writers and
+//! maintenance do it: the first that comes when a sync is due runs it.
+
+use std::time::Duration;
+
+use crate::store::Inner;
+use crate::store::durability::group_commit::Durability;
+use crate::store::durability::superseded::MAX_OVERWRITES_WAITING;
+use crate::store::error::StoreError;
+use crate::store::primitives::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// A thread that keeps the interval looks at the clock at least this often: the store's clock goes on while the machine
+/// is suspended, and timeouts do not.
+const MAX_REST: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Default)]
+pub(crate) struct Cadence {
+    /// When the last sync began, in nanoseconds of boot time.
+    began_at_ns: AtomicU64,
+    /// Threads that keep the interval.
+    keepers: AtomicUsize,
+    #[cfg(test)]
+    pub(crate) disk: tests::Disk,
+}
+
+impl Cadence {
+    /// For a store that is opened at `now`, in boot time, with all files synced.
+    pub(crate) fn begun_at(now: Duration) -> Cadence {
+        let cadence = Cadence::default();
+        cadence.begin(now);
+        cadence
+    }
+
+    /// A sync begins.
+    pub(crate) fn begin(&self, now: Duration) {
+        self.began_at_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// How long it is until the next sync is due.
+    fn due_in(&self, interval: Duration, now: Duration) -> Duration {
+        (Duration::from_nanos(self.began_at_ns.load(Ordering::Relaxed)) + interval / 2).saturating_sub(now)
+    }
+}
+
+/// Counts a thread among those that keep the interval.
+struct Keeper<'c>(&'c Cadence);
+
+impl<'c> Keeper<'c> {
+    fn of(cadence: &'c Cadence) -> Keeper<'c> {
+        cadence.keepers.fetch_add(1, Ordering::Relaxed);
+        Keeper(cadence)
+    }
+}
+
+impl Drop for Keeper<'_> {
+    fn drop(&mut self) {
+        self.0.keepers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Inner {
+    /// See [`Store::keep_synced`](crate::store::Store::keep_synced).
+    pub(crate) fn keep_synced(&self, mut rest: impl FnMut(Duration) -> bool) -> Result<(), StoreError> {
+        let Durability::Interval(interval) = self.durability else {
+            return Ok(());
+        };
+        let _keeper = Keeper::of(&self.cadence);
+        loop {
+            if self.sync_is_due_in(interval).is_zero() {
+                self.sync()?;
+            }
+            if rest(self.sync_is_due_in(interval).min(MAX_REST)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Syncs if that is due, no other thread is syncing, and no thread keeps the interval.
+    #[inline]
+    pub(crate) fn sync_unless_kept(&self) -> Result<(), StoreError> {
+        match self.durability {
+            Durability::Interval(interval) if self.cadence.keepers.load(Ordering::Relaxed) == 0 => {
+                let is_due = self.sync_is_due_in(interval).is_zero() && !self.group_commit.is_running();
+                if is_due { self.sync() } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_is_due_in(&self, interval: Duration) -> Duration {
+        // What they take in memory, and the segments that they keep from being reused, come back by a sync alone.
+        if self.overwrites.len() >= MAX_OVERWRITES_WAITING {
+            return Duration::ZERO;
+        }
+        self.cadence.due_in(interval, self.timeline.boot_time())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::fmt;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::{Options, Store};
+
+    type Work = dyn Fn() + Send + Sync;
+
+    /// What a test's disk does in each sync, after the files were written and before the sync ends.
+    #[derive(Default)]
+    pub(crate) struct Disk(Mutex<Option<Arc<Work>>>);
+
+    impl Disk {
+        pub(crate) fn work(&self) {
+            let work = self.0.lock().unwrap().clone();
+            if let Some(work) = work {
+                work();
+            }
+        }
+
+        fn replace(&self, work: impl Fn() + Send + Sync + 'static) {
+            *self.0.lock().unwrap() = Some(Arc::new(work));
+        }
+    }
+
+    impl fmt::Debug for Disk {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Disk")
+        }
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A store, its clock, and the writes that no completed sync covers: the number of the sync that will, and when they
+    /// were made, in milliseconds.
+    struct Scene {
+        _dir: tempfile::TempDir,
+        hand: ManualClock,
+        store: Store,
+        at_risk: Mutex<VecDeque<(u64, u64)>>,
+        now_ms: AtomicU64,
+        /// The greatest age of a write at risk.
+        loss_ms: AtomicU64,
+        syncs: AtomicU64,
+    }
+
+    impl Scene {
+        /// A disk on which a sync takes as long as `sync_ms` has it.
+        fn new(interval_ms: u32, sync_ms: SyncMs) -> Arc<Scene> {
+            let dir = tempfile::tempdir().unwrap();
+            let (clock, hand) = Clock::manual();
+            let durability = Durability::Interval(interval_ms * MS);
+            let store =
+                Options::new().segment_len(65_536).clock(clock).durability(durability).open(dir.path()).unwrap();
+            let scene = Arc::new(Scene {
+                _dir: dir,
+                hand,
+                store,
+                at_risk: Mutex::default(),
+                now_ms: AtomicU64::new(0),
+                loss_ms: AtomicU64::new(0),
+                syncs: AtomicU64::new(0),
+            });
+            let disk = Arc::downgrade(&scene);
+            scene.store.inner.cadence.disk.replace(move || {
+                if let Some(scene) = disk.upgrade() {
+                    let sync = scene.syncs.fetch_add(1, Ordering::Relaxed);
+                    scene.pass(sync_ms(sync));
+                }
+            });
+            scene
+        }
+
+        /// Lets time pass, and writes in each millisecond of it.
+        fn pass(&self, ms: u64) {
+            for _ in 0..ms {
+                self.hand.advance(MS);
+                let now_ms = self.now_ms.fetch_add(1, Ordering::Relaxed) + 1;
+                {
+                    let mut at_risk = self.at_risk.lock().unwrap();
+                    let ended = self.store.inner.group_commit.ended();
+                    while at_risk.front().is_some_and(|(covered_by, _)| *covered_by <= ended) {
+                        at_risk.pop_front();
+                    }
+                    let age_ms = at_risk.front().map_or(0, |(_, at_ms)| now_ms - at_ms);
+                    self.loss_ms.fetch_max(age_ms, Ordering::Relaxed);
+                    at_risk.push_back((self.store.inner.group_commit.next(), now_ms));
+                }
+                self.store.set("key", &now_ms.to_le_bytes()).unwrap();
+            }
+        }
+
+        fn keep_synced_for(&self, ms: u64) {
+            let end_ms = self.now_ms.load(Ordering::Relaxed) + ms;
+            let rest = |time: Duration| {
+                self.pass(time.as_millis() as u64);
+                self.now_ms.load(Ordering::Relaxed) >= end_ms
+            };
+            self.store.keep_synced(rest).unwrap();
+        }
+
+        fn loss_ms(&self) -> u64 {
+            self.loss_ms.load(Ordering::Relaxed)
+        }
+    }
+
+    /// How long a sync takes, by its number, in milliseconds.
+    type SyncMs = fn(u64) -> u64;
+
+    /// An interval, how long syncs take, and the loss that is promised, in milliseconds.
+    const DISKS: [(u32, SyncMs, u64); 7] = [
+        (100, |_| 0, 100),
+        (100, |_| 10, 100),
+        (100, |_| 49, 100),
+        (100, |i| 50 * (i % 2), 100),
+        (100, |_| 80, 160),
+        (100, |_| 400, 800),
+        (1_000, |i| if i % 7 == 3 { 400 } else { 20 }, 1_000),
+    ];
+
+    const TOTAL_MS: u64 = 5_000;
+
+    #[test]
+    fn the_loss_stays_within_the_interval_however_long_syncs_take_up_to_half_of_it() {
+        for (interval_ms, sync_ms, promised_ms) in DISKS {
+            let scene = Scene::new(interval_ms, sync_ms);
+            scene.keep_synced_for(TOTAL_MS);
+            let (loss_ms, syncs) = (scene.loss_ms(), scene.syncs.load(Ordering::Relaxed));
+            assert!(loss_ms <= promised_ms, "{loss_ms} of {promised_ms} ms");
+            // Nor are there more syncs than that takes.
+            assert!(syncs <= TOTAL_MS / u64::from(interval_ms / 2) + 1, "{syncs} syncs");
+        }
+    }
+
+    #[test]
+    fn without_a_thread_that_syncs_writers_keep_the_promise() {
+        for (interval_ms, sync_ms, promised_ms) in DISKS {
+            let scene = Scene::new(interval_ms, sync_ms);
+            while scene.now_ms.load(Ordering::Relaxed) < TOTAL_MS {
+                scene.pass(1);
+            }
+            // A write in each millisecond: the one that finds that a sync is due may come as late as that.
+            assert!(scene.loss_ms() <= promised_ms + 1, "{} of {promised_ms} ms", scene.loss_ms());
+        }
+    }
+
+    #[test]
+    fn where_a_thread_syncs_no_writer_does_and_afterwards_they_do_again() {
+        let scene = Scene::new(100, |_| 0);
+        scene
+            .store
+            .keep_synced(|_| {
+                let before = scene.syncs.load(Ordering::Relaxed);
+                scene.pass(1_000);
+                scene.store.maintain(10).unwrap();
+                assert_eq!(scene.syncs.load(Ordering::Relaxed), before);
+                true
+            })
+            .unwrap();
+        scene.pass(1);
+        assert_eq!(scene.syncs.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn without_maintenance_overwriting_takes_no_more_memory_than_a_sync_gives_back() {
+        let scene = Scene::new(3_600_000, |_| 0);
+        for i in 0..2 * MAX_OVERWRITES_WAITING as u64 + 10 {
+            scene.store.set("key", &i.to_le_bytes()).unwrap();
+        }
+        let waiting = scene.store.inner.overwrites.len();
+        assert!(waiting <= MAX_OVERWRITES_WAITING, "{waiting} overwrites wait for a sync");
+        assert_eq!(scene.syncs.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn other_durabilities_have_no_interval_to_keep() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
+        store.keep_synced(|_| unreachable!("it returns at once")).unwrap();
+    }
+}

@@ -1,0 +1,245 @@
+//! What survives which crash, and the waiting for it.
+//!
+//! Everything that was acknowledged survives the death of the process, always. Beyond that a store promises what it was
+//! opened for: nothing, all but the last moments, or everything. A sync that fails ends all promises: the system has
+//! marked those pages clean, and another sync would succeed without having written them. From then on the store only
+//! reads, and says so.
+
+use std::io;
+use std::time::Duration;
+
+use crate::store::primitives::atomic::{AtomicBool, Ordering};
+use crate::store::primitives::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What an acknowledged write survives, a delete included. Every mode survives the death of the process at any instant;
+/// they differ in what a crash of the system, or a power cut, may cost, and in what a write waits for.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::store::{Durability, Options};
+/// # let dir = tempfile::tempdir()?;
+/// // Orders may not be lost; a second of clicks may.
+/// let orders = Options::new().durability(Durability::Always).open(dir.path().join("orders"))?;
+/// let clicks = Durability::Interval(Duration::from_secs(1));
+/// let clicks = Options::new().durability(clicks).open(dir.path().join("clicks"))?;
+/// let maintenance = clicks.start_maintenance()?;
+/// orders.set("order:1", "paid")?;
+/// clicks.set("click:1", "front page")?;
+/// # drop(maintenance);
+/// # drop(orders);
+/// # let orders = Options::new().open(dir.path().join("orders"))?;
+/// # assert_eq!(orders.get("order:1").unwrap(), "paid");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Neither of the latter two loses a pair that was synced by overwriting it: the old value stays on the disk until the
+/// new one is there. A sync writes only what has changed since the last one, and closing such a store syncs it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Any death of the process. A crash of the system costs what it had not yet written back, some seconds to half a
+    /// minute of writes: of a key that was written in that time the older value may be left, or none. No write waits.
+    #[default]
+    Os,
+    /// Also a crash of the system, except what was written or deleted within this time before it: such a key then has the
+    /// value that it had at the last sync, or a later one. At least a millisecond.
+    ///
+    /// A sync begins when half the time has passed since the last one began. So the promise holds while syncs take up to
+    /// half the time; where the disk takes longer, syncs follow one another without a pause, and what was written within
+    /// the length of two of them may be lost. A sync also begins early when a quarter of a million overwrites wait for it,
+    /// which bounds the memory that they take.
+    ///
+    /// No write waits where a thread runs [`Store::keep_synced`](crate::store::Store::keep_synced), as
+    /// [`Store::start_maintenance`](crate::store::Store::start_maintenance) and sharedanced have it. Without such a thread the
+    /// first write, or [`Store::maintain`](crate::store::Store::maintain), that comes when a sync is due runs it; what is written
+    /// right before all calls cease is then only as safe as with [`Durability::Os`].
+    Interval(Duration),
+    /// Also a crash of the system at any time: each write, touch and delete waits for the next sync, which all waiting
+    /// writers share. Who has several to do before any is acknowledged lets them share one with
+    /// [`Store::deferring_syncs`](crate::store::Store::deferring_syncs).
+    Always,
+}
+
+/// What to do with a store that was last in use before the machine was restarted, in good order or not, or that was
+/// copied from elsewhere. That the process died, however it did, is no such thing: then all is there.
+///
+/// ```
+/// # use sharedance_core::store::{BootId, Options, UncleanBoot};
+/// # let dir = tempfile::tempdir()?;
+/// # let rebooted = || Options::new().boot_id(Some(BootId::from_bytes([2; 16])));
+/// let store = Options::new().boot_id(Some(BootId::from_bytes([1; 16]))).open(dir.path())?;
+/// store.set("session:17", "user=ada")?;
+/// drop(store);
+/// // The machine is restarted. A page of a deleted session might have survived it: nobody is logged in.
+/// let store = rebooted().unclean_boot(UncleanBoot::Discard).open(dir.path())?;
+/// assert!(!store.recovery().same_boot && store.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UncleanBoot {
+    /// Keep what verifies. What was deleted within the time that the [`Durability`] may lose can be back.
+    #[default]
+    Salvage,
+    /// Start empty: for sessions whose end must stick.
+    Discard,
+}
+
+/// Lets writers share syncs: one of those who wait runs it, for all who came before it began.
+#[derive(Debug, Default)]
+pub(crate) struct GroupCommit {
+    state: Mutex<State>,
+    finished: Condvar,
+    failed: AtomicBool,
+}
+
+/// Syncs are counted: the n-th covers whatever was written before it began.
+#[derive(Debug, Default)]
+struct State {
+    begun: u64,
+    ended: u64,
+    running: bool,
+}
+
+impl GroupCommit {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a sync has failed, so that nothing more is to be written.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Takes note of a sync that failed elsewhere.
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether a sync is under way.
+    pub(crate) fn is_running(&self) -> bool {
+        self.lock().running
+    }
+
+    /// The number of the first sync that will cover what is written by now.
+    pub(crate) fn next(&self) -> u64 {
+        self.lock().begun + 1
+    }
+
+    /// The number of the last sync that has ended well; zero once one has failed.
+    pub(crate) fn ended(&self) -> u64 {
+        let ended = self.lock().ended;
+        if self.has_failed() { 0 } else { ended }
+    }
+
+    /// Waits for a sync that begins after this call, and runs it if nobody else does. False where one has failed, now
+    /// or before; the error goes to whoever ran it.
+    pub(crate) fn sync(&self, run: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
+        let mut state = self.lock();
+        let awaited = state.begun + 1;
+        while state.running && state.ended < awaited {
+            state = self.finished.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if self.has_failed() || state.ended >= awaited {
+            return Ok(!self.has_failed());
+        }
+        state.running = true;
+        state.begun += 1;
+        let own = state.begun;
+        drop(state);
+        let mut running = Running { group: self, own, is_done: false };
+        run()?;
+        running.is_done = true;
+        Ok(true)
+    }
+}
+
+/// A sync that is under way. Dropping it ends the sync and wakes the waiting writers, also where the sync returned an
+/// error or panicked: then nothing is known about the disk, and the group has failed.
+struct Running<'g> {
+    group: &'g GroupCommit,
+    own: u64,
+    is_done: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.group.fail();
+        }
+        let mut state = self.group.lock();
+        state.running = false;
+        state.ended = self.own;
+        self.group.finished.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::primitives::atomic::AtomicU64;
+    use crate::store::primitives::{Arc, thread};
+
+    #[test]
+    fn whoever_waits_is_covered_by_a_sync_that_began_afterwards() {
+        const WRITERS: usize = 4;
+        let group = GroupCommit::default();
+        let written = AtomicU64::new(0);
+        let synced = AtomicU64::new(0);
+        let syncs = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..WRITERS {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let own = written.fetch_add(1, Ordering::SeqCst) + 1;
+                        let covered = group.sync(|| {
+                            let seen = written.load(Ordering::SeqCst);
+                            thread::yield_now();
+                            synced.fetch_max(seen, Ordering::SeqCst);
+                            syncs.fetch_add(1, Ordering::SeqCst);
+                            Ok(())
+                        });
+                        assert!(covered.unwrap());
+                        assert!(synced.load(Ordering::SeqCst) >= own);
+                    }
+                });
+            }
+        });
+        assert!(syncs.into_inner() <= 500 * WRITERS as u64);
+    }
+
+    #[test]
+    fn a_sync_that_panics_does_not_leave_the_writers_waiting() {
+        let group = Arc::new(GroupCommit::default());
+        let (released, releases) = std::sync::mpsc::channel();
+        let panicking = thread::spawn({
+            let group = group.clone();
+            move || {
+                group.clone().sync(|| {
+                    for _ in 0..3 {
+                        let (group, released) = (group.clone(), released.clone());
+                        thread::spawn(move || {
+                            released.send(group.sync(|| unreachable!("nothing is synced any more"))).unwrap();
+                        });
+                    }
+                    panic!("in the middle of a sync");
+                })
+            }
+        });
+        assert!(panicking.join().is_err());
+        for _ in 0..3 {
+            let is_synced = releases.recv_timeout(Duration::from_secs(60)).expect("a writer waits for ever");
+            assert!(!is_synced.unwrap(), "nobody knows what is on the disk");
+        }
+        assert!(group.has_failed() && group.ended() == 0);
+    }
+
+    #[test]
+    fn one_that_failed_fails_all_that_follow() {
+        let group = GroupCommit::default();
+        assert!(group.sync(|| Ok(())).unwrap());
+        assert!(group.sync(|| Err(io::Error::other("the disk is gone"))).is_err());
+        assert!(group.has_failed());
+        assert!(!group.sync(|| unreachable!("nothing is synced any more")).unwrap());
+    }
+}

@@ -1,0 +1,13 @@
+//! What survives which crash.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`group_commit`] | syncs that waiting writers share |
+//! | [`cadence`] | when a sync is due, and which thread runs it |
+//! | [`superseded`] | old records that stay on disk until a sync covers their successors |
+//! | [`quarantine`] | spent segments whose records the disk may still need |
+
+pub(crate) mod cadence;
+pub(crate) mod group_commit;
+pub(crate) mod quarantine;
+pub(crate) mod superseded;

@@ -1,0 +1,224 @@
+//! What becomes of the old value of a key that is overwritten.
+//!
+//! Where nothing is promised about crashes of the system it is marked dead at once. Where something is, a power cut must
+//! not find the old value dead and the new one not yet written: so the old one stays live on disk, as the source of the
+//! new, until a sync has ended that covers the new one.
+
+use crate::store::Inner;
+use crate::store::disk::format::RecordState;
+use crate::store::durability::group_commit::Durability;
+use crate::store::primitives::atomic::{AtomicUsize, Ordering};
+use crate::store::primitives::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::store::segment::sealed::{Record, Segment};
+use crate::store::segment::sources::{Reason, Source};
+
+/// Records that took the place of others since the last sync.
+#[derive(Debug, Default)]
+pub(crate) struct Overwrites {
+    waiting: Mutex<Vec<Overwrite>>,
+    /// The length of `waiting`, without its lock.
+    count: AtomicUsize,
+}
+
+/// A sync is due when this many records wait for it: they take 8 MiB, and keep their segments from being reused. At half a
+/// million overwrites a second it is the number of half a second. Unit tests use a smaller number, which is faster.
+pub(crate) const MAX_OVERWRITES_WAITING: usize = if cfg!(test) { 1 << 13 } else { 1 << 18 };
+
+#[derive(Debug)]
+struct Overwrite {
+    covered_by: u64,
+    segment: Arc<Segment>,
+    slot: u32,
+}
+
+impl Overwrites {
+    fn lock(&self) -> MutexGuard<'_, Vec<Overwrite>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those that a sync has covered by now.
+    fn take_covered(&self, is_covered: impl Fn(u64) -> bool) -> Vec<Overwrite> {
+        let mut waiting = self.lock();
+        let (covered, rest) = std::mem::take(&mut *waiting).into_iter().partition(|one| is_covered(one.covered_by));
+        *waiting = rest;
+        self.count.store(waiting.len(), Ordering::Relaxed);
+        covered
+    }
+
+    fn push(&self, overwrite: Overwrite) {
+        let mut waiting = self.lock();
+        waiting.push(overwrite);
+        self.count.store(waiting.len(), Ordering::Relaxed);
+    }
+
+    /// How many wait for a sync.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    /// Takes the old record of a key out of the accounts, of which the new one in `slot` of `segment` was committed just
+    /// now; marks it dead now or when that is safe. The caller holds the key's shard for writing.
+    pub(crate) fn supersede(&self, segment: &Arc<Segment>, slot: u32, old: (Arc<Segment>, u32, Record)) {
+        let (old_segment, old_slot, old_record) = old;
+        if self.durability == Durability::Os {
+            return old_segment.mark_dead(old_slot, &old_record);
+        }
+        // Asked for after the commit: a sync that begins from here on writes the new record.
+        let covered_by = self.group_commit.next();
+        let reason = Reason::Overwrite(covered_by);
+        match old_segment.carried.source(old_slot) {
+            // No sync has begun since the old value was written either. What stood there before it is what the disk
+            // knows; so that stays, and the one in between goes.
+            Some(oldest) if oldest.reason == reason => {
+                segment.note_source(slot, oldest);
+                old_segment.carried.forget(old_slot);
+                old_segment.mark_dead(old_slot, &old_record);
+            }
+            _ => {
+                segment.note_source(slot, Source { segment: old_segment.clone(), slot: old_slot, reason });
+                old_segment.discount(&old_record);
+            }
+        }
+        self.overwrites.push(Overwrite { covered_by, segment: segment.clone(), slot });
+    }
+
+    /// Marks the values dead that were overwritten, as far as the disk knows the new ones.
+    pub(crate) fn bury_overwritten(&self) {
+        if self.durability != Durability::Os {
+            let ended = self.group_commit.ended();
+            for overwrite in self.overwrites.take_covered(|number| number <= ended) {
+                overwrite.segment.bury_source(overwrite.slot, RecordState::Dead);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::{Options, Store, Ttl};
+
+    const INTERVAL: Durability = Durability::Interval(Duration::from_secs(1));
+
+    fn open(durability: Durability) -> (tempfile::TempDir, Store, ManualClock) {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let options = Options::new().segment_len(65_536).clock(clock).durability(durability);
+        let store = options.open(dir.path()).unwrap();
+        (dir, store, hand)
+    }
+
+    /// How many live records of a value stand in the files, whatever the index says.
+    fn live_on_disk(store: &Store, value: &[u8]) -> usize {
+        let count = |segment: &Arc<Segment>| {
+            let records = (0..segment.reserved().slots).filter_map(|slot| segment.record(slot));
+            records.filter(|record| segment.value(record) == value).count()
+        };
+        store.inner.log.segments().iter().map(count).sum()
+    }
+
+    fn on_disk(store: &Store, values: &[&[u8]]) -> Vec<usize> {
+        values.iter().map(|value| live_on_disk(store, value)).collect()
+    }
+
+    #[test]
+    fn an_old_value_stays_on_disk_until_the_new_one_is_there() {
+        let (_dir, store, _) = open(INTERVAL);
+        let values: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
+        store.set(b"k", b"one").unwrap();
+        store.sync().unwrap();
+        store.set(b"k", b"two").unwrap();
+        assert_eq!(on_disk(&store, &values), [1, 1, 0, 0]);
+        store.set(b"k", b"three").unwrap();
+        assert_eq!(on_disk(&store, &values), [1, 0, 1, 0], "no sync knows of the one in between");
+        assert!(store.len() == 1 && store.get(b"k").unwrap() == b"three");
+        assert_eq!(store.stats().live_bytes, 48, "what is kept for the disk's sake is not counted");
+        store.sync().unwrap();
+        assert_eq!(on_disk(&store, &values), [0, 0, 1, 0]);
+        store.set(b"k", b"four").unwrap();
+        assert!(store.delete(b"k").unwrap());
+        assert_eq!(on_disk(&store, &values), [0; 4], "a deletion takes all of them");
+        store.sync().unwrap();
+        assert!(store.inner.overwrites.lock().is_empty());
+    }
+
+    #[test]
+    fn a_value_written_during_a_sync_does_not_cost_the_one_that_it_covers() {
+        let (_dir, store, _) = open(INTERVAL);
+        let values: [&[u8]; 3] = [b"one", b"two", b"three"];
+        store.set(b"k", b"one").unwrap();
+        store.sync().unwrap();
+        store.set(b"k", b"two").unwrap();
+        let synced = store.inner.group_commit.sync(|| {
+            // This one may be too late for the sync, which promises the second.
+            store.set(b"k", b"three").unwrap();
+            assert_eq!(on_disk(&store, &values), [1, 1, 1]);
+            Ok(())
+        });
+        assert!(synced.unwrap());
+        store.inner.bury_overwritten();
+        assert_eq!(on_disk(&store, &values), [0, 1, 1]);
+        store.sync().unwrap();
+        assert_eq!(on_disk(&store, &values), [0, 0, 1]);
+    }
+
+    /// Two segments have the sources of each other's records.
+    #[test]
+    fn a_store_that_could_not_be_synced_does_not_keep_its_directory_locked() {
+        let (dir, store, hand) = open(INTERVAL);
+        let [short, long] = [1, 1_000].map(|secs| Ttl::After(Duration::from_secs(secs)));
+        for (value, ttls) in [(b"old", [short, long]), (b"new", [long, short])] {
+            store.set_with_ttl(b"a", value, ttls[0]).unwrap();
+            store.set_with_ttl(b"b", value, ttls[1]).unwrap();
+            store.inner.group_commit.sync(|| Ok(())).unwrap();
+        }
+        store.inner.group_commit.fail();
+        drop(store);
+        let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
+        assert_eq!(options.open(dir.path()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn without_a_promise_the_old_value_goes_at_once() {
+        let (_dir, store, _) = open(Durability::Os);
+        store.set(b"k", b"one").unwrap();
+        store.set(b"k", b"two").unwrap();
+        assert_eq!(on_disk(&store, &[b"one", b"two"]), [0, 1]);
+    }
+
+    #[test]
+    fn compaction_and_reopening_in_between_do_no_harm() {
+        let (dir, store, hand) = open(INTERVAL);
+        let key = |i: u32| i.to_be_bytes();
+        for round in 0..12u8 {
+            for i in 0..200 {
+                store.set_with_ttl(&key(i), &[round; 900], Ttl::Never).unwrap();
+                if i % 5 == 0 {
+                    store.set_with_ttl(&key(1_000 * u32::from(round + 1) + i), &[round; 300], Ttl::Never).unwrap();
+                }
+            }
+            if round % 2 == 0 {
+                hand.advance(Duration::from_secs(2));
+            }
+            while store.maintain(64).unwrap().pending {}
+        }
+        assert!(store.stats().compacted_bytes > 0);
+        (0..50).for_each(|i| assert!(store.delete(&key(i)).unwrap()));
+        drop(store);
+        let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
+        let store = options.open(dir.path()).unwrap();
+        assert_eq!((store.len(), store.recovery().dropped), (150 + 12 * 40, 0));
+        assert!((50..200).all(|i| store.get(&key(i)).unwrap() == [11; 900]));
+        for _ in 0..3 {
+            hand.advance(Duration::from_secs(2));
+            while store.maintain(1_000).unwrap().pending {}
+        }
+        assert_eq!(live_on_disk(&store, &[11; 900]), 150);
+        assert_eq!((0..11).map(|round| live_on_disk(&store, &[round; 900])).sum::<usize>(), 0);
+    }
+}

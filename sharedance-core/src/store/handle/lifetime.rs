@@ -1,0 +1,221 @@
+//! Ending the life of pairs, or moving its end.
+
+use std::time::Duration;
+
+use crate::store::Inner;
+use crate::store::Store;
+use crate::store::api::request::{Condition, Outcome, Ttl};
+use crate::store::api::value::Value;
+use crate::store::error::StoreError;
+
+/// Ending the life of pairs, or moving its end.
+impl Store {
+    /// Lets `key` live for `ttl` from now on, be that longer or shorter; answers whether it has a value that has not
+    /// expired. Costs no room, and leaves the version as it is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set_with_ttl("session:17", "user=ada", Duration::from_secs(60))?;
+    /// hand.advance(Duration::from_secs(50));
+    /// assert!(store.touch("session:17", Duration::from_secs(60))?);
+    /// hand.advance(Duration::from_secs(50));
+    /// assert!(store.contains("session:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
+        let key = key.as_ref();
+        self.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into(), inner.timeline.now()).is_some()))
+    }
+
+    /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// let half_an_hour = Duration::from_secs(30 * 60);
+    /// store.set_with_ttl("session:17", "user=ada", half_an_hour)?;
+    /// for _ in 0..10 {
+    ///     hand.advance(half_an_hour / 2);
+    ///     let session = store.get_and_touch("session:17", half_an_hour)?;
+    ///     assert!(session.is_some_and(|session| session == "user=ada"));
+    /// }
+    /// hand.advance(half_an_hour);
+    /// assert!(store.get_and_touch("session:17", half_an_hour)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn get_and_touch(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        ttl: impl Into<Ttl>,
+    ) -> Result<Option<Value>, StoreError> {
+        let key = key.as_ref();
+        self.change(|inner| {
+            let now = inner.timeline.now();
+            let touched = inner.touch(inner.hash(key), key, ttl.into(), now);
+            Ok(touched.inspect(|pinned| pinned.note_read(now.ms)).map(Value::new))
+        })
+    }
+
+    /// Marks the value of `key` as stale if `condition` holds, and lets it live for `ttl` from now on if one is given.
+    /// Readers still get it; the first one who looks ([`Store::look`]) is told to make a new one, [`Refresh::You`],
+    /// whoever was told so before. It gets a new [version](Value::version), so that whoever made a value from the one
+    /// before does not take the mark away with a [`Store::compare_and_set`].
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Condition, Look, Refresh, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("front page", "<html>old news")?;
+    /// store.invalidate("front page", Condition::Present, None)?;
+    ///
+    /// let first = store.look("front page", &Look::default())?.expect("it is there");
+    /// assert!(first.is_stale && first.refresh == Refresh::You);
+    /// // The others make do with what there is, until the first is done.
+    /// let second = store.look("front page", &Look::default())?.expect("it is there");
+    /// assert!(second.value == "<html>old news" && second.refresh == Refresh::Another);
+    /// store.set("front page", "<html>new")?;
+    /// assert!(!store.look("front page", &Look::default())?.expect("it is there").is_stale);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// [`Refresh::You`]: crate::store::Refresh::You
+    ///
+    /// # Errors
+    /// As for [`Store::set`].
+    pub fn invalidate(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        condition: Condition,
+        ttl: Option<Ttl>,
+    ) -> Result<Outcome, StoreError> {
+        self.change(|inner| inner.invalidate(key.as_ref(), condition, ttl))
+    }
+
+    /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
+    /// back, whatever happens to the process.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("session:17", "user=ada")?;
+    /// assert!(store.delete("session:17")?);
+    /// assert!(!store.delete("session:17")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn delete(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<bool, StoreError> {
+        self.delete_if(key, Condition::Always).map(Outcome::is_done)
+    }
+
+    /// Deletes `key` if `condition` holds. [`Outcome::Missing`] where there was nothing to delete.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Condition, Outcome, Store, Value};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// // A code is good for once, whoever comes first.
+    /// store.set("code:1234", "ada")?;
+    /// let redeem = |code: &Value| store.delete_if("code:1234", Condition::Version(code.version()));
+    /// let code = store.get("code:1234").unwrap();
+    /// assert!(redeem(&code)?.is_done());
+    /// assert_eq!(redeem(&code)?, Outcome::Missing);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn delete_if(&self, key: &(impl AsRef<[u8]> + ?Sized), condition: Condition) -> Result<Outcome, StoreError> {
+        let key = key.as_ref();
+        self.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
+    }
+
+    /// Deletes every pair that was stored before the call, and cancels what [`Store::clear_after`] has scheduled. Pairs
+    /// that other threads store meanwhile may stay.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// store.set("user:18", "Grace")?;
+    /// store.clear()?;
+    /// assert!(store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        self.change(Inner::clear_now)
+    }
+
+    /// Deletes, once `delay` has passed, every pair that was stored until then. Pairs that are stored afterwards stay. Takes
+    /// the place of a clear that was scheduled before; without a delay it is [`Store::clear`].
+    ///
+    /// The schedule is kept in the store's files, and survives what an acknowledged write survives (see
+    /// [`Durability`](crate::store::Durability)). The delay passes in the store's own time: setting the clock does not
+    /// change it, and the time that the process, or the machine, is not running counts. Where it has passed meanwhile, the
+    /// store is cleared when it is opened.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set("price:1", "12.50")?;
+    /// store.clear_after(Duration::from_secs(60))?;
+    /// assert!(store.contains("price:1"));
+    /// hand.advance(Duration::from_secs(60));
+    /// assert!(!store.contains("price:1"));
+    /// store.set("price:1", "13.00")?;
+    /// assert!(store.contains("price:1"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where the schedule cannot be saved; what was scheduled before then stays.
+    /// [`StoreError::ReadOnly`] after a failed sync.
+    pub fn clear_after(&self, delay: Duration) -> Result<(), StoreError> {
+        self.change(|inner| inner.clear_after(delay))
+    }
+
+    /// How long it is until the clear that [`Store::clear_after`] has scheduled; `None` where no clear is scheduled.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.clear_after(Duration::from_secs(60))?;
+    /// hand.advance(Duration::from_secs(20));
+    /// assert_eq!(store.clears_in(), Some(Duration::from_secs(40)));
+    /// store.clear()?;
+    /// assert_eq!(store.clears_in(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn clears_in(&self) -> Option<Duration> {
+        self.to_read().clears_in()
+    }
+}

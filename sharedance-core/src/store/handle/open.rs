@@ -1,0 +1,209 @@
+//! Opening a store, and what it tells of itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::store::Store;
+use crate::store::api::options::{Options, WhenFull};
+use crate::store::api::stats::Stats;
+use crate::store::durability::group_commit::Durability;
+use crate::store::error::OpenError;
+use crate::store::recovery::report::RecoveryReport;
+
+/// Opening, and what a store tells of itself.
+impl Store {
+    /// Opens the store in `dir` with the default [`Options`], creating both where they are missing. A directory has one
+    /// store at a time, whichever process opens it.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{OpenError, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse { .. })));
+    ///
+    /// drop(store);
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.get("user:17").unwrap(), "Ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`], of which [`OpenError::InUse`] means that another store has the directory open.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Store, OpenError> {
+        Options::new().open(dir)
+    }
+
+    pub(crate) fn with_options(options: Options, dir: &Path) -> Result<Store, OpenError> {
+        let inner = crate::store::recovery::open::open(options, dir)?;
+        Ok(Store::new(inner))
+    }
+
+    /// The directory that the store is in, as an absolute path.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// assert_eq!(store.path(), dir.path());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn path(&self) -> &Path {
+        self.inner.log.directory.path()
+    }
+
+    /// What an acknowledged write survives, as was chosen when the store was opened.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Durability, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.durability(), Durability::Os);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durability(&self) -> Durability {
+        self.inner.durability
+    }
+
+    /// How many bytes its files may take, and what happens beyond, as was chosen when the store was opened. Without a
+    /// number they may take what the file system has.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Options, WhenFull};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().max_bytes(1 << 30).when_full(WhenFull::Evict).open(dir.path())?;
+    /// assert_eq!((store.max_bytes(), store.when_full()), (Some(1 << 30), WhenFull::Evict));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_bytes(&self) -> Option<u64> {
+        self.inner.log.space.limit()
+    }
+
+    /// What happens to writes that find no room: see [`Store::max_bytes`].
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Store, WhenFull};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.when_full(), WhenFull::Refuse);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn when_full(&self) -> WhenFull {
+        if self.inner.eviction.is_some() { WhenFull::Evict } else { WhenFull::Refuse }
+    }
+
+    /// How long a pair lives that is set without a TTL of its own, as was chosen when the store was opened.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.default_ttl(), Duration::from_secs(30 * 60));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn default_ttl(&self) -> Duration {
+        self.inner.default_ttl
+    }
+
+    /// The longest value that is accepted, in bytes, as was chosen when the store was opened. Keys have up to
+    /// [`MAX_KEY_LEN`](crate::store::MAX_KEY_LEN).
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.max_value_len(), 64 << 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_value_len(&self) -> usize {
+        self.inner.max_value_len
+    }
+
+    /// What was found when the store was opened: worth a line in the log.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// # store.set("user:17", "Ada")?;
+    /// # drop(store);
+    /// let store = Store::open(dir.path())?;
+    /// assert_eq!(store.recovery().to_string(), "1 pairs in 1 segments");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner.recovery
+    }
+
+    /// What the store holds, and has done since it was opened. It looks at each segment, and at no pair: cheap enough
+    /// for once a second.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// store.set("user:17", "Ada")?;
+    /// let stats = store.stats();
+    /// assert_eq!((stats.pairs, stats.identical_sets), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        let inner = self.to_read();
+        let segments = inner.log.segments();
+        Stats {
+            pairs: inner.index.len() as u64,
+            live_bytes: segments.iter().map(|segment| segment.live_bytes()).sum(),
+            file_bytes: inner.log.space.used(),
+            segments: segments.len() as u64,
+            index_bytes: inner.index.memory() as u64,
+            expired: inner.counters.expired.count(),
+            expired_unread: inner.counters.expired_unread.count(),
+            expired_reads: inner.counters.expired_reads.count(),
+            identical_sets: inner.counters.identical_sets.count(),
+            damaged: inner.index.damaged.count(),
+            compacted_bytes: inner.counters.compacted_bytes.count(),
+            evicted: inner.counters.evicted.count(),
+            refused_full: inner.counters.refused_full.count(),
+            refused_mappings: inner.log.directory.mappings.refused.count(),
+            failed_deletions: inner.log.deletions.failed(),
+            pending_deletions: inner.log.deletions.pending() as u64,
+        }
+    }
+
+    /// How many pairs there are, those included that have expired since [`Store::maintain`] last looked.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::clock::Clock;
+    /// # use sharedance_core::store::{Options, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (clock, hand) = Clock::manual();
+    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// store.set_with_ttl("code", "1234", Duration::from_secs(1))?;
+    /// hand.advance(Duration::from_secs(10));
+    /// assert_eq!((store.get("code"), store.len()), (None, 1));
+    /// store.maintain(1_000)?;
+    /// assert_eq!(store.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn len(&self) -> usize {
+        self.to_read().index.len()
+    }
+
+    /// Whether [`Store::len`] is zero.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// assert!(store.is_empty());
+    /// store.set("user:17", "Ada")?;
+    /// assert!(!store.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,178 @@
+//! Ghosts: which pairs were evicted not long ago, and from which queue. Of a pair a fingerprint is left, no more.
+//!
+//! A table of buckets, in each of which the newest stands first and pushes the oldest out: so it forgets in about the
+//! order of the evictions, and takes no lock. Who is mistaken for another, one in some hundred millions, is only kept for
+//! longer than others.
+
+use crate::store::primitives::OnceLock;
+use crate::store::primitives::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// Fingerprints that share a bucket: half a cache line.
+const BUCKET_LEN: usize = 8;
+const MIN_TABLE_LEN: usize = 64;
+/// Tables are powers of two; no index has more pairs than the last would serve.
+const TABLES: usize = 32;
+/// The bits of a fingerprint that tell the queue from which the pair was evicted, and that there is one.
+const MAIN_BIT: u32 = 1;
+const PRESENT_BIT: u32 = 2;
+
+/// The queues that pairs are evicted from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// Of new pairs.
+    Probation,
+    /// Of those that were read while they were new.
+    Main,
+}
+
+/// A pair that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Recalled {
+    pub(crate) evicted_from: Queue,
+    /// How many ghosts of the same queue there are, the pair included, and how many of the other.
+    pub(crate) alike: usize,
+    pub(crate) others: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Ghosts {
+    /// By the binary logarithm of their length. Only one is in use; a smaller one was before it.
+    tables: [OnceLock<Table>; TABLES],
+    current: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Table {
+    fingerprints: Box<[AtomicU32]>,
+    /// How many are there of each queue.
+    counts: [AtomicUsize; 2],
+}
+
+impl Ghosts {
+    /// Makes room for a ghost for every second of so many pairs, and somewhat more. A larger table starts empty.
+    pub(crate) fn fit(&self, pairs: usize) {
+        let wanted = (pairs / 2).max(MIN_TABLE_LEN).next_power_of_two().ilog2() as usize;
+        if wanted > self.current.load(Ordering::Relaxed)
+            && let Some(table) = self.tables.get(wanted)
+        {
+            table.get_or_init(|| Table::new(1 << wanted));
+            self.current.store(wanted, Ordering::Release);
+        }
+    }
+
+    /// How many ghosts there can be; none before the first [`Ghosts::fit`].
+    pub(crate) fn capacity(&self) -> usize {
+        self.table().map_or(0, |table| table.fingerprints.len())
+    }
+
+    /// Takes note that the pair of this hash was evicted.
+    pub(crate) fn remember(&self, hash: u64, evicted_from: Queue) {
+        if let Some(table) = self.table() {
+            let mut pushed = fingerprint(hash, evicted_from);
+            table.count(pushed).fetch_add(1, Ordering::Relaxed);
+            for place in table.bucket(hash) {
+                pushed = place.swap(pushed, Ordering::Relaxed);
+                if pushed == 0 {
+                    return;
+                }
+            }
+            table.count(pushed).fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the pair of this hash was evicted not long ago; that is forgotten.
+    pub(crate) fn recall(&self, hash: u64) -> Option<Recalled> {
+        let table = self.table()?;
+        for evicted_from in [Queue::Probation, Queue::Main] {
+            let wanted = fingerprint(hash, evicted_from);
+            let takes = |place: &AtomicU32| {
+                place.load(Ordering::Relaxed) == wanted
+                    && place.compare_exchange(wanted, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            };
+            if table.bucket(hash).iter().any(takes) {
+                let alike = table.count(wanted).fetch_sub(1, Ordering::Relaxed);
+                let others = table.count(wanted ^ MAIN_BIT).load(Ordering::Relaxed);
+                return Some(Recalled { evicted_from, alike, others });
+            }
+        }
+        None
+    }
+
+    fn table(&self) -> Option<&Table> {
+        self.tables[self.current.load(Ordering::Acquire)].get()
+    }
+}
+
+impl Table {
+    fn new(len: usize) -> Table {
+        Table { fingerprints: (0..len).map(|_| AtomicU32::new(0)).collect(), counts: Default::default() }
+    }
+
+    fn bucket(&self, hash: u64) -> &[AtomicU32] {
+        let first = hash as usize % (self.fingerprints.len() / BUCKET_LEN) * BUCKET_LEN;
+        &self.fingerprints[first..first + BUCKET_LEN]
+    }
+
+    fn count(&self, fingerprint: u32) -> &AtomicUsize {
+        &self.counts[(fingerprint & MAIN_BIT) as usize]
+    }
+}
+
+/// The upper half of the hash, but for two bits: the lower one has chosen the bucket.
+fn fingerprint(hash: u64, evicted_from: Queue) -> u32 {
+    let queue_bit = if evicted_from == Queue::Main { MAIN_BIT } else { 0 };
+    (hash >> 32) as u32 & !(MAIN_BIT | PRESENT_BIT) | PRESENT_BIT | queue_bit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(i: u64) -> u64 {
+        (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[test]
+    fn the_evicted_are_recalled_once_and_counted() {
+        let ghosts = Ghosts::default();
+        ghosts.remember(hash(1), Queue::Main);
+        assert_eq!((ghosts.recall(hash(1)), ghosts.capacity()), (None, 0));
+        ghosts.fit(1_000);
+        assert_eq!(ghosts.capacity(), 512);
+        ghosts.remember(hash(1), Queue::Main);
+        ghosts.remember(hash(2), Queue::Probation);
+        ghosts.remember(hash(3), Queue::Probation);
+        assert_eq!(ghosts.recall(hash(4)), None);
+        let recalled = |evicted_from, alike, others| Some(Recalled { evicted_from, alike, others });
+        assert_eq!(ghosts.recall(hash(2)), recalled(Queue::Probation, 2, 1));
+        assert_eq!(ghosts.recall(hash(2)), None);
+        assert_eq!(ghosts.recall(hash(1)), recalled(Queue::Main, 1, 1));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_first() {
+        let ghosts = Ghosts::default();
+        ghosts.fit(2_048);
+        let evicted = 10_000;
+        (0..evicted).for_each(|i| ghosts.remember(hash(i), Queue::Probation));
+        let recalled: Vec<u64> = (0..evicted).filter(|i| ghosts.recall(hash(*i)).is_some()).collect();
+        assert!(recalled.len() > 900 && recalled.len() <= 1_024, "{}", recalled.len());
+        assert!(recalled.iter().all(|i| *i > evicted - 4 * 1_024), "{:?}", recalled.first());
+        assert!((evicted - 256..evicted).all(|i| recalled.contains(&i)));
+        ghosts.remember(hash(1), Queue::Probation);
+        let alone = Recalled { evicted_from: Queue::Probation, alike: 1, others: 0 };
+        assert_eq!(ghosts.recall(hash(1)), Some(alone), "the counts of those pushed out and recalled are gone");
+    }
+
+    #[test]
+    fn a_larger_table_takes_the_place_of_a_smaller_one_and_not_the_other_way_round() {
+        let ghosts = Ghosts::default();
+        ghosts.fit(10);
+        assert_eq!(ghosts.capacity(), MIN_TABLE_LEN);
+        ghosts.fit(100_000);
+        assert_eq!(ghosts.capacity(), 65_536);
+        ghosts.remember(hash(1), Queue::Main);
+        ghosts.fit(10);
+        assert!(ghosts.recall(hash(1)).is_some());
+    }
+}

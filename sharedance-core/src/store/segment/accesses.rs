@@ -1,0 +1,83 @@
+//! When records were last read, for those who ask: four bytes a record in memory, and nothing on disk.
+
+use crate::store::primitives::OnceLock;
+use crate::store::primitives::atomic::{AtomicU32, Ordering};
+
+const CHUNK_SLOTS: usize = 1024;
+/// Set once the record has been read; without it the second is that of the write.
+const WAS_READ: u32 = 1 << 31;
+const SECOND_BITS: u32 = WAS_READ - 1;
+
+type Chunk = [AtomicU32; CHUNK_SLOTS];
+
+/// The last use of each record in one segment, by slot.
+#[derive(Debug)]
+pub(crate) struct Accesses {
+    /// When this began to be noted, in store seconds.
+    since_secs: u32,
+    chunks: Box<[OnceLock<Box<Chunk>>]>,
+}
+
+/// The last use of a record, its writing included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) at_secs: u32,
+    /// Whether anybody has read it since it was written.
+    pub(crate) was_read: bool,
+}
+
+/// Store milliseconds as they are noted: whole seconds. They last for 68 years.
+pub(crate) fn seconds(store_ms: u64) -> u32 {
+    u32::try_from(store_ms / 1_000).unwrap_or(u32::MAX).min(SECOND_BITS - 1)
+}
+
+impl Accesses {
+    pub(crate) fn new(slots: u32, now_ms: u64) -> Accesses {
+        let chunks = (0..(slots as usize).div_ceil(CHUNK_SLOTS)).map(|_| OnceLock::new()).collect();
+        Accesses { since_secs: seconds(now_ms), chunks }
+    }
+
+    /// Takes note that the record in `slot` is being used.
+    pub(crate) fn note(&self, slot: u32, access: Access) {
+        if let Some(chunk) = self.chunks.get(slot as usize / CHUNK_SLOTS) {
+            let chunk = chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));
+            let second = access.at_secs.min(SECOND_BITS - 1) + 1;
+            let noted = if access.was_read { second | WAS_READ } else { second };
+            chunk[slot as usize % CHUNK_SLOTS].store(noted, Ordering::Relaxed);
+        }
+    }
+
+    /// The last use of the record in `slot`. One that was there before this began counts as written then.
+    pub(crate) fn last(&self, slot: u32) -> Access {
+        let chunk = self.chunks.get(slot as usize / CHUNK_SLOTS).and_then(OnceLock::get);
+        let noted = chunk.map_or(0, |chunk| chunk[slot as usize % CHUNK_SLOTS].load(Ordering::Relaxed));
+        let at_secs = (noted & SECOND_BITS).checked_sub(1).unwrap_or(self.since_secs);
+        Access { at_secs, was_read: noted & WAS_READ != 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_use_of_a_record_is_what_was_noted_last() {
+        let accesses = Accesses::new(3_000, 5_999);
+        let read_at = |at_secs| Access { at_secs, was_read: true };
+        assert_eq!(accesses.last(2_999), Access { at_secs: 5, was_read: false });
+        accesses.note(2_999, Access { at_secs: 0, was_read: false });
+        assert_eq!(accesses.last(2_999), Access { at_secs: 0, was_read: false });
+        accesses.note(2_999, read_at(70));
+        assert_eq!((accesses.last(2_999), accesses.last(2_998).was_read), (read_at(70), false));
+        accesses.note(0, read_at(u32::MAX));
+        assert_eq!(accesses.last(0), read_at(seconds(u64::MAX)));
+    }
+
+    #[test]
+    fn slots_beyond_the_last_are_nobodys() {
+        let accesses = Accesses::new(10, 0);
+        let access = Access { at_secs: 3, was_read: true };
+        accesses.note(u32::MAX, access);
+        assert_ne!(accesses.last(u32::MAX), access);
+    }
+}

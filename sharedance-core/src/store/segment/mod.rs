@@ -1,0 +1,18 @@
+//! One segment: a file of records.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`sealed`] | a segment in use, and its records |
+//! | [`reservation`] | the exclusive right to write one record |
+//! | [`blank`] | a file that is allocated and not in use |
+//! | [`payload`] | the bytes of a record that is to be written |
+//! | [`sources`] | records that are on disk in two places |
+//! | [`reads`], [`accesses`] | how often and when records were read |
+
+pub(crate) mod accesses;
+pub(crate) mod blank;
+pub(crate) mod payload;
+pub(crate) mod reads;
+pub(crate) mod reservation;
+pub(crate) mod sealed;
+pub(crate) mod sources;

@@ -1,0 +1,642 @@
+//! One segment: reserve room, commit a record, read it, mark it dead, take it out of use.
+//!
+//! This file, with the two below it, keeps the protocol that makes `mapping.rs` sound; no other has `unsafe` in it:
+//!
+//! 1. A [`Reservation`] owns its byte range and its slot alone: ranges are handed out once, by a write offset that only
+//!    grows, under the append point's lock.
+//! 2. The range is written while the slot's word is empty, and the word is stored last, with `Release`: that one store
+//!    is the commit. After it neither the bytes nor the slot's first three words change.
+//! 3. A slice is made only from a slot whose word was read as committed, with `Acquire`.
+//! 4. A [`Segment`] becomes a [`Blank`] again only by value, that is when no [`Arc`] to it is left: no reader, no
+//!    writer, no slice.
+//!
+//! The stores of a thread that is killed become visible as a prefix of its program order, so another process finds
+//! a slot empty or its record complete, never in between.
+
+#![allow(unsafe_code)]
+
+use crate::store::disk::directory::DirectoryLock;
+use crate::store::disk::format::{
+    self, Deadline, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved,
+    SLOT_LEN, STATE_OFFSET, Slot, State, Word,
+};
+use crate::store::disk::mapping::Mapping;
+use crate::store::primitives::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::store::primitives::{Arc, MappedWord};
+use crate::store::segment::accesses::Accesses;
+use crate::store::segment::payload::Payload;
+use crate::store::segment::reads::Reads;
+use crate::store::segment::sources::{Carried, Source};
+
+use crate::store::segment::reservation::Reservation;
+
+/// How much room for the next record is fetched from memory ahead, in bytes, at the most: beyond it the processor sees by
+/// itself where this goes.
+const PREFETCH_LEN: usize = 4096;
+
+/// A segment in use.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    /// Its place in the log's table while it is in use; reused afterwards, unlike the id in its header.
+    pub(crate) number: u32,
+    pub(crate) header: Header,
+    pub(super) mapping: Mapping,
+    /// Bytes of live records and of reservations that are neither committed nor given up, slots included. It may be too
+    /// low, and below zero, where records were written off.
+    pub(super) live_bytes: AtomicU64,
+    pub(super) live_records: AtomicU32,
+    pub(super) in_flight: AtomicU32,
+    /// Where its records were before, or those whose place they took, as long as the disk may need that.
+    pub(crate) carried: Carried<Segment>,
+    in_quarantine: AtomicBool,
+    /// When it was sealed, in store milliseconds plus one; zero while it is not.
+    sealed_at: AtomicU64,
+    /// No live record expires before this store millisecond.
+    next_expiry_ms: AtomicU64,
+    /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
+    /// since. Slots beyond were written by this process.
+    verified: Option<Box<[AtomicU64]>>,
+    /// How often records were read; none where nobody asks.
+    reads: Option<Reads>,
+    /// When records were last read; none where nobody asks.
+    pub(crate) accesses: Option<Accesses>,
+    /// Keeps the directory locked for as long as anything is mapped.
+    _lock: Arc<DirectoryLock>,
+}
+
+/// A committed record, found in its segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) slot: Slot,
+    pub(crate) word: Word,
+    pub(crate) layout: RecordLayout,
+}
+
+impl Segment {
+    pub(super) fn new(number: u32, header: Header, mapping: Mapping, lock: Arc<DirectoryLock>) -> Segment {
+        Segment {
+            number,
+            header,
+            mapping,
+            live_bytes: AtomicU64::new(0),
+            live_records: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            carried: Carried::nowhere(),
+            in_quarantine: AtomicBool::new(false),
+            sealed_at: AtomicU64::new(0),
+            next_expiry_ms: AtomicU64::new(u64::MAX),
+            verified: None,
+            reads: None,
+            accesses: None,
+            _lock: lock,
+        }
+    }
+
+    /// A segment that an earlier process left, taken over at `now_ms`. Its live records are told with [`Segment::adopt`]. The first
+    /// `unverified` slots are checked one by one, when their records are first read.
+    pub(crate) fn recovered(
+        number: u32,
+        header: Header,
+        mapping: Mapping,
+        lock: Arc<DirectoryLock>,
+        unverified: u32,
+        now_ms: u64,
+    ) -> Segment {
+        let sealed = mapping.word(STATE_OFFSET).load(Ordering::Acquire) != State::Active.word();
+        let mut segment = Segment::new(number, header, mapping, lock);
+        if sealed || header.kind == Kind::Big {
+            segment.sealed_at = AtomicU64::new(now_ms + 1);
+        }
+        if unverified > 0 {
+            segment.verified = Some((0..unverified.div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
+        }
+        segment
+    }
+
+    /// Begins to count how often records are read.
+    pub(crate) fn count_reads(&mut self) {
+        self.reads = Some(Reads::new(format::max_slots(self.file_len())));
+    }
+
+    /// Begins to note when records are read.
+    pub(crate) fn track_accesses(&mut self, now_ms: u64) {
+        self.accesses = Some(Accesses::new(format::max_slots(self.file_len()), now_ms));
+    }
+
+    /// Takes note that the record in `slot` was read.
+    pub(crate) fn note_read(&self, slot: u32) {
+        if let Some(reads) = &self.reads {
+            reads.note(slot);
+        }
+    }
+
+    /// How often the record in `slot` was read, as far as that counts, since this was last asked.
+    pub(crate) fn take_reads(&self, slot: u32) -> u8 {
+        self.reads.as_ref().map_or(0, |reads| reads.take(slot))
+    }
+
+    /// Lets the record in `slot` have been read `count` times.
+    pub(crate) fn inherit_reads(&self, slot: u32, count: u8) {
+        if let Some(reads) = &self.reads {
+            reads.inherit(slot, count);
+        }
+    }
+
+    /// Counts a live record that recovery found.
+    pub(crate) fn adopt(&self, footprint: usize, deadline: Deadline) {
+        self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
+        self.live_records.fetch_add(1, Ordering::Relaxed);
+        self.expect_expiry(deadline);
+    }
+
+    pub(crate) fn file_len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// Hints that the bytes at `offset` are about to be read.
+    pub(crate) fn prefetch(&self, offset: usize) {
+        self.mapping.prefetch(offset);
+    }
+
+    pub(crate) fn live_bytes(&self) -> u64 {
+        (self.live_bytes.load(Ordering::Relaxed) as i64).max(0) as u64
+    }
+
+    /// When it was sealed, in store milliseconds; none while records may be appended.
+    pub(crate) fn sealed_at_ms(&self) -> Option<u64> {
+        self.sealed_at.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Whether it is sealed, and each reservation in it has ended: no further record can become live. The caller as for
+    /// [`Segment::is_spent`].
+    pub(crate) fn is_complete(&self) -> bool {
+        self.sealed_at_ms().is_some() && self.has_no_reservations()
+    }
+
+    pub(crate) fn has_no_reservations(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn live_records(&self) -> u32 {
+        self.live_records.load(Ordering::Acquire)
+    }
+
+    /// Whether no record is live and none can become so. The caller has seen it sealed under the append point's lock,
+    /// or in a table from which only sealed segments are taken.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_complete() && self.live_records() == 0
+    }
+
+    /// Takes note that the segment is in quarantine; false where it was already.
+    pub(crate) fn enter_quarantine(&self) -> bool {
+        !self.in_quarantine.swap(true, Ordering::Relaxed)
+    }
+
+    /// Takes note of the record that the one in `slot` depends on until it is safe. The caller holds its key's shard for
+    /// writing.
+    pub(crate) fn note_source(self: &Arc<Self>, slot: u32, source: Source<Segment>) {
+        source.segment.carried.add_destination(self);
+        self.carried.add_source(slot, source);
+    }
+
+    /// Says on disk that nothing here counts any more, though readers may still hold it, and lets the segments whose
+    /// records have their sources here forget this one. In this order: while a record is live here on disk, whoever
+    /// deletes the one that it is the source of has to find it.
+    pub(crate) fn give_up(self: &Arc<Self>) {
+        self.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::SeqCst);
+        self.mapping.note_change();
+        for destination in self.carried.destinations() {
+            destination.carried.forget_segment(self);
+        }
+    }
+
+    /// Whether every record in it is dead while it is still being appended to.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reserved().slots > 0 && self.has_no_reservations() && self.live_records() == 0
+    }
+
+    pub(crate) fn reserved(&self) -> Reserved {
+        Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire))
+    }
+
+    /// Corrects the reservation word to what recovery found.
+    pub(crate) fn set_reserved(&self, reserved: Reserved) {
+        self.mapping.word(RESERVATION_OFFSET).store(reserved.word(), Ordering::Release);
+    }
+
+    /// Room left for records and their slots, in bytes.
+    pub(crate) fn room(&self) -> usize {
+        let reserved = self.reserved();
+        (self.file_len() - reserved.slots as usize * SLOT_LEN).saturating_sub(reserved.write_offset as usize)
+    }
+
+    /// Takes room for a record with this payload; none where it does not fit. The caller holds the lock of the append
+    /// point to which this segment belongs, and the segment is not sealed.
+    pub(crate) fn reserve(self: &Arc<Self>, payload: &Payload<'_>) -> Option<Reservation> {
+        let footprint = format::footprint(payload.len());
+        if footprint > self.room() {
+            return None;
+        }
+        let reserved = self.reserved();
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
+        // Where the slot stands now, a record of an earlier incarnation may have stood.
+        self.slot_word(reserved.slots).store(Word::EMPTY, Ordering::Relaxed);
+        let offset = reserved.write_offset as usize;
+        let end = offset + footprint - SLOT_LEN;
+        self.set_reserved(Reserved { write_offset: end as u32, slots: reserved.slots + 1 });
+        // Of the next record, if it is like this one: it is waited for when it comes, not while this one is written.
+        self.mapping.prefetch_for_writing(end..end + (end - offset).min(PREFETCH_LEN));
+        Some(Reservation {
+            segment: self.clone(),
+            slot: reserved.slots,
+            offset,
+            payload_len: payload.len(),
+            payload_crc: payload.crc(),
+            committed: false,
+        })
+    }
+
+    /// The one reservation of a segment that holds a single big record, whose payload was written through the file.
+    pub(crate) fn reserve_written(self: &Arc<Self>, payload: &Payload<'_>, now_ms: u64) -> Reservation {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.live_bytes.fetch_add(format::footprint(payload.len()) as u64, Ordering::Relaxed);
+        self.set_reserved(Reserved { write_offset: RECORDS_OFFSET as u32, slots: 1 });
+        self.sealed_at.store(now_ms + 1, Ordering::Release);
+        Reservation {
+            segment: self.clone(),
+            slot: 0,
+            offset: RECORDS_OFFSET,
+            payload_len: payload.len(),
+            payload_crc: payload.crc(),
+            committed: false,
+        }
+    }
+
+    /// Ends appending. The caller holds the lock of the append point.
+    pub(crate) fn seal(&self, now_ms: u64) {
+        self.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
+        self.mapping.note_change();
+        self.sealed_at.store(now_ms + 1, Ordering::Release);
+    }
+
+    /// Flips bits of one of the four words of a slot, as faulty memory does.
+    #[cfg(test)]
+    pub(crate) fn damage(&self, slot: u32, word: usize, bits: u64) {
+        let word = self.mapping.word(format::slot_offset(self.file_len(), slot) + word * 8);
+        word.store(word.load(Ordering::Relaxed) ^ bits, Ordering::Relaxed);
+    }
+
+    pub(super) fn slot_word(&self, slot: u32) -> &MappedWord {
+        self.mapping.word(format::slot_offset(self.file_len(), slot) + 24)
+    }
+
+    /// Slot `slot` as it stands.
+    pub(crate) fn raw_slot(&self, slot: u32) -> RawSlot {
+        let at = format::slot_offset(self.file_len(), slot);
+        let word = self.mapping.word(at + 24).load(Ordering::Acquire);
+        let part = |i: usize| self.mapping.word(at + i * 8).load(Ordering::Relaxed);
+        RawSlot([part(0), part(1), part(2), word])
+    }
+
+    /// The record in slot `slot`, where one was committed and is live.
+    pub(crate) fn record(&self, slot: u32) -> Option<Record> {
+        self.committed(slot).filter(|record| record.word.is_live())
+    }
+
+    /// The record in slot `slot`, where one was committed, live or dead.
+    pub(crate) fn committed(&self, slot: u32) -> Option<Record> {
+        let raw = self.raw_slot(slot);
+        let word = Word::decode(raw.word())?;
+        let layout = raw.slot().layout(word, format::slot_offset(self.file_len(), slot))?;
+        Some(Record { slot: raw.slot(), word, layout })
+    }
+
+    pub(crate) fn key(&self, record: &Record) -> &[u8] {
+        // SAFETY: a `Record` is only made by `record`, of a slot whose word was committed: rule 2 of the file.
+        unsafe { self.mapping.bytes(record.layout.key()) }
+    }
+
+    pub(crate) fn value(&self, record: &Record) -> &[u8] {
+        // SAFETY: as for `key`.
+        unsafe { self.mapping.bytes(record.layout.value()) }
+    }
+
+    /// The number that the caller stored with the value; zero where there was none.
+    pub(crate) fn client_flags(&self, record: &Record) -> u32 {
+        match record.word.flags & format::FLAG_CLIENT_FLAGS {
+            0 => 0,
+            _ => format::read_u32(self.payload(record), 0),
+        }
+    }
+
+    /// The version of the value: the one that the caller chose or, without such a one, the sequence of the write.
+    pub(crate) fn version(&self, record: &Record) -> u64 {
+        match record.word.flags & format::FLAG_VERSION {
+            0 => self.sequence(record),
+            _ => format::read_u64(self.payload(record), record.word.version_offset()),
+        }
+    }
+
+    /// All of the record: client flags, version, key and value.
+    pub(crate) fn payload(&self, record: &Record) -> &[u8] {
+        // SAFETY: as for `key`.
+        unsafe { self.mapping.bytes(record.layout.payload()) }
+    }
+
+    /// The sequence of the write that made the record.
+    pub(crate) fn sequence(&self, record: &Record) -> u64 {
+        record.slot.sequence(self.header.base)
+    }
+
+    /// Whether a record of this sequence can stand here.
+    pub(crate) fn can_express(&self, sequence: u64) -> bool {
+        i32::try_from(sequence.wrapping_sub(self.header.base) as i64).is_ok()
+    }
+
+    /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
+    pub(crate) fn verify(&self, slot: u32, record: &Record) -> bool {
+        let Some(verified) = self.verified.as_deref().and_then(|verified| verified.get(slot as usize / 64)) else {
+            return true;
+        };
+        let bit = 1 << (slot % 64);
+        if verified.load(Ordering::Relaxed) & bit != 0 {
+            return true;
+        }
+        let is_intact = self.is_intact(record);
+        if is_intact {
+            verified.fetch_or(bit, Ordering::Relaxed);
+        }
+        is_intact
+    }
+
+    /// Whether the record has this payload. One that has another is not looked at: its checksum tells.
+    pub(crate) fn has_payload(&self, record: &Record, payload: &Payload<'_>) -> bool {
+        record.layout.payload().len() == payload.len()
+            && self.has_checksum(record, payload.crc())
+            && payload.is(self.payload(record))
+    }
+
+    /// Whether the record's bytes are at this moment the ones that were written.
+    pub(crate) fn is_intact(&self, record: &Record) -> bool {
+        self.has_checksum(record, crc32c::crc32c(self.payload(record)))
+    }
+
+    /// Whether the record was written with a payload of this CRC-32C.
+    pub(crate) fn has_checksum(&self, record: &Record, payload_crc: u32) -> bool {
+        record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc
+    }
+
+    /// Marks the record dead, on disk as in the accounts, since another took its place. The caller holds its key's shard
+    /// for writing, or has just taken the record out of the index.
+    pub(crate) fn mark_dead(&self, slot: u32, record: &Record) {
+        self.bury(slot, record.word, RecordState::Dead);
+        self.discount(record);
+    }
+
+    /// Marks the record gone: otherwise as [`Segment::mark_dead`].
+    pub(crate) fn mark_gone(&self, slot: u32, record: &Record) {
+        self.bury(slot, record.word, RecordState::Gone);
+        self.discount(record);
+    }
+
+    /// Marks the source of the record in `slot` dead or gone on disk, if it has one.
+    pub(crate) fn bury_source(&self, slot: u32, state: RecordState) {
+        if let Some(source) = self.carried.source(slot) {
+            if let Some(record) = source.segment.record(source.slot) {
+                source.segment.bury(source.slot, record.word, state);
+            }
+            self.carried.forget(slot);
+        }
+    }
+
+    /// Marks the record dead or gone on disk, and before it its source. That is gone if the record is: of the two it may be
+    /// the only one that the disk knows.
+    fn bury(&self, slot: u32, word: Word, state: RecordState) {
+        self.bury_source(slot, state);
+        self.slot_word(slot).store(Word { state, ..word }.encode(), Ordering::Release);
+        self.mapping.note_change();
+    }
+
+    /// Takes the record out of the accounts.
+    pub(crate) fn discount(&self, record: &Record) {
+        self.live_bytes.fetch_sub(record.layout.footprint() as u64, Ordering::Relaxed);
+        self.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Takes a record out of the accounts whose slot is damaged, and overwrites the slot so that no recovery believes it.
+    /// The record was committed at `offset`. The caller holds its shard for writing, and takes it out of the index.
+    ///
+    /// How long the record is, only its slot knew: its bytes are counted up to the next record that can be read.
+    pub(crate) fn write_off(&self, slot: u32, offset: usize) {
+        self.bury_source(slot, RecordState::Gone);
+        self.disown(slot);
+        let reserved = self.reserved();
+        let next = (slot + 1..reserved.slots).find_map(|slot| self.committed(slot));
+        let end = match next {
+            Some(next) => next.layout.payload().start,
+            None if self.header.kind == Kind::Big => self.file_len(),
+            None => reserved.write_offset as usize,
+        };
+        let footprint = (end.saturating_sub(offset) + SLOT_LEN) as u64;
+        self.live_bytes.fetch_sub(footprint.min(self.live_bytes()), Ordering::Relaxed);
+        self.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Overwrites a slot that recovery does not believe, so that no later recovery does.
+    pub(crate) fn disown(&self, slot: u32) {
+        let dead = Word { state: RecordState::Dead, flags: 0, key_len: 0, deadline: Deadline::at_ms(0) };
+        self.slot_word(slot).store(dead.encode(), Ordering::Release);
+        self.mapping.note_change();
+    }
+
+    /// Moves the record's deadline; returns its word as it is then, or `None` where the word is damaged. The caller holds
+    /// its key's shard, at least for reading.
+    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) -> Option<Word> {
+        let before = self.change_word(slot, record, |word| Word { deadline, ..word })?;
+        self.expect_expiry(deadline);
+        Some(Word { deadline, ..before })
+    }
+
+    /// Sets a flag of the record; returns whether it was clear before: of several callers at once, one gets `true`. `None`
+    /// where the word is damaged. The caller holds its key's shard, at least for reading.
+    pub(crate) fn mark(&self, slot: u32, record: &Record, flag: u8) -> Option<bool> {
+        let before = self.change_word(slot, record, |word| Word { flags: word.flags | flag, ..word })?;
+        Some(before.flags & flag == 0)
+    }
+
+    /// Changes the record's word in one step; returns the one before. Under its shard's lock the record stays live, but
+    /// other holders of that lock for reading may change the word at the same time: each failed exchange is one of theirs
+    /// (or spurious), so the loop ends.
+    ///
+    /// Returns `None` where the word in the file is not one that the store writes: memory or disk changed it since the
+    /// record was found. No expected value that is made from the record would ever match such a word.
+    fn change_word(&self, slot: u32, record: &Record, change: impl Fn(Word) -> Word) -> Option<Word> {
+        let mut current = record.word;
+        loop {
+            let (old, new) = (current.encode(), change(current).encode());
+            match self.slot_word(slot).compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    self.mapping.note_change();
+                    return Some(current);
+                }
+                Err(actual) => current = Word::decode(actual).filter(|word| word.is_live())?,
+            }
+        }
+    }
+
+    /// When the next record can expire, in store milliseconds; `u64::MAX` where none will.
+    pub(crate) fn next_expiry_ms(&self) -> u64 {
+        self.next_expiry_ms.load(Ordering::Acquire)
+    }
+
+    /// Takes note that a live record expires at `deadline`.
+    pub(crate) fn expect_expiry(&self, deadline: Deadline) {
+        if deadline != Deadline::NEVER {
+            self.next_expiry_ms.fetch_min(deadline.ms(), Ordering::AcqRel);
+        }
+    }
+
+    /// Forgets when the next record expires: a walk over all slots is about to find out.
+    ///
+    /// Both this and [`Segment::expect_expiry`], which follows the store of a word, read and write in one step: either
+    /// the expectation comes later and stays, or the walk sees the word.
+    pub(crate) fn forget_expiry(&self) {
+        self.next_expiry_ms.swap(u64::MAX, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::directory::Directory;
+    use crate::store::segment::blank::Blank;
+
+    const LEN: usize = 65_536;
+
+    fn lock() -> Arc<DirectoryLock> {
+        Directory::open(tempfile::tempdir().unwrap().path()).unwrap().lock
+    }
+
+    fn header(base: u64) -> Header {
+        Header { store_id: 1, base, segment_id: 0, kind: Kind::Hot, ttl_class: 44, file_len: LEN as u64 }
+    }
+
+    fn segment() -> Arc<Segment> {
+        Arc::new(Blank::new(0, Mapping::of_heap(LEN)).activate(0, header(10), lock()))
+    }
+
+    fn write(segment: &Arc<Segment>, key: &[u8], value: &[u8], sequence: u64) -> u32 {
+        let payload = Payload::of([key, value]);
+        let reservation = segment.reserve(&payload).unwrap();
+        let slot = reservation.slot();
+        reservation.fill(&payload);
+        reservation.commit(7, sequence, Word::live(key.len(), Deadline::at_ms(1_000)));
+        slot
+    }
+
+    #[test]
+    fn what_is_committed_is_found_and_what_is_marked_dead_is_not() {
+        let segment = segment();
+        let slot = write(&segment, b"key", b"value", 12);
+        let record = segment.record(slot).unwrap();
+        assert_eq!((segment.key(&record), segment.value(&record)), (&b"key"[..], &b"value"[..]));
+        assert_eq!((segment.sequence(&record), segment.next_expiry_ms()), (12, 1_000));
+        assert_eq!(segment.live_bytes(), 16 + SLOT_LEN as u64);
+        segment.mark_dead(slot, &record);
+        assert!(segment.record(slot).is_none());
+        assert_eq!(segment.live_bytes(), 0);
+    }
+
+    #[test]
+    fn records_and_slots_grow_towards_each_other_until_they_meet() {
+        let segment = segment();
+        let mut taken = 0;
+        let payload = [1; 1_000];
+        while let Some(reservation) = segment.reserve(&Payload::of([&payload[..]])) {
+            assert_eq!(reservation.slot(), taken);
+            taken += 1;
+        }
+        assert_eq!(taken as usize, (LEN - RECORDS_OFFSET) / format::footprint(1_000));
+        assert!(segment.room() < format::footprint(1_000));
+        let rest = segment.room() - SLOT_LEN;
+        assert!(segment.reserve(&Payload::of([&payload[..rest / 16 * 16]])).is_some());
+    }
+
+    #[test]
+    fn a_reservation_that_is_given_up_leaves_an_empty_slot_and_no_live_byte() {
+        let segment = segment();
+        let payload = Payload::of([&[1; 100][..]]);
+        let reservation = segment.reserve(&payload).unwrap();
+        reservation.fill(&payload);
+        segment.seal(5);
+        assert!(segment.live_bytes() > 0 && !segment.is_spent(), "it may yet be committed");
+        drop(reservation);
+        assert_eq!((segment.raw_slot(0).word(), segment.live_bytes()), (Word::EMPTY, 0));
+        assert!(segment.is_spent());
+    }
+
+    #[test]
+    fn a_slot_is_empty_from_its_reservation_on_whatever_stood_there_before() {
+        let mut mapping = Mapping::of_heap(LEN);
+        mapping.copy_in_exclusively(RECORDS_OFFSET, &vec![0xff; LEN - RECORDS_OFFSET]);
+        let segment = Arc::new(Blank::new(0, mapping).activate(0, header(10), lock()));
+        for slot in 0..3 {
+            let reservation = segment.reserve(&Payload::of([&[1; 100][..]])).unwrap();
+            assert_eq!((reservation.slot(), segment.raw_slot(slot).word()), (slot, Word::EMPTY));
+        }
+    }
+
+    #[test]
+    fn a_blank_is_free_and_has_no_slots_wherever_its_making_was_interrupted() {
+        let segment = segment();
+        let slots: Vec<_> = (0..5).map(|i| write(&segment, &[i], b"v", 20)).collect();
+        slots.iter().for_each(|slot| segment.mark_dead(*slot, &segment.record(*slot).unwrap()));
+        segment.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Relaxed);
+        // Killed here; another process finds the file.
+        let mapping = Arc::into_inner(segment).unwrap().mapping;
+        let blank = Blank::recovered(0, mapping);
+        let segment = Arc::new(blank.activate(0, header(30), lock()));
+        assert!(slots.iter().all(|slot| segment.raw_slot(*slot).word() == Word::EMPTY));
+        assert_eq!(segment.reserved(), Reserved::NOTHING);
+        let blank = Arc::into_inner(segment).unwrap().into_blank();
+        assert_eq!(blank.mapping.word(STATE_OFFSET).load(Ordering::Relaxed), State::Free.word());
+    }
+
+    #[test]
+    fn only_what_an_earlier_process_wrote_is_read_again() {
+        let segment = segment();
+        let old = write(&segment, b"key", b"value", 11);
+        let record = segment.record(old).unwrap();
+        let mut mapping = Arc::into_inner(segment).unwrap().mapping;
+        mapping.copy_in_exclusively(record.layout.value().start, b"V");
+        let segment = Arc::new(Segment::recovered(0, header(10), mapping, lock(), 1, 0));
+        assert!(!segment.verify(old, &segment.record(old).unwrap()));
+        let new = write(&segment, b"key", b"value", 12);
+        assert!(segment.verify(new, &segment.record(new).unwrap()));
+    }
+
+    #[test]
+    fn changing_a_word_that_was_damaged_ends() {
+        let segment = segment();
+        let slot = write(&segment, b"key", b"value", 12);
+        let record = segment.record(slot).unwrap();
+        let whole = record.word.encode();
+        // A flipped bit, nothing at all, and a record that is dead already.
+        for damaged in [whole ^ 1 << 30, 0, Word { state: RecordState::Dead, ..record.word }.encode()] {
+            segment.slot_word(slot).store(damaged, Ordering::Relaxed);
+            let (changed, changes) = std::sync::mpsc::channel();
+            let segment = segment.clone();
+            std::thread::spawn(move || {
+                let touched = segment.touch(slot, &record, Deadline::at_ms(2_000));
+                changed.send((touched, segment.mark(slot, &record, format::FLAG_STALE))).unwrap();
+            });
+            let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("it goes on for ever");
+            assert_eq!(changes, (None, None));
+        }
+        assert_eq!(
+            segment.slot_word(slot).load(Ordering::Relaxed),
+            Word { state: RecordState::Dead, ..record.word }.encode()
+        );
+    }
+}

@@ -1,0 +1,364 @@
+//! Eviction: what goes when there is no more room, if the operator would rather lose old pairs than refuse new ones.
+//!
+//! Whole segments go, the oldest first, but not what is being read: a record that was read since it was last looked at
+//! is carried forward instead. So the hot segments are a first-in first-out queue on probation, and the cold ones the
+//! main queue, in which each reading buys another round; a new pair that nobody reads pushes out others like itself, and
+//! not what is in use. That is S3-FIFO (Yang and others, 2023) with segments for queues: reading costs no lock and moves
+//! nothing, and writing stays sequential.
+//!
+//! How much room new pairs should have depends on the traffic: little where the same are read for ever, much where what
+//! is read moves on. So it is learned, as by CAR (Bansal and Modha, 2004): a pair that comes back soon after it was
+//! evicted as new shows that new ones had too little room, one that was evicted from the main queue that they had too
+//! much. The former counts as read from the start.
+
+use crate::store::disk::format::Kind;
+use crate::store::error::StoreError;
+use crate::store::index::Index;
+use crate::store::log::ghosts::{Ghosts, Queue, Recalled};
+use crate::store::log::segment_log::Log;
+use crate::store::primitives::Arc;
+use crate::store::primitives::atomic::{AtomicU64, Ordering};
+use crate::store::segment::sealed::Segment;
+use crate::store::upkeep::compaction::carry_forward;
+
+/// All of the room, as the part of it that new pairs have on probation is expressed.
+const WHOLE: u64 = 1 << 32;
+/// That part at first, and at the least: as S3-FIFO has it…
+const MIN_PROBATION: u64 = WHOLE / 10;
+/// …and at the most.
+const MAX_PROBATION: u64 = WHOLE / 10 * 9;
+/// How much of a segment may be carried forward because it is read, in percent: the less, the more segments have been
+/// tried without making room. Where everything is read, something that is has to go.
+const MAX_KEPT_PERCENT: [usize; ROUNDS] = [100, 100, 100, 75, 75, 50, 50, 0];
+/// How many segments are tried in a row.
+pub(crate) const ROUNDS: usize = 8;
+/// The round that a writer begins with, who waits meanwhile: so that each segment makes some room.
+pub(crate) const WRITERS_ROUND: usize = 3;
+
+/// What a store that evicts keeps for it in memory: some three bytes a pair, and what its segments count of readings.
+#[derive(Debug)]
+pub(crate) struct Eviction {
+    ghosts: Ghosts,
+    probation: AtomicU64,
+}
+
+/// What one eviction did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Evicted {
+    /// Records removed that were live.
+    pub(crate) records: usize,
+    /// Bytes carried forward because they are read.
+    pub(crate) kept_bytes: usize,
+}
+
+impl Eviction {
+    pub(crate) fn new() -> Eviction {
+        Eviction { ghosts: Ghosts::default(), probation: AtomicU64::new(MIN_PROBATION) }
+    }
+
+    /// Takes note that a pair of this hash is stored that was not there; answers whether it should not have been
+    /// evicted, and counts as read.
+    pub(crate) fn welcome(&self, hash: u64) -> bool {
+        let Some(Recalled { evicted_from, alike, others }) = self.ghosts.recall(hash) else {
+            return false;
+        };
+        // About a pair's part of the room; more where such ghosts are rare, so that neither queue is heard above the other.
+        let step = WHOLE / (self.ghosts.capacity() as u64).max(1) * (others as u64 / alike.max(1) as u64).max(1);
+        // Two at once may count as one.
+        let before = self.probation.load(Ordering::Relaxed);
+        let after = match evicted_from {
+            Queue::Probation => before.saturating_add(step),
+            Queue::Main => before.saturating_sub(step),
+        };
+        self.probation.store(after.clamp(MIN_PROBATION, MAX_PROBATION), Ordering::Relaxed);
+        evicted_from == Queue::Probation
+    }
+
+    /// Empties one segment, the `round`-th in a row; none where there is nothing to evict.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where a file for what is read cannot be made. Where there is no room for one, it goes as well.
+    pub(crate) fn evict_segment(
+        &self,
+        log: &Log,
+        index: &Index,
+        now_ms: u64,
+        round: usize,
+    ) -> Result<Option<Evicted>, StoreError> {
+        let Some(victim) = self.choose(log) else {
+            return Ok(None);
+        };
+        self.ghosts.fit(index.len());
+        let mut evicted = Evicted::default();
+        let max_kept_bytes = victim.file_len() / 100 * MAX_KEPT_PERCENT[round.min(ROUNDS - 1)];
+        // What is alone in its file fits into no cold segment, or fills it.
+        let can_be_kept = victim.header.kind != Kind::Big;
+        for slot in 0..victim.reserved().slots {
+            let reads = victim.take_reads(slot);
+            if reads > 0 && can_be_kept && evicted.kept_bytes < max_kept_bytes {
+                // Each round costs a reading.
+                victim.inherit_reads(slot, reads - 1);
+                match carry_forward(log, index, &victim, slot, now_ms) {
+                    Ok(bytes) => evicted.kept_bytes += bytes,
+                    Err(StoreError::Full) => evicted.records += usize::from(self.evict(index, &victim, slot, now_ms)),
+                    Err(error) => return Err(error),
+                }
+            } else {
+                evicted.records += usize::from(self.evict(index, &victim, slot, now_ms));
+            }
+        }
+        index.remove_unreadable_if_unspent(&victim);
+        Ok(Some(evicted))
+    }
+
+    /// Removes the record in `slot`, if it is live; answers whether it was.
+    fn evict(&self, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
+        let mut was_of_use = false;
+        let removed = index.remove_if(victim, slot, |record| {
+            was_of_use = !record.word.deadline.has_passed(now_ms);
+            true
+        });
+        if removed && was_of_use {
+            self.ghosts.remember(victim.raw_slot(slot).slot().hash, queue_of(victim));
+        }
+        removed
+    }
+
+    /// The oldest segment of the queue that has more than its share.
+    fn choose(&self, log: &Log) -> Option<Arc<Segment>> {
+        let sealed = log.segments_where(|segment| segment.sealed_at_ms().is_some() && !segment.is_spent());
+        let (main, new): (Vec<_>, Vec<_>) = sealed.into_iter().partition(|segment| queue_of(segment) == Queue::Main);
+        let bytes = |segments: &[Arc<Segment>]| segments.iter().map(|segment| segment.file_len() as u128).sum::<u128>();
+        let all = bytes(&main) + bytes(&new);
+        let probation_is_full =
+            bytes(&new) * u128::from(WHOLE) > all * u128::from(self.probation.load(Ordering::Relaxed));
+        let (first, second) = if probation_is_full { (new, main) } else { (main, new) };
+        let oldest = |segments: Vec<Arc<Segment>>| segments.into_iter().min_by_key(|segment| segment.header.base);
+        oldest(first).or_else(|| oldest(second))
+    }
+}
+
+fn queue_of(segment: &Segment) -> Queue {
+    match segment.header.kind {
+        Kind::Cold => Queue::Main,
+        Kind::Hot | Kind::Big => Queue::Probation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Durability, Options, Store, Ttl, WhenFull};
+
+    const SEGMENT_LEN: usize = 65_536;
+    const MAX_BYTES: u64 = 16 * SEGMENT_LEN as u64;
+
+    fn open(dir: &tempfile::TempDir, when_full: WhenFull) -> Store {
+        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(when_full);
+        options.open(dir.path()).unwrap()
+    }
+
+    fn key(i: u32) -> [u8; 4] {
+        i.to_be_bytes()
+    }
+
+    #[test]
+    fn what_is_read_outlives_what_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..5_000 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+            for popular in 0..50.min(i) {
+                if popular % 3 == i % 3 {
+                    assert!(store.get(&key(popular)).is_some(), "{popular} after {i}");
+                }
+            }
+            if i % 20 == 0 {
+                store.maintain(1_000).unwrap();
+            }
+            assert!(store.stats().file_bytes <= MAX_BYTES);
+        }
+        let stats = store.stats();
+        assert!(stats.evicted > 3_000, "{stats:?}");
+        assert!(stats.refused_full == 0 && stats.pairs > 400, "{stats:?}");
+    }
+
+    #[test]
+    fn what_is_overwritten_stays_as_well_read_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..3_000 {
+            if i % 100 == 0 {
+                assert!(i == 0 || store.get(b"session").is_some(), "after {i}");
+                store.set(b"session", &[i as u8; 900]).unwrap();
+            }
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        assert!(store.stats().evicted > 1_500);
+    }
+
+    #[test]
+    fn the_dead_go_before_the_living() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        // Nothing of it is read, and it is half of what there is room for; the rest is overwritten again and again.
+        for i in 0..450 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        for i in 0..5_000 {
+            store.set(&key(1_000 + i % 60), &[(i / 60) as u8; 1_000]).unwrap();
+            store.maintain(1_000).unwrap();
+        }
+        assert_eq!((store.stats().evicted, store.len()), (0, 510));
+    }
+
+    fn probation_after(evicted_from: Queue, pairs: u64) -> u64 {
+        let eviction = Eviction::new();
+        eviction.ghosts.fit(1_000);
+        eviction.probation.store(WHOLE / 2, Ordering::Relaxed);
+        let hash = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for i in 0..pairs {
+            eviction.ghosts.remember(hash(i), evicted_from);
+            assert_eq!(eviction.welcome(hash(i)), evicted_from == Queue::Probation);
+            assert!(!eviction.welcome(hash(i)), "it is there again");
+        }
+        eviction.probation.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_comes_back_shifts_the_room_towards_its_queue_within_limits() {
+        assert_eq!(probation_after(Queue::Probation, 64), WHOLE / 2 + WHOLE / 8);
+        assert_eq!(probation_after(Queue::Main, 64), WHOLE / 2 - WHOLE / 8);
+        assert_eq!(probation_after(Queue::Probation, 600), MAX_PROBATION);
+        assert_eq!(probation_after(Queue::Main, 600), MIN_PROBATION);
+    }
+
+    #[test]
+    fn writers_make_room_where_nobody_maintains_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        let mut refused = 0;
+        for i in 0..3_000 {
+            match store.set(&key(i), &[1; 1_000]) {
+                Ok(()) => assert_eq!(store.get(&key(i)).unwrap(), [1; 1_000]),
+                Err(StoreError::Full) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(store.stats().file_bytes <= MAX_BYTES);
+        }
+        assert_eq!(refused, 0);
+    }
+
+    #[test]
+    fn refusing_loses_nothing_and_serves_again_once_there_is_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Refuse);
+        let stored = (0..).find(|i| matches!(store.set(&key(*i), &[1; 1_000]), Err(StoreError::Full))).unwrap();
+        assert!(stored > 700, "{stored}");
+        assert!(store.stats().refused_full > 0 && store.stats().evicted == 0);
+        assert!((0..stored).all(|i| store.contains(&key(i))));
+        for i in 0..stored / 2 {
+            assert!(store.delete(&key(i)).unwrap());
+        }
+        while store.maintain(10_000).unwrap().pending {}
+        for i in 0..stored / 4 {
+            store.set(&key(i), &[2; 1_000]).unwrap();
+        }
+        drop(store);
+        let store = open(&dir, WhenFull::Refuse);
+        assert!((0..stored / 4).all(|i| store.get(&key(i)).unwrap() == [2; 1_000]));
+        assert!((stored / 4..stored / 2).all(|i| !store.contains(&key(i))));
+        assert!((stored / 2..stored).all(|i| store.get(&key(i)).unwrap() == [1; 1_000]));
+    }
+
+    #[test]
+    fn damaged_slots_do_not_keep_room_from_new_pairs() {
+        for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = open(&dir, WhenFull::Evict);
+            (0..500).for_each(|i| store.set(&key(i), &[1; 1_000]).unwrap());
+            store.inner.log.segments().iter().for_each(|segment| segment.damage(0, word, bits));
+            let refused = (500..3_000).filter(|i| store.set(&key(*i), &[1; 1_000]).is_err()).count();
+            assert_eq!(refused, 0, "{:?}", store.stats());
+            assert!(store.stats().damaged > 5, "{:?}", store.stats());
+        }
+    }
+
+    #[test]
+    fn what_was_evicted_is_not_back_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..3_000 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        let there: Vec<u32> = (0..3_000).filter(|i| store.contains(&key(*i))).collect();
+        assert!(there.len() < 1_100);
+        drop(store);
+        let store = open(&dir, WhenFull::Evict);
+        assert_eq!((0..3_000).filter(|i| store.contains(&key(*i))).collect::<Vec<_>>(), there);
+    }
+
+    #[test]
+    fn many_lifetimes_find_room_in_few_segments() {
+        for when_full in [WhenFull::Evict, WhenFull::Refuse] {
+            let dir = tempfile::tempdir().unwrap();
+            let (clock, hand) = Clock::manual();
+            let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(8 * SEGMENT_LEN as u64).clock(clock);
+            let store = options.when_full(when_full).open(dir.path()).unwrap();
+            for i in 0..4_000u32 {
+                let ttl = Ttl::After(Duration::from_secs(1_000 << (i % 8)));
+                store.set_with_ttl(&key(i % 50), &[i as u8; 1_000], ttl).unwrap();
+                store.maintain(1_000).unwrap();
+                hand.advance(Duration::from_millis(50));
+            }
+        }
+    }
+
+    #[test]
+    fn big_values_that_are_read_use_up_no_cold_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..60 {
+            store.set(&key(i), &vec![i as u8; SEGMENT_LEN + SEGMENT_LEN / 5]).unwrap();
+            for _ in 0..3 {
+                store.get(&key(i)).unwrap();
+            }
+            let segments = store.inner.log.segments();
+            assert!(segments.iter().filter(|segment| segment.header.kind == Kind::Cold).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn room_is_made_for_a_value_longer_than_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir, WhenFull::Evict);
+        for i in 0..3_000 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        for i in 0..20 {
+            store.set(&key(i), &vec![i as u8; 3 * SEGMENT_LEN]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_read_only_store_keeps_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let durability = Durability::Interval(Duration::from_secs(36_000));
+        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(WhenFull::Evict);
+        let store = options.clock(clock).durability(durability).open(dir.path()).unwrap();
+        for i in 0..3_000 {
+            store.set(&key(i), &[1; 1_000]).unwrap();
+        }
+        let before = store.len();
+        store.inner.group_commit.fail();
+        for _ in 0..100 {
+            assert!(matches!(store.maintain(1_000), Err(StoreError::ReadOnly)));
+            hand.advance(Duration::from_millis(100));
+        }
+        assert_eq!(store.len(), before);
+    }
+}

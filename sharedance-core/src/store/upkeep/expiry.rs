@@ -1,0 +1,262 @@
+//! Expired records: which of them lie together, and the budgeted walk that removes them.
+//!
+//! A reader decides by the record's own deadline, always; the walk only gives index entries and space back. It looks
+//! at a segment once its earliest deadline has passed by some slack, so that a segment whose records expire one by one
+//! is not walked for each of them.
+
+use std::collections::VecDeque;
+
+use crate::store::disk::format::{RawSlot, Word};
+use crate::store::index::Index;
+use crate::store::primitives::Arc;
+use crate::store::segment::sealed::Segment;
+
+/// The slack as a part of the time that the segment's records live…
+const SLACK_PART: u64 = 64;
+/// …and at the most, in milliseconds: what expired is given back within seconds.
+const MAX_SLACK_MS: u64 = 4_000;
+
+/// A TTL rounded up to a quarter of an octave: 4 × log₂ of its seconds. Records of one class share segments, so that
+/// they expire together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TtlClass(pub(crate) u8);
+
+impl TtlClass {
+    const NEVER: TtlClass = TtlClass(u8::MAX);
+
+    /// The class of a TTL in milliseconds; none is never.
+    pub(crate) fn of_ms(ttl_ms: Option<u64>) -> TtlClass {
+        match ttl_ms {
+            None => TtlClass::NEVER,
+            Some(ttl_ms) => {
+                let quarter_octaves = (ttl_ms as f64 / 1_000.0).log2() * 4.0;
+                TtlClass(quarter_octaves.ceil().clamp(0.0, f64::from(u8::MAX - 1)) as u8)
+            }
+        }
+    }
+
+    /// About the TTL of the class, in milliseconds: at most a quarter of an octave above it, up to 136 years for never.
+    pub(crate) fn ttl_ms(self) -> u64 {
+        let octaves = (f64::from(self.0) / 4.0).min(32.0);
+        (octaves.exp2() * 1_000.0) as u64
+    }
+
+    fn slack_ms(self) -> u64 {
+        (self.ttl_ms() / SLACK_PART).min(MAX_SLACK_MS)
+    }
+}
+
+/// The walk over segments with something expired in them: it goes on where it stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    due: VecDeque<Arc<Segment>>,
+    next_slot: u32,
+    census: Census,
+}
+
+/// Counts the live records of the segment that is being walked over, to find out whether it has others that the walk
+/// cannot see because their slots are damaged.
+#[derive(Debug, Default)]
+struct Census {
+    live: u32,
+    /// The slots at the start of the walk, if each reservation had ended by then.
+    slots: Option<u32>,
+}
+
+impl Census {
+    fn begin(segment: &Segment) -> Census {
+        let slots = segment.reserved().slots;
+        Census { live: 0, slots: segment.has_no_reservations().then_some(slots) }
+    }
+
+    /// Counts the record in `slot`, which was not removed. One that has expired is none of those that the accounts contain,
+    /// or its hash is damaged, so that the index does not name it.
+    fn note(&mut self, segment: &Segment, slot: u32, now_ms: u64) {
+        let is_live = live_word(segment.raw_slot(slot)).is_some_and(|word| !word.deadline.has_passed(now_ms));
+        self.live += u32::from(is_live);
+    }
+
+    /// Whether fewer live records were seen than there are. Where no slot was taken since the walk began, each record that
+    /// is live now was live when its slot was looked at.
+    fn misses_records(&self, segment: &Segment) -> bool {
+        self.live < segment.live_records() && self.slots == Some(segment.reserved().slots)
+    }
+}
+
+/// What one piece of the walk did.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Swept {
+    pub(crate) examined: usize,
+    pub(crate) expired: usize,
+    /// Of those, the ones that nobody had read, where that is tracked.
+    pub(crate) unread: usize,
+}
+
+/// Whether enough time has passed since the segment's first record expired.
+pub(crate) fn is_due(segment: &Segment, now_ms: u64) -> bool {
+    let slack_ms = TtlClass(segment.header.ttl_class).slack_ms();
+    segment.next_expiry_ms().saturating_add(slack_ms) <= now_ms && !segment.is_spent()
+}
+
+impl Sweep {
+    pub(crate) fn is_done(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// Takes note of the segments to walk over next.
+    pub(crate) fn plan(&mut self, due: impl IntoIterator<Item = Arc<Segment>>) {
+        self.due.extend(due);
+        self.next_slot = 0;
+    }
+
+    /// Looks at `budget` slots at the most, and removes the expired records among them.
+    pub(crate) fn run(&mut self, index: &Index, now_ms: u64, budget: usize) -> Swept {
+        let mut swept = Swept::default();
+        while swept.examined < budget
+            && let Some(segment) = self.due.front()
+        {
+            if self.next_slot == 0 {
+                segment.forget_expiry();
+                self.census = Census::begin(segment);
+            }
+            let slots = segment.reserved().slots;
+            let end = slots.min(self.next_slot.saturating_add((budget - swept.examined) as u32));
+            for slot in self.next_slot..end {
+                let Some(word) = live_word(segment.raw_slot(slot)) else {
+                    continue;
+                };
+                if examine(index, segment, slot, word, now_ms) {
+                    swept.expired += 1;
+                    let is_unread = segment.accesses.as_ref().is_some_and(|accesses| !accesses.last(slot).was_read);
+                    swept.unread += usize::from(is_unread);
+                } else {
+                    self.census.note(segment, slot, now_ms);
+                }
+            }
+            swept.examined += (end - self.next_slot).max(1) as usize;
+            self.next_slot = end;
+            if end == slots {
+                if self.census.misses_records(segment) {
+                    index.remove_unreadable(Some(segment));
+                }
+                self.due.pop_front();
+                self.next_slot = 0;
+            }
+        }
+        swept
+    }
+}
+
+/// Removes the record in `slot`, which has this word, if it has expired; otherwise takes note of when it will.
+fn examine(index: &Index, segment: &Arc<Segment>, slot: u32, word: Word, now_ms: u64) -> bool {
+    if word.deadline.has_passed(now_ms) {
+        return remove_if_expired(index, segment, slot, now_ms);
+    }
+    segment.expect_expiry(word.deadline);
+    false
+}
+
+fn live_word(raw: RawSlot) -> Option<Word> {
+    Word::decode(raw.word()).filter(|word| word.is_live())
+}
+
+/// Decides anew under the lock: the record may have been touched, overwritten or deleted since it was looked at.
+fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
+    index.remove_if(segment, slot, |record| {
+        let has_expired = record.word.deadline.has_passed(now_ms);
+        if !has_expired {
+            segment.expect_expiry(record.word.deadline);
+        }
+        has_expired
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::upkeep::compaction::carry_forward;
+    use crate::store::{Options, Ttl};
+
+    #[test]
+    fn classes_are_quarter_octaves_rounded_up() {
+        assert_eq!(TtlClass::of_ms(Some(0)), TtlClass(0));
+        assert_eq!(TtlClass::of_ms(Some(1_000)), TtlClass(0));
+        assert_eq!(TtlClass::of_ms(Some(1_001)), TtlClass(1));
+        assert_eq!(TtlClass::of_ms(Some(2_000)), TtlClass(4));
+        assert_eq!(TtlClass::of_ms(Some(1_800_000)), TtlClass(44));
+        assert_eq!(TtlClass::of_ms(None), TtlClass::NEVER);
+        assert!(TtlClass::of_ms(Some(u64::MAX)).0 < TtlClass::NEVER.0);
+    }
+
+    #[test]
+    fn what_was_touched_since_it_was_looked_at_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
+        store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_millis(100))).unwrap();
+        let segment = &store.inner.log.segments()[0];
+        segment.forget_expiry();
+        assert!(!remove_if_expired(&store.inner.index, segment, 0, 99));
+        assert_eq!((store.len(), segment.next_expiry_ms()), (1, 100), "the walk finds it again");
+        assert!(remove_if_expired(&store.inner.index, segment, 0, 100));
+        assert!(!remove_if_expired(&store.inner.index, segment, 0, 100));
+        assert_eq!((store.len(), segment.live_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_damaged_slot_keeps_its_segment_no_longer_than_its_neighbours_live() {
+        for value_len in [100, 300_000] {
+            for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
+                let dir = tempfile::tempdir().unwrap();
+                let (clock, hand) = Clock::manual();
+                let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+                for key in [b"a", b"b"] {
+                    store.set_with_ttl(key, &vec![1; value_len], Ttl::After(Duration::from_secs(10))).unwrap();
+                }
+                let segments = store.inner.log.segments();
+                segments[0].damage(0, word, bits);
+                drop(segments);
+                for _ in 0..3 {
+                    hand.advance(Duration::from_secs(20));
+                    while store.maintain(1).unwrap().pending {}
+                }
+                let stats = store.stats();
+                let expected = (0, 0, 0, 1);
+                assert_eq!((stats.pairs, stats.segments, stats.live_bytes, stats.damaged), expected, "{value_len}");
+            }
+        }
+    }
+
+    #[test]
+    fn slack_grows_with_the_ttl_up_to_seconds() {
+        assert!(TtlClass::of_ms(Some(2_000)).slack_ms() <= 50);
+        assert_eq!(TtlClass::of_ms(Some(1_800_000)).slack_ms(), MAX_SLACK_MS);
+        assert_eq!(TtlClass::NEVER.slack_ms(), MAX_SLACK_MS);
+    }
+
+    #[test]
+    fn a_walk_over_a_segment_out_of_use_leaves_alone_whoever_has_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        let inner = &store.inner;
+        let ttl = |secs| Ttl::After(Duration::from_secs(secs));
+        store.set_with_ttl(b"k", b"old", ttl(10)).unwrap();
+        let old = inner.log.segments()[0].clone();
+        old.seal(0);
+        carry_forward(&inner.log, &inner.index, &old, 0, 0).unwrap();
+        store.touch(b"k", ttl(10_000)).unwrap();
+        old.give_up();
+        inner.index.forget_segment(old.number);
+        inner.log.retire(old.clone());
+        store.set_with_ttl(b"k", b"new", ttl(100_000)).unwrap();
+        assert!(inner.log.segments().iter().any(|new| new.number == old.number), "the number is another's");
+        hand.advance(Duration::from_secs(20));
+        let mut sweep = Sweep::default();
+        sweep.plan([old]);
+        sweep.run(&inner.index, inner.timeline.now_ms(), 100);
+        assert_eq!(store.get(b"k").unwrap(), b"new");
+    }
+}

@@ -1,0 +1,372 @@
+//! The background work as a whole: what one call of `maintain` does, in which order, within which budget.
+
+use crate::store::Inner;
+use crate::store::durability::group_commit::Durability;
+use crate::store::durability::quarantine::Quarantine;
+use crate::store::error::StoreError;
+use crate::store::primitives::PoisonError;
+use crate::store::timeline::SAVE_INTERVAL_MS;
+use crate::store::upkeep::compaction::{self, Compaction, Need};
+use crate::store::upkeep::eviction;
+use crate::store::upkeep::expiry::{self, Sweep, Swept};
+
+/// What one piece of [maintenance](crate::store::Store::maintain) did, and whether more is due.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use sharedance_core::clock::Clock;
+/// # use sharedance_core::store::Options;
+/// # let dir = tempfile::tempdir()?;
+/// # let (clock, hand) = Clock::manual();
+/// # let store = Options::new().clock(clock).open(dir.path())?;
+/// for code in 0..10u32 {
+///     store.set_with_ttl(&code.to_be_bytes(), "x", Duration::from_secs(1))?;
+/// }
+/// hand.advance(Duration::from_secs(10));
+/// let progress = store.maintain(4)?;
+/// assert_eq!((progress.examined, progress.expired, progress.pending), (4, 4, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Records looked at.
+    pub examined: usize,
+    /// Pairs removed because they had expired.
+    pub expired: usize,
+    /// Bytes of live records copied forward, out of segments that hold little else.
+    pub compacted_bytes: usize,
+    /// Segments taken out of use.
+    pub retired: usize,
+    /// Whether there is more to do now.
+    pub pending: bool,
+}
+
+/// What maintenance remembers from call to call.
+#[derive(Debug, Default)]
+pub(crate) struct Upkeep {
+    sweep: Sweep,
+    compaction: Compaction,
+    quarantine: Quarantine,
+    /// How many segments were emptied in a row because there was not room enough.
+    rounds: usize,
+    next_save_ms: u64,
+    next_reclaim_ms: u64,
+    /// Room that a big value was refused for, in bytes; zero where there is no such.
+    refused_bytes: u64,
+}
+
+/// Segments that there should be room for where old pairs may be evicted: for new writes, for what is carried forward,
+/// and one more.
+const HEADROOM_SEGMENTS: u64 = 3;
+/// How long nobody tries again to make room after it came to nothing, in milliseconds: writers that are refused must
+/// not spend the machine on trying.
+const RECLAIM_INTERVAL_MS: u64 = 100;
+/// How much compaction a writer does that found no room, in steps: about two segments' worth of copying. The rest is left
+/// to maintenance.
+const RECLAIM_STEPS: usize = 16_384;
+/// And in segments, each of which may cost a sync: as many as it takes for the longest record to fit, if they are all of
+/// the kind of which the least is dead.
+const RECLAIM_SEGMENTS: usize = 4;
+
+/// One bounded piece of work: see [`Store::maintain`](crate::store::Store::maintain).
+pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreError> {
+    if inner.group_commit.has_failed() {
+        return Err(StoreError::ReadOnly);
+    }
+    inner.clear_if_due()?;
+    let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = inner.timeline.now_ms();
+    inner.log.retry_deletions(now_ms);
+    if upkeep.sweep.is_done() {
+        upkeep.sweep.plan(inner.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
+    }
+    let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
+    inner.count_swept(swept);
+    let need = upkeep.need(inner);
+    let mut retired = upkeep.retire_spent(inner, now_ms, need);
+    let left = budget.saturating_sub(swept.examined);
+    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, need, left)?;
+    if compacted.steps > 0 {
+        inner.counters.compacted_bytes.add(compacted.bytes);
+        retired += upkeep.retire_spent(inner, now_ms, need);
+    } else if need == Need::Full && !compacted.pending {
+        // Nothing that is dead is left to make room of: what was refused is refused again.
+        upkeep.refused_bytes = 0;
+    }
+    let evicted = upkeep.make_room(inner, now_ms, HEADROOM_SEGMENTS * inner.log.description().segment_len as u64)?;
+    retired += evicted.unwrap_or(0);
+    let is_time_to_save = now_ms >= upkeep.next_save_ms;
+    if is_time_to_save {
+        upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
+        inner.save_clock()?;
+        inner.log.note_demand();
+        (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
+    }
+    let mut pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
+    let awaited_sync = upkeep.quarantine.awaited_sync();
+    drop(upkeep);
+    inner.sync_unless_kept()?;
+    // Under `Always` only writers sync: without them spent segments would wait for ever. Where writers find no room,
+    // spent segments do not wait for the interval either.
+    let is_urgent = need == Need::Full || is_time_to_save && inner.durability == Durability::Always;
+    if is_urgent && awaited_sync.is_some_and(|number| number > inner.group_commit.ended()) {
+        inner.sync()?;
+        pending |= need == Need::Full;
+    }
+    // Last, so that a file that cannot be deleted keeps nothing else from being done.
+    if let Some(source) = inner.log.deletions.take_error() {
+        return Err(StoreError::Io { action: "delete a segment file", source });
+    }
+    Ok(Progress {
+        examined: swept.examined,
+        expired: swept.expired,
+        compacted_bytes: compacted.bytes,
+        retired,
+        pending,
+    })
+}
+
+impl Inner {
+    fn count_swept(&self, swept: Swept) {
+        self.counters.expired.add(swept.expired);
+        self.counters.expired_unread.add(swept.unread);
+    }
+}
+
+impl Upkeep {
+    /// Makes some of the room that is wanted, in bytes, where old pairs may be evicted for it: empties a segment, and no
+    /// more, so that nobody waits for long. Answers how many were taken out of use; none where there is nothing to do, or
+    /// it has come to nothing too often.
+    fn make_room(&mut self, inner: &Inner, now_ms: u64, wanted: u64) -> Result<Option<usize>, StoreError> {
+        let Some(eviction) = &inner.eviction else {
+            return Ok(None);
+        };
+        let round = std::mem::take(&mut self.rounds);
+        if round == eviction::ROUNDS || inner.log.headroom() >= wanted {
+            return Ok(None);
+        }
+        let steps = inner.log.description().segment_len / compaction::BYTES_A_STEP;
+        let compacted = self.compaction.run(&inner.log, &inner.index, now_ms, Need::Eviction, steps)?;
+        inner.counters.compacted_bytes.add(compacted.bytes);
+        if compacted.steps == 0 {
+            let Some(evicted) = eviction.evict_segment(&inner.log, &inner.index, now_ms, round)? else {
+                return Ok(None);
+            };
+            inner.counters.evicted.add(evicted.records);
+            inner.counters.compacted_bytes.add(evicted.kept_bytes);
+        }
+        self.rounds = round + 1;
+        self.retire_spent_at_once(inner, now_ms).map(Some)
+    }
+
+    /// What compaction is needed for. Where old pairs may be evicted, their going makes room: see [`Upkeep::make_room`].
+    fn need(&mut self, inner: &Inner) -> Need {
+        if inner.eviction.is_some() {
+            return Need::Target;
+        }
+        if self.refused_bytes > 0 && inner.log.headroom() >= self.refused_bytes {
+            self.refused_bytes = 0;
+        }
+        if self.refused_bytes > 0 || !inner.log.has_room() { Need::Full } else { Need::Target }
+    }
+
+    /// Takes the segments out of use in which nothing is live, as far as that cannot lose what was durable.
+    fn retire_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> usize {
+        self.admit_spent(inner, now_ms);
+        self.release_spent(inner, now_ms, need)
+    }
+
+    /// The same, after the sync that it takes.
+    fn retire_spent_at_once(&mut self, inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
+        self.admit_spent(inner, now_ms);
+        if self.quarantine.awaited_sync().is_some_and(|number| number > inner.group_commit.ended()) {
+            inner.sync()?;
+        }
+        Ok(self.release_spent(inner, now_ms, Need::Full))
+    }
+
+    fn admit_spent(&mut self, inner: &Inner, now_ms: u64) {
+        inner.log.seal_idle(now_ms);
+        inner.log.recycle_limbo();
+        self.quarantine.admit(inner, now_ms);
+    }
+
+    fn release_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> usize {
+        let spent = self.quarantine.release(inner, now_ms, need);
+        let retired = spent.len();
+        for segment in spent {
+            inner.index.forget_segment(segment.number);
+            inner.log.retire(segment);
+        }
+        retired
+    }
+}
+
+/// Makes what room can be made at once, for a writer that found none: for a segment, or for a file of `big_len` bytes.
+pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreError> {
+    let reserve = inner.log.description().segment_len as u64;
+    if big_len.is_some_and(|len| !inner.log.space.could_hold(len + reserve)) {
+        return Ok(());
+    }
+    let wanted = reserve + big_len.unwrap_or(reserve);
+    let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = inner.timeline.now_ms();
+    // Others may have made some while this one waited for its turn; but of blanks no big file can be made.
+    let has_been_made =
+        big_len.is_none() && (inner.log.has_blanks() || inner.eviction.is_some() && inner.log.headroom() >= wanted);
+    if has_been_made || now_ms < upkeep.next_reclaim_ms {
+        return Ok(());
+    }
+    inner.log.retry_deletions_now();
+    // A walk that is under way is finished: its segment does not know any more when its next record expires.
+    inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
+    upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
+    inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
+    let mut retired = upkeep.retire_spent_at_once(inner, now_ms)?;
+    let is_enough = || match big_len {
+        None if inner.eviction.is_some() => inner.log.can_add_segment(),
+        None => inner.log.has_room(),
+        Some(_) => {
+            // Of blanks no other file can be made.
+            inner.log.delete_blanks();
+            inner.log.headroom() >= wanted
+        }
+    };
+    if is_enough() {
+        return Ok(());
+    }
+    if inner.eviction.is_none() {
+        let mut steps = RECLAIM_STEPS;
+        for _ in 0..RECLAIM_SEGMENTS {
+            let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, steps)?;
+            inner.counters.compacted_bytes.add(compacted.bytes);
+            retired += upkeep.retire_spent_at_once(inner, now_ms)?;
+            steps = steps.saturating_sub(compacted.steps);
+            if !compacted.pending || steps == 0 || is_enough() {
+                break;
+            }
+        }
+        if big_len.is_some() && !is_enough() {
+            upkeep.refused_bytes = upkeep.refused_bytes.max(wanted);
+        }
+    }
+    upkeep.rounds = eviction::WRITERS_ROUND;
+    while let Some(emptied) = upkeep.make_room(inner, now_ms, wanted)? {
+        retired += emptied;
+        if big_len.is_some() {
+            inner.log.delete_blanks();
+        }
+    }
+    if retired == 0 {
+        upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::{Options, Store, Ttl, WhenFull};
+
+    fn open(dir: &tempfile::TempDir) -> (Store, ManualClock) {
+        let (clock, hand) = Clock::manual();
+        (Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap(), hand)
+    }
+
+    #[test]
+    fn a_writer_that_others_made_room_for_keeps_nobody_from_making_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, _hand) = Clock::manual();
+        let options = Options::new().segment_len(65_536).max_bytes(16 * 65_536).when_full(WhenFull::Evict);
+        let store = options.clock(clock).open(dir.path()).unwrap();
+        for i in 0..5_000u32 {
+            store.set(&i.to_be_bytes(), &[1; 1_000]).unwrap();
+            if i % 100 == 0 {
+                while store.maintain(1_000).unwrap().pending {}
+                reclaim(&store.inner, None).unwrap();
+            }
+        }
+        assert!(store.stats().evicted > 3_000 && store.stats().refused_full == 0, "{:?}", store.stats());
+    }
+
+    #[test]
+    fn a_writer_that_finds_no_room_does_not_make_the_sweep_forget_what_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        for i in 0..100u32 {
+            store.set_with_ttl(&i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(10))).unwrap();
+        }
+        store.touch(&0u32.to_be_bytes(), Ttl::Never).unwrap();
+        hand.advance(Duration::from_secs(20));
+        assert!(store.maintain(5).unwrap().pending, "the walk has begun");
+        reclaim(&store.inner, None).unwrap();
+        while store.maintain(5).unwrap().pending {}
+        assert_eq!((store.len(), store.stats().expired), (1, 99));
+    }
+
+    #[test]
+    fn room_comes_back_where_each_write_syncs_and_nobody_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let options = Options::new().segment_len(65_536).clock(clock).durability(Durability::Always);
+        let store = options.open(dir.path()).unwrap();
+        store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_secs(1))).unwrap();
+        for _ in 0..3 {
+            hand.advance(Duration::from_secs(2));
+            store.maintain(10).unwrap();
+        }
+        assert_eq!(store.stats().segments, 0);
+    }
+
+    #[test]
+    fn no_budget_is_too_large() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _hand) = open(&dir);
+        for i in 0..1_000u32 {
+            store.set(&i.to_be_bytes(), &[1; 600]).unwrap();
+        }
+        for i in (0..1_000u32).filter(|i| i % 20 != 0) {
+            store.delete(&i.to_be_bytes()).unwrap();
+        }
+        let progress = store.maintain(usize::MAX).unwrap();
+        assert!(progress.compacted_bytes > 0 && !progress.pending, "{progress:?}");
+        assert_eq!(store.len(), 50);
+    }
+
+    #[test]
+    fn a_budget_is_kept_and_what_is_left_is_done_next_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, hand) = open(&dir);
+        for i in 0..500u32 {
+            store.set_with_ttl(&i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(1))).unwrap();
+        }
+        hand.advance(Duration::from_secs(5));
+        let mut expired = 0;
+        for turn in 0.. {
+            let progress = store.maintain(64).unwrap();
+            assert!(progress.examined <= 64 && progress.expired <= progress.examined);
+            expired += progress.expired;
+            assert_eq!(progress.pending, expired < 500, "turn {turn}");
+            if !progress.pending {
+                break;
+            }
+        }
+        assert_eq!((expired, store.len()), (500, 0));
+    }
+
+    #[test]
+    fn room_that_was_made_for_a_big_value_is_no_reason_to_refuse_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual().0;
+        let store = Options::new().segment_len(65_536).max_bytes(1 << 20).clock(clock).open(dir.path()).unwrap();
+        // The clock stands still, so nothing is tried again for having waited.
+        for _ in 0..20 {
+            store.set(b"big", &[7; 200_000]).unwrap();
+            store.delete(b"big").unwrap();
+        }
+    }
+}
