@@ -5,10 +5,10 @@
 
 use hashbrown::HashTable;
 
-use crate::store::api::options::MAX_SEGMENT_LEN;
-use crate::store::api::stats::Counter;
-use crate::store::disk::format::{RECORD_ALIGN, SLOT_LEN};
+use crate::store::disk::format::{MAX_SEGMENT_LEN, RECORD_ALIGN, SLOT_LEN};
+use crate::store::primitives::Counter;
 use crate::store::primitives::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::store::segment::pinned::Pinned;
 use crate::store::segment::sealed::{Record, Segment};
 
 /// Many, so that a table that grows holds up few others, and writers seldom meet.
@@ -109,6 +109,15 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
+    pub(crate) fn pin(&self) -> Pinned {
+        Pinned { segment: self.segment.clone(), slot: self.slot, record: self.record }
+    }
+
+    /// Whether this is the record that `pinned` holds. The slot of a held record is not reused, so the place is enough.
+    pub(crate) fn is(&self, pinned: &Pinned) -> bool {
+        Arc::ptr_eq(self.segment, &pinned.segment) && self.slot == pinned.slot
+    }
+
     pub(crate) fn location(&self) -> Location {
         Location { segment: self.segment.number, slot: self.slot }
     }

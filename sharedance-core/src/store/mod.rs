@@ -104,11 +104,10 @@
 //! - Other systems than Linux on 64-bit, little-endian machines: the crate does not build there. On btrfs, a full disk is an error and not a signal only in
 //!   a directory without copy-on-write (`chattr +C`).
 
-use std::time::Duration;
-
 mod api;
 mod disk;
 mod durability;
+mod engine;
 mod error;
 mod handle;
 mod index;
@@ -127,6 +126,7 @@ pub(crate) mod races;
 #[doc = include_str!("../../FORMAT.md")]
 pub mod on_disk {}
 
+pub use api::durability::{Durability, UncleanBoot};
 pub use api::options::{Options, WhenFull};
 pub use api::recache::{Look, Refresh, Seen};
 pub use api::request::{Attributes, Condition, Outcome, Ttl, Update};
@@ -134,90 +134,13 @@ pub use api::stats::Stats;
 pub use api::value::Value;
 pub use disk::mapping_limit::max_mappings;
 pub use disk::meta::BootId;
-pub use durability::group_commit::{Durability, UncleanBoot};
 pub use error::{OpenError, StoreError};
+pub use handle::iterate::Pairs;
 pub use handle::store::Store;
-pub use operations::iterate::{Pair, Pairs, Verification};
+pub use operations::iterate::{Pair, Verification};
 pub use recovery::report::RecoveryReport;
 pub use upkeep::maintain::Progress;
-pub use upkeep::threads::Maintenance;
-
-use api::stats::Counters;
-use disk::meta::Meta;
-use durability::cadence::Cadence;
-use durability::group_commit::GroupCommit;
-use durability::superseded::Overwrites;
-use index::Index;
-use log::segment_log::Log;
-use operations::clear::Schedule;
-use primitives::{Mutex, MutexGuard, PoisonError};
-use timeline::Timeline;
-use upkeep::eviction::Eviction;
-use upkeep::maintain::Upkeep;
+pub use upkeep::threads::{Maintenance, MaintenanceOptions, MaintenanceTask};
 
 /// The longest key, in bytes.
 pub const MAX_KEY_LEN: usize = disk::format::MAX_KEY_LEN;
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    default_ttl: Duration,
-    durability: Durability,
-    eviction: Option<Eviction>,
-    group_commit: GroupCommit,
-    overwrites: Overwrites,
-    cadence: Cadence,
-    max_value_len: usize,
-    timeline: Timeline,
-    index: Index,
-    log: Log,
-    counters: Counters,
-    recovery: RecoveryReport,
-    meta: Mutex<Meta>,
-    schedule: Schedule,
-    upkeep: Mutex<Upkeep>,
-}
-
-impl Inner {
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        let synced = self.group_commit.sync(|| {
-            self.cadence.begin(self.timeline.boot_time());
-            if self.log.directory.is_synced() && !self.lock_meta().has_unsynced_clears() {
-                return Ok(());
-            }
-            let sequence = self.log.peek_sequence();
-            self.log.directory.sync()?;
-            #[cfg(test)]
-            self.cadence.disk.work();
-            self.lock_meta().save_synced(self.timeline.times(), sequence)
-        });
-        match synced.map_err(StoreError::io("sync the store"))? {
-            true => {
-                self.bury_overwritten();
-                Ok(())
-            }
-            false => Err(StoreError::ReadOnly),
-        }
-    }
-
-    pub(crate) fn lock_meta(&self) -> MutexGuard<'_, Meta> {
-        self.meta.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn save_clock(&self) -> Result<(), StoreError> {
-        let sequence = self.log.peek_sequence();
-        self.lock_meta().save(self.timeline.times(), sequence).map_err(StoreError::io("save the store's clock"))
-    }
-}
-
-/// The time is written down; what was acknowledged is in the files already. Where more is promised than that, nobody
-/// will sync after this.
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if self.durability != Durability::Os {
-            let _ = self.sync();
-        }
-        // A sync with nothing to write does not.
-        let _ = self.save_clock();
-        self.log.segments().iter().for_each(|segment| segment.carried.forget_all());
-    }
-}

@@ -33,3 +33,17 @@ pub(crate) use std::sync::PoisonError;
 pub(crate) use checked::*;
 #[cfg(not(any(loom, shuttle, visible_locks)))]
 pub(crate) use standard::*;
+
+/// A number of events. It orders nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(atomic::AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, atomic::Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(atomic::Ordering::Relaxed)
+    }
+}

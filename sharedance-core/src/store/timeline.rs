@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, whole_ms};
 
-use crate::store::disk::meta::{SavedClock, Times};
-
-/// How far store time can have run past what was last saved, in milliseconds: it is saved once a second.
-pub(crate) const SAVE_INTERVAL_MS: u64 = 1_000;
+use crate::store::disk::meta::{SAVE_INTERVAL_MS, SavedClock, Times};
 
 /// How long the machine is believed to have been off, at the most: a year. A wall clock that is out by decades (a dead
 /// battery) must not take store time to where no deadline can be told from never.

@@ -3,11 +3,13 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`options`] | what a store is opened with |
+//! | [`durability`] | what acknowledged writes survive |
 //! | [`request`] | the arguments and results of writes: TTL, attributes, condition, outcome, update |
 //! | [`recache`] | the arguments and results of reads that decide which reader makes a new value |
 //! | [`value`] | a value, pinned in its segment |
 //! | [`stats`] | gauges and counters |
 
+pub(crate) mod durability;
 pub(crate) mod options;
 pub(crate) mod recache;
 pub(crate) mod request;

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
-use crate::store::Store;
-use crate::store::disk::format::RECORDS_OFFSET;
+use crate::store::api::durability::{Durability, UncleanBoot};
+use crate::store::disk::format::{MAX_SEGMENT_LEN, RECORDS_OFFSET};
 use crate::store::disk::meta::BootId;
-use crate::store::durability::group_commit::{Durability, UncleanBoot};
 use crate::store::error::OpenError;
 
 /// Half an hour, as web sessions are wont to live.
@@ -20,8 +19,6 @@ const SEGMENTS_WITHIN_LIMIT: u64 = 32;
 const DEFAULT_MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 /// Below, the page that each segment spends on its header would count.
 const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
-/// Above, recycling comes in lumps that are too large.
-pub(crate) const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
 /// One open for new writes (so few segments have a single append point), one for what compaction carries forward, one
 /// ready, one to be emptied, and as many to hold something.
 const MIN_SEGMENTS: u64 = 8;
@@ -356,31 +353,7 @@ impl Options {
         self
     }
 
-    /// Opens the store in `dir`, which is created where it is missing, mode 0700.
-    ///
-    /// Pairs that an earlier life of the store left are there again, unless they have expired: [`Store::recovery`]
-    /// tells how many, and what was dropped. Damaged segments are no reason not to open: what is whole in them is
-    /// there.
-    ///
-    /// ```
-    /// # use sharedance_core::store::Options;
-    /// # let dir = tempfile::tempdir()?;
-    /// let store = Options::new().open(dir.path())?;
-    /// store.set("user:17", "Ada")?;
-    /// drop(store);
-    /// let store = Options::new().open(dir.path())?;
-    /// assert_eq!(store.recovery().pairs, 1);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`OpenError`], of which [`OpenError::InUse`] means that another store has the directory open.
-    pub fn open(self, dir: impl AsRef<Path>) -> Result<Store, OpenError> {
-        self.check()?;
-        Store::with_options(self, dir.as_ref())
-    }
-
-    fn check(&self) -> Result<(), OpenError> {
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
         let refuse = |option, expected| Err(OpenError::Options { option, expected });
         if cfg!(target_endian = "big") {
             return Err(OpenError::BigEndian);
@@ -495,7 +468,7 @@ mod tests {
         Options::new().max_bytes(64 << 20).open(dir.path()).unwrap();
         // Where it would have chosen segments of 1 MiB.
         let store = Options::new().max_bytes(100 << 20).open(dir.path()).unwrap();
-        assert_eq!(store.inner.log.description().segment_len, DEFAULT_SEGMENT_LEN);
+        assert_eq!(store.shared.engine.log.description().segment_len, DEFAULT_SEGMENT_LEN);
     }
 
     #[test]

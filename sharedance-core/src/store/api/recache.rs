@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::store::Ttl;
+use crate::store::api::request::Ttl;
 use crate::store::api::value::Value;
 
 /// What a reader wants besides the value: see [`Store::look`](crate::store::Store::look). Name what you want, and leave the

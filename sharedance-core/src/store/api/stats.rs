@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::store::primitives::atomic::{AtomicU64, Ordering};
-
 /// What a store holds and has done since it was opened. Gauges go both ways, counters only grow. It prints as a line
 /// for the log.
 ///
@@ -74,30 +72,5 @@ impl fmt::Display for Stats {
             }
         }
         Ok(())
-    }
-}
-
-/// The counters behind [`Stats`].
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) expired: Counter,
-    pub(crate) expired_unread: Counter,
-    pub(crate) expired_reads: Counter,
-    pub(crate) identical_sets: Counter,
-    pub(crate) compacted_bytes: Counter,
-    pub(crate) evicted: Counter,
-    pub(crate) refused_full: Counter,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    pub(crate) fn add(&self, count: usize) {
-        self.0.fetch_add(count as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::store::disk::format::Kind;
-use crate::store::operations::pairs::Pinned;
+use crate::store::segment::pinned::Pinned;
 
 /// The bytes of a value, straight from the mapping: nothing is copied. It derefs to `[u8]`.
 ///

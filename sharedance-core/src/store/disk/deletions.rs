@@ -6,9 +6,10 @@
 
 use std::io;
 
-use crate::store::api::stats::Counter;
-use crate::store::disk::directory::{Directory, FileName};
+use crate::store::disk::directory::Directory;
+use crate::store::disk::file_name::FileName;
 use crate::store::disk::space::Space;
+use crate::store::primitives::Counter;
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
 
 /// How long [`Deletions::retry_if_due`] waits after a failure, in milliseconds: maintenance may call it without a pause.

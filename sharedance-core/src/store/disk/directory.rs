@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::disk::allocation::{self, Contents, Grain};
 use crate::store::disk::dirty::Unsynced;
+use crate::store::disk::file_name::FileName;
 use crate::store::disk::mapping::Mapping;
 use crate::store::disk::mapping_limit::{Mappings, max_mappings};
 use crate::store::error::{OpenError, StoreError};
@@ -14,7 +15,6 @@ use crate::store::primitives::Arc;
 
 const LOCK_NAME: &str = "LOCK";
 pub(crate) const META_NAME: &str = "store.meta";
-const SEGMENT_SUFFIX: &str = ".shd";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const BAD_SUFFIX: &str = ".bad";
 
@@ -51,42 +51,6 @@ pub(crate) struct Directory {
     /// What was changed; none where nobody promises to sync.
     unsynced: Option<Arc<Unsynced>>,
     pub(crate) mappings: Mappings,
-}
-
-/// What a segment's file is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum FileName {
-    Segment(u32),
-    Big(u32),
-}
-
-impl FileName {
-    pub(crate) fn id(self) -> u32 {
-        match self {
-            FileName::Segment(id) | FileName::Big(id) => id,
-        }
-    }
-
-    fn parse(name: &str) -> Option<FileName> {
-        let stem = name.strip_suffix(SEGMENT_SUFFIX)?;
-        let (kind, digits) = stem.split_once('-')?;
-        let is_canonical = digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let id = u32::from_str_radix(digits, 16).ok().filter(|_| is_canonical)?;
-        match kind {
-            "seg" => Some(FileName::Segment(id)),
-            "big" => Some(FileName::Big(id)),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for FileName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            FileName::Segment(id) => write!(f, "seg-{id:08x}{SEGMENT_SUFFIX}"),
-            FileName::Big(id) => write!(f, "big-{id:08x}{SEGMENT_SUFFIX}"),
-        }
-    }
 }
 
 /// Why a file could not be made.

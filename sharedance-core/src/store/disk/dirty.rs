@@ -3,7 +3,7 @@
 //! A change is noted after it was made and before it is acknowledged; a sync takes the notes away before it writes. So
 //! whatever was acknowledged when the sync began is written by it, or was by one before.
 
-use crate::store::disk::directory::FileName;
+use crate::store::disk::file_name::FileName;
 use crate::store::primitives::atomic::{AtomicBool, Ordering, fence};
 use crate::store::primitives::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 

@@ -34,6 +34,8 @@ pub(crate) const RECORD_ALIGN: usize = 16;
 pub(crate) const CLIENT_FLAGS_LEN: usize = 4;
 pub(crate) const VERSION_LEN: usize = 8;
 
+/// Above, recycling comes in lumps that are too large.
+pub(crate) const MAX_SEGMENT_LEN: usize = 256 * 1024 * 1024;
 pub(crate) const FORMAT_VERSION: u32 = 1;
 /// No store lives long enough to count this far: what says so is not believed.
 pub(crate) const MAX_SEQUENCE: u64 = 1 << 62;

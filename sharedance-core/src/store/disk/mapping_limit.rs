@@ -4,8 +4,8 @@
 
 use std::fs;
 
-use crate::store::api::stats::Counter;
 use crate::store::primitives::Arc;
+use crate::store::primitives::Counter;
 use crate::store::primitives::atomic::{AtomicUsize, Ordering};
 
 const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";

@@ -21,8 +21,6 @@ use siphasher::sip::SipHasher13;
 use crate::store::disk::directory::META_NAME;
 use crate::store::disk::format::{FORMAT_VERSION, MAX_SEQUENCE, read_u32, read_u64};
 use crate::store::error::OpenError;
-use crate::store::operations::clear::Clears;
-use crate::store::timeline::SAVE_INTERVAL_MS;
 
 const MAGIC: [u8; 8] = *b"SHDSTORE";
 const META_LEN: usize = 4096;
@@ -33,6 +31,24 @@ const CLOCK_OFFSETS: [usize; 2] = [1024, 2048];
 
 const _: () = assert!(DESCRIPTION_OFFSETS[1] + DESCRIPTION_LEN <= CLOCK_OFFSETS[0]);
 const _: () = assert!(CLOCK_OFFSETS[1] + CLOCK_LEN <= META_LEN);
+
+/// How far store time can have run past what was last saved, in milliseconds: it is saved once a second.
+pub(crate) const SAVE_INTERVAL_MS: u64 = 1_000;
+
+/// The part of the clears that `store.meta` keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clears {
+    /// When every pair is to be deleted, in store milliseconds; [`NEVER`] where that is not scheduled.
+    pub(crate) due_at_ms: u64,
+    /// Records with a lower sequence were deleted by a scheduled clear.
+    pub(crate) cleared_below: u64,
+}
+
+pub(crate) const NEVER: u64 = u64::MAX;
+
+impl Clears {
+    pub(crate) const NONE: Clears = Clears { due_at_ms: NEVER, cleared_below: 0 };
+}
 
 /// Identifies one boot of the kernel: what was written since is coherent in the page cache, whatever process died.
 ///

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`format`] | the bytes of a segment file: header, slot, word, checksums |
 //! | [`meta`] | `store.meta`: what the store is, and the time that was saved last |
-//! | [`directory`] | the directory: its lock, its file names, its sync |
+//! | [`directory`], [`file_name`] | the directory: its lock, its files and their names, its sync |
 //! | [`allocation`] | a new file: allocated, populated, mapped |
 //! | [`mapping`], [`region`] | a file as memory, and why that is sound |
 //! | [`mapping_limit`] | how many mappings the store may have |
@@ -16,6 +16,7 @@ pub(crate) mod allocation;
 pub(crate) mod deletions;
 pub(crate) mod directory;
 pub(crate) mod dirty;
+pub(crate) mod file_name;
 pub(crate) mod format;
 pub(crate) mod mapping;
 pub(crate) mod mapping_limit;

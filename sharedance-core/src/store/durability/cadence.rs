@@ -1,4 +1,4 @@
-//! When a sync begins under [`Durability::Interval`], and which thread runs it.
+//! When a sync begins under [`Durability::Interval`](crate::store::Durability::Interval), and which thread runs it.
 //!
 //! A crash loses at most what was written since the last completed sync *began*; right before the next one ends, that is
 //! the time between the two beginnings and the length of the latter. So a sync begins when half the interval has passed
@@ -10,22 +10,14 @@
 
 use std::time::Duration;
 
-use crate::store::Inner;
-use crate::store::durability::group_commit::Durability;
-use crate::store::durability::superseded::MAX_OVERWRITES_WAITING;
-use crate::store::error::StoreError;
 use crate::store::primitives::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-/// A thread that keeps the interval looks at the clock at least this often: the store's clock goes on while the machine
-/// is suspended, and timeouts do not.
-const MAX_REST: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 pub(crate) struct Cadence {
     /// When the last sync began, in nanoseconds of boot time.
     began_at_ns: AtomicU64,
     /// Threads that keep the interval.
-    keepers: AtomicUsize,
+    pub(crate) keepers: AtomicUsize,
     #[cfg(test)]
     pub(crate) disk: tests::Disk,
 }
@@ -44,16 +36,16 @@ impl Cadence {
     }
 
     /// How long it is until the next sync is due.
-    fn due_in(&self, interval: Duration, now: Duration) -> Duration {
+    pub(crate) fn due_in(&self, interval: Duration, now: Duration) -> Duration {
         (Duration::from_nanos(self.began_at_ns.load(Ordering::Relaxed)) + interval / 2).saturating_sub(now)
     }
 }
 
 /// Counts a thread among those that keep the interval.
-struct Keeper<'c>(&'c Cadence);
+pub(crate) struct Keeper<'c>(&'c Cadence);
 
 impl<'c> Keeper<'c> {
-    fn of(cadence: &'c Cadence) -> Keeper<'c> {
+    pub(crate) fn of(cadence: &'c Cadence) -> Keeper<'c> {
         cadence.keepers.fetch_add(1, Ordering::Relaxed);
         Keeper(cadence)
     }
@@ -65,44 +57,6 @@ impl Drop for Keeper<'_> {
     }
 }
 
-impl Inner {
-    /// See [`Store::keep_synced`](crate::store::Store::keep_synced).
-    pub(crate) fn keep_synced(&self, mut rest: impl FnMut(Duration) -> bool) -> Result<(), StoreError> {
-        let Durability::Interval(interval) = self.durability else {
-            return Ok(());
-        };
-        let _keeper = Keeper::of(&self.cadence);
-        loop {
-            if self.sync_is_due_in(interval).is_zero() {
-                self.sync()?;
-            }
-            if rest(self.sync_is_due_in(interval).min(MAX_REST)) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Syncs if that is due, no other thread is syncing, and no thread keeps the interval.
-    #[inline]
-    pub(crate) fn sync_unless_kept(&self) -> Result<(), StoreError> {
-        match self.durability {
-            Durability::Interval(interval) if self.cadence.keepers.load(Ordering::Relaxed) == 0 => {
-                let is_due = self.sync_is_due_in(interval).is_zero() && !self.group_commit.is_running();
-                if is_due { self.sync() } else { Ok(()) }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn sync_is_due_in(&self, interval: Duration) -> Duration {
-        // What they take in memory, and the segments that they keep from being reused, come back by a sync alone.
-        if self.overwrites.len() >= MAX_OVERWRITES_WAITING {
-            return Duration::ZERO;
-        }
-        self.cadence.due_in(interval, self.timeline.boot_time())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -111,6 +65,8 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, ManualClock};
+    use crate::store::Durability;
+    use crate::store::durability::superseded::MAX_OVERWRITES_WAITING;
     use crate::store::{Options, Store};
 
     type Work = dyn Fn() + Send + Sync;
@@ -171,7 +127,7 @@ mod tests {
                 syncs: AtomicU64::new(0),
             });
             let disk = Arc::downgrade(&scene);
-            scene.store.inner.cadence.disk.replace(move || {
+            scene.store.shared.syncs.cadence.disk.replace(move || {
                 if let Some(scene) = disk.upgrade() {
                     let sync = scene.syncs.fetch_add(1, Ordering::Relaxed);
                     scene.pass(sync_ms(sync));
@@ -187,13 +143,13 @@ mod tests {
                 let now_ms = self.now_ms.fetch_add(1, Ordering::Relaxed) + 1;
                 {
                     let mut at_risk = self.at_risk.lock().unwrap();
-                    let ended = self.store.inner.group_commit.ended();
+                    let ended = self.store.shared.syncs.group_commit.ended();
                     while at_risk.front().is_some_and(|(covered_by, _)| *covered_by <= ended) {
                         at_risk.pop_front();
                     }
                     let age_ms = at_risk.front().map_or(0, |(_, at_ms)| now_ms - at_ms);
                     self.loss_ms.fetch_max(age_ms, Ordering::Relaxed);
-                    at_risk.push_back((self.store.inner.group_commit.next(), now_ms));
+                    at_risk.push_back((self.store.shared.syncs.group_commit.next(), now_ms));
                 }
                 self.store.set("key", &now_ms.to_le_bytes()).unwrap();
             }
@@ -276,7 +232,7 @@ mod tests {
         for i in 0..2 * MAX_OVERWRITES_WAITING as u64 + 10 {
             scene.store.set("key", &i.to_le_bytes()).unwrap();
         }
-        let waiting = scene.store.inner.overwrites.len();
+        let waiting = scene.store.shared.syncs.superseded.len();
         assert!(waiting <= MAX_OVERWRITES_WAITING, "{waiting} overwrites wait for a sync");
         assert_eq!(scene.syncs.load(Ordering::Relaxed), 2);
     }

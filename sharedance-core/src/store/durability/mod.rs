@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | [`syncs`] | what one sync writes, and when one is due |
 //! | [`group_commit`] | syncs that waiting writers share |
 //! | [`cadence`] | when a sync is due, and which thread runs it |
 //! | [`superseded`] | old records that stay on disk until a sync covers their successors |
@@ -11,3 +12,4 @@ pub(crate) mod cadence;
 pub(crate) mod group_commit;
 pub(crate) mod quarantine;
 pub(crate) mod superseded;
+pub(crate) mod syncs;

@@ -8,11 +8,11 @@
 
 use std::collections::VecDeque;
 
-use crate::store::Inner;
-use crate::store::durability::group_commit::Durability;
+use crate::store::api::durability::Durability;
+use crate::store::durability::syncs::Syncs;
+use crate::store::log::segment_log::Log;
 use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
-use crate::store::upkeep::compaction::Need;
 
 /// How long Linux leaves a dirty page in memory, at the most, as it is usually set up: 30 s until it is old enough, 5 s
 /// until somebody looks, and some time to write.
@@ -38,15 +38,15 @@ enum Until {
 
 impl Quarantine {
     /// Takes in the segments that are spent by now.
-    pub(crate) fn admit(&mut self, inner: &Inner, now_ms: u64) {
-        for segment in inner.log.segments_where(Segment::is_spent) {
+    pub(crate) fn admit(&mut self, log: &Log, syncs: &Syncs, now_ms: u64) {
+        for segment in log.segments_where(Segment::is_spent) {
             if !segment.enter_quarantine() {
                 continue;
             }
-            let until = match inner.durability {
+            let until = match syncs.mode {
                 Durability::Os if segment.carried.has_destinations() => Until::WrittenBack(now_ms + WRITE_BACK_MS),
                 Durability::Os => Until::Now,
-                Durability::Interval(_) | Durability::Always => Until::Synced(inner.group_commit.next()),
+                Durability::Interval(_) | Durability::Always => Until::Synced(syncs.group_commit.next()),
             };
             self.waiting.push_back((segment, until));
         }
@@ -62,11 +62,17 @@ impl Quarantine {
     }
 
     /// The segments that may go. Where a writer finds no room, what was only to be written back is not waited for.
-    pub(crate) fn release(&mut self, inner: &Inner, now_ms: u64, need: Need) -> Vec<Arc<Segment>> {
+    pub(crate) fn release(
+        &mut self,
+        log: &Log,
+        syncs: &Syncs,
+        now_ms: u64,
+        is_short_of_room: bool,
+    ) -> Vec<Arc<Segment>> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
-        let live: u64 = inner.log.segments().iter().map(|segment| segment.live_bytes()).sum();
+        let live: u64 = log.segments().iter().map(|segment| segment.live_bytes()).sum();
         let kept: u64 = self.waiting.iter().map(|(segment, _)| segment.file_len() as u64).sum();
         let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
         let mut released = Vec::new();
@@ -75,8 +81,8 @@ impl Quarantine {
             let may_go = !segment.carried.has_sources()
                 && match until {
                     Until::Now => true,
-                    Until::Synced(number) => inner.group_commit.ended() >= number,
-                    Until::WrittenBack(at_ms) => at_ms <= now_ms || surplus > 0 || need == Need::Full,
+                    Until::Synced(number) => syncs.group_commit.ended() >= number,
+                    Until::WrittenBack(at_ms) => at_ms <= now_ms || surplus > 0 || is_short_of_room,
                 };
             if may_go {
                 surplus = surplus.saturating_sub(segment.file_len() as u64);

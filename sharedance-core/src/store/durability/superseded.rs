@@ -4,17 +4,19 @@
 //! not find the old value dead and the new one not yet written: so the old one stays live on disk, as the source of the
 //! new, until a sync has ended that covers the new one.
 
-use crate::store::Inner;
+use crate::store::api::durability::Durability;
 use crate::store::disk::format::RecordState;
-use crate::store::durability::group_commit::Durability;
+use crate::store::durability::group_commit::GroupCommit;
 use crate::store::primitives::atomic::{AtomicUsize, Ordering};
 use crate::store::primitives::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::store::segment::sealed::{Record, Segment};
 use crate::store::segment::sources::{Reason, Source};
 
-/// Records that took the place of others since the last sync.
-#[derive(Debug, Default)]
-pub(crate) struct Overwrites {
+/// Records that replaced others since the last sync, whose old records stay on disk until a sync covers the new ones.
+#[derive(Debug)]
+pub(crate) struct Superseded {
+    /// Whether old records are kept at all: only where the store is to survive a crash of the system.
+    keeps_old: bool,
     waiting: Mutex<Vec<Overwrite>>,
     /// The length of `waiting`, without its lock.
     count: AtomicUsize,
@@ -31,7 +33,11 @@ struct Overwrite {
     slot: u32,
 }
 
-impl Overwrites {
+impl Superseded {
+    pub(crate) fn new(durability: Durability) -> Superseded {
+        Superseded { keeps_old: durability != Durability::Os, waiting: Mutex::default(), count: AtomicUsize::new(0) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Overwrite>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,26 +57,25 @@ impl Overwrites {
         self.count.store(waiting.len(), Ordering::Relaxed);
     }
 
-    /// How many wait for a sync.
-    pub(crate) fn len(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
-    }
-}
-
-impl Inner {
-    /// Takes the old record of a key out of the accounts, of which the new one in `slot` of `segment` was committed just
-    /// now; marks it dead now or when that is safe. The caller holds the key's shard for writing.
-    pub(crate) fn supersede(&self, segment: &Arc<Segment>, slot: u32, old: (Arc<Segment>, u32, Record)) {
+    /// Takes the old record of a key out of the accounts, which the record in `slot` of `segment` replaced just now. Marks
+    /// it dead, at once or when that is safe. The caller holds the key's shard for writing.
+    pub(crate) fn supersede(
+        &self,
+        group_commit: &GroupCommit,
+        segment: &Arc<Segment>,
+        slot: u32,
+        old: (Arc<Segment>, u32, Record),
+    ) {
         let (old_segment, old_slot, old_record) = old;
-        if self.durability == Durability::Os {
+        if !self.keeps_old {
             return old_segment.mark_dead(old_slot, &old_record);
         }
-        // Asked for after the commit: a sync that begins from here on writes the new record.
-        let covered_by = self.group_commit.next();
+        // Read after the commit: a sync that begins from here on writes the new record.
+        let covered_by = group_commit.next();
         let reason = Reason::Overwrite(covered_by);
         match old_segment.carried.source(old_slot) {
-            // No sync has begun since the old value was written either. What stood there before it is what the disk
-            // knows; so that stays, and the one in between goes.
+            // No sync has begun since the old value was written. The disk knows the value before it; that one stays, and
+            // the one in between goes.
             Some(oldest) if oldest.reason == reason => {
                 segment.note_source(slot, oldest);
                 old_segment.carried.forget(old_slot);
@@ -81,17 +86,22 @@ impl Inner {
                 old_segment.discount(&old_record);
             }
         }
-        self.overwrites.push(Overwrite { covered_by, segment: segment.clone(), slot });
+        self.push(Overwrite { covered_by, segment: segment.clone(), slot });
     }
 
-    /// Marks the values dead that were overwritten, as far as the disk knows the new ones.
-    pub(crate) fn bury_overwritten(&self) {
-        if self.durability != Durability::Os {
-            let ended = self.group_commit.ended();
-            for overwrite in self.overwrites.take_covered(|number| number <= ended) {
+    /// Marks the old records dead whose successors the disk has.
+    pub(crate) fn mark_covered(&self, group_commit: &GroupCommit) {
+        if self.keeps_old {
+            let ended = group_commit.ended();
+            for overwrite in self.take_covered(|number| number <= ended) {
                 overwrite.segment.bury_source(overwrite.slot, RecordState::Dead);
             }
         }
+    }
+
+    /// How many wait for a sync.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -119,7 +129,7 @@ mod tests {
             let records = (0..segment.reserved().slots).filter_map(|slot| segment.record(slot));
             records.filter(|record| segment.value(record) == value).count()
         };
-        store.inner.log.segments().iter().map(count).sum()
+        store.shared.engine.log.segments().iter().map(count).sum()
     }
 
     fn on_disk(store: &Store, values: &[&[u8]]) -> Vec<usize> {
@@ -144,7 +154,7 @@ mod tests {
         assert!(store.delete(b"k").unwrap());
         assert_eq!(on_disk(&store, &values), [0; 4], "a deletion takes all of them");
         store.sync().unwrap();
-        assert!(store.inner.overwrites.lock().is_empty());
+        assert!(store.shared.syncs.superseded.lock().is_empty());
     }
 
     #[test]
@@ -154,14 +164,14 @@ mod tests {
         store.set(b"k", b"one").unwrap();
         store.sync().unwrap();
         store.set(b"k", b"two").unwrap();
-        let synced = store.inner.group_commit.sync(|| {
+        let synced = store.shared.syncs.group_commit.sync(|| {
             // This one may be too late for the sync, which promises the second.
             store.set(b"k", b"three").unwrap();
             assert_eq!(on_disk(&store, &values), [1, 1, 1]);
             Ok(())
         });
         assert!(synced.unwrap());
-        store.inner.bury_overwritten();
+        store.shared.syncs.superseded.mark_covered(&store.shared.syncs.group_commit);
         assert_eq!(on_disk(&store, &values), [0, 1, 1]);
         store.sync().unwrap();
         assert_eq!(on_disk(&store, &values), [0, 0, 1]);
@@ -175,9 +185,9 @@ mod tests {
         for (value, ttls) in [(b"old", [short, long]), (b"new", [long, short])] {
             store.set_with_ttl(b"a", value, ttls[0]).unwrap();
             store.set_with_ttl(b"b", value, ttls[1]).unwrap();
-            store.inner.group_commit.sync(|| Ok(())).unwrap();
+            store.shared.syncs.group_commit.sync(|| Ok(())).unwrap();
         }
-        store.inner.group_commit.fail();
+        store.shared.syncs.group_commit.fail();
         drop(store);
         let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
         assert_eq!(options.open(dir.path()).unwrap().len(), 2);

@@ -1,6 +1,6 @@
 //! Letting several writes share one wait for the disk.
 
-use crate::store::Store;
+use crate::store::handle::store::Store;
 use crate::store::primitives::Arc;
 use crate::store::primitives::atomic::{AtomicBool, Ordering};
 
@@ -48,7 +48,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn deferring_syncs(&self) -> Store {
-        Store { inner: self.inner.clone(), deferral: Some(Arc::default()) }
+        Store { shared: self.shared.clone(), deferral: Some(Arc::default()) }
     }
 
     /// Whether something was written by way of this handle that is not to be acknowledged before a [`Store::sync`]:
@@ -85,16 +85,16 @@ mod tests {
     fn many_writes_share_one_sync() {
         let (_dir, store) = open(Durability::Always);
         let batch = store.deferring_syncs();
-        let before = store.inner.group_commit.ended();
+        let before = store.shared.syncs.group_commit.ended();
         for i in 0..100u32 {
             batch.set(&i.to_be_bytes(), b"value").unwrap();
         }
         assert!(batch.delete(&0u32.to_be_bytes()).unwrap() && batch.clone().owes_sync());
-        assert_eq!(store.inner.group_commit.ended(), before, "nobody has waited");
+        assert_eq!(store.shared.syncs.group_commit.ended(), before, "nobody has waited");
         batch.sync().unwrap();
-        assert_eq!((store.inner.group_commit.ended(), batch.owes_sync()), (before + 1, false));
+        assert_eq!((store.shared.syncs.group_commit.ended(), batch.owes_sync()), (before + 1, false));
         store.set(b"another", b"value").unwrap();
-        assert_eq!((store.inner.group_commit.ended(), batch.owes_sync()), (before + 2, false));
+        assert_eq!((store.shared.syncs.group_commit.ended(), batch.owes_sync()), (before + 2, false));
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         let (_dir, store) = open(Durability::Always);
         let batch = store.deferring_syncs();
         batch.set(b"key", b"value").unwrap();
-        store.inner.group_commit.fail();
+        store.shared.syncs.group_commit.fail();
         batch.sync().unwrap_err();
         assert!(!batch.owes_sync() && batch.get(b"key").is_some());
         batch.set(b"key", b"another").unwrap_err();

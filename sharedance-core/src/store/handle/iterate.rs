@@ -1,7 +1,11 @@
 //! Looking at all pairs.
 
-use crate::store::Store;
-use crate::store::operations::iterate::{Pair, Pairs, Verification};
+use std::fmt;
+use std::iter::FusedIterator;
+
+use crate::store::handle::store::Shared;
+use crate::store::handle::store::Store;
+use crate::store::operations::iterate::{Pair, Verification, Walk};
 
 impl<'a> IntoIterator for &'a Store {
     type Item = Pair;
@@ -53,7 +57,8 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn iter_prefix(&self, prefix: &(impl AsRef<[u8]> + ?Sized)) -> Pairs<'_> {
-        Pairs::new(self.to_read(), prefix.as_ref())
+        let shared = self.to_read();
+        Pairs { shared, prefix: prefix.as_ref().to_vec(), walk: Walk::new(&shared.engine) }
     }
 
     /// Reads every record, compares it with its checksum, and drops those that are not what was written. Takes as long
@@ -69,6 +74,52 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(&self) -> Verification {
-        self.to_read().verify()
+        self.to_read().engine.verify()
+    }
+}
+
+/// An iterator over the pairs of a store: see [`Store::iter`](crate::store::Store::iter), and what it guarantees there.
+/// Nothing is locked while it is held.
+///
+/// ```
+/// # use sharedance_core::store::Store;
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// store.set("user:17", "Ada")?;
+/// let mut pairs = store.iter();
+/// assert_eq!(pairs.next().unwrap().key(), b"user:17");
+/// assert!(store.delete("user:17")? && pairs.next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pairs<'a> {
+    shared: &'a Shared,
+    prefix: Vec<u8>,
+    walk: Walk<'a>,
+}
+
+impl Iterator for Pairs<'_> {
+    type Item = Pair;
+
+    fn next(&mut self) -> Option<Pair> {
+        let engine = &self.shared.engine;
+        loop {
+            let _ = self.shared.clearing().clear_if_due();
+            let pinned = self.walk.next_pinned()?;
+            if !pinned.key().starts_with(&self.prefix) {
+                continue;
+            }
+            let (deadline, now_ms) = (pinned.record.word.deadline, engine.timeline.now_ms());
+            if !deadline.has_passed(now_ms) && engine.is_sound(&pinned) {
+                return Some(Pair { pinned, expires_in: deadline.remaining(now_ms) });
+            }
+        }
+    }
+}
+
+impl FusedIterator for Pairs<'_> {}
+
+impl fmt::Debug for Pairs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pairs(shard {} of {})", self.walk.next_shard, self.shared.engine.index.shards())
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::store::Inner;
-use crate::store::Store;
 use crate::store::api::request::{Condition, Outcome, Ttl};
 use crate::store::api::value::Value;
 use crate::store::error::StoreError;
+use crate::store::handle::store::Shared;
+use crate::store::handle::store::Store;
 
 /// Ending the life of pairs, or moving its end.
 impl Store {
@@ -32,7 +32,9 @@ impl Store {
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
         let key = key.as_ref();
-        self.change(|inner| Ok(inner.touch(inner.hash(key), key, ttl.into(), inner.timeline.now()).is_some()))
+        self.change(|Shared { engine, .. }| {
+            Ok(engine.touch(engine.hash(key), key, ttl.into(), engine.timeline.now()).is_some())
+        })
     }
 
     /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
@@ -64,9 +66,9 @@ impl Store {
         ttl: impl Into<Ttl>,
     ) -> Result<Option<Value>, StoreError> {
         let key = key.as_ref();
-        self.change(|inner| {
-            let now = inner.timeline.now();
-            let touched = inner.touch(inner.hash(key), key, ttl.into(), now);
+        self.change(|Shared { engine, .. }| {
+            let now = engine.timeline.now();
+            let touched = engine.touch(engine.hash(key), key, ttl.into(), now);
             Ok(touched.inspect(|pinned| pinned.note_read(now.ms)).map(Value::new))
         })
     }
@@ -103,7 +105,7 @@ impl Store {
         condition: Condition,
         ttl: Option<Ttl>,
     ) -> Result<Outcome, StoreError> {
-        self.change(|inner| inner.invalidate(key.as_ref(), condition, ttl))
+        self.change(|shared| shared.with_room(|writer| writer.invalidate(key.as_ref(), condition, ttl)))
     }
 
     /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
@@ -144,7 +146,9 @@ impl Store {
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn delete_if(&self, key: &(impl AsRef<[u8]> + ?Sized), condition: Condition) -> Result<Outcome, StoreError> {
         let key = key.as_ref();
-        self.change(|inner| Ok(inner.remove(inner.hash(key), key, condition, inner.timeline.now_ms())))
+        self.change(|Shared { engine, .. }| {
+            Ok(engine.remove(engine.hash(key), key, condition, engine.timeline.now_ms()))
+        })
     }
 
     /// Deletes every pair that was stored before the call, and cancels what [`Store::clear_after`] has scheduled. Pairs
@@ -164,7 +168,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
     pub fn clear(&self) -> Result<(), StoreError> {
-        self.change(Inner::clear_now)
+        self.change(|shared| shared.clearing().clear_now())
     }
 
     /// Deletes, once `delay` has passed, every pair that was stored until then. Pairs that are stored afterwards stay. Takes
@@ -196,7 +200,7 @@ impl Store {
     /// [`StoreError::Io`] where the schedule cannot be saved; what was scheduled before then stays.
     /// [`StoreError::ReadOnly`] after a failed sync.
     pub fn clear_after(&self, delay: Duration) -> Result<(), StoreError> {
-        self.change(|inner| inner.clear_after(delay))
+        self.change(|shared| shared.clearing().clear_after(delay))
     }
 
     /// How long it is until the clear that [`Store::clear_after`] has scheduled; `None` where no clear is scheduled.
@@ -216,6 +220,6 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn clears_in(&self) -> Option<Duration> {
-        self.to_read().clears_in()
+        self.to_read().clearing().clears_in()
     }
 }

@@ -1,10 +1,20 @@
 //! What keeps a store small, its writers from waiting, and its pairs safe from a power cut.
 
+use std::io;
 use std::time::Duration;
 
-use crate::store::Store;
+use crate::store::api::durability::Durability;
 use crate::store::error::StoreError;
+use crate::store::handle::store::Shared;
+use crate::store::handle::store::Store;
+use crate::store::primitives::thread;
 use crate::store::upkeep::maintain::{self, Progress};
+use crate::store::upkeep::threads::{Maintenance, MaintenanceOptions, MaintenanceTask};
+
+/// How often the store is maintained when nothing is pending.
+const TURN: Duration = Duration::from_millis(100);
+/// Records looked at between two checks whether to stop, and before other threads have the processor.
+const BUDGET: usize = 1_024;
 
 /// What keeps a store small, its writers from waiting, and its pairs safe from a power cut.
 impl Store {
@@ -46,7 +56,12 @@ impl Store {
     /// [`Stats::pending_deletions`](crate::store::Stats::pending_deletions) counts the files that are still there.
     /// [`StoreError::ReadOnly`] after a failed sync.
     pub fn maintain(&self, budget: usize) -> Result<Progress, StoreError> {
-        maintain::maintain(&self.inner, budget)
+        let Shared { engine, syncs, upkeep, .. } = &*self.shared;
+        if syncs.have_failed() {
+            return Err(StoreError::ReadOnly);
+        }
+        self.shared.clearing().clear_if_due()?;
+        maintain::maintain(engine, syncs, upkeep, budget)
     }
 
     /// Keeps empty segments ready, so that writers do not wait for files to be created: waits up to `wait` for one to
@@ -67,7 +82,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::Io`] where none can be made, after waiting for `wait`.
     pub fn prepare(&self, wait: Duration) -> Result<(), StoreError> {
-        self.inner.log.prepare(wait)
+        self.shared.engine.log.prepare(wait)
     }
 
     /// Waits until everything stored, and everything deleted, before this call is on the disk. Callers in several
@@ -95,7 +110,7 @@ impl Store {
             // Before it begins: what is written meanwhile may be too late for it.
             deferral.settle();
         }
-        self.inner.sync()
+        self.shared.sync()
     }
 
     /// Keeps the promise of [`Durability::Interval`](crate::store::Durability::Interval): syncs whenever that is due, and
@@ -124,6 +139,72 @@ impl Store {
     /// # Errors
     /// As for [`Store::sync`]: the store is read-only then, and there is no promise left to keep.
     pub fn keep_synced(&self, rest: impl FnMut(Duration) -> bool) -> Result<(), StoreError> {
-        self.inner.keep_synced(rest)
+        self.shared.syncs.keep_synced(&self.shared.engine.log, &self.shared.engine.timeline, rest)
+    }
+}
+
+/// Threads that do the background work.
+impl Store {
+    /// Starts threads that [maintain](Store::maintain) the store, [prepare](Store::prepare) segments for its writers,
+    /// and [sync](Store::sync) it as often as [`Durability::Interval`](crate::store::Durability::Interval) promises. The store stays open for as long as
+    /// they run.
+    ///
+    /// What fails in them is tried again. A failure that matters shows in the next call of the store's user: writers get an
+    /// error where there is no room, or where the store has become read-only. [`Store::start_maintenance_with`] reports
+    /// failures as they happen.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{OpenError, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let maintenance = store.start_maintenance()?;
+    /// store.set("user:17", "Ada")?;
+    /// drop(store);
+    /// assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse { .. })));
+    /// drop(maintenance);
+    /// assert!(Store::open(dir.path())?.contains("user:17"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start_maintenance(&self) -> io::Result<Maintenance> {
+        self.start_maintenance_with(&MaintenanceOptions::new())
+    }
+
+    /// Starts the same threads as [`Store::start_maintenance`], with functions that they call: see
+    /// [`MaintenanceOptions`].
+    ///
+    /// ```
+    /// # use sharedance_core::store::{MaintenanceOptions, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let report = MaintenanceOptions::new().on_error(|task, error| eprintln!("{task:?}: {error}"));
+    /// let maintenance = store.start_maintenance_with(&report)?;
+    /// store.set("user:17", "Ada")?;
+    /// # drop(maintenance);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start_maintenance_with(&self, options: &MaintenanceOptions) -> io::Result<Maintenance> {
+        let mut maintenance = Maintenance::new();
+        let store = self.clone();
+        maintenance.repeat(MaintenanceTask::Maintain, options, move || {
+            if store.maintain(BUDGET)?.pending {
+                thread::yield_now();
+                return Ok(Duration::ZERO);
+            }
+            Ok(TURN)
+        })?;
+        let store = self.clone();
+        maintenance.repeat(MaintenanceTask::Prepare, options, move || store.prepare(TURN).map(|()| Duration::ZERO))?;
+        if matches!(self.durability(), Durability::Interval(_)) {
+            let store = self.clone();
+            // After a failure there is nothing left to keep: the store is read-only.
+            maintenance.spawn(MaintenanceTask::Sync, options, move |stop| store.keep_synced(|time| stop.wait(time)))?;
+        }
+        Ok(maintenance)
     }
 }

@@ -3,12 +3,39 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::store::Store;
+use crate::store::api::durability::Durability;
 use crate::store::api::options::{Options, WhenFull};
 use crate::store::api::stats::Stats;
-use crate::store::durability::group_commit::Durability;
 use crate::store::error::OpenError;
-use crate::store::recovery::report::RecoveryReport;
+use crate::store::handle::store::Store;
+use crate::store::recovery::{self, report::RecoveryReport};
+
+/// Opening.
+impl Options {
+    /// Opens the store in `dir`, which is created where it is missing, mode 0700.
+    ///
+    /// Pairs that an earlier life of the store left are there again, unless they have expired: [`Store::recovery`]
+    /// tells how many, and what was dropped. Damaged segments are no reason not to open: what is whole in them is
+    /// there.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Options;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// drop(store);
+    /// let store = Options::new().open(dir.path())?;
+    /// assert_eq!(store.recovery().pairs, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`], of which [`OpenError::InUse`] means that another store has the directory open.
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<Store, OpenError> {
+        self.check()?;
+        recovery::open::open(self, dir.as_ref()).map(Store::new)
+    }
+}
 
 /// Opening, and what a store tells of itself.
 impl Store {
@@ -34,11 +61,6 @@ impl Store {
         Options::new().open(dir)
     }
 
-    pub(crate) fn with_options(options: Options, dir: &Path) -> Result<Store, OpenError> {
-        let inner = crate::store::recovery::open::open(options, dir)?;
-        Ok(Store::new(inner))
-    }
-
     /// The directory that the store is in, as an absolute path.
     ///
     /// ```
@@ -49,7 +71,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn path(&self) -> &Path {
-        self.inner.log.directory.path()
+        self.shared.engine.log.directory.path()
     }
 
     /// What an acknowledged write survives, as was chosen when the store was opened.
@@ -62,7 +84,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn durability(&self) -> Durability {
-        self.inner.durability
+        self.shared.syncs.mode
     }
 
     /// How many bytes its files may take, and what happens beyond, as was chosen when the store was opened. Without a
@@ -76,7 +98,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_bytes(&self) -> Option<u64> {
-        self.inner.log.space.limit()
+        self.shared.engine.log.space.limit()
     }
 
     /// What happens to writes that find no room: see [`Store::max_bytes`].
@@ -89,7 +111,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn when_full(&self) -> WhenFull {
-        if self.inner.eviction.is_some() { WhenFull::Evict } else { WhenFull::Refuse }
+        if self.shared.engine.log.queues.is_some() { WhenFull::Evict } else { WhenFull::Refuse }
     }
 
     /// How long a pair lives that is set without a TTL of its own, as was chosen when the store was opened.
@@ -103,7 +125,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn default_ttl(&self) -> Duration {
-        self.inner.default_ttl
+        self.shared.engine.limits.default_ttl
     }
 
     /// The longest value that is accepted, in bytes, as was chosen when the store was opened. Keys have up to
@@ -117,7 +139,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_value_len(&self) -> usize {
-        self.inner.max_value_len
+        self.shared.engine.limits.max_value_len
     }
 
     /// What was found when the store was opened: worth a line in the log.
@@ -133,7 +155,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recovery(&self) -> &RecoveryReport {
-        &self.inner.recovery
+        &self.shared.recovery
     }
 
     /// What the store holds, and has done since it was opened. It looks at each segment, and at no pair: cheap enough
@@ -150,25 +172,25 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stats(&self) -> Stats {
-        let inner = self.to_read();
-        let segments = inner.log.segments();
+        let engine = &self.to_read().engine;
+        let segments = engine.log.segments();
         Stats {
-            pairs: inner.index.len() as u64,
+            pairs: engine.index.len() as u64,
             live_bytes: segments.iter().map(|segment| segment.live_bytes()).sum(),
-            file_bytes: inner.log.space.used(),
+            file_bytes: engine.log.space.used(),
             segments: segments.len() as u64,
-            index_bytes: inner.index.memory() as u64,
-            expired: inner.counters.expired.count(),
-            expired_unread: inner.counters.expired_unread.count(),
-            expired_reads: inner.counters.expired_reads.count(),
-            identical_sets: inner.counters.identical_sets.count(),
-            damaged: inner.index.damaged.count(),
-            compacted_bytes: inner.counters.compacted_bytes.count(),
-            evicted: inner.counters.evicted.count(),
-            refused_full: inner.counters.refused_full.count(),
-            refused_mappings: inner.log.directory.mappings.refused.count(),
-            failed_deletions: inner.log.deletions.failed(),
-            pending_deletions: inner.log.deletions.pending() as u64,
+            index_bytes: engine.index.memory() as u64,
+            expired: engine.counters.expired.count(),
+            expired_unread: engine.counters.expired_unread.count(),
+            expired_reads: engine.counters.expired_reads.count(),
+            identical_sets: engine.counters.identical_sets.count(),
+            damaged: engine.index.damaged.count(),
+            compacted_bytes: engine.counters.compacted_bytes.count(),
+            evicted: engine.counters.evicted.count(),
+            refused_full: engine.counters.refused_full.count(),
+            refused_mappings: engine.log.directory.mappings.refused.count(),
+            failed_deletions: engine.log.deletions.failed(),
+            pending_deletions: engine.log.deletions.pending() as u64,
         }
     }
 
@@ -189,7 +211,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn len(&self) -> usize {
-        self.to_read().index.len()
+        self.to_read().engine.index.len()
     }
 
     /// Whether [`Store::len`] is zero.

@@ -1,9 +1,9 @@
 //! Reading values.
 
-use crate::store::Store;
 use crate::store::api::recache::{Look, Seen};
 use crate::store::api::value::Value;
 use crate::store::error::StoreError;
+use crate::store::handle::store::Store;
 
 /// Reading values.
 impl Store {
@@ -26,9 +26,8 @@ impl Store {
     /// ```
     pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Value> {
         let key = key.as_ref();
-        let inner = self.to_read();
-        let hash = inner.hash(key);
-        inner.read(hash, key, inner.timeline.now_ms()).map(Value::new)
+        let engine = &self.to_read().engine;
+        engine.read(engine.hash(key), key, engine.timeline.now_ms()).map(Value::new)
     }
 
     /// The values of several keys, in their order. They are looked up one after the other: together they are no
@@ -89,8 +88,8 @@ impl Store {
     pub fn look(&self, key: &(impl AsRef<[u8]> + ?Sized), look: &Look) -> Result<Option<Seen>, StoreError> {
         let key = key.as_ref();
         match look.touch.is_some() || look.create.is_some() {
-            true => self.change(|inner| inner.look(key, look)),
-            false => self.inner.look(key, look),
+            true => self.change(|shared| shared.with_room(|writer| writer.look(key, look))),
+            false => self.shared.with_room(|writer| writer.look(key, look)),
         }
     }
 }

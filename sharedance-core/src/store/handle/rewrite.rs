@@ -1,10 +1,11 @@
 //! Making a new value from the one that is there, as one step.
 
-use crate::store::Store;
 use crate::store::api::request::{Outcome, Update};
 use crate::store::api::value::Value;
 use crate::store::error::StoreError;
-use crate::store::operations::pairs::Rewrite;
+use crate::store::handle::store::Store;
+use crate::store::operations::draft::Rewrite;
+use crate::store::segment::pinned::Pinned;
 
 /// Making a new value from the one that is there, as one step.
 impl Store {
@@ -30,8 +31,12 @@ impl Store {
         tail: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<Outcome, StoreError> {
         let (key, tail) = (key.as_ref(), tail.as_ref());
-        self.change(|inner| {
-            inner.rewrite(key, |current| inner.write_after(key, current, &[current.value(), tail], Rewrite::default()))
+        self.change(|shared| {
+            shared.with_room(|writer| {
+                let join =
+                    |current: &Pinned| writer.write_after(key, current, &[current.value(), tail], Rewrite::default());
+                writer.engine.rewrite(key, join)
+            })
         })
     }
 
@@ -55,8 +60,12 @@ impl Store {
         head: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<Outcome, StoreError> {
         let (key, head) = (key.as_ref(), head.as_ref());
-        self.change(|inner| {
-            inner.rewrite(key, |current| inner.write_after(key, current, &[head, current.value()], Rewrite::default()))
+        self.change(|shared| {
+            shared.with_room(|writer| {
+                let join =
+                    |current: &Pinned| writer.write_after(key, current, &[head, current.value()], Rewrite::default());
+                writer.engine.rewrite(key, join)
+            })
         })
     }
 
@@ -86,10 +95,10 @@ impl Store {
         change: impl Fn(&Value) -> Result<Update, E>,
     ) -> Result<Outcome, E> {
         let key = key.as_ref();
-        self.change(|inner| {
-            inner.rewrite(key, |current| {
+        self.change(|shared| {
+            shared.engine.rewrite(key, |current| {
                 let update = change(&Value::new(current.clone()))?;
-                Ok(inner.write_update(key, current, &update)?)
+                Ok(shared.with_room(|writer| writer.write_update(key, current, &update))?)
             })
         })
     }
@@ -118,7 +127,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotANumber`] where the value is none; otherwise as for [`Store::set`].
     pub fn incr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
-        self.change(|inner| inner.count(key.as_ref(), |number| number.wrapping_add(delta)))
+        self.change(|shared| shared.with_room(|writer| writer.count(key.as_ref(), |number| number.wrapping_add(delta))))
     }
 
     /// Takes `delta` from the number in decimal digits that is the value of `key`, stopping at zero: otherwise as
@@ -138,6 +147,8 @@ impl Store {
     /// # Errors
     /// As for [`Store::incr`].
     pub fn decr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
-        self.change(|inner| inner.count(key.as_ref(), |number| number.saturating_sub(delta)))
+        self.change(|shared| {
+            shared.with_room(|writer| writer.count(key.as_ref(), |number| number.saturating_sub(delta)))
+        })
     }
 }

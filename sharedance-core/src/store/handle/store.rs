@@ -2,12 +2,67 @@
 
 use std::fmt;
 
-use crate::store::Inner;
-use crate::store::durability::group_commit::Durability;
+use crate::store::api::durability::Durability;
+use crate::store::durability::syncs::Syncs;
+use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::primitives::Arc;
+use crate::store::operations::clear::{Clearing, Schedule};
+use crate::store::operations::write::{WriteError, Writer};
+use crate::store::primitives::{Arc, Mutex};
+use crate::store::recovery::open::Opened;
+use crate::store::recovery::report::RecoveryReport;
+use crate::store::upkeep::maintain::{self, Upkeep};
 
 use crate::store::handle::batch::Deferral;
+
+/// What all handles of a store share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) syncs: Syncs,
+    pub(crate) schedule: Schedule,
+    pub(crate) upkeep: Mutex<Upkeep>,
+    pub(crate) recovery: RecoveryReport,
+}
+
+impl Shared {
+    pub(crate) fn clearing(&self) -> Clearing<'_> {
+        Clearing { schedule: &self.schedule, engine: &self.engine, syncs: &self.syncs }
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.syncs.sync(&self.engine.log, &self.engine.timeline)
+    }
+
+    /// Runs `write`; where that finds no room, makes some and runs it once more.
+    pub(crate) fn with_room<T>(&self, write: impl Fn(Writer<'_>) -> Result<T, WriteError>) -> Result<T, StoreError> {
+        let writer = Writer { engine: &self.engine, syncs: &self.syncs };
+        match write(writer) {
+            Err(WriteError::NoRoom { file_len }) => {
+                maintain::reclaim(&self.engine, &self.syncs, &self.upkeep, file_len)?;
+                let written = write(writer);
+                if matches!(written, Err(WriteError::NoRoom { .. })) {
+                    self.engine.counters.refused_full.add(1);
+                }
+                Ok(written?)
+            }
+            written => Ok(written?),
+        }
+    }
+}
+
+/// Saves the time. Acknowledged writes are in the files already; where more is promised than that, this is the last
+/// chance to sync them.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.syncs.mode != Durability::Os {
+            let _ = self.sync();
+        }
+        // A sync with nothing to write does not save it.
+        let _ = self.syncs.save_clock(&self.engine.log, &self.engine.timeline);
+        self.engine.log.segments().iter().for_each(|segment| segment.carried.forget_all());
+    }
+}
 
 /// A handle to an open store. Clones share it, and any thread may use any of them. It is closed when the last of them
 /// is dropped, and synced before where [`Durability`](crate::store::Durability) promises more than to survive the process; who
@@ -31,39 +86,40 @@ use crate::store::handle::batch::Deferral;
 /// ```
 #[derive(Clone)]
 pub struct Store {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) deferral: Option<Arc<Deferral>>,
 }
 
 impl Store {
-    pub(crate) fn new(inner: Inner) -> Store {
-        Store { inner: Arc::new(inner), deferral: None }
+    pub(crate) fn new(opened: Opened) -> Store {
+        let Opened { engine, syncs, schedule, recovery } = opened;
+        let shared = Shared { engine, syncs, schedule, upkeep: Mutex::default(), recovery };
+        Store { shared: Arc::new(shared), deferral: None }
     }
 
-    /// Whatever changes the store: refused where a sync has failed, and not acknowledged before it is as durable as was
-    /// promised. A scheduled clear that is due comes first.
-    pub(crate) fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Inner) -> Result<T, E>) -> Result<T, E> {
-        if self.inner.group_commit.has_failed() {
+    /// Runs an operation that changes pairs. It is refused after a failed sync, and returns once the change is as durable
+    /// as was promised. A scheduled clear that is due comes first.
+    pub(crate) fn change<T, E: From<StoreError>>(&self, change: impl FnOnce(&Shared) -> Result<T, E>) -> Result<T, E> {
+        let Shared { engine, syncs, .. } = &*self.shared;
+        if syncs.have_failed() {
             return Err(StoreError::ReadOnly.into());
         }
-        self.inner.clear_if_due()?;
-        let changed = change(&self.inner)?;
-        match (self.inner.durability, &self.deferral) {
+        self.shared.clearing().clear_if_due()?;
+        let changed = change(&self.shared)?;
+        match (syncs.mode, &self.deferral) {
             (Durability::Os, _) => {}
-            (Durability::Interval(_), _) => self.inner.sync_unless_kept()?,
+            (Durability::Interval(_), _) => syncs.sync_unless_kept(&engine.log, &engine.timeline)?,
             (Durability::Always, Some(deferral)) => deferral.owe(),
-            (Durability::Always, None) => self.inner.sync()?,
+            (Durability::Always, None) => self.shared.sync()?,
         }
         Ok(changed)
     }
-}
 
-impl Store {
-    /// The store, for an operation that reads pairs. A scheduled clear that is due comes first; where it cannot be saved
-    /// there is nothing left to read all the same, and writers get the error.
-    pub(crate) fn to_read(&self) -> &Inner {
-        let _ = self.inner.clear_if_due();
-        &self.inner
+    /// For an operation that reads pairs. A scheduled clear that is due comes first; where it cannot be saved, there is
+    /// still nothing left to read, and writers get the error.
+    pub(crate) fn to_read(&self) -> &Shared {
+        let _ = self.shared.clearing().clear_if_due();
+        &self.shared
     }
 }
 

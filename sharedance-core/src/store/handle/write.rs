@@ -1,8 +1,8 @@
 //! Storing values, whatever is there or on a condition.
 
-use crate::store::Store;
 use crate::store::api::request::{Attributes, Condition, Outcome, Ttl};
 use crate::store::error::StoreError;
+use crate::store::handle::store::Store;
 
 /// Storing values, whatever is there or on a condition.
 impl Store {
@@ -95,7 +95,10 @@ impl Store {
         attributes: impl Into<Attributes>,
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
-        self.change(|inner| inner.write(key.as_ref(), value.as_ref(), attributes.into(), condition))
+        let attributes = attributes.into();
+        self.change(|shared| {
+            shared.with_room(|writer| writer.write(key.as_ref(), value.as_ref(), attributes, condition))
+        })
     }
 
     /// Stores `value` if `key` has none; answers whether it was stored. Of several who try at once, one succeeds.

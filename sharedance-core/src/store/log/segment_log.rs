@@ -7,20 +7,22 @@ use std::time::Duration;
 
 use crate::store::disk::allocation::{Contents, Pace};
 use crate::store::disk::deletions::{Deletion, Deletions};
-use crate::store::disk::directory::{CreateError, Directory, FileName};
+use crate::store::disk::directory::{CreateError, Directory};
+use crate::store::disk::file_name::FileName;
 use crate::store::disk::format::{self, Header, Kind};
 use crate::store::disk::mapping::Mapping;
 use crate::store::disk::meta::Description;
 use crate::store::disk::space::Space;
 use crate::store::error::StoreError;
 use crate::store::index::MAX_SEGMENTS;
+use crate::store::log::queues::Queues;
 use crate::store::primitives::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::store::primitives::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::store::segment::blank::Blank;
 use crate::store::segment::payload::Payload;
 use crate::store::segment::reservation::Reservation;
 use crate::store::segment::sealed::Segment;
-use crate::store::upkeep::expiry::TtlClass;
+use crate::store::segment::ttl_class::TtlClass;
 
 /// Append points for hot segments: each holds a segment open, so few; enough that what expires together lies together.
 const APPEND_POINTS: usize = 8;
@@ -65,6 +67,8 @@ pub(crate) struct Log {
     pub(crate) space: Space,
     /// Files out of use that could not be deleted.
     pub(crate) deletions: Deletions,
+    /// Where old pairs are evicted to make room.
+    pub(crate) queues: Option<Queues>,
     tracking: Tracking,
     /// Whether new records may go to any open segment when none can be added. Eviction distinguishes new pairs from those
     /// that are read by their segments, so there they may not.
@@ -139,6 +143,7 @@ impl Log {
             limbo: Mutex::default(),
             space: Space::new(max_bytes),
             deletions: Deletions::default(),
+            queues: tracking.reads.then(Queues::new),
             shares_segments_when_full: !tracking.reads,
             tracking,
         }
@@ -662,7 +667,7 @@ mod tests {
         store.set(b"key", b"value").unwrap();
         let held = store.get(b"key").unwrap();
         store.delete(b"key").unwrap();
-        let spare = |store: &Store| super::lock(&store.inner.log.spare).blanks.len();
+        let spare = |store: &Store| super::lock(&store.shared.engine.log.spare).blanks.len();
         assert_eq!((store.maintain(10).unwrap().retired, spare(&store)), (1, 0));
         for i in 0..500u32 {
             store.set(&i.to_be_bytes(), &[7; 500]).unwrap();
@@ -671,7 +676,7 @@ mod tests {
         drop(held);
         let before = spare(&store);
         store.maintain(10).unwrap();
-        assert_eq!((spare(&store), super::lock(&store.inner.log.limbo).len()), (before + 1, 0));
+        assert_eq!((spare(&store), super::lock(&store.shared.engine.log.limbo).len()), (before + 1, 0));
     }
 
     #[test]

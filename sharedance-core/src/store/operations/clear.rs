@@ -10,25 +10,12 @@
 
 use std::time::Duration;
 
-use crate::store::Inner;
+use crate::store::disk::meta::{Clears, NEVER};
+use crate::store::durability::syncs::Syncs;
+use crate::store::engine::Engine;
 use crate::store::error::StoreError;
 use crate::store::primitives::atomic::{AtomicU64, Ordering};
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
-
-/// The part of the clears that `store.meta` keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Clears {
-    /// When every pair is to be deleted, in store milliseconds; [`NEVER`] where that is not scheduled.
-    pub(crate) due_at_ms: u64,
-    /// Records with a lower sequence were deleted by a scheduled clear.
-    pub(crate) cleared_below: u64,
-}
-
-pub(crate) const NEVER: u64 = u64::MAX;
-
-impl Clears {
-    pub(crate) const NONE: Clears = Clears { due_at_ms: NEVER, cleared_below: 0 };
-}
 
 /// The clear that is scheduled.
 #[derive(Debug)]
@@ -53,12 +40,20 @@ impl Schedule {
     }
 }
 
-impl Inner {
+/// The parts of a store that a clear changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Clearing<'s> {
+    pub(crate) schedule: &'s Schedule,
+    pub(crate) engine: &'s Engine,
+    pub(crate) syncs: &'s Syncs,
+}
+
+impl Clearing<'_> {
     /// Deletes every pair, and cancels a scheduled clear.
     pub(crate) fn clear_now(&self) -> Result<(), StoreError> {
         let mut unsaved = self.schedule.lock();
         // The other way round a crash in between would leave neither.
-        self.clear();
+        self.engine.clear();
         if self.schedule.due_at_ms() != NEVER {
             self.save_clears(NEVER, unsaved.unwrap_or(0))?;
             *unsaved = None;
@@ -73,7 +68,7 @@ impl Inner {
             return self.clear_now();
         }
         let mut unsaved = self.schedule.lock();
-        let now = self.timeline.now();
+        let now = self.engine.timeline.now();
         if self.schedule.due_at_ms() <= now.ms {
             self.carry_out(&mut unsaved)?;
         }
@@ -87,7 +82,7 @@ impl Inner {
     /// How long it is until the scheduled clear.
     pub(crate) fn clears_in(&self) -> Option<Duration> {
         let due_at_ms = self.schedule.due_at_ms();
-        (due_at_ms != NEVER).then(|| Duration::from_millis(due_at_ms.saturating_sub(self.timeline.now_ms())))
+        (due_at_ms != NEVER).then(|| Duration::from_millis(due_at_ms.saturating_sub(self.engine.timeline.now_ms())))
     }
 
     /// Carries out the scheduled clear if it is due. Each operation on pairs begins with this.
@@ -102,7 +97,7 @@ impl Inner {
 
     #[inline(never)]
     fn compare_with_schedule(&self) -> Result<(), StoreError> {
-        let now_ms = self.timeline.now_ms();
+        let now_ms = self.engine.timeline.now_ms();
         if self.schedule.due_at_ms() > now_ms {
             return Ok(());
         }
@@ -113,13 +108,13 @@ impl Inner {
 
     fn carry_out(&self, unsaved: &mut Option<u64>) -> Result<(), StoreError> {
         let is_first_attempt = unsaved.is_none();
-        let below = *unsaved.get_or_insert_with(|| self.log.next_sequence());
-        let saved = match self.group_commit.has_failed() {
+        let below = *unsaved.get_or_insert_with(|| self.engine.log.next_sequence());
+        let saved = match self.syncs.have_failed() {
             true => Err(StoreError::ReadOnly),
             false => self.save_clears(NEVER, below),
         };
         if is_first_attempt {
-            self.clear();
+            self.engine.clear();
         }
         saved?;
         *unsaved = None;
@@ -128,10 +123,10 @@ impl Inner {
     }
 
     fn save_clears(&self, due_at_ms: u64, cleared_below: u64) -> Result<(), StoreError> {
-        let sequence = self.log.peek_sequence();
-        let mut meta = self.lock_meta();
+        let sequence = self.engine.log.peek_sequence();
+        let mut meta = self.syncs.lock_meta();
         let cleared_below = cleared_below.max(meta.clears().cleared_below);
-        meta.save_clears(Clears { due_at_ms, cleared_below }, self.timeline.times(), sequence)
+        meta.save_clears(Clears { due_at_ms, cleared_below }, self.engine.timeline.times(), sequence)
             .map_err(StoreError::io("save when the store is to be cleared"))
     }
 }
@@ -170,7 +165,7 @@ mod tests {
     /// Ends the store as `kill -9` does: nothing is saved, no destructor runs. The lock is given back, which the system
     /// does for a process that is gone.
     fn kill(store: Store) {
-        let lock = store.inner.log.directory.lock.clone();
+        let lock = store.shared.engine.log.directory.lock.clone();
         std::mem::forget(store);
         lock.release();
     }
@@ -207,7 +202,7 @@ mod tests {
             ("replace", |store| !store.replace("k", "new", Ttl::Default).unwrap()),
             ("append", |store| !store.append("k", "new").unwrap().is_done()),
             ("incr", |store| store.incr("k", 1).unwrap().is_none()),
-            ("maintain", |store| store.maintain(1).is_ok() && store.inner.index.len() == 0),
+            ("maintain", |store| store.maintain(1).is_ok() && store.shared.engine.index.len() == 0),
         ];
         for (name, operation) in operations {
             let scene = Scene::new(Durability::Os);
@@ -297,9 +292,9 @@ mod tests {
             let scene = Scene::new(Durability::Os);
             let store = scene.open_on(1);
             (0..100u8).for_each(|key| store.set(&[key], &[key; 100]).unwrap());
-            let below = store.inner.log.next_sequence();
+            let below = store.shared.engine.log.next_sequence();
             store.set("after", "it").unwrap();
-            store.inner.save_clears(NEVER, below).unwrap();
+            store.shared.clearing().save_clears(NEVER, below).unwrap();
             kill(store);
             let store = scene.open_on(boot);
             assert_eq!((store.len(), store.recovery().cleared, store.recovery().dropped), (1, 100, 0));
@@ -345,7 +340,7 @@ mod tests {
         let store = scene.open();
         store.set("a", "1").unwrap();
         store.clear_after(SECOND).unwrap();
-        store.inner.group_commit.fail();
+        store.shared.syncs.group_commit.fail();
         assert!(store.contains("a"));
         scene.hand.advance(SECOND);
         assert!(!store.contains("a") && !store.contains("a"));
@@ -361,12 +356,12 @@ mod tests {
         store.set("a", "1").unwrap();
         store.clear_after(SECOND).unwrap();
         scene.hand.advance(SECOND);
-        store.inner.lock_meta().make_unwritable();
+        store.shared.syncs.lock_meta().make_unwritable();
         assert!(!store.contains("a"));
         for _ in 0..2 {
             assert!(matches!(store.set("a", "2"), Err(StoreError::Io { .. })));
         }
-        store.inner.lock_meta().reopen(scene.dir.path());
+        store.shared.syncs.lock_meta().reopen(scene.dir.path());
         store.set("a", "2").unwrap();
         kill(store);
         assert_eq!(scene.open().get("a").unwrap(), "2");

@@ -5,13 +5,12 @@
 //! while the walk is under way is still found, and found once.
 
 use std::fmt;
-use std::iter::FusedIterator;
 use std::time::Duration;
 use std::vec;
 
-use crate::store::Inner;
 use crate::store::api::value::Value;
-use crate::store::operations::pairs::Pinned;
+use crate::store::engine::Engine;
+use crate::store::segment::pinned::Pinned;
 
 /// A pair that a walk came by: see [`Store::iter`](crate::store::Store::iter). Like a [`Value`], it pins its bytes, which
 /// never change.
@@ -32,8 +31,8 @@ use crate::store::operations::pairs::Pinned;
 /// ```
 #[derive(Clone)]
 pub struct Pair {
-    pinned: Pinned,
-    expires_in: Option<Duration>,
+    pub(crate) pinned: Pinned,
+    pub(crate) expires_in: Option<Duration>,
 }
 
 impl Pair {
@@ -109,80 +108,6 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// An iterator over the pairs of a store: see [`Store::iter`](crate::store::Store::iter), and what it guarantees there.
-/// Nothing is locked while it is held.
-///
-/// ```
-/// # use sharedance_core::store::Store;
-/// # let dir = tempfile::tempdir()?;
-/// # let store = Store::open(dir.path())?;
-/// store.set("user:17", "Ada")?;
-/// let mut pairs = store.iter();
-/// assert_eq!(pairs.next().unwrap().key(), b"user:17");
-/// assert!(store.delete("user:17")? && pairs.next().is_none());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub struct Pairs<'a> {
-    inner: &'a Inner,
-    prefix: Vec<u8>,
-    next_shard: usize,
-    hashes: vec::IntoIter<u64>,
-    /// Of the hash that is being looked at: more than one only if two keys have the same.
-    found: Vec<Pinned>,
-}
-
-impl<'a> Pairs<'a> {
-    pub(crate) fn new(inner: &'a Inner, prefix: &[u8]) -> Pairs<'a> {
-        let hashes = Vec::new().into_iter();
-        Pairs { inner, prefix: prefix.to_vec(), next_shard: 0, hashes, found: Vec::new() }
-    }
-
-    /// The next record of which the index knows, whatever it is worth.
-    pub(crate) fn next_pinned(&mut self) -> Option<Pinned> {
-        loop {
-            if let Some(pinned) = self.found.pop() {
-                return Some(pinned);
-            }
-            match self.hashes.next() {
-                Some(hash) => self.inner.index.read(hash).for_each(hash, |found| {
-                    self.found.push(found.pin());
-                }),
-                None if self.next_shard == self.inner.index.shards() => return None,
-                None => {
-                    self.hashes = self.inner.index.hashes(self.next_shard).into_iter();
-                    self.next_shard += 1;
-                }
-            }
-        }
-    }
-}
-
-impl Iterator for Pairs<'_> {
-    type Item = Pair;
-
-    fn next(&mut self) -> Option<Pair> {
-        loop {
-            let _ = self.inner.clear_if_due();
-            let pinned = self.next_pinned()?;
-            if !pinned.key().starts_with(&self.prefix) {
-                continue;
-            }
-            let (deadline, now_ms) = (pinned.record.word.deadline, self.inner.timeline.now_ms());
-            if !deadline.has_passed(now_ms) && self.inner.is_sound(&pinned) {
-                return Some(Pair { pinned, expires_in: deadline.remaining(now_ms) });
-            }
-        }
-    }
-}
-
-impl FusedIterator for Pairs<'_> {}
-
-impl fmt::Debug for Pairs<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pairs(shard {} of {})", self.next_shard, self.inner.index.shards())
-    }
-}
-
 /// What was found by looking at every record: see [`Store::verify`](crate::store::Store::verify).
 ///
 /// ```
@@ -214,11 +139,45 @@ impl fmt::Display for Verification {
     }
 }
 
-impl Inner {
+/// Iterates over all records in the index, shard by shard. No lock is held between two records.
+pub(crate) struct Walk<'e> {
+    engine: &'e Engine,
+    pub(crate) next_shard: usize,
+    hashes: vec::IntoIter<u64>,
+    /// Of the current hash: more than one only if two keys have the same.
+    found: Vec<Pinned>,
+}
+
+impl<'e> Walk<'e> {
+    pub(crate) fn new(engine: &'e Engine) -> Walk<'e> {
+        Walk { engine, next_shard: 0, hashes: Vec::new().into_iter(), found: Vec::new() }
+    }
+
+    /// The next record in the index, expired and damaged ones included.
+    pub(crate) fn next_pinned(&mut self) -> Option<Pinned> {
+        loop {
+            if let Some(pinned) = self.found.pop() {
+                return Some(pinned);
+            }
+            match self.hashes.next() {
+                Some(hash) => self.engine.index.read(hash).for_each(hash, |found| {
+                    self.found.push(found.pin());
+                }),
+                None if self.next_shard == self.engine.index.shards() => return None,
+                None => {
+                    self.hashes = self.engine.index.hashes(self.next_shard).into_iter();
+                    self.next_shard += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
     pub(crate) fn verify(&self) -> Verification {
         let mut verification = Verification::default();
-        let mut pairs = Pairs::new(self, b"");
-        while let Some(pinned) = pairs.next_pinned() {
+        let mut walk = Walk::new(self);
+        while let Some(pinned) = walk.next_pinned() {
             if pinned.segment.is_intact(&pinned.record) {
                 verification.sound += 1;
                 verification.bytes += pinned.segment.payload(&pinned.record).len() as u64;
@@ -308,7 +267,7 @@ mod tests {
         for is_verified in [true, false] {
             let (_dir, store, hand) = open();
             (0..100u32).for_each(|i| store.set_with_ttl(&i.to_be_bytes(), &[1; 60], Ttl::Never).unwrap());
-            let segments = store.inner.log.segments();
+            let segments = store.shared.engine.log.segments();
             for (slot, word, bits) in [(10, 3, 1 << 30), (20, 0, 1), (30, 1, 1 << 63)] {
                 segments[0].damage(slot, word, bits);
             }

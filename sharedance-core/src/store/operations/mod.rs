@@ -2,12 +2,20 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`pairs`] | reads, writes under a condition, touches and deletions of one pair |
+//! | [`read`] | reads of one pair |
+//! | [`write`] | writes of one pair under a condition; where a record becomes visible |
+//! | [`rewrite`] | writes that make a new value from the old one |
+//! | [`draft`] | what a record that is to be written consists of |
+//! | [`remove`] | touches and deletions |
 //! | [`recache`] | reads that decide which reader makes a new value |
 //! | [`iterate`] | iteration over all pairs, and their verification |
 //! | [`clear`] | deletion of all pairs, at once or at a scheduled time |
 
 pub(crate) mod clear;
+pub(crate) mod draft;
 pub(crate) mod iterate;
-pub(crate) mod pairs;
+pub(crate) mod read;
 pub(crate) mod recache;
+pub(crate) mod remove;
+pub(crate) mod rewrite;
+pub(crate) mod write;

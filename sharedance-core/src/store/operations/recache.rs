@@ -7,17 +7,17 @@
 use std::time::Duration;
 
 use crate::store::api::recache::{Look, Refresh, Seen};
+use crate::store::api::request::Ttl;
 use crate::store::api::value::Value;
 use crate::store::disk::format::{FLAG_REFRESHER, FLAG_STALE, Word};
-use crate::store::error::StoreError;
 use crate::store::index::Found;
-use crate::store::operations::pairs::Pinned;
+use crate::store::operations::write::{WriteError, Writer};
 use crate::store::segment::accesses::{self, Access};
-use crate::store::{Inner, Ttl};
+use crate::store::segment::pinned::Pinned;
 
-impl Inner {
-    pub(crate) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, StoreError> {
-        let hash = self.hash(key);
+impl Writer<'_> {
+    pub(crate) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, WriteError> {
+        let hash = self.engine.hash(key);
         loop {
             if let Some(seen) = self.see(hash, key, look) {
                 return Ok(Some(seen));
@@ -34,7 +34,7 @@ impl Inner {
 
     /// The record that the caller has made: whatever became of it meanwhile, this is how it was.
     fn seen_as_new(&self, pinned: Pinned, look: &Look) -> Seen {
-        let now_ms = self.timeline.now_ms();
+        let now_ms = self.engine.timeline.now_ms();
         if look.note_access {
             pinned.note_read(now_ms);
         }
@@ -50,17 +50,17 @@ impl Inner {
     }
 
     fn see(&self, hash: u64, key: &[u8], look: &Look) -> Option<Seen> {
-        let now = self.timeline.now();
+        let now = self.engine.timeline.now();
         let now_ms = now.ms;
         let (pinned, refresh) = {
-            let shard = self.index.read(hash);
+            let shard = self.engine.index.read(hash);
             let found = shard.find(hash, key)?;
             if found.record.word.deadline.has_passed(now_ms) {
-                self.counters.expired_reads.add(1);
+                self.engine.counters.expired_reads.add(1);
                 return None;
             }
             let word = match look.touch {
-                Some(ttl) => found.segment.touch(found.slot, &found.record, self.lifetime(ttl, now).deadline),
+                Some(ttl) => found.segment.touch(found.slot, &found.record, self.engine.lifetime(ttl, now).deadline),
                 None => Some(found.record.word),
             };
             let refresh = word.and_then(|word| choose_refresher(&found, word, look, now_ms));
@@ -69,10 +69,10 @@ impl Inner {
             (pinned, refresh)
         };
         let Some(refresh) = refresh else {
-            self.drop_damaged(&pinned);
+            self.engine.drop_damaged(&pinned);
             return None;
         };
-        if !self.is_sound(&pinned) {
+        if !self.engine.is_sound(&pinned) {
             return None;
         }
         let last = pinned.segment.accesses.as_ref().map(|accesses| accesses.last(pinned.slot));

@@ -7,37 +7,33 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::store::api::durability::{Durability, UncleanBoot};
 use crate::store::api::options::{Options, WhenFull};
-use crate::store::api::stats::Counters;
 use crate::store::disk::deletions::Deletion;
-use crate::store::disk::directory::{Directory, FileName, Listing};
+use crate::store::disk::directory::{Directory, Listing};
+use crate::store::disk::file_name::FileName;
 use crate::store::disk::format::{
-    self, HEADER_LEN, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, Reserved, SLOT_LEN, STATE_OFFSET,
-    State,
+    self, Header, Kind, MAX_SEQUENCE, RECORDS_OFFSET, RESERVATION_OFFSET, Reserved, SLOT_LEN, STATE_OFFSET, State,
 };
 use crate::store::disk::meta::{Description, Meta};
-use crate::store::durability::cadence::Cadence;
-use crate::store::durability::group_commit::{Durability, GroupCommit, UncleanBoot};
-use crate::store::durability::superseded::Overwrites;
+use crate::store::durability::syncs::Syncs;
+use crate::store::engine::{Counters, Engine, Limits};
 use crate::store::error::OpenError;
+use crate::store::error::StoreError;
 use crate::store::index::Index;
 use crate::store::log::segment_log::{Log, Tracking};
-use crate::store::operations::clear::Schedule;
+use crate::store::operations::clear::{Clearing, Schedule};
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
 use crate::store::segment::blank::Blank;
 use crate::store::segment::sealed::Segment;
 use crate::store::timeline::Timeline;
-use crate::store::upkeep::eviction::Eviction;
-use crate::store::upkeep::maintain::Upkeep;
-use crate::store::{Inner, StoreError};
 
 use crate::store::recovery::entering::{self, Scanned};
 use crate::store::recovery::parallel::in_parallel;
 use crate::store::recovery::report::RecoveryReport;
-use crate::store::recovery::slots::SlotReader;
+use crate::store::recovery::slots::{SlotReader, read_exactly, verify_header};
 
 /// How far sequences jump at each opening, past what the dead process may have used since it last wrote them down…
 const SEQUENCE_JUMP: u64 = 1 << 20;
@@ -45,7 +41,7 @@ const SEQUENCE_JUMP: u64 = 1 << 20;
 const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 26;
 
 /// Opens the store in `dir`, whatever state it was left in.
-pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
+pub(crate) fn open(options: Options, dir: &Path) -> Result<Opened, OpenError> {
     let mut directory = Directory::open(dir)?;
     let failed = |action| move |source: io::Error| OpenError::Io { action, path: dir.to_owned(), source };
     let mut identity = [0; 24];
@@ -89,30 +85,26 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Inner, OpenError> {
     recovery.excess_files = possible_files.saturating_sub(max_files as u64);
     recovery.foreign = listing.foreign;
     let schedule = Schedule::new(meta.clears());
-    let mut inner = Inner {
-        default_ttl: options.default_ttl,
-        durability: options.durability,
-        eviction: (options.when_full == WhenFull::Evict).then(Eviction::new),
-        group_commit: GroupCommit::default(),
-        overwrites: Overwrites::default(),
-        cadence: Cadence::begun_at(timeline.boot_time()),
-        max_value_len: options.max_value_len,
-        timeline,
-        index,
-        log,
-        counters: Counters::default(),
-        recovery,
-        meta: Mutex::new(meta),
-        schedule,
-        upkeep: Mutex::new(Upkeep::default()),
-    };
-    inner.clear_if_due().and_then(|()| inner.save_clock()).map_err(|error| match error {
+    let syncs = Syncs::new(options.durability, meta, timeline.boot_time());
+    let limits = Limits { default_ttl: options.default_ttl, max_value_len: options.max_value_len };
+    let engine = Engine { index, log, timeline, counters: Counters::default(), limits };
+    let clearing = Clearing { schedule: &schedule, engine: &engine, syncs: &syncs };
+    let saved = clearing.clear_if_due().and_then(|()| syncs.save_clock(&engine.log, &engine.timeline));
+    saved.map_err(|error| match error {
         StoreError::Io { action, source } => failed(action)(source),
         _ => failed("save the clock in")(io::ErrorKind::Other.into()),
     })?;
-    let pairs = inner.index.len() as u64;
-    inner.recovery.cleared += std::mem::replace(&mut inner.recovery.pairs, pairs) - pairs;
-    Ok(inner)
+    let pairs = engine.index.len() as u64;
+    recovery.cleared += std::mem::replace(&mut recovery.pairs, pairs) - pairs;
+    Ok(Opened { engine, syncs, schedule, recovery })
+}
+
+/// The parts of an open store.
+pub(crate) struct Opened {
+    pub(crate) engine: Engine,
+    pub(crate) syncs: Syncs,
+    pub(crate) schedule: Schedule,
+    pub(crate) recovery: RecoveryReport,
 }
 
 fn discard(directory: &Directory, listing: &mut Listing) -> io::Result<()> {
@@ -283,26 +275,14 @@ impl Scan {
     }
 }
 
-/// Fills `buffer` from `offset`; false where the file ends before.
-pub(crate) fn read_exactly(file: &File, buffer: &mut [u8], offset: usize) -> io::Result<bool> {
-    match file.read_exact_at(buffer, offset as u64) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-pub(crate) fn verify_header(head: &[u8; RECORDS_OFFSET]) -> Option<Header> {
-    let mut bytes = [0; HEADER_LEN];
-    bytes.copy_from_slice(&head[..HEADER_LEN]);
-    Header::verify(&bytes)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
     use crate::clock::Clock;
     use crate::store::Store;
+    use crate::store::disk::format::HEADER_LEN;
 
     /// A store of one pair, closed, and its segment file.
     pub(crate) fn one_pair() -> (tempfile::TempDir, Options, File, usize) {
@@ -310,7 +290,7 @@ pub(crate) mod tests {
         let options = Options::new().segment_len(65_536).clock(Clock::manual().0);
         let store = options.clone().open(dir.path()).unwrap();
         store.set(b"key", b"value").unwrap();
-        let name = store.inner.log.segments()[0].header.segment_id;
+        let name = store.shared.engine.log.segments()[0].header.segment_id;
         drop(store);
         let path = dir.path().join(FileName::Segment(name).to_string());
         let file = File::options().read(true).write(true).open(path).unwrap();
@@ -337,7 +317,7 @@ pub(crate) mod tests {
         file.write_all_at(&(-5i32).to_le_bytes(), format::slot_offset(len, 0) as u64 + 8).unwrap();
         let store = options.open(dir.path()).unwrap();
         assert_eq!((store.recovery().pairs, store.recovery().dropped), (0, 1));
-        assert!(store.inner.log.peek_sequence() < 1 << 42);
+        assert!(store.shared.engine.log.peek_sequence() < 1 << 42);
         works(&store);
     }
 

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use crate::store::disk::format::{
-    self, Deadline, Header, Kind, RECORDS_OFFSET, RawSlot, RecordState, Reserved, SLOT_LEN, Slot, Word,
+    self, Deadline, HEADER_LEN, Header, Kind, RECORDS_OFFSET, RawSlot, RecordState, Reserved, SLOT_LEN, Slot, Word,
 };
 use crate::store::disk::meta::Description;
-use crate::store::recovery::open::read_exactly;
 
 /// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
 /// pages of them.
@@ -198,13 +198,25 @@ fn verify_slot(
     (fields.seal(payload_crc, header.base, word) == fields.crc).then_some(layout.value_end)
 }
 
+/// Fills `buffer` from `offset`; false where the file ends before.
+pub(crate) fn read_exactly(file: &File, buffer: &mut [u8], offset: usize) -> io::Result<bool> {
+    match file.read_exact_at(buffer, offset as u64) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn verify_header(head: &[u8; RECORDS_OFFSET]) -> Option<Header> {
+    let mut bytes = [0; HEADER_LEN];
+    bytes.copy_from_slice(&head[..HEADER_LEN]);
+    Header::verify(&bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::FileExt as _;
-
     use super::*;
     use crate::store::recovery::open::tests::one_pair;
-    use crate::store::recovery::open::verify_header;
 
     #[test]
     fn a_slot_is_one_only_with_the_hash_that_the_secret_gives_its_key() {

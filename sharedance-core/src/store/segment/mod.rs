@@ -5,14 +5,18 @@
 //! | [`sealed`] | a segment in use, and its records |
 //! | [`reservation`] | the exclusive right to write one record |
 //! | [`blank`] | a file that is allocated and not in use |
+//! | [`pinned`] | a record that a reader holds |
 //! | [`payload`] | the bytes of a record that is to be written |
 //! | [`sources`] | records that are on disk in two places |
+//! | [`ttl_class`] | which records share segments |
 //! | [`reads`], [`accesses`] | how often and when records were read |
 
 pub(crate) mod accesses;
 pub(crate) mod blank;
 pub(crate) mod payload;
+pub(crate) mod pinned;
 pub(crate) mod reads;
 pub(crate) mod reservation;
 pub(crate) mod sealed;
 pub(crate) mod sources;
+pub(crate) mod ttl_class;

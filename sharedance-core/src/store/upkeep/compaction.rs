@@ -14,7 +14,7 @@ use crate::store::primitives::Arc;
 use crate::store::segment::payload::Payload;
 use crate::store::segment::sealed::{Record, Segment};
 use crate::store::segment::sources::{Reason, Source};
-use crate::store::upkeep::expiry::TtlClass;
+use crate::store::segment::ttl_class::TtlClass;
 
 /// How much room segments may take, as a multiple of their live bytes. Nearer to one, disk writes double for a tenth
 /// of the room.
@@ -386,7 +386,7 @@ mod tests {
         let (store, hand) = open(&dir);
         (0..1_000).for_each(|i| store.set_with_ttl(&key(i), &[1; 600], Ttl::Never).unwrap());
         (0..1_000).filter(|i| i % 20 != 0).for_each(|i| assert!(store.delete(&key(i)).unwrap()));
-        for segment in store.inner.log.segments() {
+        for segment in store.shared.engine.log.segments() {
             let slot = (0..segment.reserved().slots).find(|slot| segment.record(*slot).is_some()).unwrap();
             segment.damage(slot, word, bits);
         }

@@ -14,19 +14,13 @@
 use crate::store::disk::format::Kind;
 use crate::store::error::StoreError;
 use crate::store::index::Index;
-use crate::store::log::ghosts::{Ghosts, Queue, Recalled};
+use crate::store::log::ghosts::Queue;
+use crate::store::log::queues::{Queues, WHOLE};
 use crate::store::log::segment_log::Log;
 use crate::store::primitives::Arc;
-use crate::store::primitives::atomic::{AtomicU64, Ordering};
 use crate::store::segment::sealed::Segment;
 use crate::store::upkeep::compaction::carry_forward;
 
-/// All of the room, as the part of it that new pairs have on probation is expressed.
-const WHOLE: u64 = 1 << 32;
-/// That part at first, and at the least: as S3-FIFO has it…
-const MIN_PROBATION: u64 = WHOLE / 10;
-/// …and at the most.
-const MAX_PROBATION: u64 = WHOLE / 10 * 9;
 /// How much of a segment may be carried forward because it is read, in percent: the less, the more segments have been
 /// tried without making room. Where everything is read, something that is has to go.
 const MAX_KEPT_PERCENT: [usize; ROUNDS] = [100, 100, 100, 75, 75, 50, 50, 0];
@@ -34,13 +28,6 @@ const MAX_KEPT_PERCENT: [usize; ROUNDS] = [100, 100, 100, 75, 75, 50, 50, 0];
 pub(crate) const ROUNDS: usize = 8;
 /// The round that a writer begins with, who waits meanwhile: so that each segment makes some room.
 pub(crate) const WRITERS_ROUND: usize = 3;
-
-/// What a store that evicts keeps for it in memory: some three bytes a pair, and what its segments count of readings.
-#[derive(Debug)]
-pub(crate) struct Eviction {
-    ghosts: Ghosts,
-    probation: AtomicU64,
-}
 
 /// What one eviction did.
 #[derive(Debug, Default, Clone, Copy)]
@@ -51,93 +38,67 @@ pub(crate) struct Evicted {
     pub(crate) kept_bytes: usize,
 }
 
-impl Eviction {
-    pub(crate) fn new() -> Eviction {
-        Eviction { ghosts: Ghosts::default(), probation: AtomicU64::new(MIN_PROBATION) }
-    }
-
-    /// Takes note that a pair of this hash is stored that was not there; answers whether it should not have been
-    /// evicted, and counts as read.
-    pub(crate) fn welcome(&self, hash: u64) -> bool {
-        let Some(Recalled { evicted_from, alike, others }) = self.ghosts.recall(hash) else {
-            return false;
-        };
-        // About a pair's part of the room; more where such ghosts are rare, so that neither queue is heard above the other.
-        let step = WHOLE / (self.ghosts.capacity() as u64).max(1) * (others as u64 / alike.max(1) as u64).max(1);
-        // Two at once may count as one.
-        let before = self.probation.load(Ordering::Relaxed);
-        let after = match evicted_from {
-            Queue::Probation => before.saturating_add(step),
-            Queue::Main => before.saturating_sub(step),
-        };
-        self.probation.store(after.clamp(MIN_PROBATION, MAX_PROBATION), Ordering::Relaxed);
-        evicted_from == Queue::Probation
-    }
-
-    /// Empties one segment, the `round`-th in a row; none where there is nothing to evict.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] where a file for what is read cannot be made. Where there is no room for one, it goes as well.
-    pub(crate) fn evict_segment(
-        &self,
-        log: &Log,
-        index: &Index,
-        now_ms: u64,
-        round: usize,
-    ) -> Result<Option<Evicted>, StoreError> {
-        let Some(victim) = self.choose(log) else {
-            return Ok(None);
-        };
-        self.ghosts.fit(index.len());
-        let mut evicted = Evicted::default();
-        let max_kept_bytes = victim.file_len() / 100 * MAX_KEPT_PERCENT[round.min(ROUNDS - 1)];
-        // What is alone in its file fits into no cold segment, or fills it.
-        let can_be_kept = victim.header.kind != Kind::Big;
-        for slot in 0..victim.reserved().slots {
-            let reads = victim.take_reads(slot);
-            if reads > 0 && can_be_kept && evicted.kept_bytes < max_kept_bytes {
-                // Each round costs a reading.
-                victim.inherit_reads(slot, reads - 1);
-                match carry_forward(log, index, &victim, slot, now_ms) {
-                    Ok(bytes) => evicted.kept_bytes += bytes,
-                    Err(StoreError::Full) => evicted.records += usize::from(self.evict(index, &victim, slot, now_ms)),
-                    Err(error) => return Err(error),
-                }
-            } else {
-                evicted.records += usize::from(self.evict(index, &victim, slot, now_ms));
+/// Empties one segment, the `round`-th in a row; none where there is nothing to evict.
+///
+/// # Errors
+/// [`StoreError::Io`] where a file for what is read cannot be made. Where there is no room for one, it goes as well.
+pub(crate) fn evict_segment(
+    log: &Log,
+    queues: &Queues,
+    index: &Index,
+    now_ms: u64,
+    round: usize,
+) -> Result<Option<Evicted>, StoreError> {
+    let Some(victim) = choose(log, queues) else {
+        return Ok(None);
+    };
+    queues.ghosts.fit(index.len());
+    let mut evicted = Evicted::default();
+    let max_kept_bytes = victim.file_len() / 100 * MAX_KEPT_PERCENT[round.min(ROUNDS - 1)];
+    // What is alone in its file fits into no cold segment, or fills it.
+    let can_be_kept = victim.header.kind != Kind::Big;
+    for slot in 0..victim.reserved().slots {
+        let reads = victim.take_reads(slot);
+        if reads > 0 && can_be_kept && evicted.kept_bytes < max_kept_bytes {
+            // Each round costs a reading.
+            victim.inherit_reads(slot, reads - 1);
+            match carry_forward(log, index, &victim, slot, now_ms) {
+                Ok(bytes) => evicted.kept_bytes += bytes,
+                Err(StoreError::Full) => evicted.records += usize::from(evict(queues, index, &victim, slot, now_ms)),
+                Err(error) => return Err(error),
             }
+        } else {
+            evicted.records += usize::from(evict(queues, index, &victim, slot, now_ms));
         }
-        index.remove_unreadable_if_unspent(&victim);
-        Ok(Some(evicted))
     }
-
-    /// Removes the record in `slot`, if it is live; answers whether it was.
-    fn evict(&self, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
-        let mut was_of_use = false;
-        let removed = index.remove_if(victim, slot, |record| {
-            was_of_use = !record.word.deadline.has_passed(now_ms);
-            true
-        });
-        if removed && was_of_use {
-            self.ghosts.remember(victim.raw_slot(slot).slot().hash, queue_of(victim));
-        }
-        removed
-    }
-
-    /// The oldest segment of the queue that has more than its share.
-    fn choose(&self, log: &Log) -> Option<Arc<Segment>> {
-        let sealed = log.segments_where(|segment| segment.sealed_at_ms().is_some() && !segment.is_spent());
-        let (main, new): (Vec<_>, Vec<_>) = sealed.into_iter().partition(|segment| queue_of(segment) == Queue::Main);
-        let bytes = |segments: &[Arc<Segment>]| segments.iter().map(|segment| segment.file_len() as u128).sum::<u128>();
-        let all = bytes(&main) + bytes(&new);
-        let probation_is_full =
-            bytes(&new) * u128::from(WHOLE) > all * u128::from(self.probation.load(Ordering::Relaxed));
-        let (first, second) = if probation_is_full { (new, main) } else { (main, new) };
-        let oldest = |segments: Vec<Arc<Segment>>| segments.into_iter().min_by_key(|segment| segment.header.base);
-        oldest(first).or_else(|| oldest(second))
-    }
+    index.remove_unreadable_if_unspent(&victim);
+    Ok(Some(evicted))
 }
 
+/// Removes the record in `slot`, if it is live; answers whether it was.
+fn evict(queues: &Queues, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
+    let mut was_of_use = false;
+    let removed = index.remove_if(victim, slot, |record| {
+        was_of_use = !record.word.deadline.has_passed(now_ms);
+        true
+    });
+    if removed && was_of_use {
+        queues.ghosts.remember(victim.raw_slot(slot).slot().hash, queue_of(victim));
+    }
+    removed
+}
+
+/// The oldest segment of the queue that has more than its share.
+fn choose(log: &Log, queues: &Queues) -> Option<Arc<Segment>> {
+    let sealed = log.segments_where(|segment| segment.sealed_at_ms().is_some() && !segment.is_spent());
+    let (main, new): (Vec<_>, Vec<_>) = sealed.into_iter().partition(|segment| queue_of(segment) == Queue::Main);
+    let bytes = |segments: &[Arc<Segment>]| segments.iter().map(|segment| segment.file_len() as u128).sum::<u128>();
+    let all = bytes(&main) + bytes(&new);
+    let probation_is_full = bytes(&new) * u128::from(WHOLE) > all * u128::from(queues.probation());
+    let (first, second) = if probation_is_full { (new, main) } else { (main, new) };
+    let oldest = |segments: Vec<Arc<Segment>>| segments.into_iter().min_by_key(|segment| segment.header.base);
+    oldest(first).or_else(|| oldest(second))
+}
 fn queue_of(segment: &Segment) -> Queue {
     match segment.header.kind {
         Kind::Cold => Queue::Main,
@@ -215,27 +176,6 @@ mod tests {
         assert_eq!((store.stats().evicted, store.len()), (0, 510));
     }
 
-    fn probation_after(evicted_from: Queue, pairs: u64) -> u64 {
-        let eviction = Eviction::new();
-        eviction.ghosts.fit(1_000);
-        eviction.probation.store(WHOLE / 2, Ordering::Relaxed);
-        let hash = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for i in 0..pairs {
-            eviction.ghosts.remember(hash(i), evicted_from);
-            assert_eq!(eviction.welcome(hash(i)), evicted_from == Queue::Probation);
-            assert!(!eviction.welcome(hash(i)), "it is there again");
-        }
-        eviction.probation.load(Ordering::Relaxed)
-    }
-
-    #[test]
-    fn what_comes_back_shifts_the_room_towards_its_queue_within_limits() {
-        assert_eq!(probation_after(Queue::Probation, 64), WHOLE / 2 + WHOLE / 8);
-        assert_eq!(probation_after(Queue::Main, 64), WHOLE / 2 - WHOLE / 8);
-        assert_eq!(probation_after(Queue::Probation, 600), MAX_PROBATION);
-        assert_eq!(probation_after(Queue::Main, 600), MIN_PROBATION);
-    }
-
     #[test]
     fn writers_make_room_where_nobody_maintains_the_store() {
         let dir = tempfile::tempdir().unwrap();
@@ -280,7 +220,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let store = open(&dir, WhenFull::Evict);
             (0..500).for_each(|i| store.set(&key(i), &[1; 1_000]).unwrap());
-            store.inner.log.segments().iter().for_each(|segment| segment.damage(0, word, bits));
+            store.shared.engine.log.segments().iter().for_each(|segment| segment.damage(0, word, bits));
             let refused = (500..3_000).filter(|i| store.set(&key(*i), &[1; 1_000]).is_err()).count();
             assert_eq!(refused, 0, "{:?}", store.stats());
             assert!(store.stats().damaged > 5, "{:?}", store.stats());
@@ -326,7 +266,7 @@ mod tests {
             for _ in 0..3 {
                 store.get(&key(i)).unwrap();
             }
-            let segments = store.inner.log.segments();
+            let segments = store.shared.engine.log.segments();
             assert!(segments.iter().filter(|segment| segment.header.kind == Kind::Cold).count() <= 1);
         }
     }
@@ -354,7 +294,7 @@ mod tests {
             store.set(&key(i), &[1; 1_000]).unwrap();
         }
         let before = store.len();
-        store.inner.group_commit.fail();
+        store.shared.syncs.group_commit.fail();
         for _ in 0..100 {
             assert!(matches!(store.maintain(1_000), Err(StoreError::ReadOnly)));
             hand.advance(Duration::from_millis(100));

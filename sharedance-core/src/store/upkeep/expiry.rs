@@ -10,41 +10,7 @@ use crate::store::disk::format::{RawSlot, Word};
 use crate::store::index::Index;
 use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
-
-/// The slack as a part of the time that the segment's records live…
-const SLACK_PART: u64 = 64;
-/// …and at the most, in milliseconds: what expired is given back within seconds.
-const MAX_SLACK_MS: u64 = 4_000;
-
-/// A TTL rounded up to a quarter of an octave: 4 × log₂ of its seconds. Records of one class share segments, so that
-/// they expire together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TtlClass(pub(crate) u8);
-
-impl TtlClass {
-    const NEVER: TtlClass = TtlClass(u8::MAX);
-
-    /// The class of a TTL in milliseconds; none is never.
-    pub(crate) fn of_ms(ttl_ms: Option<u64>) -> TtlClass {
-        match ttl_ms {
-            None => TtlClass::NEVER,
-            Some(ttl_ms) => {
-                let quarter_octaves = (ttl_ms as f64 / 1_000.0).log2() * 4.0;
-                TtlClass(quarter_octaves.ceil().clamp(0.0, f64::from(u8::MAX - 1)) as u8)
-            }
-        }
-    }
-
-    /// About the TTL of the class, in milliseconds: at most a quarter of an octave above it, up to 136 years for never.
-    pub(crate) fn ttl_ms(self) -> u64 {
-        let octaves = (f64::from(self.0) / 4.0).min(32.0);
-        (octaves.exp2() * 1_000.0) as u64
-    }
-
-    fn slack_ms(self) -> u64 {
-        (self.ttl_ms() / SLACK_PART).min(MAX_SLACK_MS)
-    }
-}
+use crate::store::segment::ttl_class::TtlClass;
 
 /// The walk over segments with something expired in them: it goes on where it stopped.
 #[derive(Debug, Default)]
@@ -181,27 +147,16 @@ mod tests {
     use crate::store::{Options, Ttl};
 
     #[test]
-    fn classes_are_quarter_octaves_rounded_up() {
-        assert_eq!(TtlClass::of_ms(Some(0)), TtlClass(0));
-        assert_eq!(TtlClass::of_ms(Some(1_000)), TtlClass(0));
-        assert_eq!(TtlClass::of_ms(Some(1_001)), TtlClass(1));
-        assert_eq!(TtlClass::of_ms(Some(2_000)), TtlClass(4));
-        assert_eq!(TtlClass::of_ms(Some(1_800_000)), TtlClass(44));
-        assert_eq!(TtlClass::of_ms(None), TtlClass::NEVER);
-        assert!(TtlClass::of_ms(Some(u64::MAX)).0 < TtlClass::NEVER.0);
-    }
-
-    #[test]
     fn what_was_touched_since_it_was_looked_at_is_not_taken() {
         let dir = tempfile::tempdir().unwrap();
         let store = Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
         store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_millis(100))).unwrap();
-        let segment = &store.inner.log.segments()[0];
+        let segment = &store.shared.engine.log.segments()[0];
         segment.forget_expiry();
-        assert!(!remove_if_expired(&store.inner.index, segment, 0, 99));
+        assert!(!remove_if_expired(&store.shared.engine.index, segment, 0, 99));
         assert_eq!((store.len(), segment.next_expiry_ms()), (1, 100), "the walk finds it again");
-        assert!(remove_if_expired(&store.inner.index, segment, 0, 100));
-        assert!(!remove_if_expired(&store.inner.index, segment, 0, 100));
+        assert!(remove_if_expired(&store.shared.engine.index, segment, 0, 100));
+        assert!(!remove_if_expired(&store.shared.engine.index, segment, 0, 100));
         assert_eq!((store.len(), segment.live_bytes()), (0, 0));
     }
 
@@ -215,7 +170,7 @@ mod tests {
                 for key in [b"a", b"b"] {
                     store.set_with_ttl(key, &vec![1; value_len], Ttl::After(Duration::from_secs(10))).unwrap();
                 }
-                let segments = store.inner.log.segments();
+                let segments = store.shared.engine.log.segments();
                 segments[0].damage(0, word, bits);
                 drop(segments);
                 for _ in 0..3 {
@@ -230,33 +185,26 @@ mod tests {
     }
 
     #[test]
-    fn slack_grows_with_the_ttl_up_to_seconds() {
-        assert!(TtlClass::of_ms(Some(2_000)).slack_ms() <= 50);
-        assert_eq!(TtlClass::of_ms(Some(1_800_000)).slack_ms(), MAX_SLACK_MS);
-        assert_eq!(TtlClass::NEVER.slack_ms(), MAX_SLACK_MS);
-    }
-
-    #[test]
     fn a_walk_over_a_segment_out_of_use_leaves_alone_whoever_has_its_number() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
         let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
-        let inner = &store.inner;
+        let engine = &store.shared.engine;
         let ttl = |secs| Ttl::After(Duration::from_secs(secs));
         store.set_with_ttl(b"k", b"old", ttl(10)).unwrap();
-        let old = inner.log.segments()[0].clone();
+        let old = engine.log.segments()[0].clone();
         old.seal(0);
-        carry_forward(&inner.log, &inner.index, &old, 0, 0).unwrap();
+        carry_forward(&engine.log, &engine.index, &old, 0, 0).unwrap();
         store.touch(b"k", ttl(10_000)).unwrap();
         old.give_up();
-        inner.index.forget_segment(old.number);
-        inner.log.retire(old.clone());
+        engine.index.forget_segment(old.number);
+        engine.log.retire(old.clone());
         store.set_with_ttl(b"k", b"new", ttl(100_000)).unwrap();
-        assert!(inner.log.segments().iter().any(|new| new.number == old.number), "the number is another's");
+        assert!(engine.log.segments().iter().any(|new| new.number == old.number), "the number is another's");
         hand.advance(Duration::from_secs(20));
         let mut sweep = Sweep::default();
         sweep.plan([old]);
-        sweep.run(&inner.index, inner.timeline.now_ms(), 100);
+        sweep.run(&engine.index, engine.timeline.now_ms(), 100);
         assert_eq!(store.get(b"k").unwrap(), b"new");
     }
 }

@@ -1,11 +1,12 @@
 //! The background work as a whole: what one call of `maintain` does, in which order, within which budget.
 
-use crate::store::Inner;
-use crate::store::durability::group_commit::Durability;
+use crate::store::api::durability::Durability;
+use crate::store::disk::meta::SAVE_INTERVAL_MS;
 use crate::store::durability::quarantine::Quarantine;
+use crate::store::durability::syncs::Syncs;
+use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::primitives::PoisonError;
-use crate::store::timeline::SAVE_INTERVAL_MS;
+use crate::store::primitives::{Mutex, PoisonError};
 use crate::store::upkeep::compaction::{self, Compaction, Need};
 use crate::store::upkeep::eviction;
 use crate::store::upkeep::expiry::{self, Sweep, Swept};
@@ -70,52 +71,54 @@ const RECLAIM_STEPS: usize = 16_384;
 const RECLAIM_SEGMENTS: usize = 4;
 
 /// One bounded piece of work: see [`Store::maintain`](crate::store::Store::maintain).
-pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreError> {
-    if inner.group_commit.has_failed() {
-        return Err(StoreError::ReadOnly);
-    }
-    inner.clear_if_due()?;
-    let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-    let now_ms = inner.timeline.now_ms();
-    inner.log.retry_deletions(now_ms);
+pub(crate) fn maintain(
+    engine: &Engine,
+    syncs: &Syncs,
+    upkeep: &Mutex<Upkeep>,
+    budget: usize,
+) -> Result<Progress, StoreError> {
+    let mut upkeep = upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = engine.timeline.now_ms();
+    engine.log.retry_deletions(now_ms);
     if upkeep.sweep.is_done() {
-        upkeep.sweep.plan(inner.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
+        upkeep.sweep.plan(engine.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
     }
-    let swept = upkeep.sweep.run(&inner.index, now_ms, budget);
-    inner.count_swept(swept);
-    let need = upkeep.need(inner);
-    let mut retired = upkeep.retire_spent(inner, now_ms, need);
+    let swept = upkeep.sweep.run(&engine.index, now_ms, budget);
+    engine.count_swept(swept);
+    let need = upkeep.need(engine);
+    let mut retired = upkeep.retire_spent(engine, syncs, now_ms, need);
     let left = budget.saturating_sub(swept.examined);
-    let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, need, left)?;
+    let compacted = upkeep.compaction.run(&engine.log, &engine.index, now_ms, need, left)?;
     if compacted.steps > 0 {
-        inner.counters.compacted_bytes.add(compacted.bytes);
-        retired += upkeep.retire_spent(inner, now_ms, need);
+        engine.counters.compacted_bytes.add(compacted.bytes);
+        retired += upkeep.retire_spent(engine, syncs, now_ms, need);
     } else if need == Need::Full && !compacted.pending {
         // Nothing that is dead is left to make room of: what was refused is refused again.
         upkeep.refused_bytes = 0;
     }
-    let evicted = upkeep.make_room(inner, now_ms, HEADROOM_SEGMENTS * inner.log.description().segment_len as u64)?;
+    let evicted =
+        upkeep.make_room(engine, syncs, now_ms, HEADROOM_SEGMENTS * engine.log.description().segment_len as u64)?;
     retired += evicted.unwrap_or(0);
     let is_time_to_save = now_ms >= upkeep.next_save_ms;
     if is_time_to_save {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
-        inner.save_clock()?;
-        inner.log.note_demand();
-        (0..inner.index.shards()).for_each(|shard| inner.index.write_shard(shard).shrink());
+        syncs.save_clock(&engine.log, &engine.timeline)?;
+        engine.log.note_demand();
+        (0..engine.index.shards()).for_each(|shard| engine.index.write_shard(shard).shrink());
     }
     let mut pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
     let awaited_sync = upkeep.quarantine.awaited_sync();
     drop(upkeep);
-    inner.sync_unless_kept()?;
+    syncs.sync_unless_kept(&engine.log, &engine.timeline)?;
     // Under `Always` only writers sync: without them spent segments would wait for ever. Where writers find no room,
     // spent segments do not wait for the interval either.
-    let is_urgent = need == Need::Full || is_time_to_save && inner.durability == Durability::Always;
-    if is_urgent && awaited_sync.is_some_and(|number| number > inner.group_commit.ended()) {
-        inner.sync()?;
+    let is_urgent = need == Need::Full || is_time_to_save && syncs.mode == Durability::Always;
+    if is_urgent && awaited_sync.is_some_and(|number| number > syncs.group_commit.ended()) {
+        syncs.sync(&engine.log, &engine.timeline)?;
         pending |= need == Need::Full;
     }
     // Last, so that a file that cannot be deleted keeps nothing else from being done.
-    if let Some(source) = inner.log.deletions.take_error() {
+    if let Some(source) = engine.log.deletions.take_error() {
         return Err(StoreError::Io { action: "delete a segment file", source });
     }
     Ok(Progress {
@@ -127,7 +130,7 @@ pub(crate) fn maintain(inner: &Inner, budget: usize) -> Result<Progress, StoreEr
     })
 }
 
-impl Inner {
+impl Engine {
     fn count_swept(&self, swept: Swept) {
         self.counters.expired.add(swept.expired);
         self.counters.expired_unread.add(swept.unread);
@@ -138,110 +141,121 @@ impl Upkeep {
     /// Makes some of the room that is wanted, in bytes, where old pairs may be evicted for it: empties a segment, and no
     /// more, so that nobody waits for long. Answers how many were taken out of use; none where there is nothing to do, or
     /// it has come to nothing too often.
-    fn make_room(&mut self, inner: &Inner, now_ms: u64, wanted: u64) -> Result<Option<usize>, StoreError> {
-        let Some(eviction) = &inner.eviction else {
+    fn make_room(
+        &mut self,
+        engine: &Engine,
+        syncs: &Syncs,
+        now_ms: u64,
+        wanted: u64,
+    ) -> Result<Option<usize>, StoreError> {
+        let Some(queues) = &engine.log.queues else {
             return Ok(None);
         };
         let round = std::mem::take(&mut self.rounds);
-        if round == eviction::ROUNDS || inner.log.headroom() >= wanted {
+        if round == eviction::ROUNDS || engine.log.headroom() >= wanted {
             return Ok(None);
         }
-        let steps = inner.log.description().segment_len / compaction::BYTES_A_STEP;
-        let compacted = self.compaction.run(&inner.log, &inner.index, now_ms, Need::Eviction, steps)?;
-        inner.counters.compacted_bytes.add(compacted.bytes);
+        let steps = engine.log.description().segment_len / compaction::BYTES_A_STEP;
+        let compacted = self.compaction.run(&engine.log, &engine.index, now_ms, Need::Eviction, steps)?;
+        engine.counters.compacted_bytes.add(compacted.bytes);
         if compacted.steps == 0 {
-            let Some(evicted) = eviction.evict_segment(&inner.log, &inner.index, now_ms, round)? else {
+            let Some(evicted) = eviction::evict_segment(&engine.log, queues, &engine.index, now_ms, round)? else {
                 return Ok(None);
             };
-            inner.counters.evicted.add(evicted.records);
-            inner.counters.compacted_bytes.add(evicted.kept_bytes);
+            engine.counters.evicted.add(evicted.records);
+            engine.counters.compacted_bytes.add(evicted.kept_bytes);
         }
         self.rounds = round + 1;
-        self.retire_spent_at_once(inner, now_ms).map(Some)
+        self.retire_spent_at_once(engine, syncs, now_ms).map(Some)
     }
 
     /// What compaction is needed for. Where old pairs may be evicted, their going makes room: see [`Upkeep::make_room`].
-    fn need(&mut self, inner: &Inner) -> Need {
-        if inner.eviction.is_some() {
+    fn need(&mut self, engine: &Engine) -> Need {
+        if engine.log.queues.is_some() {
             return Need::Target;
         }
-        if self.refused_bytes > 0 && inner.log.headroom() >= self.refused_bytes {
+        if self.refused_bytes > 0 && engine.log.headroom() >= self.refused_bytes {
             self.refused_bytes = 0;
         }
-        if self.refused_bytes > 0 || !inner.log.has_room() { Need::Full } else { Need::Target }
+        if self.refused_bytes > 0 || !engine.log.has_room() { Need::Full } else { Need::Target }
     }
 
     /// Takes the segments out of use in which nothing is live, as far as that cannot lose what was durable.
-    fn retire_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> usize {
-        self.admit_spent(inner, now_ms);
-        self.release_spent(inner, now_ms, need)
+    fn retire_spent(&mut self, engine: &Engine, syncs: &Syncs, now_ms: u64, need: Need) -> usize {
+        self.admit_spent(engine, syncs, now_ms);
+        self.release_spent(engine, syncs, now_ms, need)
     }
 
     /// The same, after the sync that it takes.
-    fn retire_spent_at_once(&mut self, inner: &Inner, now_ms: u64) -> Result<usize, StoreError> {
-        self.admit_spent(inner, now_ms);
-        if self.quarantine.awaited_sync().is_some_and(|number| number > inner.group_commit.ended()) {
-            inner.sync()?;
+    fn retire_spent_at_once(&mut self, engine: &Engine, syncs: &Syncs, now_ms: u64) -> Result<usize, StoreError> {
+        self.admit_spent(engine, syncs, now_ms);
+        if self.quarantine.awaited_sync().is_some_and(|number| number > syncs.group_commit.ended()) {
+            syncs.sync(&engine.log, &engine.timeline)?;
         }
-        Ok(self.release_spent(inner, now_ms, Need::Full))
+        Ok(self.release_spent(engine, syncs, now_ms, Need::Full))
     }
 
-    fn admit_spent(&mut self, inner: &Inner, now_ms: u64) {
-        inner.log.seal_idle(now_ms);
-        inner.log.recycle_limbo();
-        self.quarantine.admit(inner, now_ms);
+    fn admit_spent(&mut self, engine: &Engine, syncs: &Syncs, now_ms: u64) {
+        engine.log.seal_idle(now_ms);
+        engine.log.recycle_limbo();
+        self.quarantine.admit(&engine.log, syncs, now_ms);
     }
 
-    fn release_spent(&mut self, inner: &Inner, now_ms: u64, need: Need) -> usize {
-        let spent = self.quarantine.release(inner, now_ms, need);
+    fn release_spent(&mut self, engine: &Engine, syncs: &Syncs, now_ms: u64, need: Need) -> usize {
+        let spent = self.quarantine.release(&engine.log, syncs, now_ms, need == Need::Full);
         let retired = spent.len();
         for segment in spent {
-            inner.index.forget_segment(segment.number);
-            inner.log.retire(segment);
+            engine.index.forget_segment(segment.number);
+            engine.log.retire(segment);
         }
         retired
     }
 }
 
 /// Makes what room can be made at once, for a writer that found none: for a segment, or for a file of `big_len` bytes.
-pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreError> {
-    let reserve = inner.log.description().segment_len as u64;
-    if big_len.is_some_and(|len| !inner.log.space.could_hold(len + reserve)) {
+pub(crate) fn reclaim(
+    engine: &Engine,
+    syncs: &Syncs,
+    upkeep: &Mutex<Upkeep>,
+    big_len: Option<u64>,
+) -> Result<(), StoreError> {
+    let reserve = engine.log.description().segment_len as u64;
+    if big_len.is_some_and(|len| !engine.log.space.could_hold(len + reserve)) {
         return Ok(());
     }
     let wanted = reserve + big_len.unwrap_or(reserve);
-    let mut upkeep = inner.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
-    let now_ms = inner.timeline.now_ms();
+    let mut upkeep = upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+    let now_ms = engine.timeline.now_ms();
     // Others may have made some while this one waited for its turn; but of blanks no big file can be made.
-    let has_been_made =
-        big_len.is_none() && (inner.log.has_blanks() || inner.eviction.is_some() && inner.log.headroom() >= wanted);
+    let has_been_made = big_len.is_none()
+        && (engine.log.has_blanks() || engine.log.queues.is_some() && engine.log.headroom() >= wanted);
     if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
-    inner.log.retry_deletions_now();
+    engine.log.retry_deletions_now();
     // A walk that is under way is finished: its segment does not know any more when its next record expires.
-    inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
-    upkeep.sweep.plan(inner.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
-    inner.count_swept(upkeep.sweep.run(&inner.index, now_ms, usize::MAX));
-    let mut retired = upkeep.retire_spent_at_once(inner, now_ms)?;
+    engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
+    upkeep.sweep.plan(engine.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
+    engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
+    let mut retired = upkeep.retire_spent_at_once(engine, syncs, now_ms)?;
     let is_enough = || match big_len {
-        None if inner.eviction.is_some() => inner.log.can_add_segment(),
-        None => inner.log.has_room(),
+        None if engine.log.queues.is_some() => engine.log.can_add_segment(),
+        None => engine.log.has_room(),
         Some(_) => {
             // Of blanks no other file can be made.
-            inner.log.delete_blanks();
-            inner.log.headroom() >= wanted
+            engine.log.delete_blanks();
+            engine.log.headroom() >= wanted
         }
     };
     if is_enough() {
         return Ok(());
     }
-    if inner.eviction.is_none() {
+    if engine.log.queues.is_none() {
         let mut steps = RECLAIM_STEPS;
         for _ in 0..RECLAIM_SEGMENTS {
-            let compacted = upkeep.compaction.run(&inner.log, &inner.index, now_ms, Need::Full, steps)?;
-            inner.counters.compacted_bytes.add(compacted.bytes);
-            retired += upkeep.retire_spent_at_once(inner, now_ms)?;
+            let compacted = upkeep.compaction.run(&engine.log, &engine.index, now_ms, Need::Full, steps)?;
+            engine.counters.compacted_bytes.add(compacted.bytes);
+            retired += upkeep.retire_spent_at_once(engine, syncs, now_ms)?;
             steps = steps.saturating_sub(compacted.steps);
             if !compacted.pending || steps == 0 || is_enough() {
                 break;
@@ -252,10 +266,10 @@ pub(crate) fn reclaim(inner: &Inner, big_len: Option<u64>) -> Result<(), StoreEr
         }
     }
     upkeep.rounds = eviction::WRITERS_ROUND;
-    while let Some(emptied) = upkeep.make_room(inner, now_ms, wanted)? {
+    while let Some(emptied) = upkeep.make_room(engine, syncs, now_ms, wanted)? {
         retired += emptied;
         if big_len.is_some() {
-            inner.log.delete_blanks();
+            engine.log.delete_blanks();
         }
     }
     if retired == 0 {
@@ -287,7 +301,7 @@ mod tests {
             store.set(&i.to_be_bytes(), &[1; 1_000]).unwrap();
             if i % 100 == 0 {
                 while store.maintain(1_000).unwrap().pending {}
-                reclaim(&store.inner, None).unwrap();
+                reclaim(&store.shared.engine, &store.shared.syncs, &store.shared.upkeep, None).unwrap();
             }
         }
         assert!(store.stats().evicted > 3_000 && store.stats().refused_full == 0, "{:?}", store.stats());
@@ -303,7 +317,7 @@ mod tests {
         store.touch(&0u32.to_be_bytes(), Ttl::Never).unwrap();
         hand.advance(Duration::from_secs(20));
         assert!(store.maintain(5).unwrap().pending, "the walk has begun");
-        reclaim(&store.inner, None).unwrap();
+        reclaim(&store.shared.engine, &store.shared.syncs, &store.shared.upkeep, None).unwrap();
         while store.maintain(5).unwrap().pending {}
         assert_eq!((store.len(), store.stats().expired), (1, 99));
     }

@@ -1,21 +1,94 @@
-//! Threads that keep a store tidy, for programs that do not want to do so themselves.
+//! The threads that maintain a store.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::store::durability::group_commit::Durability;
+use crate::store::error::StoreError;
 use crate::store::primitives::thread::{self, JoinHandle};
 use crate::store::primitives::{Arc, Condvar, Mutex, PoisonError};
-use crate::store::{Store, StoreError};
 
-/// How often the store is looked after when nothing is pending.
-const TURN: Duration = Duration::from_millis(100);
-/// Records looked at before it is asked again whether to stop, and before others have the processor.
-const BUDGET: usize = 1_024;
 /// How long a thread rests after a failure, which is likely to last.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// The threads that [`Store::start_maintenance`] started. Dropping this ends them, and waits until they have ended.
+/// What a thread of [`Maintenance`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MaintenanceTask {
+    /// [`Store::maintain`](crate::store::Store::maintain): removes expired pairs, and gives their room back.
+    Maintain,
+    /// [`Store::prepare`](crate::store::Store::prepare): creates segment files before writers need them.
+    Prepare,
+    /// [`Store::keep_synced`](crate::store::Store::keep_synced): only with
+    /// [`Durability::Interval`](crate::store::Durability::Interval).
+    Sync,
+}
+
+impl MaintenanceTask {
+    fn thread_name(self) -> &'static str {
+        match self {
+            MaintenanceTask::Maintain => "sharedance-tidy",
+            MaintenanceTask::Prepare => "sharedance-prep",
+            MaintenanceTask::Sync => "sharedance-sync",
+        }
+    }
+}
+
+type OnError = dyn Fn(MaintenanceTask, &StoreError) + Send + Sync;
+type OnThreadStart = dyn Fn(MaintenanceTask) + Send + Sync;
+
+/// What the threads of [`Store::start_maintenance_with`](crate::store::Store::start_maintenance_with) call.
+///
+/// ```
+/// # use sharedance_core::store::{MaintenanceOptions, Store};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = Store::open(dir.path())?;
+/// let options = MaintenanceOptions::new()
+///     .on_thread_start(|task| eprintln!("{task:?} has started"))
+///     .on_error(|task, error| eprintln!("{task:?} has failed: {error}"));
+/// let maintenance = store.start_maintenance_with(&options)?;
+/// # drop(maintenance);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct MaintenanceOptions {
+    on_error: std::sync::Arc<OnError>,
+    on_thread_start: std::sync::Arc<OnThreadStart>,
+}
+
+impl Default for MaintenanceOptions {
+    fn default() -> MaintenanceOptions {
+        MaintenanceOptions { on_error: std::sync::Arc::new(|_, _| ()), on_thread_start: std::sync::Arc::new(|_| ()) }
+    }
+}
+
+impl MaintenanceOptions {
+    /// Options that call nothing.
+    pub fn new() -> MaintenanceOptions {
+        MaintenanceOptions::default()
+    }
+
+    /// Called in the thread that failed, after each failure. The thread rests for a second and tries again, except after
+    /// [`MaintenanceTask::Sync`] has failed: the store is read-only from then on.
+    #[must_use]
+    pub fn on_error(self, call: impl Fn(MaintenanceTask, &StoreError) + Send + Sync + 'static) -> MaintenanceOptions {
+        MaintenanceOptions { on_error: std::sync::Arc::new(call), ..self }
+    }
+
+    /// Called in each thread before its work begins: the place to set its priority or its name.
+    #[must_use]
+    pub fn on_thread_start(self, call: impl Fn(MaintenanceTask) + Send + Sync + 'static) -> MaintenanceOptions {
+        MaintenanceOptions { on_thread_start: std::sync::Arc::new(call), ..self }
+    }
+}
+
+impl fmt::Debug for MaintenanceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaintenanceOptions").finish_non_exhaustive()
+    }
+}
+
+/// The threads that [`Store::start_maintenance`](crate::store::Store::start_maintenance) started. Dropping this ends them, and waits until they have ended.
 /// Keep it beside the store, for as long as that is in use.
 ///
 /// ```
@@ -40,15 +113,16 @@ pub struct Maintenance {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Ends the threads.
 #[derive(Debug, Default)]
-struct Stop {
+pub(crate) struct Stop {
     stopped: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Stop {
-    /// Waits for `time`, or until the threads are to end; answers whether they are.
-    fn wait(&self, time: Duration) -> bool {
+    /// Waits for `time`, or until the threads are to end; returns whether they are.
+    pub(crate) fn wait(&self, time: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(stopped, time, |stopped| !*stopped);
         *waited.unwrap_or_else(PoisonError::into_inner).0
@@ -60,67 +134,45 @@ impl Stop {
     }
 }
 
-/// Threads that do the upkeep.
-impl Store {
-    /// Starts threads that [maintain](Store::maintain) the store, [prepare](Store::prepare) segments for its writers,
-    /// and [sync](Store::sync) it as often as [`Durability::Interval`] promises. The store stays open for as long as
-    /// they run.
-    ///
-    /// What fails in them is tried again. Whether it matters, the store's next user learns from its own call: writers
-    /// are told when there is no room, or the store has become read-only.
-    ///
-    /// ```
-    /// # use sharedance_core::store::{OpenError, Store};
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = Store::open(dir.path())?;
-    /// let maintenance = store.start_maintenance()?;
-    /// store.set("user:17", "Ada")?;
-    /// drop(store);
-    /// assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse { .. })));
-    /// drop(maintenance);
-    /// assert!(Store::open(dir.path())?.contains("user:17"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// The system refuses a thread.
-    pub fn start_maintenance(&self) -> io::Result<Maintenance> {
-        let mut maintenance = Maintenance { stop: Arc::default(), threads: Vec::new() };
-        maintenance.start(self, "sharedance-tidy", |store| {
-            let progress = store.maintain(BUDGET)?;
-            if progress.pending {
-                thread::yield_now();
-                return Ok(Duration::ZERO);
-            }
-            Ok(TURN)
-        })?;
-        maintenance.start(self, "sharedance-prep", |store| store.prepare(TURN).map(|()| Duration::ZERO))?;
-        if matches!(self.inner.durability, Durability::Interval(_)) {
-            // After a failure there is nothing left to keep: the store is read-only, and its writers get the error.
-            maintenance
-                .spawn(self, "sharedance-sync", |store, stop| drop(store.keep_synced(|time| stop.wait(time))))?;
-        }
-        Ok(maintenance)
-    }
-}
-
 impl Maintenance {
-    /// Starts a thread that calls `turn` again and again, and rests in between for as long as that returns.
-    fn start(
+    pub(crate) fn new() -> Maintenance {
+        Maintenance { stop: Arc::default(), threads: Vec::new() }
+    }
+
+    /// Starts a thread that calls `turn` until the threads are to end, and rests in between for as long as `turn` returns.
+    pub(crate) fn repeat(
         &mut self,
-        store: &Store,
-        name: &str,
-        turn: impl Fn(&Store) -> Result<Duration, StoreError> + Send + 'static,
+        task: MaintenanceTask,
+        options: &MaintenanceOptions,
+        turn: impl Fn() -> Result<Duration, StoreError> + Send + 'static,
     ) -> io::Result<()> {
-        self.spawn(store, name, move |store, stop| {
-            let rest = || turn(store).unwrap_or(REST_AFTER_FAILURE);
+        let on_error = options.on_error.clone();
+        self.spawn(task, options, move |stop| {
+            let rest = || {
+                turn().unwrap_or_else(|error| {
+                    on_error(task, &error);
+                    REST_AFTER_FAILURE
+                })
+            };
             while !stop.wait(rest()) {}
+            Ok(())
         })
     }
 
-    fn spawn(&mut self, store: &Store, name: &str, run: impl Fn(&Store, &Stop) + Send + 'static) -> io::Result<()> {
-        let (store, stop) = (store.clone(), self.stop.clone());
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&store, &stop))?;
+    /// Starts a thread that calls `run` once.
+    pub(crate) fn spawn(
+        &mut self,
+        task: MaintenanceTask,
+        options: &MaintenanceOptions,
+        run: impl FnOnce(&Stop) -> Result<(), StoreError> + Send + 'static,
+    ) -> io::Result<()> {
+        let (stop, options) = (self.stop.clone(), options.clone());
+        let thread = thread::Builder::new().name(task.thread_name().to_owned()).spawn(move || {
+            (options.on_thread_start)(task);
+            if let Err(error) = run(&stop) {
+                (options.on_error)(task, &error);
+            }
+        })?;
         self.threads.push(thread);
         Ok(())
     }
@@ -130,7 +182,7 @@ impl Drop for Maintenance {
     fn drop(&mut self) {
         self.stop.set();
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so on stderr.
+            // A thread that panicked has printed that on stderr.
             let _ = thread.join();
         }
     }
@@ -141,7 +193,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::store::{Options, Ttl};
+    use crate::store::{Durability, Options, Store, Ttl};
 
     const AMPLE: Duration = Duration::from_secs(60);
 
@@ -173,7 +225,35 @@ mod tests {
         let durability = Durability::Interval(Duration::from_millis(5));
         let store = Options::new().durability(durability).segment_len(65_536).open(dir.path()).unwrap();
         let _maintenance = store.start_maintenance().unwrap();
-        let first = store.inner.group_commit.next();
-        eventually("three syncs", || store.inner.group_commit.ended() >= first + 2);
+        let first = store.shared.syncs.group_commit.next();
+        eventually("three syncs", || store.shared.syncs.group_commit.ended() >= first + 2);
+    }
+
+    #[test]
+    fn failures_and_starts_are_reported_from_the_thread_that_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let durability = Durability::Interval(Duration::from_secs(3_600));
+        let store = Options::new().durability(durability).segment_len(65_536).open(dir.path()).unwrap();
+        store.shared.syncs.group_commit.fail();
+        let (started, failed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let options = MaintenanceOptions::new()
+            .on_thread_start({
+                let started = started.clone();
+                move |task| started.lock().unwrap().push((task, thread::current().id()))
+            })
+            .on_error({
+                let failed = failed.clone();
+                move |task, error| {
+                    assert!(matches!(error, StoreError::ReadOnly));
+                    failed.lock().unwrap().push((task, thread::current().id()));
+                }
+            });
+        let maintenance = store.start_maintenance_with(&options).unwrap();
+        eventually("a failure of maintenance", || !failed.lock().unwrap().is_empty());
+        drop(maintenance);
+        let started = started.lock().unwrap().clone();
+        let tasks = [MaintenanceTask::Maintain, MaintenanceTask::Prepare, MaintenanceTask::Sync];
+        assert!(tasks.iter().all(|task| started.iter().filter(|(known, _)| known == task).count() == 1));
+        assert!(failed.lock().unwrap().iter().all(|failure| started.contains(failure)));
     }
 }

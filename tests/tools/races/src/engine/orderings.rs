@@ -4,8 +4,9 @@
 use loom::sync::Mutex;
 use loom::thread;
 
-use crate::store::disk::directory::{Directory, FileName};
+use crate::store::disk::directory::Directory;
 use crate::store::disk::dirty::Unsynced;
+use crate::store::disk::file_name::FileName;
 use crate::store::disk::format::{
     Deadline, FLAG_CLIENT_FLAGS, Header, Kind, RECORDS_OFFSET, RecordState, SLOT_LEN, Word, footprint, slot_offset,
 };

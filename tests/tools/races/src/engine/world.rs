@@ -95,9 +95,9 @@ impl World {
 
     /// Empties one segment, or a part of it, whether or not space is needed.
     pub(crate) fn compact(&self, budget: usize) {
-        let inner = &self.store.inner;
-        let now_ms = inner.timeline.now_ms();
-        Compaction::default().run(&inner.log, &inner.index, now_ms, Need::Full, budget).unwrap();
+        let engine = &self.store.shared.engine;
+        let now_ms = engine.timeline.now_ms();
+        Compaction::default().run(&engine.log, &engine.index, now_ms, Need::Full, budget).unwrap();
     }
 
     /// Returns the files that a process killed after `steps` steps leaves, or `None` if the checker cannot stop the
@@ -179,13 +179,13 @@ impl World {
     /// Checks that the live bytes are those of the records in the index, that entries and records correspond one to
     /// one, and that the counted space is that of the files.
     fn check_accounts(&self) {
-        let inner = &self.store.inner;
+        let engine = &self.store.shared.engine;
         let mut named = 0;
-        for segment in inner.log.segments() {
+        for segment in engine.log.segments() {
             let mut live_bytes = 0;
             for slot in 0..segment.reserved().slots {
                 if let Some(record) = segment.record(slot)
-                    && inner.index.read(record.slot.hash).names(record.slot.hash, &segment, slot)
+                    && engine.index.read(record.slot.hash).names(record.slot.hash, &segment, slot)
                 {
                     live_bytes += record.layout.footprint() as u64;
                     named += 1;
@@ -194,7 +194,7 @@ impl World {
             assert_eq!(segment.live_bytes(), live_bytes, "live bytes of segment {}", segment.number);
         }
         assert_eq!(self.store.len(), named, "entries of the index, and live records");
-        assert_eq!(inner.log.space.used(), Image::take(self.dir.path()).segment_bytes(), "room");
+        assert_eq!(engine.log.space.used(), Image::take(self.dir.path()).segment_bytes(), "room");
     }
 
     /// Checks that nothing remains of removed pairs: no record, no open reservation, no pin.
@@ -205,7 +205,7 @@ impl World {
             while self.store.maintain(10_000).unwrap().pending {}
         }
         // A segment that was reused just before the kill stays open for the next write.
-        let left = self.store.inner.log.segments_where(|segment| segment.reserved().slots > 0);
+        let left = self.store.shared.engine.log.segments_where(|segment| segment.reserved().slots > 0);
         assert!(self.store.is_empty() && left.is_empty(), "{left:?}");
     }
 }

@@ -1,0 +1,75 @@
+//! The two queues that pairs are evicted from, and how much of the room each of them has.
+//!
+//! A pair that returns soon after it was evicted shows which queue had too little room: see
+//! [`eviction`](crate::store::upkeep::eviction).
+
+use crate::store::log::ghosts::{Ghosts, Queue, Recalled};
+use crate::store::primitives::atomic::{AtomicU64, Ordering};
+
+/// All of the room, as the part of it that new pairs have on probation is expressed.
+pub(crate) const WHOLE: u64 = 1 << 32;
+/// That part at first, and at the least: as S3-FIFO has it…
+const MIN_PROBATION: u64 = WHOLE / 10;
+/// …and at the most.
+const MAX_PROBATION: u64 = WHOLE / 10 * 9;
+/// What a store that evicts keeps in memory for it: about three bytes a pair, beside the read counts in its segments.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    pub(crate) ghosts: Ghosts,
+    /// The part of the room that new pairs have, in units of [`WHOLE`].
+    probation: AtomicU64,
+}
+
+impl Queues {
+    pub(crate) fn new() -> Queues {
+        Queues { ghosts: Ghosts::default(), probation: AtomicU64::new(MIN_PROBATION) }
+    }
+
+    pub(crate) fn probation(&self) -> u64 {
+        self.probation.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that a pair of this hash is stored that was not there; answers whether it should not have been
+    /// evicted, and counts as read.
+    pub(crate) fn welcome(&self, hash: u64) -> bool {
+        let Some(Recalled { evicted_from, alike, others }) = self.ghosts.recall(hash) else {
+            return false;
+        };
+        // About a pair's part of the room; more where such ghosts are rare, so that neither queue is heard above the other.
+        let step = WHOLE / (self.ghosts.capacity() as u64).max(1) * (others as u64 / alike.max(1) as u64).max(1);
+        // Two at once may count as one.
+        let before = self.probation.load(Ordering::Relaxed);
+        let after = match evicted_from {
+            Queue::Probation => before.saturating_add(step),
+            Queue::Main => before.saturating_sub(step),
+        };
+        self.probation.store(after.clamp(MIN_PROBATION, MAX_PROBATION), Ordering::Relaxed);
+        evicted_from == Queue::Probation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probation_after(evicted_from: Queue, pairs: u64) -> u64 {
+        let queues = Queues::new();
+        queues.ghosts.fit(1_000);
+        queues.probation.store(WHOLE / 2, Ordering::Relaxed);
+        let hash = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for i in 0..pairs {
+            queues.ghosts.remember(hash(i), evicted_from);
+            assert_eq!(queues.welcome(hash(i)), evicted_from == Queue::Probation);
+            assert!(!queues.welcome(hash(i)), "it is there again");
+        }
+        queues.probation.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_comes_back_shifts_the_room_towards_its_queue_within_limits() {
+        assert_eq!(probation_after(Queue::Probation, 64), WHOLE / 2 + WHOLE / 8);
+        assert_eq!(probation_after(Queue::Main, 64), WHOLE / 2 - WHOLE / 8);
+        assert_eq!(probation_after(Queue::Probation, 600), MAX_PROBATION);
+        assert_eq!(probation_after(Queue::Main, 600), MIN_PROBATION);
+    }
+}

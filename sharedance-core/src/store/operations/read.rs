@@ -1,0 +1,47 @@
+//! Reads of one pair.
+
+use crate::store::engine::Engine;
+use crate::store::segment::pinned::Pinned;
+use crate::store::segment::sealed::{Record, Segment};
+
+impl Engine {
+    /// The live record of `key`, verified, for somebody who reads it.
+    pub(crate) fn read(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<Pinned> {
+        let pinned = self.find(hash, key, now_ms)?;
+        pinned.note_read(now_ms);
+        Some(pinned)
+    }
+
+    /// The live record of `key`, verified.
+    pub(crate) fn find(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<Pinned> {
+        let pinned = {
+            let shard = self.index.read(hash);
+            let found = shard.find(hash, key)?;
+            if found.record.word.deadline.has_passed(now_ms) {
+                self.counters.expired_reads.add(1);
+                return None;
+            }
+            found.pin()
+        };
+        self.is_sound(&pinned).then_some(pinned)
+    }
+
+    /// Whether the record's bytes are the ones that were written; it is dropped where they are not.
+    pub(crate) fn is_sound(&self, pinned: &Pinned) -> bool {
+        let is_sound = pinned.segment.verify(pinned.slot, &pinned.record);
+        if !is_sound {
+            self.drop_damaged(pinned);
+        }
+        is_sound
+    }
+
+    /// Drops a record whose bytes are not the ones that were written; false where it is gone already.
+    pub(crate) fn drop_damaged(&self, damaged: &Pinned) -> bool {
+        self.index.remove_damaged(&damaged.segment, damaged.slot, &damaged.record)
+    }
+}
+
+/// The version of the record, unless it has expired.
+pub(crate) fn live_version(segment: &Segment, record: &Record, now_ms: u64) -> Option<u64> {
+    (!record.word.deadline.has_passed(now_ms)).then(|| segment.version(record))
+}

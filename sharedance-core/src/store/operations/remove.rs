@@ -1,0 +1,75 @@
+//! Touches and deletions: they change eight bytes of a slot and need no room.
+
+use crate::store::api::request::{Condition, Outcome, Ttl};
+use crate::store::disk::format::Deadline;
+use crate::store::engine::Engine;
+use crate::store::operations::read::live_version;
+use crate::store::segment::pinned::Pinned;
+use crate::store::timeline::Moment;
+
+impl Engine {
+    /// Moves the deadline of `key`; answers its record, if there is one.
+    pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl, now: Moment) -> Option<Pinned> {
+        let deadline = self.lifetime(ttl, now).deadline;
+        let (pinned, touched) = {
+            let shard = self.index.read(hash);
+            let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now.ms))?;
+            (found.pin(), found.segment.touch(found.slot, &found.record, deadline))
+        };
+        if touched.is_none() {
+            self.drop_damaged(&pinned);
+            return None;
+        }
+        self.is_sound(&pinned).then_some(pinned)
+    }
+
+    /// Moves the deadline of the record if it is still there; answers whether it was.
+    pub(crate) fn touch_again(&self, hash: u64, key: &[u8], current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
+        let touched = {
+            let shard = self.index.read(hash);
+            match shard.find(hash, key) {
+                Some(found) if found.is(current) && !found.record.word.deadline.has_passed(now_ms) => {
+                    found.segment.touch(found.slot, &found.record, deadline)
+                }
+                _ => return false,
+            }
+        };
+        if touched.is_none() {
+            self.drop_damaged(current);
+        }
+        touched.is_some()
+    }
+
+    /// Takes `key` out of the index and marks its record dead, if `condition` holds; tells what was there.
+    pub(crate) fn remove(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> Outcome {
+        let mut shard = self.index.write(hash);
+        let Some(found) = shard.find(hash, key) else {
+            return condition.refuses(None).unwrap_or(Outcome::Missing);
+        };
+        let version = live_version(found.segment, &found.record, now_ms);
+        if let Some(refused) = condition.refuses(version) {
+            return refused;
+        }
+        let location = found.location();
+        found.segment.mark_gone(found.slot, &found.record);
+        shard.remove(hash, location);
+        version.map_or(Outcome::Missing, |version| Outcome::Done { version })
+    }
+
+    /// Deletes every pair, shard by shard.
+    pub(crate) fn clear(&self) {
+        for shard in 0..self.index.shards() {
+            // Under the lock until the last is marked: a deletion that finds no pair must not leave one on disk.
+            let mut emptied = self.index.write_shard(shard);
+            for (segment, slot, offset) in emptied.take_all() {
+                match segment.record(slot) {
+                    Some(record) => segment.mark_gone(slot, &record),
+                    None => {
+                        segment.write_off(slot, offset);
+                        self.index.damaged.add(1);
+                    }
+                }
+            }
+        }
+    }
+}

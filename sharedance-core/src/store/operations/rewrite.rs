@@ -1,0 +1,101 @@
+//! Writes that make a new value from the one that is there: append, increment, update, invalidate.
+
+use std::cell::Cell;
+
+use crate::store::api::request::{Condition, Outcome, Ttl, Update};
+use crate::store::disk::format::Word;
+use crate::store::engine::Engine;
+use crate::store::error::StoreError;
+use crate::store::index::Found;
+use crate::store::operations::draft::{Draft, Marks, Prefix, Rewrite};
+use crate::store::operations::write::{Decision, WriteError, Writer};
+use crate::store::segment::pinned::Pinned;
+use crate::store::segment::ttl_class::TtlClass;
+
+impl Engine {
+    /// Does `attempt` with the record of `key`, and again as long as another write comes in between.
+    pub(crate) fn rewrite<E>(&self, key: &[u8], attempt: impl Fn(&Pinned) -> Result<Outcome, E>) -> Result<Outcome, E> {
+        let hash = self.hash(key);
+        loop {
+            let Some(current) = self.find(hash, key, self.timeline.now_ms()) else {
+                return Ok(Outcome::Missing);
+            };
+            match attempt(&current)? {
+                Outcome::Exists => {}
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not.
+    pub(crate) fn write_after(
+        &self,
+        key: &[u8],
+        current: &Pinned,
+        parts: &[&[u8]],
+        rewrite: Rewrite,
+    ) -> Result<Outcome, WriteError> {
+        let Rewrite { ttl, marks, client_flags, version } = rewrite;
+        let now = self.engine.timeline.now();
+        let now_ms = now.ms;
+        let hash = current.record.slot.hash;
+        let prefix = Prefix::new(client_flags.unwrap_or_else(|| current.client_flags()), version);
+        let draft = Draft { prefix, marks, key, value: parts };
+        self.engine.check_lengths(key, draft.value_len())?;
+        let lifetime = ttl.map(|ttl| self.engine.lifetime(ttl, now));
+        let class = lifetime.map_or(TtlClass(current.segment.header.ttl_class), |lifetime| lifetime.class);
+        let reservation = self.prepare_record(class, &draft.payload(), now_ms)?;
+        let sequence = current.sequence();
+        let is_current = |found: &Found<'_>| {
+            found.segment.sequence(&found.record) == sequence && !found.record.word.deadline.has_passed(now_ms)
+        };
+        Ok(self.publish(hash, key, reservation, version, now_ms, |found| match found {
+            Some(found) if is_current(found) => {
+                let before = found.record.word;
+                let deadline = lifetime.map_or(before.deadline, |lifetime| lifetime.deadline);
+                Decision::Commit(Word { flags: draft.flags(), deadline, ..before })
+            }
+            _ => Decision::GiveUp(Outcome::Exists),
+        }))
+    }
+
+    /// Puts what `update` makes of it in the place of `current`, if that is still there.
+    pub(crate) fn write_update(&self, key: &[u8], current: &Pinned, update: &Update) -> Result<Outcome, WriteError> {
+        let Update { ref value, ttl, client_flags, is_stale, version } = *update;
+        let marks = Marks { is_stale, has_refresher: false };
+        self.write_after(key, current, &[value], Rewrite { ttl, marks, client_flags, version })
+    }
+
+    /// Marks the value of `key` as stale, if `condition` holds. That is a new version of it.
+    pub(crate) fn invalidate(&self, key: &[u8], condition: Condition, ttl: Option<Ttl>) -> Result<Outcome, WriteError> {
+        let marks = Marks { is_stale: true, has_refresher: false };
+        let refused = Cell::new(None);
+        let outcome = self.engine.rewrite(key, |current| match condition.refuses(Some(current.version())) {
+            // For `rewrite` one that exists is one to try again.
+            Some(outcome) => {
+                refused.set(Some(outcome));
+                Ok(Outcome::Missing)
+            }
+            None => self.write_after(key, current, &[current.value()], Rewrite { ttl, marks, ..Rewrite::default() }),
+        })?;
+        Ok(refused.take().unwrap_or(outcome))
+    }
+
+    /// Replaces the number that is the value of `key`; answers the new one, or `None` where there is no value.
+    pub(crate) fn count(&self, key: &[u8], change: impl Fn(u64) -> u64) -> Result<Option<u64>, WriteError> {
+        let counted = Cell::new(0);
+        let outcome = self.engine.rewrite(key, |current| {
+            counted.set(change(decimal(current.value()).ok_or(StoreError::NotANumber)?));
+            self.write_after(key, current, &[counted.get().to_string().as_bytes()], Rewrite::default())
+        })?;
+        Ok(outcome.is_done().then_some(counted.get()))
+    }
+}
+
+/// The number below 2⁶⁴ that `digits` are, and nothing but digits.
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()
+}

@@ -1,0 +1,465 @@
+//! Writes of one pair.
+//!
+//! A write is prepared without any lock: its record is in its segment before another thread has to wait. The condition
+//! is decided, and the record committed, under the write lock of the key's shard; so operations on a key are
+//! linearizable. A write that depends on the value that was there (append, increment) is prepared from it, committed
+//! only if it is still there, and otherwise prepared again.
+
+use std::num::NonZeroU64;
+
+use crate::store::api::request::{Attributes, Condition, Outcome, Ttl};
+use crate::store::disk::format::{self, FLAG_REFRESHER, FLAG_STALE, RecordState, Word};
+use crate::store::durability::syncs::Syncs;
+use crate::store::engine::Engine;
+use crate::store::error::StoreError;
+use crate::store::index::{Found, Location};
+use crate::store::operations::draft::{Draft, Marks, Prefix};
+use crate::store::operations::read::live_version;
+use crate::store::segment::accesses::{self, Access};
+use crate::store::segment::payload::Payload;
+use crate::store::segment::pinned::Pinned;
+use crate::store::segment::reservation::Reservation;
+use crate::store::segment::ttl_class::TtlClass;
+
+/// The parts of a store that a write changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer<'s> {
+    pub(crate) engine: &'s Engine,
+    pub(crate) syncs: &'s Syncs,
+}
+
+/// Why a write was not done.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// There is no room. The caller may make some and try once more.
+    NoRoom {
+        /// The length of the file that the record needs for itself, if it needs one.
+        file_len: Option<u64>,
+    },
+    Store(StoreError),
+}
+
+impl WriteError {
+    fn of(error: StoreError, file_len: Option<u64>) -> WriteError {
+        match error {
+            StoreError::Full => WriteError::NoRoom { file_len },
+            error => WriteError::Store(error),
+        }
+    }
+}
+
+impl From<StoreError> for WriteError {
+    fn from(error: StoreError) -> WriteError {
+        WriteError::Store(error)
+    }
+}
+
+impl From<WriteError> for StoreError {
+    fn from(error: WriteError) -> StoreError {
+        match error {
+            WriteError::NoRoom { .. } => StoreError::Full,
+            WriteError::Store(error) => error,
+        }
+    }
+}
+
+/// Decision on a prepared record, made under the shard lock.
+pub(crate) enum Decision {
+    Commit(Word),
+    GiveUp(Outcome),
+}
+
+impl Writer<'_> {
+    /// Stores a value if `condition` holds.
+    pub(crate) fn write(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+    ) -> Result<Outcome, WriteError> {
+        self.engine.check_lengths(key, value.len())?;
+        let now = self.engine.timeline.now();
+        let (now_ms, lifetime) = (now.ms, self.engine.lifetime(attributes.ttl, now));
+        let hash = self.engine.hash(key);
+        if lifetime.deadline.has_passed(now_ms) {
+            match condition {
+                // What is written as stale lives as long as the value in its place would have.
+                Condition::VersionOrStale(oldest) => {
+                    match self.write_for_no_time(hash, key, Condition::Version(oldest), attributes.version, now_ms) {
+                        Outcome::Exists => {}
+                        outcome => return Ok(outcome),
+                    }
+                }
+                _ => return Ok(self.write_for_no_time(hash, key, condition, attributes.version, now_ms)),
+            }
+        }
+        let current = self.engine.peek(hash, key, value.len(), condition);
+        if let Some(current) = &current
+            && let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms))
+        {
+            return Ok(refused);
+        }
+        let prefix = Prefix::new(attributes.client_flags, attributes.version);
+        let draft = Draft { prefix, marks: Marks::default(), key, value: &[value] };
+        let payload = draft.payload();
+        if let Some(current) = current.filter(|current| condition.allows_identical() && draft.is(current, &payload))
+            && self.engine.touch_again(hash, key, &current, lifetime.deadline, now_ms)
+        {
+            self.engine.counters.identical_sets.add(1);
+            return Ok(Outcome::Done { version: current.version() });
+        }
+        let reservation = self.prepare_record(lifetime.class, &payload, now_ms)?;
+        let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
+        let version = attributes.version;
+        Ok(self.publish(hash, key, reservation, version, now_ms, |current| {
+            match condition.refuses(current.and_then(|found| live_version(found.segment, &found.record, now_ms))) {
+                Some(refused) => Decision::GiveUp(refused),
+                None => Decision::Commit(current.map_or(word, |found| word_in_place_of(word, found, condition))),
+            }
+        }))
+    }
+
+    /// Stores an empty value, marked as one that somebody was chosen to replace; answers it, or `None` where there is a
+    /// value. It is the record that was committed even if it is gone already: whoever made it was the one.
+    pub(crate) fn create_empty(
+        &self,
+        key: &[u8],
+        ttl: Ttl,
+        version: Option<NonZeroU64>,
+    ) -> Result<Option<Pinned>, WriteError> {
+        self.engine.check_lengths(key, 0)?;
+        let now = self.engine.timeline.now();
+        let (now_ms, lifetime) = (now.ms, self.engine.lifetime(ttl, now));
+        let marks = Marks { is_stale: false, has_refresher: true };
+        let draft = Draft { prefix: Prefix::new(0, version), marks, key, value: &[] };
+        let reservation = self.prepare_record(lifetime.class, &draft.payload(), now_ms)?;
+        let (segment, slot) = (reservation.segment().clone(), reservation.slot());
+        let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
+        let outcome = self.publish(self.engine.hash(key), key, reservation, version, now_ms, |current| {
+            let version = current.and_then(|found| live_version(found.segment, &found.record, now_ms));
+            Condition::Absent.refuses(version).map_or(Decision::Commit(word), Decision::GiveUp)
+        });
+        let record = outcome.is_done().then(|| segment.committed(slot)).flatten();
+        Ok(record.map(|record| Pinned { segment, slot, record }))
+    }
+
+    /// A value that is gone at once: what was there goes, and nothing comes in its place.
+    fn write_for_no_time(
+        &self,
+        hash: u64,
+        key: &[u8],
+        condition: Condition,
+        version: Option<NonZeroU64>,
+        now_ms: u64,
+    ) -> Outcome {
+        let version = version.map_or_else(|| self.engine.log.next_sequence(), NonZeroU64::get);
+        match self.engine.remove(hash, key, condition, now_ms) {
+            Outcome::Missing if condition.refuses(None).is_none() => Outcome::Done { version },
+            Outcome::Done { .. } => Outcome::Done { version },
+            refused => refused,
+        }
+    }
+
+    /// Puts the record's bytes into a segment, where no reader finds them yet.
+    pub(crate) fn prepare_record(
+        &self,
+        class: TtlClass,
+        payload: &Payload<'_>,
+        now_ms: u64,
+    ) -> Result<Reservation, WriteError> {
+        let log = &self.engine.log;
+        if payload.len() > log.max_shared_payload() {
+            let file_len = format::big_file_len(payload.len()) as u64;
+            return log.create_big(class, payload, now_ms).map_err(|error| WriteError::of(error, Some(file_len)));
+        }
+        let reservation = log.reserve(class, payload, now_ms).map_err(|error| WriteError::of(error, None))?;
+        reservation.fill(payload);
+        Ok(reservation)
+    }
+
+    /// Asks `decide` about what is there, and accordingly commits the record in its place or gives it up. `version` is
+    /// the one that stands in the record, if one does.
+    pub(crate) fn publish(
+        &self,
+        hash: u64,
+        key: &[u8],
+        reservation: Reservation,
+        version: Option<NonZeroU64>,
+        now_ms: u64,
+        decide: impl FnOnce(Option<&Found<'_>>) -> Decision,
+    ) -> Outcome {
+        let segment = reservation.segment().clone();
+        let (slot, record_offset) = (reservation.slot(), reservation.record_offset());
+        let mut shard = self.engine.index.write(hash);
+        let found = shard.find(hash, key);
+        let word = match decide(found.as_ref()) {
+            Decision::Commit(word) => Word { state: RecordState::Live, ..word },
+            Decision::GiveUp(outcome) => return outcome,
+        };
+        let old = found.map(|found| (found.segment.clone(), found.slot, found.record));
+        let sequence = self.engine.log.next_sequence();
+        reservation.commit(hash, sequence, word);
+        if let Some(accesses) = &segment.accesses {
+            accesses.note(slot, Access { at_secs: accesses::seconds(now_ms), was_read: false });
+        }
+        let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
+        shard.insert(hash, &segment, slot, record_offset, replaced);
+        match old {
+            Some(old) => {
+                segment.inherit_reads(slot, old.0.take_reads(old.1));
+                self.syncs.superseded.supersede(&self.syncs.group_commit, &segment, slot, old);
+            }
+            None if self.engine.log.queues.as_ref().is_some_and(|queues| queues.welcome(hash)) => {
+                segment.note_read(slot)
+            }
+            None => {}
+        }
+        Outcome::Done { version: version.map_or(sequence, NonZeroU64::get) }
+    }
+}
+
+impl Engine {
+    /// The record of `key`, if there is reason to look at it before a write: its value may be the one to be written, or
+    /// the condition may turn out not to hold.
+    fn peek(&self, hash: u64, key: &[u8], value_len: usize, condition: Condition) -> Option<Pinned> {
+        let shard = self.index.read(hash);
+        let found = shard.find(hash, key)?;
+        let worth_it = condition != Condition::Always || found.record.slot.value_len as usize == value_len;
+        worth_it.then(|| found.pin())
+    }
+}
+
+/// The word to commit in the place of what is there: a newer one than was asked for makes it stale.
+fn word_in_place_of(word: Word, found: &Found<'_>, condition: Condition) -> Word {
+    let before = found.record.word;
+    match condition {
+        Condition::VersionOrStale(oldest) if found.segment.version(&found.record) > oldest => {
+            let flags = word.flags | FLAG_STALE | before.flags & FLAG_REFRESHER;
+            Word { flags, deadline: before.deadline, ..word }
+        }
+        _ => word,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::primitives::thread;
+    use std::time::Duration;
+
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::store::api::request::Update;
+    use crate::store::operations::rewrite::decimal;
+    use crate::store::{Options, Store, Value};
+
+    const TTL: Ttl = Ttl::After(Duration::from_secs(10));
+
+    fn open() -> (tempfile::TempDir, Store, ManualClock) {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, hand) = Clock::manual();
+        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        (dir, store, hand)
+    }
+
+    fn version(store: &Store, key: &[u8]) -> u64 {
+        store.get(key).unwrap().version()
+    }
+
+    #[test]
+    fn add_and_replace_look_at_what_is_there() {
+        let (_dir, store, hand) = open();
+        assert!(!store.replace(b"k", b"one", TTL).unwrap());
+        assert!(store.add(b"k", b"one", TTL).unwrap());
+        assert!(!store.add(b"k", b"two", TTL).unwrap());
+        assert_eq!(store.get(b"k").unwrap(), b"one");
+        assert!(store.replace(b"k", b"two", TTL).unwrap());
+        hand.advance(Duration::from_secs(10));
+        assert!(!store.replace(b"k", b"three", TTL).unwrap(), "it has expired");
+        assert!(store.add(b"k", b"three", TTL).unwrap());
+    }
+
+    #[test]
+    fn a_version_is_of_one_write() {
+        let (_dir, store, _) = open();
+        assert_eq!(store.compare_and_set(b"k", b"x", TTL, 1).unwrap(), Outcome::Missing);
+        store.set(b"k", b"one").unwrap();
+        let first = version(&store, b"k");
+        store.touch(b"k", TTL).unwrap();
+        assert_eq!(version(&store, b"k"), first, "a touch is no write");
+        let Outcome::Done { version: second } = store.compare_and_set(b"k", b"one", TTL, first).unwrap() else {
+            panic!("nobody wrote in between");
+        };
+        assert!(second > first, "whoever compares versions gets a new one, be the value the same");
+        assert_eq!(version(&store, b"k"), second);
+        assert_eq!(store.compare_and_set(b"k", b"two", TTL, first).unwrap(), Outcome::Exists);
+        assert_eq!(store.delete_if(b"k", Condition::Version(first)).unwrap(), Outcome::Exists);
+        assert!(store.delete_if(b"k", Condition::Version(second)).unwrap().is_done());
+        assert_eq!(store.delete_if(b"k", Condition::Version(second)).unwrap(), Outcome::Missing);
+    }
+
+    #[test]
+    fn a_version_may_be_chosen() {
+        let (dir, store, hand) = open();
+        let attributes = |version| Attributes { ttl: Ttl::Never, version: NonZeroU64::new(version), client_flags: 7 };
+        let written = |version| Ok::<_, ()>(Outcome::Done { version });
+        let write =
+            |value: &[u8], version, condition| store.write(b"k", value, attributes(version), condition).map_err(|_| ());
+        assert_eq!(write(b"one", 1 << 40, Condition::Absent), written(1 << 40));
+        assert_eq!(write(b"two", 3, Condition::Version(1 << 40)), written(3), "the order is the caller's business");
+        assert_eq!(write(b"three", 4, Condition::Version(2)), Ok(Outcome::Exists));
+        let value = store.get(b"k").unwrap();
+        assert_eq!((&*value, value.version(), value.client_flags()), (&b"two"[..], 3, 7));
+        drop((value, store));
+        let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
+        assert_eq!(store.get(b"k").unwrap().version(), 3);
+        store.append(b"k", b"!").unwrap();
+        assert!(version(&store, b"k") > 3, "the store goes on with its own");
+    }
+
+    #[test]
+    fn an_update_notices_a_write_of_the_same_version() {
+        let (_dir, store, _) = open();
+        let attributes = Attributes { ttl: TTL, version: NonZeroU64::new(5), ..Attributes::default() };
+        store.write(b"k", b"a", attributes, Condition::Always).unwrap();
+        let is_first = Cell::new(true);
+        let change = |value: &Value| -> Result<Update, StoreError> {
+            if is_first.replace(false) {
+                store.write(b"k", b"b", attributes, Condition::Always)?;
+            }
+            Ok([value, &b"!"[..]].concat().into())
+        };
+        assert!(store.update(b"k", change).unwrap().is_done());
+        assert_eq!(store.get(b"k").unwrap(), b"b!");
+    }
+
+    #[test]
+    fn client_flags_stay_with_the_value() {
+        let (_dir, store, _) = open();
+        let attributes = Attributes { ttl: TTL, client_flags: u32::MAX, ..Attributes::default() };
+        store.write(b"k", b"value", attributes, Condition::Always).unwrap();
+        let flags = |value: Option<Value>| value.unwrap().client_flags();
+        assert_eq!(flags(store.get(b"k")), u32::MAX);
+        store.append(b"k", b"!").unwrap();
+        assert_eq!(flags(store.get(b"k")), u32::MAX);
+        assert_eq!(store.get(b"k").unwrap(), b"value!");
+        store.set(b"k", b"value!").unwrap();
+        assert_eq!(flags(store.get(b"k")), 0, "the same bytes under other flags are another value");
+        let big = vec![3; 40_000];
+        store.write(b"big", &big, attributes, Condition::Always).unwrap();
+        assert_eq!((flags(store.get(b"big")), store.get(b"big").unwrap()), (u32::MAX, store.get(b"big").unwrap()));
+        assert_eq!(store.get(b"big").unwrap(), big);
+    }
+
+    #[test]
+    fn append_and_prepend_keep_the_deadline() {
+        let (_dir, store, hand) = open();
+        assert_eq!(store.append(b"k", b"x").unwrap(), Outcome::Missing);
+        store.set_with_ttl(b"k", b"b", TTL).unwrap();
+        hand.advance(Duration::from_secs(5));
+        assert!(store.append(b"k", b"c").unwrap().is_done());
+        assert!(store.prepend(b"k", b"a").unwrap().is_done());
+        assert_eq!(store.get(b"k").unwrap(), b"abc");
+        hand.advance(Duration::from_secs(5));
+        assert!(store.get(b"k").is_none());
+    }
+
+    #[test]
+    fn counting_wraps_upwards_and_stops_at_zero_downwards() {
+        let (_dir, store, _) = open();
+        assert_eq!(store.incr(b"n", 1).unwrap(), None);
+        store.set(b"n", b"9").unwrap();
+        assert_eq!(store.incr(b"n", 1).unwrap(), Some(10));
+        assert_eq!(store.decr(b"n", 20).unwrap(), Some(0));
+        store.set(b"n", u64::MAX.to_string().as_bytes()).unwrap();
+        assert_eq!(store.incr(b"n", 2).unwrap(), Some(1));
+        for not_a_number in [&b""[..], b"-1", b"+1", b" 1", b"1x", b"18446744073709551616"] {
+            store.set(b"n", not_a_number).unwrap();
+            assert!(matches!(store.incr(b"n", 1), Err(StoreError::NotANumber)));
+        }
+    }
+
+    #[test]
+    fn an_append_beyond_the_limit_leaves_the_value() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Options::new().max_value_len(10).open(dir.path()).unwrap();
+        store.set(b"k", b"12345678").unwrap();
+        assert!(matches!(store.append(b"k", b"90x"), Err(StoreError::ValueLen { len: 11, max: 10 })));
+        assert_eq!(store.get(b"k").unwrap(), b"12345678");
+    }
+
+    #[test]
+    fn nothing_lives_for_no_time_and_what_was_there_goes() {
+        let (_dir, store, _) = open();
+        let no_time = Ttl::After(Duration::ZERO);
+        assert!(store.add(b"k", b"x", no_time).unwrap());
+        assert!(store.get(b"k").is_none());
+        store.set(b"k", b"one").unwrap();
+        assert!(!store.add(b"k", b"x", no_time).unwrap());
+        assert!(store.contains(b"k"));
+        assert!(store.replace(b"k", b"x", no_time).unwrap());
+        assert!(!store.contains(b"k"));
+        assert!(!store.replace(b"k", b"x", no_time).unwrap());
+    }
+
+    #[test]
+    fn concurrent_counting_loses_nothing() {
+        const THREADS: u64 = 4;
+        const EACH: u64 = 2_000;
+        let (_dir, store, _) = open();
+        store.set(b"sum", b"0").unwrap();
+        store.set(b"cas", b"0").unwrap();
+        store.set(b"log", b"").unwrap();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    for i in 0..EACH {
+                        store.incr(b"sum", 1).unwrap();
+                        add_one_by_comparing(&store);
+                        if i % 50 == 0 {
+                            store.append(b"log", b".").unwrap();
+                            store.maintain(100).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(store.get(b"sum").unwrap(), (THREADS * EACH).to_string());
+        assert_eq!(store.get(b"cas").unwrap(), (THREADS * EACH).to_string());
+        assert_eq!(store.get(b"log").unwrap().len() as u64, THREADS * EACH / 50);
+    }
+
+    fn add_one_by_comparing(store: &Store) {
+        loop {
+            let current = store.get(b"cas").unwrap();
+            let next = decimal(&current).unwrap() + 1;
+            let outcome = store.compare_and_set(b"cas", next.to_string().as_bytes(), TTL, current.version()).unwrap();
+            if outcome.is_done() {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn of_concurrent_adds_one_wins() {
+        let (_dir, store, _) = open();
+        for round in 0..200u32 {
+            let key = round.to_be_bytes();
+            let added: usize = thread::scope(|scope| {
+                let adds: Vec<_> = (0..3)
+                    .map(|i| {
+                        scope.spawn({
+                            let store = &store;
+                            move || store.add(&key, &[i], TTL).unwrap()
+                        })
+                    })
+                    .collect();
+                adds.into_iter().map(|add| usize::from(add.join().unwrap())).sum()
+            });
+            assert_eq!(added, 1);
+        }
+        assert_eq!(store.len(), 200);
+    }
+}
