@@ -23,7 +23,7 @@ use crate::commands::{Service, Settings};
 use crate::connection::ConnectionOptions;
 use crate::listen::{self, BindError, ConnectionLimit, Listener};
 use crate::locks::Locks;
-use crate::maintenance::Maintenance;
+use crate::maintenance;
 use crate::observe::AllCounters;
 use crate::options::ServerOptions;
 use crate::process::logging::{Chain, LogLimits};
@@ -141,10 +141,10 @@ impl Server {
     /// # Errors
     /// A worker could not be started, a poller failed, or the final sync failed.
     pub fn run(self, store: &Store) -> Result<(), ServerError> {
-        let maintenance = Maintenance::start(store, &self.shutdown.shared.service.log)
+        let maintenance = maintenance::start(store, &self.shutdown.shared.service.log)
             .map_err(system("cannot start the maintenance"))?;
         let served = self.run_workers(store);
-        maintenance.stop();
+        drop(maintenance);
         // Also if a worker has failed: acknowledged pairs must not be lost.
         let synced = store.sync().map_err(|error| system("cannot sync the store")(io::Error::other(error)));
         served.and(synced)
