@@ -422,6 +422,7 @@ mod tests {
     use crate::store::disk::format::{Deadline, Header, Kind, Word};
     use crate::store::disk::mapping::Mapping;
     use crate::store::segment::blank::Blank;
+    use crate::store::segment::open::OpenSegment;
     use crate::store::segment::payload::Payload;
 
     const LEN: usize = 65_536;
@@ -439,20 +440,20 @@ mod tests {
         }
     }
 
-    fn segment(number: u32) -> Arc<Segment> {
+    fn segment(number: u32) -> OpenSegment {
         let lock = Directory::open(tempfile::tempdir().unwrap().path()).unwrap().lock;
         let header =
             Header { store_id: 1, base: 1, segment_id: 0, kind: Kind::Hot, ttl_class: 0, file_len: LEN as u64 };
-        Arc::new(Blank::new(0, Mapping::of_heap(LEN)).activate(number, header, lock))
+        OpenSegment::new(Blank::new(0, Mapping::of_heap(LEN)).activate(number, header, lock))
     }
 
     fn offset(segment: &Segment, slot: u32) -> u32 {
         segment.raw_slot(slot).slot().record_offset
     }
 
-    fn write(segment: &Arc<Segment>, hash: u64, key: &[u8]) -> u32 {
+    fn write(segment: &mut OpenSegment, hash: u64, key: &[u8]) -> u32 {
         let payload = Payload::of([key]);
-        let reservation = segment.reserve(&payload).unwrap();
+        let mut reservation = segment.reserve(&payload).unwrap();
         let slot = reservation.slot();
         reservation.fill(&payload);
         reservation.commit(hash, 2, Word::live(key.len(), Deadline::NEVER));
@@ -462,9 +463,9 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_told_apart() {
         const HASH: u64 = 0x1234_5678_9abc_def0;
-        let (index, segment) = (Index::new(LEN), segment(3));
+        let (index, mut segment) = (Index::new(LEN), segment(3));
         let keys = [&b"one"[..], b"two", b"three"];
-        let slots = keys.map(|key| write(&segment, HASH, key));
+        let slots = keys.map(|key| write(&mut segment, HASH, key));
         let mut shard = index.write(HASH);
         slots.iter().for_each(|slot| shard.insert(HASH, &segment, *slot, offset(&segment, *slot), None));
         let found = |shard: &Shard| keys.map(|key| shard.find(HASH, key).map(|found| found.slot));
@@ -474,17 +475,17 @@ mod tests {
         assert!(!shard.remove(HASH, Location { segment: 3, slot: slots[1] }));
         assert_eq!(found(&shard), [Some(slots[0]), None, Some(slots[2])]);
         // A new record takes the place of its own key's.
-        let newer = write(&segment, HASH, b"three");
+        let newer = write(&mut segment, HASH, b"three");
         shard.insert(HASH, &segment, newer, offset(&segment, newer), Some(Location { segment: 3, slot: slots[2] }));
         assert_eq!(found(&shard), [Some(slots[0]), None, Some(newer)]);
     }
 
     #[test]
     fn a_segment_that_is_forgotten_is_held_by_no_shard() {
-        let (index, segment) = (Index::new(LEN), segment(5));
+        let (index, mut segment) = (Index::new(LEN), segment(5));
         for i in 0..200u64 {
             let hash = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let slot = write(&segment, hash, &i.to_be_bytes());
+            let slot = write(&mut segment, hash, &i.to_be_bytes());
             index.write(hash).insert(hash, &segment, slot, offset(&segment, slot), None);
         }
         assert_eq!(index.len(), 200);
@@ -497,8 +498,8 @@ mod tests {
 
     #[test]
     fn memory_comes_back_after_a_crowd() {
-        let (index, segment) = (Index::new(LEN), segment(0));
-        let slot = write(&segment, 0, b"key");
+        let (index, mut segment) = (Index::new(LEN), segment(0));
+        let slot = write(&mut segment, 0, b"key");
         let entries = 64 * 100;
         let hash = |i: u64| i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (0..entries).for_each(|i| index.write(hash(i)).insert(hash(i), &segment, slot, offset(&segment, slot), None));

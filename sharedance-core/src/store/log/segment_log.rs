@@ -19,6 +19,7 @@ use crate::store::log::queues::Queues;
 use crate::store::primitives::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::store::primitives::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::store::segment::blank::Blank;
+use crate::store::segment::open::OpenSegment;
 use crate::store::segment::payload::Payload;
 use crate::store::segment::reservation::Reservation;
 use crate::store::segment::sealed::Segment;
@@ -89,7 +90,7 @@ pub(crate) struct Tracking {
 struct AppendPoint {
     /// The class, plus one; zero where the point serves none.
     class: AtomicU16,
-    open: Mutex<Option<Arc<Segment>>>,
+    open: Mutex<Option<OpenSegment>>,
 }
 
 #[derive(Debug, Default)]
@@ -201,15 +202,18 @@ impl Log {
     }
 
     fn reserve_anywhere(&self, payload: &Payload<'_>) -> Option<Reservation> {
-        let hot = self.points.iter().find_map(|point| self.reserve_in(lock(&point.open).as_ref()?, payload));
+        let hot = self.points.iter().find_map(|point| {
+            let mut open = lock(&point.open);
+            self.reserve_in(open.as_mut()?, payload)
+        });
         hot.or_else(|| {
-            let open = lock(&self.cold.open);
+            let mut open = lock(&self.cold.open);
             // Survivors of a segment that is being emptied fit into this one and a whole one.
-            if self.has_room_for_survivors() { self.reserve_in(open.as_ref()?, payload) } else { None }
+            if self.has_room_for_survivors() { self.reserve_in(open.as_mut()?, payload) } else { None }
         })
     }
 
-    fn reserve_in(&self, segment: &Arc<Segment>, payload: &Payload<'_>) -> Option<Reservation> {
+    fn reserve_in(&self, segment: &mut OpenSegment, payload: &Payload<'_>) -> Option<Reservation> {
         if self.can_number(segment) { segment.reserve(payload) } else { None }
     }
 
@@ -234,7 +238,7 @@ impl Log {
             return true;
         }
         let longest = format::footprint(self.max_shared_payload());
-        let is_roomy = |open: &Option<Arc<Segment>>| {
+        let is_roomy = |open: &Option<OpenSegment>| {
             open.as_ref().is_some_and(|segment| segment.room() >= longest && self.can_number(segment))
         };
         self.points.iter().any(|point| is_roomy(&lock(&point.open)))
@@ -254,9 +258,8 @@ impl Log {
     pub(crate) fn seal(&self, segment: &Arc<Segment>, now_ms: u64) {
         for point in self.points.iter().chain([&self.cold]) {
             let mut open = lock(&point.open);
-            if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, segment)) {
-                *open = None;
-                segment.seal(now_ms);
+            if let Some(open) = open.take_if(|open| Arc::ptr_eq(open, segment)) {
+                open.seal(now_ms);
             }
         }
     }
@@ -286,7 +289,7 @@ impl Log {
         loop {
             {
                 let mut open = lock(&point.open);
-                if let Some(segment) = open.as_ref()
+                if let Some(segment) = open.as_mut()
                     && let Some(reservation) = self.reserve_in(segment, payload)
                 {
                     return Ok(reservation);
@@ -342,7 +345,7 @@ impl Log {
         Ok(segment.reserve_written(payload, now_ms))
     }
 
-    fn activate(&self, blank: Blank, kind: Kind, class: TtlClass, now_ms: u64) -> Arc<Segment> {
+    fn activate(&self, blank: Blank, kind: Kind, class: TtlClass, now_ms: u64) -> OpenSegment {
         let header = Header {
             store_id: self.description.store_id,
             base: self.next_sequence(),
@@ -355,7 +358,7 @@ impl Log {
     }
 
     /// Gives a segment its number, and its place in the table.
-    pub(crate) fn enter(&self, now_ms: u64, make: impl FnOnce(u32) -> Segment) -> Arc<Segment> {
+    pub(crate) fn enter(&self, now_ms: u64, make: impl FnOnce(u32) -> Segment) -> OpenSegment {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let number = table.vacant.pop().unwrap_or(table.segments.len() as u32);
         let mut segment = make(number);
@@ -365,10 +368,10 @@ impl Log {
         if self.tracking.accesses {
             segment.track_accesses(now_ms);
         }
-        let segment = Arc::new(segment);
+        let segment = OpenSegment::new(segment);
         match table.segments.get_mut(number as usize) {
-            Some(place) => *place = Some(segment.clone()),
-            None => table.segments.push(Some(segment.clone())),
+            Some(place) => *place = Some(Arc::clone(&segment)),
+            None => table.segments.push(Some(Arc::clone(&segment))),
         }
         segment
     }
@@ -619,7 +622,7 @@ impl Log {
     }
 
     /// Goes on appending to a segment that recovery found half full, unless its class has a fuller one.
-    pub(crate) fn reopen(&self, segment: &Arc<Segment>, now_ms: u64) {
+    pub(crate) fn reopen(&self, segment: OpenSegment, now_ms: u64) {
         let span = self.peek_sequence().saturating_sub(segment.header.base);
         let point = match segment.header.kind {
             Kind::Cold => &self.cold,
@@ -629,7 +632,7 @@ impl Log {
         let is_fuller = open.as_ref().is_none_or(|other| segment.room() < other.room());
         if span >= MAX_SEQUENCE_SPAN || !is_fuller {
             segment.seal(now_ms);
-        } else if let Some(other) = open.replace(segment.clone()) {
+        } else if let Some(other) = open.replace(segment) {
             other.seal(now_ms);
         }
     }

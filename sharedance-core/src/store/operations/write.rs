@@ -173,7 +173,7 @@ impl Writer<'_> {
             let file_len = format::big_file_len(payload.len()) as u64;
             return log.create_big(class, payload, now_ms).map_err(|error| WriteError::of(error, Some(file_len)));
         }
-        let reservation = log.reserve(class, payload, now_ms).map_err(|error| WriteError::of(error, None))?;
+        let mut reservation = log.reserve(class, payload, now_ms).map_err(|error| WriteError::of(error, None))?;
         reservation.fill(payload);
         Ok(reservation)
     }

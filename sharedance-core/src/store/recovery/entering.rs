@@ -4,12 +4,14 @@ use crate::store::disk::format::Kind;
 use crate::store::index::{Index, Location, Shard};
 use crate::store::primitives::Arc;
 use crate::store::recovery::slots::{LiveRecord, Slots};
+use crate::store::segment::open::OpenSegment;
 use crate::store::segment::sealed::Segment;
 
 /// A segment, and its records by the shard that each belongs to.
 pub(crate) struct Scanned {
     pub(crate) segment: Arc<Segment>,
-    pub(crate) was_active: bool,
+    /// Where the process that left it was still appending.
+    pub(crate) open: Option<OpenSegment>,
     live_by_shard: Vec<Vec<LiveRecord>>,
     /// Hash and slot.
     gone_by_shard: Vec<Vec<(u64, u32)>>,
@@ -26,7 +28,7 @@ pub(crate) struct Entered {
 
 impl Scanned {
     /// Accounts for what is live in the segment, by its slots.
-    pub(crate) fn new(segment: Arc<Segment>, slots: Slots, was_active: bool, index: &Index) -> Scanned {
+    pub(crate) fn new(segment: Arc<Segment>, open: Option<OpenSegment>, slots: Slots, index: &Index) -> Scanned {
         let mut live_by_shard = vec![Vec::new(); index.shards()];
         for live in slots.live {
             segment.adopt(live.footprint, live.deadline);
@@ -36,7 +38,7 @@ impl Scanned {
         for (hash, slot) in slots.gone {
             gone_by_shard[Index::shard_of(hash)].push((hash, slot));
         }
-        Scanned { segment, was_active, live_by_shard, gone_by_shard }
+        Scanned { segment, open, live_by_shard, gone_by_shard }
     }
 }
 

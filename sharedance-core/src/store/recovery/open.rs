@@ -241,12 +241,14 @@ impl Scan {
         slots.disowned.iter().chain(&slots.cleared).for_each(|slot| segment.disown(*slot));
         let is_shared = header.kind != Kind::Big;
         let can_go_on = is_shared && self.same_boot && reserved.is_some() && state == Some(State::Active);
-        if !can_go_on {
-            segment.set_reserved(Reserved { write_offset: slots.records_end as u32, slots: slots.count });
-            segment.seal(self.now_ms);
-        }
+        let (segment, open) = if can_go_on {
+            (segment.clone(), Some(segment))
+        } else {
+            let reserved = Reserved { write_offset: slots.records_end as u32, slots: slots.count };
+            (segment.seal_at(reserved, self.now_ms), None)
+        };
         let (dropped, last_sequence, cleared) = (slots.dropped, slots.last_sequence, slots.cleared.len() as u64);
-        let scanned = Scanned::new(segment, slots, can_go_on, &self.index);
+        let scanned = Scanned::new(segment, open, slots, &self.index);
         let mut findings = self.findings();
         findings.report.segments += 1;
         findings.report.dropped += dropped;
@@ -259,13 +261,13 @@ impl Scan {
     }
 
     fn finish(self, meta: &Meta) -> (Log, Index, RecoveryReport) {
-        let findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         let saved_sequence = meta.saved.map_or(0, |saved| saved.next_record_sequence);
         let jump = if self.same_boot { SEQUENCE_JUMP } else { SEQUENCE_JUMP_AFTER_REBOOT };
         let next_sequence = findings.next_sequence.max(saved_sequence).saturating_add(jump);
         self.log.resume(next_sequence, findings.next_segment_id, findings.file_bytes);
-        for scanned in findings.segments.iter().filter(|scanned| scanned.was_active) {
-            self.log.reopen(&scanned.segment, self.now_ms);
+        for open in findings.segments.iter_mut().filter_map(|scanned| scanned.open.take()) {
+            self.log.reopen(open, self.now_ms);
         }
         let mut report = findings.report;
         report.pairs = self.index.len() as u64;

@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | [`sealed`] | a segment in use, and its records |
+//! | [`open`] | the exclusive right to append to a segment |
 //! | [`reservation`] | the exclusive right to write one record |
 //! | [`blank`] | a file that is allocated and not in use |
 //! | [`pinned`] | a record that a reader holds |
@@ -13,6 +14,7 @@
 
 pub(crate) mod accesses;
 pub(crate) mod blank;
+pub(crate) mod open;
 pub(crate) mod payload;
 pub(crate) mod pinned;
 pub(crate) mod reads;

@@ -33,13 +33,17 @@ impl Reservation {
         self.offset as u32
     }
 
-    /// Writes the payload, which is the one that room was taken for.
-    pub(crate) fn fill(&self, payload: &Payload<'_>) {
+    /// Writes the payload, which must be the one that room was taken for.
+    ///
+    /// # Panics
+    /// It has another length or checksum.
+    pub(crate) fn fill(&mut self, payload: &Payload<'_>) {
         assert_eq!((payload.len(), payload.crc()), (self.payload_len, self.payload_crc));
         let mut written = 0;
         for part in payload.parts() {
-            // SAFETY: the range belongs to this reservation alone (rule 1), and no slice is made of it before the
-            // commit (rules 2 and 3), which takes `self`. `part` is not in it, being readable.
+            // SAFETY: `OpenSegment::reserve` gave the range to this reservation alone, and `&mut self` excludes a second
+            // `fill` meanwhile. No slice covers it: `Segment::committed` makes them from committed slots, and the commit
+            // takes `self`. `part` does not overlap it, since it is a slice.
             unsafe { self.segment.mapping.copy_in(self.offset + written, part) };
             written += part.len();
         }

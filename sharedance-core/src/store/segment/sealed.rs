@@ -1,14 +1,19 @@
 //! One segment: reserve room, commit a record, read it, mark it dead, take it out of use.
 //!
-//! This file, with the two below it, keeps the protocol that makes `mapping.rs` sound; no other has `unsafe` in it:
+//! Together with `open.rs`, `reservation.rs` and `blank.rs` this file keeps the protocol that makes `disk/mapping.rs` sound:
 //!
-//! 1. A [`Reservation`] owns its byte range and its slot alone: ranges are handed out once, by a write offset that only
-//!    grows, under the append point's lock.
-//! 2. The range is written while the slot's word is empty, and the word is stored last, with `Release`: that one store
-//!    is the commit. After it neither the bytes nor the slot's first three words change.
+//! 1. A [`Reservation`] owns its byte range and its slot alone: an [`OpenSegment`] hands ranges out once, by a write offset
+//!    that only grows, and there is one `OpenSegment` for a segment, whose `reserve` takes `&mut self`.
+//! 2. The range is written through `&mut Reservation` while the slot's word is empty, and the word is stored last, with
+//!    `Release`: that store is the commit, and consumes the reservation. After it neither the bytes nor the slot's first
+//!    three words change.
 //! 3. A slice is made only from a slot whose word was read as committed, with `Acquire`.
-//! 4. A [`Segment`] becomes a [`Blank`] again only by value, that is when no [`Arc`] to it is left: no reader, no
+//! 4. A [`Segment`] becomes a [`Blank`] again only by value, which means that no [`Arc`] to it is left: no reader, no
 //!    writer, no slice.
+//!
+//! [`Reservation`]: crate::store::segment::reservation::Reservation
+//! [`OpenSegment`]: crate::store::segment::open::OpenSegment
+//! [`Blank`]: crate::store::segment::blank::Blank
 //!
 //! The stores of a thread that is killed become visible as a prefix of its program order, so another process finds
 //! a slot empty or its record complete, never in between.
@@ -17,8 +22,8 @@
 
 use crate::store::disk::directory::DirectoryLock;
 use crate::store::disk::format::{
-    self, Deadline, Header, Kind, RECORDS_OFFSET, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved,
-    SLOT_LEN, STATE_OFFSET, Slot, State, Word,
+    self, Deadline, Header, Kind, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved, SLOT_LEN,
+    STATE_OFFSET, Slot, State, Word,
 };
 use crate::store::disk::mapping::Mapping;
 use crate::store::primitives::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -27,12 +32,6 @@ use crate::store::segment::accesses::Accesses;
 use crate::store::segment::payload::Payload;
 use crate::store::segment::reads::Reads;
 use crate::store::segment::sources::{Carried, Source};
-
-use crate::store::segment::reservation::Reservation;
-
-/// How much room for the next record is fetched from memory ahead, in bytes, at the most: beyond it the processor sees by
-/// itself where this goes.
-const PREFETCH_LEN: usize = 4096;
 
 /// A segment in use.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ pub(crate) struct Segment {
     pub(crate) carried: Carried<Segment>,
     in_quarantine: AtomicBool,
     /// When it was sealed, in store milliseconds plus one; zero while it is not.
-    sealed_at: AtomicU64,
+    pub(super) sealed_at: AtomicU64,
     /// No live record expires before this store millisecond.
     next_expiry_ms: AtomicU64,
     /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
@@ -219,65 +218,10 @@ impl Segment {
         Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire))
     }
 
-    /// Corrects the reservation word to what recovery found.
-    pub(crate) fn set_reserved(&self, reserved: Reserved) {
-        self.mapping.word(RESERVATION_OFFSET).store(reserved.word(), Ordering::Release);
-    }
-
     /// Room left for records and their slots, in bytes.
     pub(crate) fn room(&self) -> usize {
         let reserved = self.reserved();
         (self.file_len() - reserved.slots as usize * SLOT_LEN).saturating_sub(reserved.write_offset as usize)
-    }
-
-    /// Takes room for a record with this payload; none where it does not fit. The caller holds the lock of the append
-    /// point to which this segment belongs, and the segment is not sealed.
-    pub(crate) fn reserve(self: &Arc<Self>, payload: &Payload<'_>) -> Option<Reservation> {
-        let footprint = format::footprint(payload.len());
-        if footprint > self.room() {
-            return None;
-        }
-        let reserved = self.reserved();
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        self.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
-        // Where the slot stands now, a record of an earlier incarnation may have stood.
-        self.slot_word(reserved.slots).store(Word::EMPTY, Ordering::Relaxed);
-        let offset = reserved.write_offset as usize;
-        let end = offset + footprint - SLOT_LEN;
-        self.set_reserved(Reserved { write_offset: end as u32, slots: reserved.slots + 1 });
-        // Of the next record, if it is like this one: it is waited for when it comes, not while this one is written.
-        self.mapping.prefetch_for_writing(end..end + (end - offset).min(PREFETCH_LEN));
-        Some(Reservation {
-            segment: self.clone(),
-            slot: reserved.slots,
-            offset,
-            payload_len: payload.len(),
-            payload_crc: payload.crc(),
-            committed: false,
-        })
-    }
-
-    /// The one reservation of a segment that holds a single big record, whose payload was written through the file.
-    pub(crate) fn reserve_written(self: &Arc<Self>, payload: &Payload<'_>, now_ms: u64) -> Reservation {
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        self.live_bytes.fetch_add(format::footprint(payload.len()) as u64, Ordering::Relaxed);
-        self.set_reserved(Reserved { write_offset: RECORDS_OFFSET as u32, slots: 1 });
-        self.sealed_at.store(now_ms + 1, Ordering::Release);
-        Reservation {
-            segment: self.clone(),
-            slot: 0,
-            offset: RECORDS_OFFSET,
-            payload_len: payload.len(),
-            payload_crc: payload.crc(),
-            committed: false,
-        }
-    }
-
-    /// Ends appending. The caller holds the lock of the append point.
-    pub(crate) fn seal(&self, now_ms: u64) {
-        self.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
-        self.mapping.note_change();
-        self.sealed_at.store(now_ms + 1, Ordering::Release);
     }
 
     /// Flips bits of one of the four words of a slot, as faulty memory does.
@@ -510,7 +454,10 @@ impl Segment {
 mod tests {
     use super::*;
     use crate::store::disk::directory::Directory;
+    use crate::store::disk::format::RECORDS_OFFSET;
     use crate::store::segment::blank::Blank;
+    use crate::store::segment::open::OpenSegment;
+    use crate::store::segment::payload::Payload;
 
     const LEN: usize = 65_536;
 
@@ -522,13 +469,13 @@ mod tests {
         Header { store_id: 1, base, segment_id: 0, kind: Kind::Hot, ttl_class: 44, file_len: LEN as u64 }
     }
 
-    fn segment() -> Arc<Segment> {
-        Arc::new(Blank::new(0, Mapping::of_heap(LEN)).activate(0, header(10), lock()))
+    fn segment() -> OpenSegment {
+        OpenSegment::new(Blank::new(0, Mapping::of_heap(LEN)).activate(0, header(10), lock()))
     }
 
-    fn write(segment: &Arc<Segment>, key: &[u8], value: &[u8], sequence: u64) -> u32 {
+    fn write(segment: &mut OpenSegment, key: &[u8], value: &[u8], sequence: u64) -> u32 {
         let payload = Payload::of([key, value]);
-        let reservation = segment.reserve(&payload).unwrap();
+        let mut reservation = segment.reserve(&payload).unwrap();
         let slot = reservation.slot();
         reservation.fill(&payload);
         reservation.commit(7, sequence, Word::live(key.len(), Deadline::at_ms(1_000)));
@@ -537,8 +484,8 @@ mod tests {
 
     #[test]
     fn what_is_committed_is_found_and_what_is_marked_dead_is_not() {
-        let segment = segment();
-        let slot = write(&segment, b"key", b"value", 12);
+        let mut segment = segment();
+        let slot = write(&mut segment, b"key", b"value", 12);
         let record = segment.record(slot).unwrap();
         assert_eq!((segment.key(&record), segment.value(&record)), (&b"key"[..], &b"value"[..]));
         assert_eq!((segment.sequence(&record), segment.next_expiry_ms()), (12, 1_000));
@@ -550,7 +497,7 @@ mod tests {
 
     #[test]
     fn records_and_slots_grow_towards_each_other_until_they_meet() {
-        let segment = segment();
+        let mut segment = segment();
         let mut taken = 0;
         let payload = [1; 1_000];
         while let Some(reservation) = segment.reserve(&Payload::of([&payload[..]])) {
@@ -565,11 +512,11 @@ mod tests {
 
     #[test]
     fn a_reservation_that_is_given_up_leaves_an_empty_slot_and_no_live_byte() {
-        let segment = segment();
+        let mut segment = segment();
         let payload = Payload::of([&[1; 100][..]]);
-        let reservation = segment.reserve(&payload).unwrap();
+        let mut reservation = segment.reserve(&payload).unwrap();
         reservation.fill(&payload);
-        segment.seal(5);
+        let segment = segment.seal(5);
         assert!(segment.live_bytes() > 0 && !segment.is_spent(), "it may yet be committed");
         drop(reservation);
         assert_eq!((segment.raw_slot(0).word(), segment.live_bytes()), (Word::EMPTY, 0));
@@ -580,7 +527,7 @@ mod tests {
     fn a_slot_is_empty_from_its_reservation_on_whatever_stood_there_before() {
         let mut mapping = Mapping::of_heap(LEN);
         mapping.copy_in_exclusively(RECORDS_OFFSET, &vec![0xff; LEN - RECORDS_OFFSET]);
-        let segment = Arc::new(Blank::new(0, mapping).activate(0, header(10), lock()));
+        let mut segment = OpenSegment::new(Blank::new(0, mapping).activate(0, header(10), lock()));
         for slot in 0..3 {
             let reservation = segment.reserve(&Payload::of([&[1; 100][..]])).unwrap();
             assert_eq!((reservation.slot(), segment.raw_slot(slot).word()), (slot, Word::EMPTY));
@@ -589,12 +536,12 @@ mod tests {
 
     #[test]
     fn a_blank_is_free_and_has_no_slots_wherever_its_making_was_interrupted() {
-        let segment = segment();
-        let slots: Vec<_> = (0..5).map(|i| write(&segment, &[i], b"v", 20)).collect();
+        let mut segment = segment();
+        let slots: Vec<_> = (0..5).map(|i| write(&mut segment, &[i], b"v", 20)).collect();
         slots.iter().for_each(|slot| segment.mark_dead(*slot, &segment.record(*slot).unwrap()));
         segment.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Relaxed);
         // Killed here; another process finds the file.
-        let mapping = Arc::into_inner(segment).unwrap().mapping;
+        let mapping = Arc::into_inner(segment.seal(0)).unwrap().mapping;
         let blank = Blank::recovered(0, mapping);
         let segment = Arc::new(blank.activate(0, header(30), lock()));
         assert!(slots.iter().all(|slot| segment.raw_slot(*slot).word() == Word::EMPTY));
@@ -605,21 +552,21 @@ mod tests {
 
     #[test]
     fn only_what_an_earlier_process_wrote_is_read_again() {
-        let segment = segment();
-        let old = write(&segment, b"key", b"value", 11);
+        let mut segment = segment();
+        let old = write(&mut segment, b"key", b"value", 11);
         let record = segment.record(old).unwrap();
-        let mut mapping = Arc::into_inner(segment).unwrap().mapping;
+        let mut mapping = Arc::into_inner(segment.seal(0)).unwrap().mapping;
         mapping.copy_in_exclusively(record.layout.value().start, b"V");
-        let segment = Arc::new(Segment::recovered(0, header(10), mapping, lock(), 1, 0));
+        let mut segment = OpenSegment::new(Segment::recovered(0, header(10), mapping, lock(), 1, 0));
         assert!(!segment.verify(old, &segment.record(old).unwrap()));
-        let new = write(&segment, b"key", b"value", 12);
+        let new = write(&mut segment, b"key", b"value", 12);
         assert!(segment.verify(new, &segment.record(new).unwrap()));
     }
 
     #[test]
     fn changing_a_word_that_was_damaged_ends() {
-        let segment = segment();
-        let slot = write(&segment, b"key", b"value", 12);
+        let mut segment = segment();
+        let slot = write(&mut segment, b"key", b"value", 12);
         let record = segment.record(slot).unwrap();
         let whole = record.word.encode();
         // A flipped bit, nothing at all, and a record that is dead already.

@@ -214,7 +214,7 @@ pub(crate) fn carry_forward(
         index.remove_damaged(victim, slot, &record);
         return Ok(0);
     }
-    let reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), &payload, now_ms)?;
+    let mut reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), &payload, now_ms)?;
     reservation.fill(&payload);
     let (segment, copy, copy_offset) = (reservation.segment().clone(), reservation.slot(), reservation.record_offset());
     let mut shard = index.write(hash);

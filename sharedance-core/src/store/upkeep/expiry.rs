@@ -193,7 +193,7 @@ mod tests {
         let ttl = |secs| Ttl::After(Duration::from_secs(secs));
         store.set_with_ttl(b"k", b"old", ttl(10)).unwrap();
         let old = engine.log.segments()[0].clone();
-        old.seal(0);
+        engine.log.seal(&old, 0);
         carry_forward(&engine.log, &engine.index, &old, 0, 0).unwrap();
         store.touch(b"k", ttl(10_000)).unwrap();
         old.give_up();

@@ -14,6 +14,7 @@ use crate::store::disk::mapping::Mapping;
 use crate::store::primitives::Arc;
 use crate::store::primitives::atomic::{AtomicU64, Ordering};
 use crate::store::segment::blank::Blank;
+use crate::store::segment::open::OpenSegment;
 use crate::store::segment::payload::Payload;
 use crate::store::segment::reservation::Reservation;
 use crate::store::segment::sealed::{Record, Segment};
@@ -57,12 +58,12 @@ fn header(kind: Kind) -> Header {
     Header { store_id: 1, base: 1, segment_id: 0, kind, ttl_class: 0, file_len: LEN as u64 }
 }
 
-fn activate(blank: Blank, kind: Kind) -> Arc<Segment> {
+fn activate(blank: Blank, kind: Kind) -> OpenSegment {
     let dir = tempfile::tempdir().unwrap();
-    Arc::new(blank.activate(0, header(kind), Directory::open(dir.path()).unwrap().lock))
+    OpenSegment::new(blank.activate(0, header(kind), Directory::open(dir.path()).unwrap().lock))
 }
 
-fn segment(kind: Kind) -> Arc<Segment> {
+fn segment(kind: Kind) -> OpenSegment {
     assert_eq!(footprint(KEY.len() + VALUE.len()), 16 + SLOT_LEN);
     activate(Blank::new(0, Mapping::of_heap(LEN)), kind)
 }
@@ -71,11 +72,11 @@ fn payload() -> Payload<'static> {
     Payload::of([KEY, VALUE])
 }
 
-fn reserve(segment: &Arc<Segment>) -> Reservation {
+fn reserve(segment: &mut OpenSegment) -> Reservation {
     segment.reserve(&payload()).unwrap()
 }
 
-fn write(reservation: Reservation, deadline_ms: u64) {
+fn write(mut reservation: Reservation, deadline_ms: u64) {
     reservation.fill(&payload());
     reservation.commit(HASH, 2, Word::live(KEY.len(), Deadline::at_ms(deadline_ms)));
 }
@@ -88,11 +89,9 @@ fn assert_whole(segment: &Segment, record: &Record) {
 }
 
 fn a_record_is_complete_or_missing() {
-    let segment = segment(Kind::Hot);
-    let writer = thread::spawn({
-        let segment = segment.clone();
-        move || write(reserve(&segment), 100)
-    });
+    let mut open = segment(Kind::Hot);
+    let segment = Arc::clone(&open);
+    let writer = thread::spawn(move || write(reserve(&mut open), 100));
     if let Some(record) = segment.record(0) {
         assert_whole(&segment, &record);
     }
@@ -104,27 +103,26 @@ fn a_slot_of_an_earlier_incarnation_is_ignored() {
     let mapping = Mapping::of_heap(LEN);
     let earlier = Word::live(KEY.len(), Deadline::NEVER);
     mapping.word(slot_offset(LEN, 0) + 24).store(earlier.encode(), Ordering::Relaxed);
-    let segment = activate(Blank::new(0, mapping), Kind::Hot);
-    let writer = thread::spawn({
-        let segment = segment.clone();
-        move || reserve(&segment)
-    });
+    let mut open = activate(Blank::new(0, mapping), Kind::Hot);
+    let segment = Arc::clone(&open);
+    let writer = thread::spawn(move || reserve(&mut open));
     (0..segment.reserved().slots).for_each(|slot| assert_eq!(segment.raw_slot(slot).word(), Word::EMPTY));
     drop(writer.join().unwrap());
 }
 
 fn a_segment_that_is_being_written_to_is_not_spent() {
-    let segment = segment(Kind::Hot);
-    let open = Arc::new(Mutex::new(Some(segment.clone())));
+    let open = segment(Kind::Hot);
+    let segment = Arc::clone(&open);
+    let open = Arc::new(Mutex::new(Some(open)));
     let writer = thread::spawn({
         let open = open.clone();
         move || {
-            let reservation = open.lock().unwrap().as_ref().map(reserve);
+            let reservation = open.lock().unwrap().as_mut().map(reserve);
             reservation.into_iter().for_each(|reservation| write(reservation, 100));
         }
     });
     let full = open.lock().unwrap().take();
-    full.iter().for_each(|full| full.seal(1));
+    full.into_iter().for_each(|full| drop(full.seal(1)));
     let was_spent = segment.is_spent();
     writer.join().unwrap();
     assert!(!(was_spent && segment.record(0).is_some()), "a record was committed in a spent segment");
@@ -132,10 +130,10 @@ fn a_segment_that_is_being_written_to_is_not_spent() {
 }
 
 fn a_pinned_segment_is_not_recycled() {
-    let old = segment(Kind::Hot);
-    write(reserve(&old), 100);
+    let mut old = segment(Kind::Hot);
+    write(reserve(&mut old), 100);
     // As a shard of the index holds it.
-    let named = Arc::new(Mutex::new(Some(old.clone())));
+    let named = Arc::new(Mutex::new(Some(Arc::clone(&old))));
     let reader = thread::spawn({
         let named = named.clone();
         move || {
@@ -151,28 +149,26 @@ fn a_pinned_segment_is_not_recycled() {
         old.mark_dead(0, &old.record(0).unwrap());
         *named = None;
     }
-    old.seal(1);
+    let old = old.seal(1);
     assert!(old.is_spent());
     if let Ok(old) = Arc::try_unwrap(old) {
-        let new = activate(old.into_blank(), Kind::Hot);
+        let mut new = activate(old.into_blank(), Kind::Hot);
         assert_eq!(new.raw_slot(0).word(), Word::EMPTY);
-        write(reserve(&new), 200);
+        write(reserve(&mut new), 200);
         assert_whole(&new, &new.record(0).unwrap());
     }
     reader.join().unwrap();
 }
 
 fn a_sweep_does_not_miss_a_deadline() {
-    let segment = segment(Kind::Hot);
-    write(reserve(&segment), 100);
+    let mut open = segment(Kind::Hot);
+    write(reserve(&mut open), 100);
+    let segment = Arc::clone(&open);
     let touching = thread::spawn({
         let segment = segment.clone();
         move || segment.touch(0, &segment.record(0).unwrap(), Deadline::at_ms(50))
     });
-    let writing = thread::spawn({
-        let segment = segment.clone();
-        move || write(reserve(&segment), 70)
-    });
+    let writing = thread::spawn(move || write(reserve(&mut open), 70));
     segment.forget_expiry();
     for slot in 0..segment.reserved().slots {
         segment.record(slot).iter().for_each(|record| segment.expect_expiry(record.word.deadline));
@@ -185,8 +181,9 @@ fn a_sweep_does_not_miss_a_deadline() {
 }
 
 fn concurrent_changes_of_deadline_and_mark_both_stay() {
-    let segment = segment(Kind::Hot);
-    write(reserve(&segment), 100);
+    let mut open = segment(Kind::Hot);
+    write(reserve(&mut open), 100);
+    let segment = open.seal(1);
     let touching = thread::spawn({
         let segment = segment.clone();
         move || segment.touch(0, &segment.record(0).unwrap(), Deadline::at_ms(50))
@@ -198,9 +195,11 @@ fn concurrent_changes_of_deadline_and_mark_both_stay() {
 }
 
 fn a_source_dies_before_its_copy() {
-    let (source, cold) = (segment(Kind::Hot), segment(Kind::Cold));
-    write(reserve(&source), 100);
-    write(reserve(&cold), 100);
+    let [source, cold] = [Kind::Hot, Kind::Cold].map(|kind| {
+        let mut open = segment(kind);
+        write(reserve(&mut open), 100);
+        open.seal(1)
+    });
     cold.note_source(0, Source { segment: source.clone(), slot: 0, reason: Reason::Compaction });
     let deleting = thread::spawn({
         let cold = cold.clone();
