@@ -20,7 +20,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// let (clock, hand) = Clock::manual();
 /// let store = Options::new().clock(clock).open(dir.path())?;
 /// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
-/// // A clock that somebody sets neither ends a pair's life nor prolongs it.
+/// // Setting the system's clock neither ends a pair's life nor prolongs it.
 /// hand.step_wall(Duration::from_secs(2_000_000_000));
 /// assert!(store.contains("code"));
 /// hand.advance(Duration::from_secs(300));
@@ -191,7 +191,7 @@ impl ManualClock {
         self.time.wall_ms.store(since_epoch.as_millis() as u64, Ordering::Release);
     }
 
-    /// Starts boot time anew, as a reboot does; wall time is left as it is. How long the machine was off, the wall
+    /// Starts boot time again from zero, as a reboot does; wall time is left as it is. How long the machine was off, the wall
     /// clock says: [`ManualClock::advance`] it as well.
     ///
     /// ```

@@ -10,7 +10,7 @@
 //!          1        4            4                     bytes; lengths are unsigned and big-endian
 //! ```
 //!
-//! A verdict is final: once a prefix of the input is refused, every longer input is refused for the same reason; what
+//! A refusal is final: once a prefix of the input is refused, every longer input is refused for the same reason; what
 //! has been found well-formed is never refused later, except for bytes that follow the request.
 
 use thiserror::Error;
@@ -114,7 +114,7 @@ pub fn decode_request<'a>(input: &'a [u8], limits: &Limits) -> Result<Decoded<Re
 
 /// What a response is on the wire, after which the connection is to be closed: possibly nothing at all.
 ///
-/// Bytes of a value are not copied; whoever holds the response can send them from where they lie.
+/// Bytes of a value are not copied: they can be sent from where they lie.
 ///
 /// ```
 /// # use sharedance_core::protocol::Response;

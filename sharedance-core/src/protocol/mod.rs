@@ -73,7 +73,7 @@ pub const DEFAULT_MAX_REQUEST_LEN: usize = 32 * 1024 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// Store `value` under `key`, replacing what is there and starting its life anew.
+    /// Store `value` under `key`, replacing what is there, with a new lifetime.
     Store {
         /// The key, already found to be well-formed.
         key: &'a [u8],
@@ -185,7 +185,7 @@ impl<V> fmt::Debug for Response<V> {
 ///     Decoded::Complete { .. } => panic!("it is not there yet"),
 ///     Decoded::Incomplete { needed } => needed,
 /// };
-/// // Nobody need look again before the whole header is there.
+/// // No other call is useful before the whole header is there.
 /// assert_eq!(needed, classic::SHORT_HEADER_LEN);
 /// input.extend_from_slice(b"\0\x03key");
 /// let decoded = classic::decode_request(&input, &Limits::default())?;

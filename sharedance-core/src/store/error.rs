@@ -130,7 +130,7 @@ pub enum OpenError {
     },
 }
 
-/// Why an operation was not done. The store goes on as if it had not been asked for, but for a sync that fails: see
+/// Why an operation was not done. The store is as it was before, except after a failed sync: see
 /// [`StoreError::ReadOnly`].
 ///
 /// ```
@@ -144,7 +144,7 @@ pub enum OpenError {
 ///     Err(StoreError::KeyLen { .. } | StoreError::ValueLen { .. }) => panic!("pages are not that long"),
 ///     // The page is served, and not kept.
 ///     Err(StoreError::Full) => assert!(!store.contains("page")),
-///     // Read-only, or refused by the system: somebody has to know.
+///     // Read-only, or refused by the system: report it to an operator.
 ///     Err(error) => return Err(error.into()),
 /// }
 /// # assert_eq!(store.stats().refused_full, 1);
@@ -180,9 +180,9 @@ pub enum StoreError {
         "there is no room for it: on the file system, within max_bytes, or among the memory mappings (vm.max_map_count)"
     )]
     Full,
-    /// A sync has failed, so that nobody knows what is on the disk: what is stored can be read, and nothing be written
-    /// or deleted any more. Opening the store anew, once the disk is well, ends this.
-    #[error("the store is read-only since a sync failed: open it anew once the disk is well")]
+    /// A sync has failed, so that it is unknown what is on the disk: pairs can be read, but not written
+    /// or deleted. Open the store again once the disk works.
+    #[error("the store is read-only since a sync failed: open it again once the disk works")]
     ReadOnly,
     /// The system refused.
     #[error("cannot {action}")]

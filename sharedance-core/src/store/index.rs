@@ -182,7 +182,7 @@ impl Index {
     }
 
     /// Removes the record in `slot` of `segment` and marks it gone, if it is live, the index names it, and `condition`
-    /// holds for it: all of that decided under the lock of its shard. Answers whether it was removed.
+    /// holds for it: all of that decided under the lock of its shard. Returns whether it was removed.
     pub(crate) fn remove_if(&self, segment: &Arc<Segment>, slot: u32, condition: impl FnOnce(&Record) -> bool) -> bool {
         let hash = segment.raw_slot(slot).slot().hash;
         let mut shard = self.write(hash);
@@ -306,7 +306,7 @@ impl Shard {
     }
 
     /// Names the record in `slot` of `segment`, which stands at `record_offset`, in place of the location `replaced` or
-    /// anew.
+    /// as a new entry.
     pub(crate) fn insert(
         &mut self,
         hash: u64,

@@ -62,13 +62,13 @@
 //!
 //! # Expiry
 //!
-//! A pair is never served from the millisecond on at which it expires, whether anybody has cleaned up or not. Its
+//! A pair is never served from the millisecond on at which it expires, whether maintenance has removed it or not. Its
 //! memory and its room come back by [maintenance](Store::maintain), within seconds. Reading a pair does not prolong its
 //! life; setting and [touching](Store::touch) it does. Pairs of about the same [`Ttl`] share segments, so that these
 //! empty by themselves.
 //!
 //! Time is the store's own: it goes on while the machine is up, or sleeps, and while it is off by what the wall clock
-//! says. Setting the clock neither ends a pair's life nor prolongs it. In a test it is [turned by
+//! says. Setting the clock neither ends a pair's life nor prolongs it. A test may turn it [by
 //! hand](crate::clock::Clock::manual).
 //!
 //! # Room
@@ -99,7 +99,7 @@
 //! - Anything if another program writes to the files or truncates them, or if they are on a network file system.
 //! - That a disk which cannot read back a page is an error: the page is memory, and touching it then is the signal
 //!   SIGBUS.
-//! - Secrecy: keys and values stand in the files as they are, for whoever may read them (the files are mode 0600).
+//! - Secrecy: keys and values are in the files as they are (mode 0600), unencrypted.
 //!   They are printed nowhere: `Debug` shows lengths.
 //! - Other systems than Linux on 64-bit, little-endian machines: the crate does not build there. On btrfs, a full disk is an error and not a signal only in
 //!   a directory without copy-on-write (`chattr +C`).

@@ -9,11 +9,11 @@ use crate::clock::{Clock, whole_ms};
 
 use crate::store::disk::meta::{SAVE_INTERVAL_MS, SavedClock, Times};
 
-/// How long the machine is believed to have been off, at the most: a year. A wall clock that is out by decades (a dead
+/// How long the machine is believed to have been off, at most: a year. A wall clock that is out by decades (a dead
 /// battery) must not take store time to where no deadline can be told from never.
 const MAX_OFF_MS: u64 = 365 * 24 * 3_600 * 1_000;
 
-/// Tells the time since a fixed point of store time and boot time.
+/// Store time, counted from a fixed point of store time and boot time.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     clock: Clock,

@@ -107,9 +107,9 @@ fn facts(seen: &Seen) -> Facts {
         ttl_secs: seen.expires_in.map(whole_secs),
         idle_secs: seen.idle.unwrap_or_default().as_secs(),
         was_read: seen.was_read,
-        is_yours: seen.refresh == Refresh::You,
+        is_yours: seen.refresh == Refresh::Yours,
         is_stale: seen.is_stale,
-        is_taken: seen.refresh == Refresh::Another,
+        is_taken: seen.refresh == Refresh::InProgress,
     }
 }
 

@@ -179,17 +179,17 @@ mod tests {
         let invalidate = |called, returned, version| {
             event(called, returned, Op::Invalidate(Condition::Present), Answer::Outcome(Outcome::Done { version }))
         };
-        let stale = [set(0, 1, b"a", 1), look(2, 3, 1, false, Refresh::Nobody), invalidate(4, 5, 2)];
+        let stale = [set(0, 1, b"a", 1), look(2, 3, 1, false, Refresh::NotNeeded), invalidate(4, 5, 2)];
         let chosen = |first, second| [&stale[..], &[look(6, 9, 2, true, first), look(7, 8, 2, true, second)]].concat();
-        assert!(is_possible(&chosen(Refresh::You, Refresh::Another)));
-        assert!(is_possible(&chosen(Refresh::Another, Refresh::You)));
-        assert!(!is_possible(&chosen(Refresh::You, Refresh::You)));
-        assert!(!is_possible(&chosen(Refresh::Another, Refresh::Another)));
+        assert!(is_possible(&chosen(Refresh::Yours, Refresh::InProgress)));
+        assert!(is_possible(&chosen(Refresh::InProgress, Refresh::Yours)));
+        assert!(!is_possible(&chosen(Refresh::Yours, Refresh::Yours)));
+        assert!(!is_possible(&chosen(Refresh::InProgress, Refresh::InProgress)));
         let or_stale = |version, outcome| write(6, 7, b"a", Condition::VersionOrStale(version), outcome);
         let done = Outcome::Done { version: 3 };
-        assert!(is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, true, Refresh::You)]].concat()));
-        assert!(is_possible(&[&stale[..], &[or_stale(2, done), look(8, 9, 3, false, Refresh::Nobody)]].concat()));
-        assert!(!is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, false, Refresh::Nobody)]].concat()));
+        assert!(is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, true, Refresh::Yours)]].concat()));
+        assert!(is_possible(&[&stale[..], &[or_stale(2, done), look(8, 9, 3, false, Refresh::NotNeeded)]].concat()));
+        assert!(!is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, false, Refresh::NotNeeded)]].concat()));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Pair {
     pub(crate) fn of(seen: &Answer) -> Pair {
         match seen {
             Answer::Seen { value, version, is_stale, refresh } => {
-                let marks = Marks { is_stale: *is_stale, has_refresher: *refresh != Refresh::Nobody };
+                let marks = Marks { is_stale: *is_stale, has_refresher: *refresh != Refresh::NotNeeded };
                 Pair { value: Some(value.clone()), version: Version::Is(*version), marks }
             }
             _ => Pair::default(),
@@ -154,7 +154,7 @@ impl Pair {
             (Op::Get, Answer::Found(found)) => self.seen(found.as_ref()),
             (Op::Look, seen) => self.looked_at(seen),
             (Op::LookOrCreate, seen) if self.value.is_some() => self.looked_at(seen),
-            (Op::LookOrCreate, Answer::Seen { value, version, is_stale: false, refresh: Refresh::You }) => {
+            (Op::LookOrCreate, Answer::Seen { value, version, is_stale: false, refresh: Refresh::Yours }) => {
                 let marks = Marks { is_stale: false, has_refresher: true };
                 let after = Pair { value: Some(value.clone()), marks, ..Pair::default() };
                 if value.is_empty() { self.at_version(*version, after) } else { Vec::new() }
@@ -192,15 +192,15 @@ impl Pair {
             return only_if(*seen == Answer::Unseen && self.value.is_none(), self.clone());
         };
         let expected = match self.marks {
-            Marks { has_refresher: true, .. } => Refresh::Another,
-            Marks { is_stale: true, .. } => Refresh::You,
-            _ => Refresh::Nobody,
+            Marks { has_refresher: true, .. } => Refresh::InProgress,
+            Marks { is_stale: true, .. } => Refresh::Yours,
+            _ => Refresh::NotNeeded,
         };
         if *refresh != expected || *is_stale != self.marks.is_stale {
             return Vec::new();
         }
         let mut after = self.seen(Some(&(value.clone(), *version)));
-        after.iter_mut().for_each(|pair| pair.marks.has_refresher |= *refresh == Refresh::You);
+        after.iter_mut().for_each(|pair| pair.marks.has_refresher |= *refresh == Refresh::Yours);
         after
     }
 

@@ -46,7 +46,7 @@ pub(super) fn push(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(Digits::new(number).as_bytes());
 }
 
-/// The number that `token` is, all of it; `None` where it is none, or does not fit.
+/// The number in `token`; `None` where that is not a number, or does not fit.
 #[inline]
 pub(super) fn unsigned(token: &[u8]) -> Option<u64> {
     let digits = token.strip_prefix(b"+").unwrap_or(token);

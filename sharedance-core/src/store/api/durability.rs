@@ -61,7 +61,7 @@ pub enum Durability {
 /// let store = Options::new().boot_id(Some(BootId::from_bytes([1; 16]))).open(dir.path())?;
 /// store.set("session:17", "user=ada")?;
 /// drop(store);
-/// // The machine is restarted. A page of a deleted session might have survived it: nobody is logged in.
+/// // The machine is restarted. A page of a deleted session might have survived it: the store starts empty.
 /// let store = rebooted().unclean_boot(UncleanBoot::Discard).open(dir.path())?;
 /// assert!(!store.recovery().same_boot && store.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

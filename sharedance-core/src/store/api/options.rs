@@ -85,7 +85,7 @@ pub enum WhenFull {
     Refuse,
     /// Old pairs that are not being read make room for it. For caches.
     ///
-    /// New pairs are on probation for a part of the room, a tenth at the least, which grows while what is read moves on.
+    /// New pairs are on probation for a part of the room, at least a tenth, which grows while what is read moves on.
     /// Those that were read when it ends are kept for another round for each reading, up to three, and a value that
     /// replaces another is as well read as that was; reading moves nothing and takes no lock. That is S3-FIFO with the
     /// self-tuning of ARC; the crate's README tells how often it hits beside others. Room is made by
@@ -132,7 +132,7 @@ impl Options {
         }
     }
 
-    /// How long a pair lives that is set without a TTL of its own: 30 minutes unless told otherwise, at the least a
+    /// How long a pair lives that is set without a TTL of its own: 30 minutes by default, at least a
     /// millisecond.
     ///
     /// ```
@@ -178,7 +178,7 @@ impl Options {
         self
     }
 
-    /// The longest value that is accepted, in bytes: 64 MiB unless told otherwise, 2 GiB at the most. Longer ones that
+    /// The longest value that is accepted, in bytes: 64 MiB by default, at most 2 GiB. Longer ones that
     /// are in the store already stay.
     ///
     /// ```
@@ -359,7 +359,7 @@ impl Options {
             return Err(OpenError::BigEndian);
         }
         if self.default_ttl < Duration::from_millis(1) {
-            return refuse("default_ttl", "a millisecond at the least");
+            return refuse("default_ttl", "at least a millisecond");
         }
         let is_segment_len = |len: usize| len.is_power_of_two() && (MIN_SEGMENT_LEN..=MAX_SEGMENT_LEN).contains(&len);
         if self.segment_len.is_some_and(|len| !is_segment_len(len)) {
@@ -367,10 +367,10 @@ impl Options {
         }
         self.check_max_bytes(self.new_segment_len(), None)?;
         if matches!(self.durability, Durability::Interval(interval) if interval < Duration::from_millis(1)) {
-            return refuse("durability", "an interval of a millisecond at the least");
+            return refuse("durability", "an interval of at least a millisecond");
         }
         if self.max_value_len > MAX_VALUE_LEN {
-            return refuse("max_value_len", "2 GiB at the most");
+            return refuse("max_value_len", "at most 2 GiB");
         }
         Ok(())
     }

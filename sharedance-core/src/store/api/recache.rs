@@ -85,12 +85,12 @@ pub struct Seen {
 ///     let look = Look { create: Some(Ttl::Default), ..Look::default() };
 ///     let Some(seen) = store.look("front page", &look)? else { return Ok(None) };
 ///     Ok(match seen.refresh {
-///         Refresh::Nobody => Some(seen.value),
-///         Refresh::You => {
+///         Refresh::NotNeeded => Some(seen.value),
+///         Refresh::Yours => {
 ///             store.set("front page", make_page())?;
 ///             store.get("front page")
 ///         }
-///         Refresh::Another => None, // It is being made: try again soon.
+///         Refresh::InProgress => None, // It is being made: try again soon.
 ///     })
 /// };
 /// assert_eq!(page(&store)?.unwrap(), "<html>");
@@ -98,14 +98,14 @@ pub struct Seen {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A reader who was chosen and dies leaves the value as it is until it expires: give what you
+/// A reader that was chosen and ends leaves the value as it is until it expires: give what you
 /// [create](Look::create) a short life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// Nobody, for all that this reader has asked.
-    Nobody,
-    /// The reader who is told this, and nobody else.
-    You,
-    /// Another one, who was told before.
-    Another,
+    /// No reader: the value is as fresh as this reader wants it.
+    NotNeeded,
+    /// The reader that gets this, and no other.
+    Yours,
+    /// Another reader, which was chosen before.
+    InProgress,
 }

@@ -145,7 +145,7 @@ pub enum Condition {
     VersionOrStale(u64),
 }
 
-/// What came of a write, or a delete, under a [`Condition`]. There will be no other answer.
+/// The result of a write, or a delete, under a [`Condition`]. There will be no further variant.
 ///
 /// ```
 /// # use sharedance_core::store::{Condition, Outcome, Store, Ttl};
@@ -153,7 +153,7 @@ pub enum Condition {
 /// # let store = Store::open(dir.path())?;
 /// match store.write("user:17", "Ada", Ttl::Default, Condition::Absent)? {
 ///     Outcome::Done { version } => assert_eq!(store.get("user:17").unwrap().version(), version),
-///     Outcome::Exists | Outcome::Missing => panic!("nobody else has written it"),
+///     Outcome::Exists | Outcome::Missing => panic!("no other thread has written it"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

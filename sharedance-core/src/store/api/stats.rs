@@ -31,7 +31,7 @@ pub struct Stats {
     pub index_bytes: u64,
     /// Counter: pairs removed because they had expired.
     pub expired: u64,
-    /// Counter: of those, pairs that nobody had read; counted with
+    /// Counter: of those, pairs that were never read; counted with
     /// [`Options::track_accesses`](crate::store::Options::track_accesses) alone.
     pub expired_unread: u64,
     /// Counter: reads that found a pair, but one that had expired.

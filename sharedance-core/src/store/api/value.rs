@@ -35,7 +35,7 @@ impl Value {
         Value { pinned }
     }
 
-    /// Tells this value of the key from all others that it had, or will have: it grows with each write, and stays when
+    /// Distinguishes this value of the key from all others that it had, or will have: it grows with each write, and stays when
     /// the deadline is moved. See [`Condition::Version`](crate::store::Condition::Version).
     ///
     /// ```

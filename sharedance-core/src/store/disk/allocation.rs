@@ -48,10 +48,10 @@ pub(crate) enum Contents<'p> {
 /// How a blank file is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// At once: somebody waits for it.
+    /// At once: a thread waits for it.
     AtOnce,
     /// In pieces, between which other threads may have the processor: once a thread has its turn, the system else leaves
-    /// it there for milliseconds, in which whoever is asked for something cannot answer.
+    /// it there for milliseconds, in which no thread can serve requests.
     GivingWay,
 }
 

@@ -48,7 +48,7 @@ impl Drop for DirectoryLock {
 pub(crate) struct Directory {
     path: PathBuf,
     pub(crate) lock: Arc<DirectoryLock>,
-    /// What was changed; none where nobody promises to sync.
+    /// What was changed; `None` where no sync is promised.
     unsynced: Option<Arc<Unsynced>>,
     pub(crate) mappings: Mappings,
 }
@@ -65,7 +65,7 @@ pub(crate) struct CreateError {
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: Vec<FileName>,
-    /// Names that are none of the store's, or that an earlier recovery set aside.
+    /// Names that do not belong to the store, or that an earlier recovery set aside.
     pub(crate) foreign: Vec<String>,
 }
 
@@ -136,7 +136,7 @@ impl Directory {
         Ok(files)
     }
 
-    /// Begins to take note of what is changed, so that a sync need not look at everything. What is not on the disk yet is
+    /// Begins to record what is changed, so that a sync need not look at everything. What is not on the disk yet is
     /// to be synced before.
     pub(crate) fn track_changes(&mut self) {
         self.unsynced = Some(Arc::default());
@@ -247,7 +247,7 @@ impl Directory {
         removed
     }
 
-    /// Renames a file that cannot be read, so that it is looked at by nobody but a human.
+    /// Renames a file that cannot be read, so that no store opens it again.
     pub(crate) fn set_aside(&self, name: FileName) -> io::Result<()> {
         let name = name.to_string();
         let renamed = fs::rename(self.path.join(&name), self.path.join(format!("{name}{BAD_SUFFIX}")));

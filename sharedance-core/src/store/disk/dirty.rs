@@ -14,7 +14,7 @@ pub(crate) struct Unsynced {
     names: AtomicBool,
 }
 
-/// Whether one file was changed. Where nobody promises to sync there is none.
+/// Whether one file was changed. It exists only where syncs are promised.
 #[derive(Debug)]
 pub(crate) struct Mark {
     name: FileName,
@@ -29,7 +29,7 @@ impl Unsynced {
         Arc::new(Mark { name, is_noted: AtomicBool::new(false), list: Arc::downgrade(self) })
     }
 
-    /// Takes note that a file was made, renamed or deleted.
+    /// Records that a file was created, renamed or deleted.
     pub(crate) fn note_names(&self) {
         self.names.store(true, Ordering::SeqCst);
     }
@@ -65,7 +65,7 @@ impl Unsynced {
 }
 
 impl Mark {
-    /// Takes note that the file was changed just now.
+    /// Records that the file was changed just now.
     pub(crate) fn note(self: &Arc<Self>) {
         // Of this fence and the one of a sync that takes the note away, one is the first: either it is seen here that
         // the note is gone, or the sync sees the change.
@@ -75,7 +75,7 @@ impl Mark {
         }
         if let Some(list) = self.list.upgrade() {
             let mut marks = list.lock();
-            // Noted only once it is on the list: whoever sees the note relies on the next sync to find it there.
+            // Noted only once it is on the list: a thread that sees the note relies on the next sync to find it there.
             if !self.is_noted.load(Ordering::Relaxed) {
                 marks.push(self.clone());
                 self.is_noted.store(true, Ordering::Relaxed);

@@ -88,7 +88,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) store_id: u64,
-    /// The sequence to which the slots' sequences are relative. It is drawn anew from the store's sequence each time
+    /// The sequence to which the slots' sequences are relative. It is taken from the store's sequence each time
     /// the segment is put to use, so it also tells one incarnation of the segment from the next.
     pub(crate) base: u64,
     pub(crate) segment_id: u32,
@@ -218,7 +218,7 @@ pub(crate) const FLAG_CLIENT_FLAGS: u8 = 1;
 pub(crate) const FLAG_VERSION: u8 = 8;
 /// The value is out of date, and a new one is wanted.
 pub(crate) const FLAG_STALE: u8 = 2;
-/// Somebody was chosen to make a new value.
+/// A reader was chosen to make a new value.
 pub(crate) const FLAG_REFRESHER: u8 = 4;
 
 pub(crate) const MAX_KEY_LEN: usize = (1 << 12) - 1;

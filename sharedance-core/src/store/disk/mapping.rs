@@ -33,7 +33,7 @@ use crate::store::disk::region::Region;
 #[derive(Debug)]
 pub(crate) struct Mapping {
     region: Region,
-    /// For taking note of changes, where somebody wants to know.
+    /// Records changes, where syncs are promised.
     mark: Option<Arc<Mark>>,
     /// Its share of the mappings that a store may have.
     _counted: Option<CountedMapping>,

@@ -314,7 +314,7 @@ fn encode_description(description: &Description) -> [u8; DESCRIPTION_LEN] {
 fn read_description(directory: &Path, path: &Path, page: &[u8; META_LEN]) -> Result<Description, OpenError> {
     let copies = DESCRIPTION_OFFSETS.map(|at| &page[at..at + DESCRIPTION_LEN]);
     let is_whole = |bytes: &&[u8]| bytes[0..8] == MAGIC && crc32c::crc32c(&bytes[..40]) == read_u32(bytes, 40);
-    // Another version may keep its checksum elsewhere: it is told by magic and version alone.
+    // Another version may keep its checksum elsewhere: only magic and version identify it.
     let other_version = |bytes: &&[u8]| bytes[0..8] == MAGIC && read_u32(bytes, 8) != FORMAT_VERSION;
     let bytes = match copies.into_iter().find(is_whole) {
         Some(bytes) => bytes,

@@ -173,7 +173,7 @@ impl Heap {
     }
 }
 
-/// Where the file is looked at next, it is by whoever opens the store again.
+/// The file is read next when the store is opened again.
 #[cfg(heap_segments)]
 impl Drop for Heap {
     fn drop(&mut self) {

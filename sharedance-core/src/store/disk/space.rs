@@ -79,7 +79,7 @@ impl Space {
         }
     }
 
-    /// Takes note of what recovery found, within the limit or not.
+    /// Sets the account to what recovery found, within the limit or not.
     pub(crate) fn resume(&self, used: u64) {
         self.used.store(used, Ordering::Release);
     }

@@ -36,7 +36,7 @@ impl GroupCommit {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Takes note of a sync that failed elsewhere.
+    /// Records that a sync failed elsewhere.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Release);
     }
@@ -57,8 +57,8 @@ impl GroupCommit {
         if self.has_failed() { 0 } else { ended }
     }
 
-    /// Waits for a sync that begins after this call, and runs it if nobody else does. False where one has failed, now
-    /// or before; the error goes to whoever ran it.
+    /// Waits for a sync that begins after this call, and runs it if no other thread does. Returns `false` where one has failed, now
+    /// or before; the thread that ran it gets the error.
     pub(crate) fn sync(&self, run: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
         let mut state = self.lock();
         let awaited = state.begun + 1;
@@ -156,7 +156,7 @@ mod tests {
         assert!(panicking.join().is_err());
         for _ in 0..3 {
             let is_synced = releases.recv_timeout(Duration::from_secs(60)).expect("a writer waits for ever");
-            assert!(!is_synced.unwrap(), "nobody knows what is on the disk");
+            assert!(!is_synced.unwrap(), "what is on the disk is unknown");
         }
         assert!(group.has_failed() && group.ended() == 0);
     }

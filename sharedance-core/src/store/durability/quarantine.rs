@@ -14,8 +14,8 @@ use crate::store::log::segment_log::Log;
 use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
 
-/// How long Linux leaves a dirty page in memory, at the most, as it is usually set up: 30 s until it is old enough, 5 s
-/// until somebody looks, and some time to write.
+/// How long Linux leaves a dirty page in memory, at most, with its default settings: 30 s until it is old enough, 5 s
+/// until the next scan, and some time to write.
 const WRITE_BACK_MS: u64 = 40_000;
 /// The part of the live bytes that may be kept waiting for that.
 const WRITE_BACK_PART: u64 = 8;
@@ -77,7 +77,7 @@ impl Quarantine {
         let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
         let mut released = Vec::new();
         for (segment, until) in std::mem::take(&mut self.waiting) {
-            // The sources of what is here go first: only then is it known that nobody needs the way back to them.
+            // The sources of what is here go first: only then is the way back to them no longer needed.
             let may_go = !segment.carried.has_sources()
                 && match until {
                     Until::Now => true,

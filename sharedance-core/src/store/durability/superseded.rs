@@ -1,4 +1,4 @@
-//! What becomes of the old value of a key that is overwritten.
+//! The old value of a key that is overwritten: when it is marked dead.
 //!
 //! Where nothing is promised about crashes of the system it is marked dead at once. Where something is, a power cut must
 //! not find the old value dead and the new one not yet written: so the old one stays live on disk, as the source of the

@@ -30,7 +30,7 @@ impl Deferral {
 /// Several writes, and one wait for the disk.
 impl Store {
     /// A handle whose writes do not wait for the disk one by one, where
-    /// [`Durability::Always`](crate::store::Durability::Always) lets each write wait: for somebody who acknowledges
+    /// [`Durability::Always`](crate::store::Durability::Always) lets each write wait: for a caller that acknowledges
     /// several at once. None of them is to be acknowledged before a [`Store::sync`] of this handle, or of a clone of it,
     /// that began after it, nor at all where that fails. In the other modes it is a handle like any other.
     ///
@@ -90,7 +90,7 @@ mod tests {
             batch.set(&i.to_be_bytes(), b"value").unwrap();
         }
         assert!(batch.delete(&0u32.to_be_bytes()).unwrap() && batch.clone().owes_sync());
-        assert_eq!(store.shared.syncs.group_commit.ended(), before, "nobody has waited");
+        assert_eq!(store.shared.syncs.group_commit.ended(), before, "no write has waited");
         batch.sync().unwrap();
         assert_eq!((store.shared.syncs.group_commit.ended(), batch.owes_sync()), (before + 1, false));
         store.set(b"another", b"value").unwrap();

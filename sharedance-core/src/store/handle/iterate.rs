@@ -18,7 +18,7 @@ impl<'a> IntoIterator for &'a Store {
 
 /// Looking at all pairs.
 impl Store {
-    /// Walks over all pairs, in no order. Nobody waits for it: other operations go on meanwhile.
+    /// Walks over all pairs, in no order. No other call waits for it: other operations go on meanwhile.
     ///
     /// A pair that is there all the time that the walk takes comes exactly once, with a value that it has at some
     /// moment of that time, however often it is overwritten; one that is stored or deleted meanwhile may come or not.

@@ -10,7 +10,7 @@ use crate::store::handle::store::Store;
 
 /// Ending the life of pairs, or moving its end.
 impl Store {
-    /// Lets `key` live for `ttl` from now on, be that longer or shorter; answers whether it has a value that has not
+    /// Lets `key` live for `ttl` from now on, whether that is longer or shorter; returns whether it has a value that has not
     /// expired. Costs no room, and leaves the version as it is.
     ///
     /// ```
@@ -37,7 +37,7 @@ impl Store {
         })
     }
 
-    /// The value of `key`, which lives for `ttl` from now on: for what is to live for as long as somebody asks for it.
+    /// The value of `key`, which lives for `ttl` from now on: for pairs that live for as long as they are read.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -74,8 +74,8 @@ impl Store {
     }
 
     /// Marks the value of `key` as stale if `condition` holds, and lets it live for `ttl` from now on if one is given.
-    /// Readers still get it; the first one who looks ([`Store::look`]) is told to make a new one, [`Refresh::You`],
-    /// whoever was told so before. It gets a new [version](Value::version), so that whoever made a value from the one
+    /// Readers still get it; the first one who looks ([`Store::look`]) is told to make a new one, [`Refresh::Yours`],
+    /// even if another reader was chosen before. It gets a new [version](Value::version), so that a value made from the one
     /// before does not take the mark away with a [`Store::compare_and_set`].
     ///
     /// ```
@@ -86,16 +86,16 @@ impl Store {
     /// store.invalidate("front page", Condition::Present, None)?;
     ///
     /// let first = store.look("front page", &Look::default())?.expect("it is there");
-    /// assert!(first.is_stale && first.refresh == Refresh::You);
+    /// assert!(first.is_stale && first.refresh == Refresh::Yours);
     /// // The others make do with what there is, until the first is done.
     /// let second = store.look("front page", &Look::default())?.expect("it is there");
-    /// assert!(second.value == "<html>old news" && second.refresh == Refresh::Another);
+    /// assert!(second.value == "<html>old news" && second.refresh == Refresh::InProgress);
     /// store.set("front page", "<html>new")?;
     /// assert!(!store.look("front page", &Look::default())?.expect("it is there").is_stale);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// [`Refresh::You`]: crate::store::Refresh::You
+    /// [`Refresh::Yours`]: crate::store::Refresh::Yours
     ///
     /// # Errors
     /// As for [`Store::set`].
@@ -108,7 +108,7 @@ impl Store {
         self.change(|shared| shared.with_room(|writer| writer.invalidate(key.as_ref(), condition, ttl)))
     }
 
-    /// Deletes `key`; answers whether it had a value that had not expired. When this returns, the pair does not come
+    /// Deletes `key`; returns whether it had a value that had not expired. When this returns, the pair does not come
     /// back, whatever happens to the process.
     ///
     /// ```
@@ -133,7 +133,7 @@ impl Store {
     /// # use sharedance_core::store::{Condition, Outcome, Store, Value};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// // A code is good for once, whoever comes first.
+    /// // A code can be redeemed once.
     /// store.set("code:1234", "ada")?;
     /// let redeem = |code: &Value| store.delete_if("code:1234", Condition::Version(code.version()));
     /// let code = store.get("code:1234").unwrap();

@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// The value of `key`, with what is known about it, and with the word on who is to make a new one. A value that is
-    /// costly to make is so made anew by one of its readers before it is gone, and not by all of them afterwards.
+    /// costly to make is made again by one of its readers before it is gone, and not by all of them afterwards.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -73,12 +73,12 @@ impl Store {
     /// let look = Look { create: Some(minute), refresh_below: Some(Duration::from_secs(5)), ..Look::default() };
     /// // The first who looks is chosen to make the page.
     /// let seen = store.look("front page", &look)?.expect("it was created");
-    /// assert!(seen.is_new && seen.refresh == Refresh::You);
-    /// // Whoever looks before it is there waits, or does without.
+    /// assert!(seen.is_new && seen.refresh == Refresh::Yours);
+    /// // Until the page is there, other readers wait, or do without.
     /// let seen = store.look("front page", &look)?.expect("it is there");
-    /// assert!(seen.value.is_empty() && seen.refresh == Refresh::Another);
+    /// assert!(seen.value.is_empty() && seen.refresh == Refresh::InProgress);
     /// store.set_with_ttl("front page", "<html>", minute)?;
-    /// assert_eq!(store.look("front page", &look)?.expect("it is there").refresh, Refresh::Nobody);
+    /// assert_eq!(store.look("front page", &look)?.expect("it is there").refresh, Refresh::NotNeeded);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

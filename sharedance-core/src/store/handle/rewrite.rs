@@ -125,7 +125,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::NotANumber`] where the value is none; otherwise as for [`Store::set`].
+    /// [`StoreError::NotANumber`] where the value is not a number; otherwise as for [`Store::set`].
     pub fn incr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
         self.change(|shared| shared.with_room(|writer| writer.count(key.as_ref(), |number| number.wrapping_add(delta))))
     }

@@ -29,7 +29,7 @@ impl Store {
     /// - [`StoreError::Io`] where the system refuses a file for another reason, or where the store syncs each write and
     ///   this sync failed.
     ///
-    /// The old value stays, but for the last of these cases: there the new one was written, and may not outlive the
+    /// The old value stays, except in the last of these cases: there the new one was written, and may not outlive the
     /// machine.
     pub fn set(
         &self,
@@ -101,14 +101,14 @@ impl Store {
         })
     }
 
-    /// Stores `value` if `key` has none; answers whether it was stored. Of several who try at once, one succeeds.
+    /// Stores `value` if `key` has none; returns whether it was stored. Of several concurrent calls one succeeds.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use sharedance_core::store::Store;
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// // Whoever adds it has the job, and loses it after ten seconds without a word.
+    /// // The worker that adds the key has the job, and loses it after ten seconds.
     /// let job = Duration::from_secs(10);
     /// assert!(store.add("job:nightly", "worker 1", job)?);
     /// assert!(!store.add("job:nightly", "worker 2", job)?);
@@ -126,7 +126,7 @@ impl Store {
         self.write(key, value, ttl.into(), Condition::Absent).map(Outcome::is_done)
     }
 
-    /// Stores `value` if `key` has one already; answers whether it was stored.
+    /// Stores `value` if `key` has one already; returns whether it was stored.
     ///
     /// ```
     /// # use sharedance_core::store::{Store, Ttl};

@@ -65,7 +65,7 @@ impl Ghosts {
         self.table().map_or(0, |table| table.fingerprints.len())
     }
 
-    /// Takes note that the pair of this hash was evicted.
+    /// Records that the pair of this hash was evicted.
     pub(crate) fn remember(&self, hash: u64, evicted_from: Queue) {
         if let Some(table) = self.table() {
             let mut pushed = fingerprint(hash, evicted_from);
@@ -118,7 +118,7 @@ impl Table {
     }
 }
 
-/// The upper half of the hash, but for two bits: the lower one has chosen the bucket.
+/// The upper half of the hash, except two bits: the lower one has chosen the bucket.
 fn fingerprint(hash: u64, evicted_from: Queue) -> u32 {
     let queue_bit = if evicted_from == Queue::Main { MAIN_BIT } else { 0 };
     (hash >> 32) as u32 & !(MAIN_BIT | PRESENT_BIT) | PRESENT_BIT | queue_bit

@@ -8,9 +8,9 @@ use crate::store::primitives::atomic::{AtomicU64, Ordering};
 
 /// All of the room, as the part of it that new pairs have on probation is expressed.
 pub(crate) const WHOLE: u64 = 1 << 32;
-/// That part at first, and at the least: as S3-FIFO has it…
+/// That part at first, and at least: as in S3-FIFO…
 const MIN_PROBATION: u64 = WHOLE / 10;
-/// …and at the most.
+/// …and at most.
 const MAX_PROBATION: u64 = WHOLE / 10 * 9;
 /// What a store that evicts keeps in memory for it: about three bytes a pair, beside the read counts in its segments.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Queues {
         self.probation.load(Ordering::Relaxed)
     }
 
-    /// Takes note that a pair of this hash is stored that was not there; answers whether it should not have been
+    /// Records that a new pair of this hash is stored; returns whether it should not have been
     /// evicted, and counts as read.
     pub(crate) fn welcome(&self, hash: u64) -> bool {
         let Some(Recalled { evicted_from, alike, others }) = self.ghosts.recall(hash) else {

@@ -31,12 +31,12 @@ const APPEND_POINTS: usize = 8;
 const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
 /// Blanks that are kept ready while writers use them up.
 const READY_WHILE_WRITING: usize = 2;
-/// Blanks that are kept ready while nobody needs one.
+/// Blanks that are kept ready while no writer needs one.
 const READY_AT_REST: usize = 1;
 /// Once a second, the account of how many blanks are used up goes down by one part in so many, if it is not borne out: it
 /// takes some seconds to forget a burst, for the next one would find the files deleted that it needs.
 const DEMAND_DECAY: usize = 4;
-/// What is not borne out counts for so many at the most, and for no more than there are segments in use: no great part of
+/// Unconfirmed demand counts for at most this many, and for no more than there are segments in use: no great part of
 /// a disk is kept for what may come, and hardly any once all has expired.
 const MAX_LASTING: usize = 8;
 /// The greatest number of blanks kept from recycling, however fast they are used up.

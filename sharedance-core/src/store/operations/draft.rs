@@ -78,7 +78,7 @@ impl Draft<'_> {
         self.value.iter().map(|part| part.len()).sum()
     }
 
-    /// Whether what is to be written is there already. It may take long to tell: no lock should be held meanwhile.
+    /// Whether `current` is what this draft would write. The comparison may take long: no lock should be held meanwhile.
     pub(crate) fn is(&self, current: &Pinned, payload: &Payload<'_>) -> bool {
         current.record.word.flags == self.flags() && current.segment.has_payload(&current.record, payload)
     }

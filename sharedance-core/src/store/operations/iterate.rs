@@ -1,4 +1,4 @@
-//! Walking over the pairs of a store, without keeping anybody waiting.
+//! Iteration over the pairs of a store, without a lock that other operations wait for.
 //!
 //! The walk goes shard by shard. It takes down the hashes that a shard has, under its lock for reading, and lets go;
 //! then it looks each of them up again, as any reader does. So a pair that compaction moves, or that is overwritten,

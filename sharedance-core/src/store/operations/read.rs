@@ -5,7 +5,7 @@ use crate::store::segment::pinned::Pinned;
 use crate::store::segment::sealed::{Record, Segment};
 
 impl Engine {
-    /// The live record of `key`, verified, for somebody who reads it.
+    /// The live record of `key`, verified. Counts as a read.
     pub(crate) fn read(&self, hash: u64, key: &[u8], now_ms: u64) -> Option<Pinned> {
         let pinned = self.find(hash, key, now_ms)?;
         pinned.note_read(now_ms);

@@ -1,6 +1,6 @@
 //! Reading a value together with what is known about it, and choosing who is to make a new one.
 //!
-//! A value that is costly to make has to be made anew before it is missed, by one of its readers and not by all. So a
+//! A value that is costly to make has to be made again before it expires, by one of its readers and not by all. So a
 //! reader may ask to be the one, where the value is stale, about to expire or missing; the first who asks is chosen, and
 //! the choice is one bit in the record's word, taken in one step.
 
@@ -44,7 +44,7 @@ impl Writer<'_> {
             idle: pinned.segment.accesses.is_some().then_some(Duration::ZERO),
             was_read: false,
             is_stale: false,
-            refresh: Refresh::You,
+            refresh: Refresh::Yours,
             value: Value::new(pinned),
         }
     }
@@ -96,17 +96,17 @@ impl Writer<'_> {
 /// record's word is damaged.
 fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> Option<Refresh> {
     if word.flags & FLAG_REFRESHER != 0 {
-        return Some(Refresh::Another);
+        return Some(Refresh::InProgress);
     }
     let is_late = look
         .refresh_below
         .is_some_and(|below| word.deadline.remaining(now_ms).is_some_and(|remaining| remaining < below));
     if look.never_chosen || !is_late && word.flags & FLAG_STALE == 0 {
-        return Some(Refresh::Nobody);
+        return Some(Refresh::NotNeeded);
     }
     match found.segment.mark(found.slot, &found.record, FLAG_REFRESHER)? {
-        true => Some(Refresh::You),
-        false => Some(Refresh::Another),
+        true => Some(Refresh::Yours),
+        false => Some(Refresh::InProgress),
     }
 }
 
@@ -191,7 +191,7 @@ mod tests {
             store.maintain(10_000).unwrap();
         }
         let seen = see(&store, PLAIN).unwrap();
-        assert!(seen.is_stale && seen.was_read && seen.refresh == Refresh::Another, "{seen:?}");
+        assert!(seen.is_stale && seen.was_read && seen.refresh == Refresh::InProgress, "{seen:?}");
         assert_eq!(seen.idle, Some(20 * SECOND));
     }
 
@@ -217,9 +217,9 @@ mod tests {
         store.set(b"k", b"value").unwrap();
         store.invalidate(b"k", Condition::Present, None).unwrap();
         let curious = see(&store, Look { never_chosen: true, ..PLAIN }).unwrap();
-        assert!(curious.is_stale && curious.refresh == Refresh::Nobody);
-        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::You);
-        assert_eq!(see(&store, Look { never_chosen: true, ..PLAIN }).unwrap().refresh, Refresh::Another);
+        assert!(curious.is_stale && curious.refresh == Refresh::NotNeeded);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::Yours);
+        assert_eq!(see(&store, Look { never_chosen: true, ..PLAIN }).unwrap().refresh, Refresh::InProgress);
     }
 
     #[test]
@@ -236,16 +236,16 @@ mod tests {
         store.set_with_ttl(b"k", b"value", Ttl::After(100 * SECOND)).unwrap();
         let look = Look { refresh_below: Some(30 * SECOND), ..PLAIN };
         hand.advance(70 * SECOND);
-        assert_eq!(see(&store, look).unwrap().refresh, Refresh::Nobody, "30 seconds are not below 30");
+        assert_eq!(see(&store, look).unwrap().refresh, Refresh::NotNeeded, "30 seconds are not below 30");
         hand.advance(SECOND);
-        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::Nobody, "this one did not ask");
-        assert_eq!(see(&store, look).unwrap().refresh, Refresh::You);
-        assert_eq!(see(&store, look).unwrap().refresh, Refresh::Another);
-        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::Another);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::NotNeeded, "this one did not ask");
+        assert_eq!(see(&store, look).unwrap().refresh, Refresh::Yours);
+        assert_eq!(see(&store, look).unwrap().refresh, Refresh::InProgress);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::InProgress);
         store.set_with_ttl(b"k", b"value", Ttl::After(100 * SECOND)).unwrap();
         assert_eq!(
             see(&store, look).unwrap().refresh,
-            Refresh::Nobody,
+            Refresh::NotNeeded,
             "there is a new one, though the bytes are the same"
         );
     }
@@ -255,9 +255,9 @@ mod tests {
         let (_dir, store, hand) = open();
         let look = Look { create: Some(Ttl::After(10 * SECOND)), ..PLAIN };
         let seen = see(&store, look).unwrap();
-        assert!(seen.is_new && seen.value.is_empty() && seen.refresh == Refresh::You);
+        assert!(seen.is_new && seen.value.is_empty() && seen.refresh == Refresh::Yours);
         let seen = see(&store, look).unwrap();
-        assert!(!seen.is_new && seen.refresh == Refresh::Another);
+        assert!(!seen.is_new && seen.refresh == Refresh::InProgress);
         hand.advance(10 * SECOND);
         assert!(see(&store, PLAIN).is_none());
         assert!(see(&store, look).unwrap().is_new);
@@ -284,14 +284,14 @@ mod tests {
         let ttl = Some(Ttl::After(30 * SECOND));
         assert!(store.invalidate(b"k", Condition::Version(before), ttl).unwrap().is_done());
         let seen = see(&store, PLAIN).unwrap();
-        assert!(seen.is_stale && seen.refresh == Refresh::You && seen.value.version() > before);
+        assert!(seen.is_stale && seen.refresh == Refresh::Yours && seen.value.version() > before);
         assert_eq!((&*seen.value, seen.value.client_flags(), seen.expires_in), (&b"value"[..], 7, Some(30 * SECOND)));
-        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::Another);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::InProgress);
         assert!(store.invalidate(b"k", Condition::Present, None).unwrap().is_done());
         assert_eq!(
             see(&store, PLAIN).unwrap().refresh,
-            Refresh::You,
-            "whoever was chosen before made it from old news"
+            Refresh::Yours,
+            "a reader that was chosen before used old data"
         );
         hand.advance(30 * SECOND);
         assert!(see(&store, PLAIN).is_none());
@@ -304,11 +304,11 @@ mod tests {
         store.write(b"k", b"one", ttl(100), Condition::Always).unwrap();
         let version = see(&store, PLAIN).unwrap().value.version();
         store.invalidate(b"k", Condition::Present, None).unwrap();
-        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::You);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::Yours);
         let condition = Condition::VersionOrStale(version);
         assert!(store.write(b"k", b"two", ttl(500), condition).unwrap().is_done());
         let seen = see(&store, PLAIN).unwrap();
-        assert!(seen.value == b"two" && seen.is_stale && seen.refresh == Refresh::Another);
+        assert!(seen.value == b"two" && seen.is_stale && seen.refresh == Refresh::InProgress);
         assert_eq!(seen.expires_in, Some(100 * SECOND));
         let current = Condition::VersionOrStale(seen.value.version());
         assert!(store.write(b"k", b"three", ttl(500), current).unwrap().is_done());
@@ -323,11 +323,11 @@ mod tests {
         let (dir, store, hand) = open();
         store.set_with_ttl(b"k", b"value", Ttl::Never).unwrap();
         store.invalidate(b"k", Condition::Present, None).unwrap();
-        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::You);
+        assert_eq!(see(&store, PLAIN).unwrap().refresh, Refresh::Yours);
         drop(store);
         let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
         let seen = see(&store, PLAIN).unwrap();
-        assert!(seen.is_stale && seen.refresh == Refresh::Another && seen.idle.is_none());
+        assert!(seen.is_stale && seen.refresh == Refresh::InProgress && seen.idle.is_none());
     }
 
     #[test]
@@ -368,7 +368,7 @@ mod tests {
             }
             let chosen: usize = thread::scope(|scope| {
                 let looks: Vec<_> = (0..3).map(|_| scope.spawn(|| store.look(&key, &look).unwrap().unwrap())).collect();
-                looks.into_iter().map(|look| usize::from(look.join().unwrap().refresh == Refresh::You)).sum()
+                looks.into_iter().map(|look| usize::from(look.join().unwrap().refresh == Refresh::Yours)).sum()
             });
             assert_eq!(chosen, 1, "round {round}");
         }

@@ -23,7 +23,7 @@ impl Engine {
         self.is_sound(&pinned).then_some(pinned)
     }
 
-    /// Moves the deadline of the record if it is still there; answers whether it was.
+    /// Moves the deadline of the record if it is still there; returns whether it was.
     pub(crate) fn touch_again(&self, hash: u64, key: &[u8], current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
         let touched = {
             let shard = self.index.read(hash);

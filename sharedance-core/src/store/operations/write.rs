@@ -120,8 +120,8 @@ impl Writer<'_> {
         }))
     }
 
-    /// Stores an empty value, marked as one that somebody was chosen to replace; answers it, or `None` where there is a
-    /// value. It is the record that was committed even if it is gone already: whoever made it was the one.
+    /// Stores an empty value, marked as one that a reader was chosen to replace; returns it, or `None` where there is a
+    /// value. It is the record that was committed even if it is gone already: this caller created it.
     pub(crate) fn create_empty(
         &self,
         key: &[u8],
@@ -290,9 +290,9 @@ mod tests {
         store.touch(b"k", TTL).unwrap();
         assert_eq!(version(&store, b"k"), first, "a touch is no write");
         let Outcome::Done { version: second } = store.compare_and_set(b"k", b"one", TTL, first).unwrap() else {
-            panic!("nobody wrote in between");
+            panic!("no write came in between");
         };
-        assert!(second > first, "whoever compares versions gets a new one, be the value the same");
+        assert!(second > first, "a comparing write gets a new version even for the same value");
         assert_eq!(version(&store, b"k"), second);
         assert_eq!(store.compare_and_set(b"k", b"two", TTL, first).unwrap(), Outcome::Exists);
         assert_eq!(store.delete_if(b"k", Condition::Version(first)).unwrap(), Outcome::Exists);

@@ -17,7 +17,7 @@ pub(crate) struct Scanned {
     gone_by_shard: Vec<Vec<(u64, u32)>>,
 }
 
-/// What came of the records of a shard.
+/// How many records of a shard were not entered.
 #[derive(Debug, Default)]
 pub(crate) struct Entered {
     /// Records that had a later one.
@@ -102,7 +102,7 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
 }
 
 /// Removes the record of a key whose later one, in `slot` of `segment`, is gone: when that was marked, an older one was
-/// dead, though the disk may not have known yet. Answers whether there was one.
+/// dead, though the disk may not have known yet. Returns whether there was one.
 fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32) -> bool {
     let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
         return false;

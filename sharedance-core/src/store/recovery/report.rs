@@ -42,7 +42,7 @@ pub struct RecoveryReport {
     pub excess_files: u64,
     /// Files whose header does not verify: renamed to end in `.bad`, and otherwise left alone.
     pub set_aside: Vec<String>,
-    /// Files in the directory that are none of the store's: left alone.
+    /// Files in the directory that do not belong to the store: left alone.
     pub foreign: Vec<String>,
 }
 

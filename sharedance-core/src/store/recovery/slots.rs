@@ -13,7 +13,7 @@ use crate::store::disk::meta::Description;
 /// pages of them.
 const EMPTY_RUN: u32 = 4096;
 /// Where slots name the same bytes again and again, as no store writes them, checking ends when this many times the
-/// file's bytes were read: what is left does not verify.
+/// file's bytes were read: the rest does not verify.
 const MAX_CHECKED_PART: usize = 4;
 
 /// What the index needs to know of a record: all of it from the slot, which is not looked at again.

@@ -22,7 +22,7 @@ pub(crate) struct Accesses {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) at_secs: u32,
-    /// Whether anybody has read it since it was written.
+    /// Whether it was read since it was written.
     pub(crate) was_read: bool,
 }
 
@@ -37,7 +37,7 @@ impl Accesses {
         Accesses { since_secs: seconds(now_ms), chunks }
     }
 
-    /// Takes note that the record in `slot` is being used.
+    /// Records an access to the record in `slot`.
     pub(crate) fn note(&self, slot: u32, access: Access) {
         if let Some(chunk) = self.chunks.get(slot as usize / CHUNK_SLOTS) {
             let chunk = chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU32::new(0))));

@@ -54,7 +54,7 @@ impl Blank {
 }
 
 impl Segment {
-    /// Takes the file out of use. Nobody else holds the segment any more, so nothing of it is live or being read.
+    /// Takes the file out of use. The segment is taken by value, so no other thread holds it, and nothing of it is live or being read.
     pub(crate) fn into_blank(self) -> Blank {
         let mut blank = Blank { segment_id: self.header.segment_id, mapping: self.mapping };
         blank.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Release);

@@ -34,7 +34,7 @@ impl Pinned {
         self.segment.client_flags(&self.record)
     }
 
-    /// Takes note that it was read, wherever anybody asks for that.
+    /// Records that it was read, where that is tracked.
     pub(crate) fn note_read(&self, now_ms: u64) {
         self.segment.note_read(self.slot);
         if let Some(accesses) = &self.segment.accesses {

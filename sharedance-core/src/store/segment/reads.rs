@@ -1,4 +1,4 @@
-//! How often records are read, as far as that says what to keep: a small counter a slot, where anybody was read at all.
+//! How often records are read, as far as that says what to keep: a small counter for each slot, in segments of which a record was read.
 
 use crate::store::primitives::OnceLock;
 use crate::store::primitives::atomic::{AtomicU8, Ordering};
@@ -20,8 +20,7 @@ impl Reads {
         Reads { chunks: (0..(slots as usize).div_ceil(CHUNK_SLOTS)).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Takes note that the record in `slot` was read. Readers that come at once may count as one: this is no account,
-    /// but a sign of life.
+    /// Records that the record in `slot` was read. Concurrent reads may count as one: an approximate count is enough.
     pub(crate) fn note(&self, slot: u32) {
         if let Some(chunk) = self.chunks.get(slot as usize / CHUNK_SLOTS) {
             let chunk = chunk.get_or_init(|| Box::new(std::array::from_fn(|_| AtomicU8::new(0))));

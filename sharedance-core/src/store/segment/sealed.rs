@@ -55,9 +55,9 @@ pub(crate) struct Segment {
     /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
     /// since. Slots beyond were written by this process.
     verified: Option<Box<[AtomicU64]>>,
-    /// How often records were read; none where nobody asks.
+    /// How often records were read; `None` where that is not tracked.
     reads: Option<Reads>,
-    /// When records were last read; none where nobody asks.
+    /// When records were last read; `None` where that is not tracked.
     pub(crate) accesses: Option<Accesses>,
     /// Keeps the directory locked for as long as anything is mapped.
     _lock: Arc<DirectoryLock>,
@@ -122,7 +122,7 @@ impl Segment {
         self.accesses = Some(Accesses::new(format::max_slots(self.file_len()), now_ms));
     }
 
-    /// Takes note that the record in `slot` was read.
+    /// Records that the record in `slot` was read.
     pub(crate) fn note_read(&self, slot: u32) {
         if let Some(reads) = &self.reads {
             reads.note(slot);
@@ -186,21 +186,21 @@ impl Segment {
         self.is_complete() && self.live_records() == 0
     }
 
-    /// Takes note that the segment is in quarantine; false where it was already.
+    /// Records that the segment is in quarantine; returns `false` where it was already.
     pub(crate) fn enter_quarantine(&self) -> bool {
         !self.in_quarantine.swap(true, Ordering::Relaxed)
     }
 
-    /// Takes note of the record that the one in `slot` depends on until it is safe. The caller holds its key's shard for
+    /// Records the source that the record in `slot` depends on until it is safe. The caller holds its key's shard for
     /// writing.
     pub(crate) fn note_source(self: &Arc<Self>, slot: u32, source: Source<Segment>) {
         source.segment.carried.add_destination(self);
         self.carried.add_source(slot, source);
     }
 
-    /// Says on disk that nothing here counts any more, though readers may still hold it, and lets the segments whose
-    /// records have their sources here forget this one. In this order: while a record is live here on disk, whoever
-    /// deletes the one that it is the source of has to find it.
+    /// Marks the segment free on disk, though readers may still hold it, and lets the segments whose
+    /// records have their sources here forget this one. In this order: while a record is live here on disk, a thread
+    /// that deletes the one that it is the source of has to find it.
     pub(crate) fn give_up(self: &Arc<Self>) {
         self.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::SeqCst);
         self.mapping.note_change();
@@ -434,7 +434,7 @@ impl Segment {
         self.next_expiry_ms.load(Ordering::Acquire)
     }
 
-    /// Takes note that a live record expires at `deadline`.
+    /// Records that a live record expires at `deadline`.
     pub(crate) fn expect_expiry(&self, deadline: Deadline) {
         if deadline != Deadline::NEVER {
             self.next_expiry_ms.fetch_min(deadline.ms(), Ordering::AcqRel);

@@ -2,7 +2,7 @@
 //!
 //! The disk may know a record for long where it was, and not yet where compaction carried it to; or it may know the old
 //! value of a key, and not yet the new one. So the former stays live in its place until the latter is safe: it is only
-//! counted there no more, and the index names the other. Whoever marks a record dead marks its source dead first, or a
+//! counted there no more, and the index names the other. A thread that marks a record dead marks its source dead first, or a
 //! restart would bring that back. This is where a segment keeps the way from its records to their sources, and to the
 //! segments that its own records are the sources for.
 
@@ -95,7 +95,7 @@ impl<S> Carried<S> {
         self.source_count.load(Ordering::Acquire) > 0
     }
 
-    /// Takes note of the source of the record in `slot`. The caller holds its key's shard for writing.
+    /// Records the source of the record in `slot`. The caller holds its key's shard for writing.
     pub(crate) fn add_source(&self, slot: u32, source: Source<S>) {
         self.with_sources(|sources| sources.insert(slot, source));
     }
@@ -112,7 +112,7 @@ impl<S> Carried<S> {
         self.with_sources(|sources| sources.get(&slot).cloned())
     }
 
-    /// Forgets the source of the record in `slot`. Not before it is dead, or somebody else has the way to it: who comes
+    /// Forgets the source of the record in `slot`. Not before it is dead, or recorded elsewhere: a thread that comes
     /// in between must still find it.
     pub(crate) fn forget(&self, slot: u32) {
         self.with_sources(|sources| sources.remove(&slot));
@@ -123,7 +123,7 @@ impl<S> Carried<S> {
         self.with_sources(|sources| sources.retain(|_, source| !Arc::ptr_eq(&source.segment, segment)));
     }
 
-    /// Forgets all sources: nobody will ask any more, and segments with sources in each other would stay for ever.
+    /// Forgets all sources: the store is closed, and segments with sources in each other would stay for ever.
     pub(crate) fn forget_all(&self) {
         drop(self.with_sources(std::mem::take));
     }

@@ -1,8 +1,8 @@
 //! Compaction: live records are copied forward, out of segments that hold little else, so that these can be retired.
 //!
-//! Nobody waits for it. A record is copied without any lock; under its shard's lock it is then seen whether the index
+//! No operation waits for it. A record is copied without any lock; under its shard's lock it is then seen whether the index
 //! still names the source, and only then is the copy committed, with the source's sequence and the deadline and marks
-//! that it has at that moment. A copy that comes too late is never committed, and nobody ever sees it.
+//! that it has at that moment. A copy that comes too late is never committed, and never visible.
 //!
 //! Survivors go to cold segments of their own: mixed with new writes they would be copied again and again.
 
@@ -180,7 +180,7 @@ fn gain(segment: &Segment, now_ms: u64, max_live_ratio: f64) -> Option<f64> {
     if live_ratio > max_live_ratio || expires_soon {
         return None;
     }
-    // At the least a millisecond: a segment sealed just now may be the only one that there is.
+    // At least a millisecond: a segment sealed just now may be the only one that there is.
     let age_ms = now_ms.saturating_sub(sealed_at_ms).clamp(1, ttl_ms);
     Some((1.0 - live_ratio) / (1.0 + live_ratio) * age_ms as f64)
 }

@@ -2,7 +2,7 @@
 //!
 //! Whole segments go, the oldest first, but not what is being read: a record that was read since it was last looked at
 //! is carried forward instead. So the hot segments are a first-in first-out queue on probation, and the cold ones the
-//! main queue, in which each reading buys another round; a new pair that nobody reads pushes out others like itself, and
+//! main queue, in which each reading buys another round; a new pair that is not read pushes out others like itself, and
 //! not what is in use. That is S3-FIFO (Yang and others, 2023) with segments for queues: reading costs no lock and moves
 //! nothing, and writing stays sequential.
 //!
@@ -75,7 +75,7 @@ pub(crate) fn evict_segment(
     Ok(Some(evicted))
 }
 
-/// Removes the record in `slot`, if it is live; answers whether it was.
+/// Removes the record in `slot`, if it is live; returns whether it was.
 fn evict(queues: &Queues, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
     let mut was_of_use = false;
     let removed = index.remove_if(victim, slot, |record| {

@@ -35,7 +35,7 @@ impl Census {
         Census { live: 0, slots: segment.has_no_reservations().then_some(slots) }
     }
 
-    /// Counts the record in `slot`, which was not removed. One that has expired is none of those that the accounts contain,
+    /// Counts the record in `slot`, which was not removed. One that has expired is not in the accounts,
     /// or its hash is damaged, so that the index does not name it.
     fn note(&mut self, segment: &Segment, slot: u32, now_ms: u64) {
         let is_live = live_word(segment.raw_slot(slot)).is_some_and(|word| !word.deadline.has_passed(now_ms));
@@ -54,7 +54,7 @@ impl Census {
 pub(crate) struct Swept {
     pub(crate) examined: usize,
     pub(crate) expired: usize,
-    /// Of those, the ones that nobody had read, where that is tracked.
+    /// Of those, the ones that were never read, where that is tracked.
     pub(crate) unread: usize,
 }
 
@@ -69,13 +69,13 @@ impl Sweep {
         self.due.is_empty()
     }
 
-    /// Takes note of the segments to walk over next.
+    /// Sets the segments to walk over next.
     pub(crate) fn plan(&mut self, due: impl IntoIterator<Item = Arc<Segment>>) {
         self.due.extend(due);
         self.next_slot = 0;
     }
 
-    /// Looks at `budget` slots at the most, and removes the expired records among them.
+    /// Looks at up to `budget` slots, and removes the expired records among them.
     pub(crate) fn run(&mut self, index: &Index, now_ms: u64, budget: usize) -> Swept {
         let mut swept = Swept::default();
         while swept.examined < budget
@@ -113,7 +113,7 @@ impl Sweep {
     }
 }
 
-/// Removes the record in `slot`, which has this word, if it has expired; otherwise takes note of when it will.
+/// Removes the record in `slot`, which has this word, if it has expired; otherwise records when it will.
 fn examine(index: &Index, segment: &Arc<Segment>, slot: u32, word: Word, now_ms: u64) -> bool {
     if word.deadline.has_passed(now_ms) {
         return remove_if_expired(index, segment, slot, now_ms);
@@ -126,7 +126,7 @@ fn live_word(raw: RawSlot) -> Option<Word> {
     Word::decode(raw.word()).filter(|word| word.is_live())
 }
 
-/// Decides anew under the lock: the record may have been touched, overwritten or deleted since it was looked at.
+/// Decides again under the lock: the record may have been touched, overwritten or deleted since it was looked at.
 fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
     index.remove_if(segment, slot, |record| {
         let has_expired = record.word.deadline.has_passed(now_ms);

@@ -60,7 +60,7 @@ pub(crate) struct Upkeep {
 /// Segments that there should be room for where old pairs may be evicted: for new writes, for what is carried forward,
 /// and one more.
 const HEADROOM_SEGMENTS: u64 = 3;
-/// How long nobody tries again to make room after it came to nothing, in milliseconds: writers that are refused must
+/// How long no writer tries again to make room after that failed, in milliseconds: writers that are refused must
 /// not spend the machine on trying.
 const RECLAIM_INTERVAL_MS: u64 = 100;
 /// How much compaction a writer does that found no room, in steps: about two segments' worth of copying. The rest is left
@@ -139,8 +139,8 @@ impl Engine {
 
 impl Upkeep {
     /// Makes some of the room that is wanted, in bytes, where old pairs may be evicted for it: empties a segment, and no
-    /// more, so that nobody waits for long. Answers how many were taken out of use; none where there is nothing to do, or
-    /// it has come to nothing too often.
+    /// more, so that no thread waits for long. Returns how many were taken out of use; `None` where there is nothing to do, or
+    /// it failed too often.
     fn make_room(
         &mut self,
         engine: &Engine,

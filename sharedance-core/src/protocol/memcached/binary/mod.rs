@@ -137,7 +137,7 @@ pub enum Command<'a> {
     Quit,
     /// There is no such command: [`Status::UnknownCommand`].
     Unknown,
-    /// A frame that is none: the status is to be answered, and the connection to be closed.
+    /// Not a frame: the response is this status, and the connection is to be closed.
     Invalid(Status),
 }
 

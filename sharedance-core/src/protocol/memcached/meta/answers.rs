@@ -46,11 +46,11 @@ pub struct Facts {
     pub idle_secs: u64,
     /// Whether it was read before.
     pub was_read: bool,
-    /// `W`: the peer is the one to compute it anew.
+    /// `W`: the peer is to compute the value again.
     pub is_yours: bool,
     /// `X`: it was declared stale.
     pub is_stale: bool,
-    /// `Z`: somebody else is to compute it anew.
+    /// `Z`: another client is to compute the value again.
     pub is_taken: bool,
 }
 

@@ -98,10 +98,10 @@ struct Parsed<'a> {
     is_opaque_too_long: bool,
 }
 
-/// Decodes flags. Of several mistakes the last one is answered, but for those that end the decoding.
+/// Decodes flags. Of several mistakes the last one is reported, except for those that end the decoding.
 fn parse<'a>(key: &'a [u8], tokens: Tokens<'a>, words_before: usize, too_many: Reply) -> Result<Parsed<'a>, Reply> {
     let most = MAX_WORDS - words_before;
-    // A word takes two bytes at the least, so most lines need not be counted.
+    // A word takes at least two bytes, so most lines need not be counted.
     if tokens.rest().len() >= 2 * most && tokens.clone().count() > most {
         return Err(too_many);
     }
@@ -118,7 +118,7 @@ fn parse<'a>(key: &'a [u8], tokens: Tokens<'a>, words_before: usize, too_many: R
         match parsed.take(letter, argument) {
             Ok(()) => {}
             Err(Reply::InvalidFlag) => return Err(Reply::InvalidFlag),
-            // Client flags that are none leave what was to be said.
+            // Client flags that are not a number do not change the error.
             Err(_) if letter == b'F' => mistake = mistake.or(Some(Reply::BadFormat)),
             Err(reply) => mistake = Some(reply),
         }
@@ -154,7 +154,7 @@ impl<'a> Parsed<'a> {
     fn take(&mut self, letter: u8, argument: &[u8]) -> Result<(), Reply> {
         let exptime = || Exptime::parse(argument).ok_or(Reply::BadToken);
         match letter {
-            // Of meaning for the answer alone, or for somebody between the peer and the server.
+            // They concern the response alone, or a proxy between the peer and the server.
             b'k' | b's' | b't' | b'c' | b'f' | b'l' | b'h' | b'P' | b'L' => {}
             b'O' => self.is_opaque_too_long = argument.len() >= MAX_OPAQUE_LEN,
             b'v' => self.wants_value = true,
@@ -181,7 +181,7 @@ impl<'a> Parsed<'a> {
         Ok(())
     }
 
-    /// What is left to be refused once all else is right.
+    /// The error that is reported if there is no other.
     fn check_opaque(&self) -> Result<(), Reply> {
         if self.is_opaque_too_long { Err(Reply::OpaqueTooLong) } else { Ok(()) }
     }

@@ -1,6 +1,6 @@
 //! The meta commands of the text dialect: `mg`, `ms`, `md`, `ma`, `mn`, `me`.
 //!
-//! A command has a key and flags, each a letter with something behind it or nothing. What the flags ask for is decoded;
+//! A command has a key and flags, each one character with or without an argument. What the flags ask for is decoded;
 //! which of them the answer repeats, and in which order, is found in them again when it is encoded. What is refused is
 //! refused as a whole: it changes nothing.
 //!
@@ -36,7 +36,7 @@ mod decode;
 pub use answers::{Facts, Status, push_counted, push_debug, push_found, push_status, push_stored};
 pub(super) use decode::decode;
 
-/// The longest opaque, the letter before it included, in bytes.
+/// The longest opaque with its flag, in bytes.
 pub const MAX_OPAQUE_LEN: usize = 32;
 
 /// The flags of a command.
@@ -126,7 +126,7 @@ pub struct Get<'a> {
     pub touch: Option<Exptime>,
     /// How long an empty value lives that is stored where there is none: `N`.
     pub create: Option<Exptime>,
-    /// The value is due to be computed anew when it lives for less: `R`.
+    /// The value is due to be computed again when it lives for less: `R`.
     pub refresh_below: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,

@@ -10,7 +10,7 @@ use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Upd
 /// The longest data block that a line can announce: what fits into 31 bits with its end.
 const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 2;
 
-/// More words than any command has, but for retrievals: what stands behind them is not looked at.
+/// More words than any command has, except retrievals. What follows them is ignored.
 const MAX_WORDS: usize = 8;
 
 /// A longer wait for a lock, or a longer life of one, counts as this: some 136 years. Sums with it do not overflow.
@@ -134,7 +134,7 @@ fn decode_get<'a>(line: &'a [u8], mut tokens: Tokens<'a>, retrieval: Retrieval) 
     if tokens.clone().next().is_none() {
         return Line::Whole(retrieval.get(key, true));
     }
-    // All or nothing: who sent a key that is none did not mean the others either.
+    // All or nothing: after an invalid key the others are not trusted either.
     if tokens.any(|key| key.len() > MAX_KEY_LEN) {
         return Line::Whole(Request::Refused(Reply::BadFormat));
     }

@@ -109,7 +109,7 @@ impl Decoder {
         Decoded::Complete { message, consumed: needed }
     }
 
-    /// What becomes of a storage command that is refused, whatever the reason: its data block must not be taken for
+    /// Handles a storage command that is refused for any reason: its data block must not be taken for
     /// commands. A block of known length is thrown away; otherwise nothing that follows is decoded.
     #[cold]
     fn refuse<'a>(&mut self, refused: RefusedStorage) -> Request<'a> {

@@ -3,7 +3,7 @@
 //! [`Decoder::decode`] answers one [`Request`] after the other; a server says its answers with [`Reply`],
 //! [`push_value`] and [`push_number`]. Meta commands are part of the dialect, and in [`meta`].
 //!
-//! Verdicts depend on the bytes alone. A line is looked at as a whole, up to [`MAX_LINE_LEN`](super::MAX_LINE_LEN). What is longer can only be
+//! Results depend on the bytes alone. A line is looked at as a whole, up to [`MAX_LINE_LEN`](super::MAX_LINE_LEN). What is longer can only be
 //! a retrieval: it is decoded word by word, so that neither its keys nor its answers need to be held at the same time.
 //!
 //! A server of a single pair:

@@ -34,9 +34,9 @@ pub enum Reply {
     MetaNoop,
     /// No such command.
     Error,
-    /// The command line is none.
+    /// Not a command.
     BadFormat,
-    /// A line of `delete` that is none.
+    /// Not a valid line of `delete`.
     BadDelete,
     /// A data block does not end where it was said to end.
     BadDataChunk,
@@ -58,7 +58,7 @@ pub enum Reply {
     FlagsTooLong,
     /// A key is no base64.
     BadBase64,
-    /// What stands behind a flag is none of its values.
+    /// The argument of a flag is not one of its values.
     BadToken,
     /// The mode is longer than one character.
     BadModeLen,
@@ -72,7 +72,7 @@ pub enum Reply {
     BadMetaDelta,
     /// The opaque is too long.
     OpaqueTooLong,
-    /// The statistics asked for name keys, which are nobody's business.
+    /// The requested statistics contain keys, which are secret.
     DumpNotAllowed,
     /// The value is larger than the limit.
     TooLarge,
