@@ -41,8 +41,6 @@ pub mod process;
 mod reactor;
 mod server;
 
-use process::logging;
-
 pub use listen::BindError;
 pub use options::ServerOptions;
 pub use server::{Server, ServerError, Shutdown};

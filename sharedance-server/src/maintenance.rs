@@ -10,7 +10,7 @@ use rustix::process::setpriority_process;
 use rustix::thread::set_name;
 use sharedance_core::store::{Maintenance, MaintenanceOptions, MaintenanceTask, Store, StoreError};
 
-use crate::logging::{Chain, Kind, LogLimits};
+use crate::process::logging::{Chain, Kind, LogLimits};
 
 /// The lowest priority: requests go first. Only the removal of expired pairs has it: requests wait for segments that are
 /// to be prepared.
