@@ -52,7 +52,7 @@ fn log_failure(log: &LogLimits, task: MaintenanceTask, error: &StoreError) {
         (_, StoreError::Full) => {}
         // Once is enough: from here on each request that is refused reports that the store is read-only.
         (MaintenanceTask::Sync, error) => {
-            error!("pairs are not safe from a power cut any more: {}", Chain(error));
+            error!("pairs no longer survive a power cut: {}", Chain(error));
         }
         (_, StoreError::ReadOnly) => log.log_store_error(error, now),
         (MaintenanceTask::Prepare, error) => log.log(
