@@ -1,4 +1,4 @@
-//! How the store's maintenance threads run in the server: their names, their priority, and what they log.
+//! The store's maintenance threads as the server runs them: their names, their priority, and what they log.
 
 use std::ffi::CStr;
 use std::io;
@@ -12,8 +12,8 @@ use sharedance_core::store::{Maintenance, MaintenanceOptions, MaintenanceTask, S
 
 use crate::process::logging::{Chain, Kind, LogLimits};
 
-/// The lowest priority: requests go first. Only the removal of expired pairs has it: requests wait for segments that are
-/// to be prepared.
+/// The lowest priority: requests go first. Only the thread that removes expired pairs has it: requests wait for the
+/// segments that another thread prepares.
 const NICENESS: i32 = 19;
 
 /// Starts the threads, which end when the returned value is dropped. `log` limits what they log.
@@ -35,9 +35,9 @@ fn thread_name(task: MaintenanceTask) -> &'static CStr {
 }
 
 fn set_up_thread(task: MaintenanceTask) {
-    // The name is for lists of threads alone.
+    // The name is only for lists of threads.
     let _ = set_name(thread_name(task));
-    // On Linux the call is about the calling thread alone.
+    // On Linux this call affects only the calling thread.
     if task == MaintenanceTask::Maintain
         && let Err(error) = setpriority_process(None, NICENESS)
     {
@@ -48,9 +48,9 @@ fn set_up_thread(task: MaintenanceTask) {
 fn log_failure(log: &LogLimits, task: MaintenanceTask, error: &StoreError) {
     let now = Instant::now();
     match (task, error) {
-        // No failure: a full store evicts, or refuses pairs, which is logged then.
+        // Not a failure: a full store evicts pairs, or refuses new ones, which is logged then.
         (_, StoreError::Full) => {}
-        // Once is enough: from here on each request that is refused reports that the store is read-only.
+        // Logged once: from now on each refused request reports that the store is read-only.
         (MaintenanceTask::Sync, error) => {
             error!("pairs no longer survive a power cut: {}", Chain(error));
         }
