@@ -1,20 +1,20 @@
-//! Where a server is, as people write it: `host`, `host:port`, `[::1]:port`, `unix:/path`, each with `?weight=N` behind it
-//! where the server is one of several.
+//! Parses server addresses: `host`, `host:port`, `[::1]:port` or `unix:/path`. Each may be followed by `?weight=N` in a
+//! list of several servers.
 //!
-//! Reading an address does no I/O: names are resolved when a connection is opened.
+//! Parsing does no I/O: names are resolved when a connection is opened.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::Error;
 
-/// The port of a server that is named without one.
+/// The port of a server address without a port.
 pub(crate) const DEFAULT_PORT: u16 = 1042;
 
-/// Keeps a typing error from giving one server everything.
+/// Limits the effect of a typing error, which could otherwise give one server all keys.
 const MAX_WEIGHT: u32 = 65_535;
 
-/// An address, and the server's share of the keys compared with the other servers'.
+/// An address, and the server's share of the keys relative to the other servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WeightedAddress {
     pub(crate) address: Address,
@@ -22,7 +22,7 @@ pub(crate) struct WeightedAddress {
 }
 
 impl WeightedAddress {
-    /// `port` is that of a host without one.
+    /// `port` is used for a host without a port.
     pub(crate) fn parse(text: &str, port: u16) -> Result<WeightedAddress, Error> {
         let Some((address, weight)) = text.split_once("?weight=") else {
             return Ok(WeightedAddress { address: Address::parse(text, port)?, weight: 1 });
@@ -44,7 +44,7 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// `port` is that of a host without one.
+    /// `port` is used for a host without a port.
     pub(crate) fn parse(text: &str, port: u16) -> Result<Address, Error> {
         let refused = |reason| Error::Address { address: text.to_owned(), reason };
         if let Some(path) = text.strip_prefix("unix:") {
@@ -72,7 +72,7 @@ impl Address {
     }
 }
 
-/// The host, without brackets, and what stands behind the colon of the port.
+/// The host without brackets, and the text after the colon of the port.
 fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
     if let Some(inner) = text.strip_prefix('[') {
         return match inner.split_once(']') {
@@ -83,7 +83,7 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), &'static str> {
     }
     match text.split_once(':') {
         None => Ok((text, None)),
-        // An IPv6 address without brackets: what looks like a port is a part of it.
+        // An IPv6 address without brackets: its last group is not a port.
         Some((_, rest)) if rest.contains(':') => Ok((text, None)),
         Some((host, port)) => Ok((host, Some(port))),
     }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_to_write_an_address() {
+    fn every_form_of_address() {
         for (text, shown) in [
             ("localhost", "localhost:1042"),
             ("localhost:7", "localhost:7"),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_the_reason() {
+    fn a_malformed_address_is_refused_with_the_reason() {
         for text in [
             "",
             ":1042",

@@ -1,12 +1,12 @@
-//! What a value is stored with.
+//! The attributes of a stored value.
 
 use std::time::Duration;
 
 use crate::time::unix_secs;
 use crate::ttl::Ttl;
 
-/// What a value is stored with: how long it lives, and a number that clients may store beside it. A [`Ttl`] or a
-/// [`Duration`] will do where only the life matters.
+/// The attributes of a stored value: its TTL, and a number that clients may store with it. Pass a [`Ttl`] or a
+/// [`Duration`] where only the TTL matters.
 ///
 /// ```no_run
 /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
@@ -20,7 +20,7 @@ use crate::ttl::Ttl;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attributes {
-    /// How long it lives.
+    /// The TTL of the value.
     pub ttl: Ttl,
     /// Returned as [`Entry::client_flags`](crate::Entry::client_flags). Many clients keep the encoding of the value in
     /// it; this one stores 0 by default.
@@ -53,7 +53,7 @@ impl Attributes {
         self
     }
 
-    /// The dialect's number for the life.
+    /// The TTL as the dialect's expiration number.
     pub(crate) fn exptime(self) -> i64 {
         self.ttl.exptime(unix_secs)
     }

@@ -1,17 +1,17 @@
-//! When a server that cannot be reached is tried again. A state machine that is told the time and the dice; it does no
-//! I/O, and both clients use it.
+//! Decides when an unreachable server is tried again. A state machine without I/O, shared by both clients; it takes
+//! `now` and a random number as arguments.
 //!
-//! A server that fails is left alone for a time that doubles with each failure, up to a limit, and is shortened by
-//! chance, so that many clients do not come back at once. After that time one caller tries, while the others go on being
-//! told that the server is down.
+//! After a failure no caller tries the server for a delay. The delay doubles with each failure up to a limit, and is
+//! shortened at random, so that many clients do not retry at the same time. After the delay one caller tries; for the
+//! other callers the server stays down.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// So many timeouts in a row, without any answer in between, count like a failed attempt to connect.
+/// This number of consecutive timeouts, without a response in between, counts as one failed connection attempt.
 const STALLS_MAX: u32 = 3;
 
-/// Doubling it more often changes nothing.
+/// More doublings would exceed every limit.
 const DOUBLINGS_MAX: u32 = 20;
 
 #[derive(Debug, Clone, Copy)]
@@ -24,13 +24,13 @@ pub(crate) struct Backoff {
 pub(crate) struct Health {
     failures: u32,
     stalls: u32,
-    /// Nobody tries before.
+    /// No caller tries before this time.
     down_until: Option<Instant>,
 }
 
 impl Health {
-    /// Whether a caller may try now; else for how long nobody may. Who may try after a failure is alone with it for
-    /// `attempt`, the time that it takes to find out.
+    /// Returns `Ok` if a caller may try now, or otherwise for how long no caller may. A caller that may try after a
+    /// failure is the only one for `attempt`, the maximum duration of an attempt.
     pub(crate) fn admit(&mut self, now: Instant, attempt: Duration) -> Result<(), Duration> {
         let Some(down_until) = self.down_until else {
             return Ok(());
@@ -43,7 +43,7 @@ impl Health {
         Ok(())
     }
 
-    /// For how long callers are kept away, and after how many failures.
+    /// For how long callers must not try, and after how many failures.
     pub(crate) fn down(&self, now: Instant) -> Option<(Duration, u32)> {
         self.down_until.map(|until| (until.saturating_duration_since(now), self.failures))
     }
@@ -52,18 +52,18 @@ impl Health {
         *self = Health::default();
     }
 
-    /// It could not be reached. `chance` is any number.
+    /// Records that the server could not be reached. `chance` is a random number.
     pub(crate) fn unreachable(&mut self, now: Instant, backoff: Backoff, chance: u64) {
         let doublings = self.failures.min(DOUBLINGS_MAX);
         let whole = backoff.first.saturating_mul(1 << doublings).min(backoff.max);
-        // Between a half and the whole of it.
+        // Between a half of the delay and the whole delay.
         let delay = whole.mul_f64(0.5 + 0.5 * (chance >> 11) as f64 / (1_u64 << 53) as f64);
         self.failures += 1;
         self.stalls = 0;
         self.down_until = Some(now + delay);
     }
 
-    /// It was reached, and did not answer in time.
+    /// Records that the server was reached but did not respond in time.
     pub(crate) fn stalled(&mut self, now: Instant, backoff: Backoff, chance: u64) {
         self.stalls += 1;
         if self.stalls >= STALLS_MAX || self.failures > 0 {
@@ -72,7 +72,7 @@ impl Health {
     }
 }
 
-/// A number that nobody can tell in advance; good enough to spread attempts in time.
+/// An unpredictable number, random enough to spread attempts over time.
 pub(crate) fn chance() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tries_while_the_others_are_refused() {
+    fn one_caller_tries_while_the_others_are_refused() {
         let start = Instant::now();
         let mut health = Health::default();
         assert_eq!(health.admit(start, ATTEMPT), Ok(()));
@@ -108,7 +108,7 @@ mod tests {
         let later = start + Duration::from_millis(101);
         assert_eq!(health.admit(later, ATTEMPT), Ok(()));
         assert_eq!(health.admit(later, ATTEMPT), Err(ATTEMPT));
-        // The one that tried has vanished without a word.
+        // The caller that tried never reported a result.
         assert_eq!(health.admit(later + ATTEMPT, ATTEMPT), Ok(()));
         health.answered();
         assert_eq!(health.admit(later, ATTEMPT), Ok(()));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_timeout_takes_no_server_down() {
+    fn a_single_timeout_does_not_mark_a_server_as_down() {
         let start = Instant::now();
         let mut health = Health::default();
         health.stalled(start, BACKOFF, 0);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_differs() {
+    fn random_numbers_differ() {
         assert_ne!((chance(), chance()), (chance(), chance()));
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a connection: the addresses of a server in turn, within a time. It blocks the calling thread.
+//! Opens connections: tries the addresses of a server in turn, up to a deadline. Blocks the calling thread.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,7 +10,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::address::Address;
 use crate::error::{Attempt, Attempts, Error, Phase};
 
-/// A socket that is connected to the server. It blocks.
+/// Returns a blocking socket that is connected to the server.
 pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Socket, Error> {
     let started = Instant::now();
     let server = || address.to_string();
@@ -26,7 +26,7 @@ pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Socket, Er
     connected.map_err(|attempts| failed(address, attempts, started.elapsed()))
 }
 
-/// The error for a server none of whose addresses could be connected to.
+/// The error for a server if no connection to any of its addresses succeeded.
 pub(crate) fn failed(address: &Address, attempts: Attempts, after: Duration) -> Error {
     let server = address.to_string();
     match attempts.all_timed_out() {
@@ -35,7 +35,7 @@ pub(crate) fn failed(address: &Address, attempts: Attempts, after: Duration) -> 
     }
 }
 
-/// Connects to the first of the addresses that answers. Each has an equal part of the time that is left.
+/// Connects to the first address that accepts. Each attempt has an equal part of the time that is left.
 fn connect_in_turn(addresses: &[SocketAddr], timeout: Duration) -> Result<Socket, Attempts> {
     let deadline = Instant::now() + timeout;
     let mut attempts = Vec::with_capacity(addresses.len());
@@ -60,7 +60,7 @@ fn connect_tcp(address: SocketAddr, timeout: Duration) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// What is to be done to a socket that has just been connected.
+/// Configures a socket that has just been connected.
 pub(crate) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if is_its_own_peer(socket, address)? {
         return Err(ErrorKind::ConnectionRefused.into());
@@ -69,8 +69,8 @@ pub(crate) fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     socket.set_tcp_nodelay(true)
 }
 
-/// Whether the socket is connected to itself. That happens on the server's own host when no server is there and the
-/// system happens to choose the server's port as the client's: every request would be its own answer.
+/// Whether the socket is connected to itself. This happens on the server's own host when no server is listening and the
+/// system chooses the server's port as the client's port: every request would be its own response.
 fn is_its_own_peer(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
     Ok(socket.local_addr()?.as_socket() == Some(address))
 }
@@ -78,7 +78,7 @@ fn is_its_own_peer(socket: &Socket, address: SocketAddr) -> io::Result<bool> {
 fn connect_unix(path: &Path, timeout: Duration) -> Result<Socket, Attempts> {
     let connect = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        // Connecting waits while the server's backlog is full, for as long as sending may take.
+        // While the server's backlog is full, connecting waits up to the send timeout.
         socket.set_write_timeout(Some(timeout))?;
         socket.connect(&SockAddr::unix(path)?)?;
         Ok(socket)
@@ -92,7 +92,7 @@ fn connect_unix(path: &Path, timeout: Duration) -> Result<Socket, Attempts> {
     })
 }
 
-/// Whether a call to the system says that the other end is gone.
+/// Whether the error of a system call means that the peer has closed the connection.
 pub(crate) fn is_closed_by_peer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -108,7 +108,7 @@ mod tests {
 
     const AMPLE: Duration = Duration::from_secs(60);
 
-    /// An address on which nobody listens: the port was given to a socket that does not accept.
+    /// An address without a listener: the port is bound to a socket that does not accept.
     fn refusing() -> (Socket, SocketAddr) {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -122,7 +122,7 @@ mod tests {
         (listener, address)
     }
 
-    /// An address that swallows attempts to connect: its backlog is full.
+    /// An address that does not respond to connection attempts: its backlog is full.
     #[cfg(target_os = "linux")]
     fn swallowing() -> (Socket, Vec<TcpStream>, SocketAddr) {
         let (socket, address) = refusing();
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn an_address_that_swallows_everything_leaves_time_for_the_next() {
+    fn an_unresponsive_address_leaves_time_for_the_next() {
         let ((_full, _waiting, full), (_listener, open)) = (swallowing(), listening());
         let started = Instant::now();
         let socket = connect_in_turn(&[full, open], Duration::from_secs(2)).unwrap();
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn an_attempt_to_connect_that_is_swallowed_times_out() {
+    fn an_unanswered_connection_attempt_times_out() {
         let (_full, _waiting, full) = swallowing();
         let address = Address::Tcp { host: full.ip().to_string(), port: full.port() };
         let timeout = Duration::from_millis(30);

@@ -1,11 +1,11 @@
-//! What the server knows of a stored pair besides its value.
+//! A stored value together with its metadata.
 
 use std::fmt;
 use std::time::Duration;
 
 use sharedance_core::Version;
 
-/// A value with what the server knows of it. `Debug` shows the value's length only.
+/// A value with its metadata. `Debug` shows only the length of the value.
 ///
 /// ```no_run
 /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
@@ -20,11 +20,11 @@ use sharedance_core::Version;
 pub struct Entry {
     /// The value.
     pub value: Vec<u8>,
-    /// Its version, to be given to `compare_and_set`.
+    /// Its version, for `compare_and_set`.
     pub version: Version,
-    /// How long it will live, to the second; `None` is for ever.
+    /// The remaining TTL in whole seconds; `None` if it never expires.
     pub expires_in: Option<Duration>,
-    /// The client flags: a number that a client has stored beside the value; see [`Attributes`](crate::Attributes).
+    /// The client flags: a number that a client has stored with the value; see [`Attributes`](crate::Attributes).
     pub client_flags: u32,
 }
 

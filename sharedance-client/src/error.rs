@@ -1,4 +1,4 @@
-//! What can go wrong, cut by what the caller can do about it.
+//! The error type. Its variants differ in what the caller can do next.
 
 use std::fmt;
 use std::io;
@@ -12,10 +12,10 @@ use crate::reply::Rejection;
 
 /// Why a request has no result.
 ///
-/// Nothing of a key or a value is in it, so that it can be logged: the key of a web session is a credential.
-/// It can be cloned: one failure of a server is the result of many keys of a batch.
+/// It contains no part of a key or a value, so it can be logged: the key of a web session is a credential. It
+/// implements `Clone`, because one failure of a server is the result for many keys of a batch.
 ///
-/// [`delivery`](Error::delivery) and [`is_retryable`](Error::is_retryable) say what can be done about it:
+/// [`delivery`](Error::delivery) and [`is_retryable`](Error::is_retryable) help to decide what to do next:
 ///
 /// ```no_run
 /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
@@ -33,8 +33,8 @@ use crate::reply::Rejection;
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text that names the server cannot be understood. Nothing was sent.
-    #[error("{address:?} is no address of a server: {reason}")]
+    /// The address of the server cannot be parsed. Nothing was sent.
+    #[error("{address:?} is not a server address: {reason}")]
     Address {
         /// The text.
         address: String,
@@ -47,20 +47,20 @@ pub enum Error {
     Unresolved {
         /// The server.
         server: String,
-        /// What the system's resolver said.
+        /// The error of the system's resolver.
         source: Arc<io::Error>,
     },
 
-    /// None of the server's addresses could be connected to. Nothing was sent.
+    /// No connection to any of the server's addresses succeeded. Nothing was sent.
     #[error("cannot reach {server}: {source}")]
     Unreachable {
         /// The server.
         server: String,
-        /// What was tried.
+        /// The attempts that failed.
         source: Attempts,
     },
 
-    /// The server was not reached of late, and is left alone for a while. Nothing was sent.
+    /// The server recently could not be reached, and is not tried again before `retry_in` has passed. Nothing was sent.
     #[error("{server} is down: it is tried again in {} ms", retry_in.as_millis())]
     Down {
         /// The server.
@@ -69,18 +69,18 @@ pub enum Error {
         retry_in: Duration,
     },
 
-    /// The time was over. A request that was sent whole, or nearly, may have been executed.
+    /// The timeout has passed. A request that was sent in full or in part may have been executed.
     #[error("{server} timed out after {} ms {phase}", after.as_millis())]
     TimedOut {
         /// The server.
         server: String,
-        /// What was being done.
+        /// The phase in which the timeout passed.
         phase: Phase,
-        /// For how long it had been done.
+        /// The duration of the phase.
         after: Duration,
     },
 
-    /// The server of the memcached dialect answered that it did not execute the request.
+    /// The server of the memcached dialect reported that it did not execute the request.
     #[error("{server} refused the request: {rejection}")]
     Rejected {
         /// The server.
@@ -89,16 +89,16 @@ pub enum Error {
         rejection: Rejection,
     },
 
-    /// The lock is not held any more: its TTL is over. Nothing was changed, and what the next holder of the lock has
-    /// stored stays.
+    /// The lock is no longer held: its TTL has passed. Nothing was changed, and values that the next holder of the lock
+    /// has stored stay.
     #[error("the lock on {server} has expired before the call, which changed nothing: ask for it with a longer TTL")]
     LockExpired {
         /// The server.
         server: String,
     },
 
-    /// The value that was read under the lock has been changed by a client without the lock, or deleted, or has expired;
-    /// or there is one now, where none was found. Nothing was stored.
+    /// A client without the lock has changed or deleted the value that was read under the lock, or the value has
+    /// expired; or there was no value, and now there is one. Nothing was stored.
     #[error("the value on {server} was changed without the lock since it was read; nothing was stored: read it again")]
     Conflict {
         /// The server.
@@ -112,29 +112,30 @@ pub enum Error {
         server: String,
     },
 
-    /// The server of the classic dialect closed the connection without an answer: it refused the request, for instance
-    /// because of its own limit on length, or it is in trouble and could not execute it. The dialect does not tell which.
-    #[error("{server} refused the request: it closed the connection without an answer")]
+    /// The server of the classic dialect closed the connection without a response: it refused the request, for instance
+    /// because of its own limit on length, or it failed and could not execute it. The dialect does not distinguish
+    /// these cases.
+    #[error("{server} refused the request: it closed the connection without a response")]
     Refused {
         /// The server.
         server: String,
-        /// How the system reported the end, if it was not in good order.
+        /// The system's error, if the connection did not end orderly.
         source: Option<Arc<io::Error>>,
     },
 
-    /// The connection ended before the answer was complete. The request may have been executed.
-    #[error("{server} closed the connection after {received_len} bytes of its answer")]
+    /// The connection ended before the response was complete. The request may have been executed.
+    #[error("{server} closed the connection after {received_len} bytes of its response")]
     ConnectionLost {
         /// The server.
         server: String,
-        /// How many bytes of the answer had come.
+        /// The number of bytes of the response that were received.
         received_len: usize,
-        /// How the system reported the end, if it was not in good order.
+        /// The system's error, if the connection did not end orderly.
         source: Option<Arc<io::Error>>,
     },
 
-    /// The answer is not one of this dialect.
-    #[error("{server} sent a reply that is not one of this protocol: is another service there?")]
+    /// The response does not belong to this dialect.
+    #[error("{server} sent a response that is not part of this protocol: check whether another service listens there")]
     UnexpectedReply {
         /// The server.
         server: String,
@@ -148,20 +149,20 @@ pub enum Error {
     /// the limit here and at the server.
     #[error("a request of {len} bytes is larger than the limit of {max} bytes")]
     TooLarge {
-        /// The length in bytes of the whole request: of the command line and the value with their line ends, or in the
-        /// classic dialect of header, key and value.
+        /// The length in bytes of the whole request: the command line and the value with their line ends, or in the
+        /// classic dialect the header, the key and the value.
         len: u64,
         /// The limit in force.
         max: usize,
     },
 
-    /// The value cannot be written as JSON: a key of a map is not text, for instance. Nothing was sent.
+    /// The value cannot be written as JSON, for instance because a key of a map is not a string. Nothing was sent.
     #[error("the value cannot be stored as JSON: see what serde_json can write")]
     Encode,
 
-    /// The stored value is not the JSON of the type that was asked for. What is wrong with it is not said, so that nothing
-    /// of the value can be logged.
-    #[error("the stored value of {len} bytes is not JSON of the type that was asked for")]
+    /// The stored value is not JSON of the requested type. The error has no details, so that no part of the value can
+    /// be logged.
+    #[error("the stored value of {len} bytes is not JSON of the requested type")]
     Decode {
         /// The length of the value in bytes.
         len: usize,
@@ -176,20 +177,20 @@ pub enum Error {
         max: usize,
     },
 
-    /// The system failed in a way that says nothing about the server.
+    /// A system call failed for a reason that is not caused by the server.
     #[error("{phase} with {server} failed")]
     Io {
         /// The server.
         server: String,
-        /// What was being done.
+        /// The phase in which the timeout passed.
         phase: Phase,
-        /// What the system said.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
 }
 
 impl Error {
-    /// Whether the time was over, in whichever phase.
+    /// Whether a timeout has passed, in any phase.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -202,7 +203,7 @@ impl Error {
         matches!(self, Error::TimedOut { .. })
     }
 
-    /// What is known of the request.
+    /// Whether the request was delivered.
     ///
     /// ```
     /// use sharedance_client::{Delivery, Client};
@@ -238,15 +239,15 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed when it is made again, now or somewhat later.
+    /// Whether the same call may succeed when it is made again, now or later.
     ///
-    /// Whether that does harm is another question: see [`delivery`](Error::delivery). What only reads can always be
-    /// repeated. A store or a delete that is repeated late may undo what another client has stored in the meantime, and
-    /// what counts or appends may do it twice.
+    /// Whether a repetition is safe depends on the call and on [`delivery`](Error::delivery). A read can always be
+    /// repeated. A store or a delete that is repeated later may overwrite a value that another client has stored in the
+    /// meantime, and a repeated increment or append may take effect twice.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // There is no server there; later there may be one.
+    /// // No server is listening there now; later there may be one.
     /// let client = sharedance_client::Client::builder("127.0.0.1:1").build()?;
     /// assert!(client.get("greeting").unwrap_err().is_retryable());
     /// # Ok(())
@@ -277,7 +278,7 @@ impl Error {
         }
     }
 
-    /// Whether the server was not reached at all, so that another one may be asked.
+    /// Whether the server was not reached at all, so that another server may be tried.
     pub(crate) fn is_unreached(&self) -> bool {
         match self {
             Error::Unresolved { .. } | Error::Unreachable { .. } | Error::Down { .. } => true,
@@ -287,7 +288,7 @@ impl Error {
     }
 }
 
-/// What is known of a request that has no result.
+/// Whether a request that has no result was delivered.
 ///
 /// ```
 /// use sharedance_client::{Delivery, Error};
@@ -299,15 +300,16 @@ impl Error {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Delivery {
-    /// Nothing was sent: the server did not execute it.
+    /// Nothing was sent: the server did not execute the request.
     NotSent,
-    /// It was sent, at least in part, and there is no answer: the server may have executed it, or may yet.
+    /// The request was sent at least in part, and there is no response: the server may have executed it, or may still
+    /// do so.
     Unknown,
-    /// The server said that it did not execute it, or, in the classic dialect, closed the connection instead.
+    /// The server reported that it did not execute the request, or, in the classic dialect, closed the connection.
     Refused,
 }
 
-/// What was being done when it failed.
+/// The phase of a call in which it failed.
 ///
 /// ```no_run
 /// # fn example(error: sharedance_client::Error) {
@@ -321,13 +323,13 @@ pub enum Delivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Waiting until one of the client's connections is free.
+    /// Waiting for a free connection of the client.
     Wait,
     /// Opening the connection.
     Connect,
     /// Sending the request.
     Send,
-    /// Waiting for the answer, and receiving it.
+    /// Waiting for the response, and receiving it.
     Receive,
 }
 
@@ -342,17 +344,17 @@ impl fmt::Display for Phase {
     }
 }
 
-/// One address of a server, and why it could not be connected to: see [`Attempts`].
+/// One address of a server, and why connecting to it failed: see [`Attempts`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The address.
     pub address: String,
-    /// What the system said.
+    /// The error of the system.
     pub error: Arc<io::Error>,
 }
 
-/// All that was tried to reach a server, in the order in which it was tried.
+/// All failed attempts to reach a server, in the order in which they were made.
 ///
 /// ```
 /// use sharedance_client::{Client, Error};

@@ -1,4 +1,4 @@
-//! What ends the use of a connection, before it is known whose connection it is.
+//! The reason why a connection can no longer be used, before the server's name is added to the error.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Failure {
         }
     }
 
-    /// Of a call to the system.
+    /// A failed system call.
     pub(crate) fn of_io(source: io::Error, phase: Phase, received_len: usize) -> Failure {
         match crate::connect::is_closed_by_peer(&source) {
             true => Failure::Closed { received_len, source: Some(source) },
@@ -32,7 +32,7 @@ impl Failure {
         }
     }
 
-    /// Whether the other end has closed the connection without saying anything, as one does that was idle for too long.
+    /// Whether the peer has closed the connection without sending anything, as a server does with an idle connection.
     pub(crate) fn is_silent_close(&self) -> bool {
         matches!(self, Failure::Closed { received_len: 0, .. })
     }

@@ -1,4 +1,4 @@
-//! The commands that make up a call under a lock, and what the answers mean.
+//! The commands of a call under a lock, and the meaning of their responses.
 
 use sharedance_core::Version;
 
@@ -8,10 +8,10 @@ use crate::options::LockOptions;
 use crate::reply::Rejection;
 use crate::time::LOCK_WAIT_MAX;
 
-/// A server counts a longer TTL as this: some 136 years.
+/// Servers limit a TTL to this: about 136 years.
 const TTL_MAX_SECS: u64 = u32::MAX as u64;
 
-/// The value that was read together with taking the lock; `None` where the lock was not to be had.
+/// The value that was read together with taking the lock; `None` if the lock was not obtained.
 pub(crate) type Acquired = Option<Found>;
 
 type Outputs = Vec<Result<GuardedOutput, Rejection>>;
@@ -23,19 +23,19 @@ pub(crate) struct Found {
     pub(crate) known: Known,
 }
 
-/// What the holder of a lock knows of the key's value, and a store of it relies on.
+/// What the holder of a lock knows about the key's value; the condition of the next store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// It was not read.
+    /// The value was not read.
     Nothing,
-    /// There is none.
+    /// There is no value.
     Absent,
-    /// It has this version.
+    /// The value has this version.
     Version(Version),
 }
 
 impl Known {
-    /// How a value is stored, so that a change by a client without the lock is not overwritten unseen.
+    /// The mode of a store that does not overwrite changes by clients without the lock.
     pub(crate) fn mode(self) -> Mode {
         match self {
             Known::Nothing => Mode::Set,
@@ -44,7 +44,7 @@ impl Known {
         }
     }
 
-    /// After the value was stored with that version, or touched, to live as `exptime` says.
+    /// Records that the value was stored with that version, or touched, with the expiration number `exptime`.
     pub(crate) fn living(self, exptime: i64) -> Known {
         if exptime < 0 { Known::Nothing } else { self }
     }
@@ -88,7 +88,7 @@ fn found_in(output: &mut GuardedOutput, server: &str) -> Result<Found, Error> {
     }
 }
 
-/// Whether there was something to touch or to delete.
+/// Whether there was a value to touch or to delete.
 pub(crate) fn was(outputs: &[GuardedOutput], server: &str) -> Result<bool, Error> {
     match outputs {
         [GuardedOutput::Was(was)] => Ok(*was),
@@ -104,7 +104,7 @@ pub(crate) fn was_held(outputs: &[GuardedOutput]) -> bool {
 /// The result of a store.
 pub(crate) enum Stored {
     As(Version),
-    /// The lock is not held any more, or the value has another version: that is not said.
+    /// The lock is no longer held, or the value has another version: the response does not distinguish these cases.
     Refused,
     /// A client without the lock has changed the value.
     Changed,
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(acquired(none, "s").unwrap(), Some(absent));
         let unread = Found { value: None, known: Known::Nothing };
         assert_eq!(acquired(vec![Ok(GuardedOutput::Held(true))], "s").unwrap(), Some(unread));
-        // It had ended before the value was read.
+        // The lock had ended before the value was read.
         let late = acquired(vec![Ok(GuardedOutput::Held(true)), Ok(GuardedOutput::Refused)], "s");
         assert!(matches!(late, Err(Error::LockExpired { .. })));
     }

@@ -1,5 +1,5 @@
-//! The kept connections that nobody uses at the moment. The one that was used last is taken first, so that what is too
-//! many grows old; told the time, it does no I/O.
+//! The idle connections. The most recently used one is taken first, so that surplus connections become old. No I/O;
+//! takes `now` as an argument.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ impl<C> Idle<C> {
         Idle { connections: Vec::new(), timeout }
     }
 
-    /// The connection that was put last. The second part is to be dropped, where it holds up nobody.
+    /// Takes the connection that was put last. The caller drops the second part, outside the mutex.
     pub(crate) fn take(&mut self, now: Instant) -> (Option<C>, Vec<(C, Instant)>) {
         let outdated = self.outdated(now);
         (self.connections.pop().map(|(connection, _)| connection), outdated)
     }
 
-    /// What it answers is to be dropped, where it holds up nobody.
+    /// The caller drops the returned connections, outside the mutex.
     pub(crate) fn put(&mut self, connection: C, now: Instant) -> Vec<(C, Instant)> {
         let outdated = self.outdated(now);
         self.connections.push((connection, now));

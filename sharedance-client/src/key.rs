@@ -1,4 +1,4 @@
-//! Which keys the memcached dialect carries: anything without a space or a control byte, up to 250 bytes.
+//! The keys of the memcached dialect: 1 to 250 bytes without a space or a control byte.
 
 use sharedance_core::protocol::{KeyError, MAX_KEY_LEN};
 
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_dialect_would_take_for_the_end_of_a_key_is_refused() {
+    fn bytes_that_end_a_key_in_the_dialect_are_refused() {
         for (key, expected) in [
             (&b""[..], KeyError::Empty),
             (&[b'k'; 251], KeyError::TooLong { len: 251 }),

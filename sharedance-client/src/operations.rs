@@ -1,4 +1,4 @@
-//! The commands of a client's calls, made of their arguments.
+//! Builds the commands of a client's calls from their arguments.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ pub(crate) fn store<'a>(
     within_limit(mode, key, value, attributes, STORE_FLAGS, max_request_len)
 }
 
-/// For a connection that holds the lock of the key.
+/// The command for a connection that holds the lock of the key.
 pub(crate) fn guarded_store<'a>(
     mode: Mode,
     key: &'a [u8],
@@ -81,7 +81,7 @@ pub(crate) fn guarded_store<'a>(
     within_limit(mode, key, value, attributes, GUARDED_STORE_FLAGS, max_request_len)
 }
 
-/// `flags` are those that the command sends with the store.
+/// `flags` are the flags that the command sends with the store.
 fn within_limit<'a>(
     mode: Mode,
     key: &'a [u8],

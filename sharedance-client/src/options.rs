@@ -1,4 +1,4 @@
-//! How a client is to behave: what both clients, the blocking one and the one for tokio, are told.
+//! The options of a client, shared by the blocking client and the one for tokio.
 
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -16,14 +16,14 @@ use crate::url;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Half of the time after which a server closes an idle connection, so that it is closed here first.
+/// Half of a server's idle timeout, so that the client closes an idle connection first.
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const DEFAULT_MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
 
 const DEFAULT_BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(5) };
 
-/// How calls for the keys of a server that is down are treated, where there are several servers.
+/// What happens to calls for the keys of a server that is down, where there are several servers.
 ///
 /// ```
 /// use sharedance_client::{Client, WhenDown};
@@ -36,19 +36,19 @@ const DEFAULT_BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), ma
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenDown {
-    /// They are not to be had until it is back: each call says so at once, with
-    /// [`Error::Down`](crate::Error::Down). For web sessions: one that moved elsewhere for a minute would come back as
-    /// an older one.
+    /// The keys are not available until the server is up again: each call fails at once with
+    /// [`Error::Down`](crate::Error::Down). For web sessions: a session that moved to another server for a minute would
+    /// be replaced by its older state afterwards.
     #[default]
     Fail,
-    /// They move to the server that follows on the ring, and back once theirs answers again. For caches: a value that
-    /// was written in between is not seen after that, and the one from before is, if the server has kept it.
+    /// The keys move to the next server on the ring, and back once their server responds again. For caches: a value
+    /// that was written in between is not found after that; the value from before is, if the server has kept it.
     NextServer,
 }
 
-/// Describes a client, blocking or for tokio.
+/// Configures a client, blocking or for tokio.
 ///
-/// Timeouts below a millisecond count as one, those above a day as a day.
+/// Timeouts are limited to the range from one millisecond to one day.
 ///
 /// ```
 /// use std::time::Duration;
@@ -67,7 +67,7 @@ pub enum WhenDown {
 pub struct Builder<C> {
     addresses: Vec<WeightedAddress>,
     options: Options,
-    /// Why a text that names servers was not understood.
+    /// The error of the first server list that could not be parsed.
     error: Option<Error>,
     client: PhantomData<fn() -> C>,
 }
@@ -123,12 +123,12 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Adds a server, or several: all that [`builder`](crate::Client::builder) accepts. Keys are spread over all of them
-    /// by consistent hashing: see [`Continuum`]. Every client must name the same servers, in the same way.
+    /// Adds one server or several: any text that [`builder`](crate::Client::builder) accepts. Keys are spread over all
+    /// servers by consistent hashing: see [`Continuum`]. Every client must name the same servers in the same way.
     ///
-    /// A server with `?weight=N` behind its address gets N times the keys of one without; [`Continuum::Plain`] has no
-    /// weights. All weights together are 160 points a server, rounded down to fours: a server whose share is smaller
-    /// than four points gets no key.
+    /// A server with `?weight=N` after its address gets N times as many keys as a server without; [`Continuum::Plain`]
+    /// has no weights. The weights share 160 points for each server, rounded down to multiples of four: a server whose
+    /// share is smaller than four points gets no keys.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
@@ -140,11 +140,11 @@ impl<C> Builder<C> {
         self.read(address.as_ref())
     }
 
-    /// The time for opening a connection, with all the addresses of a server's name together; 1 s by default. They are
-    /// tried in turn, and each may use an equal part of what is left, so that one that swallows everything does not keep
-    /// the client from the next.
+    /// The timeout for opening a connection, for all addresses of a server's name together; 1 s by default. The
+    /// addresses are tried in turn. Each may use an equal part of the remaining time, so that an unresponsive address
+    /// leaves time for the next one.
     ///
-    /// The system's resolver, which turns a name into addresses, has its own limits, which come on top.
+    /// The time that the system's resolver needs is not included; it has its own limits.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -155,8 +155,8 @@ impl<C> Builder<C> {
         self
     }
 
-    /// The time for a whole call, waiting for a free connection and opening one included; 5 s by default. A batch is
-    /// one call. The time that a lock may be waited for comes on top.
+    /// The timeout for a whole call, including waiting for a free connection and opening one; 5 s by default. A batch
+    /// is one call. The time to wait for a lock is added.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -167,7 +167,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// How long an unused connection is kept; 30 s by default. A server's own limit should be longer.
+    /// How long an idle connection is kept; 30 s by default. The idle timeout of the server should be longer.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -178,8 +178,8 @@ impl<C> Builder<C> {
         self
     }
 
-    /// The highest number of connections to each server, those that hold locks included; 32 by default. A call that needs
-    /// one more waits until one is free.
+    /// The maximum number of connections to each server, including those that hold locks; 32 by default. A call that
+    /// needs one more waits until one is free.
     ///
     /// ```
     /// use std::num::NonZeroUsize;
@@ -192,9 +192,9 @@ impl<C> Builder<C> {
         self
     }
 
-    /// The longest request in bytes, the command line, the value and both line ends together; 32 MiB by default, as the
-    /// server's own option `--maxreadsize`, which counts in the same way. A longer request is refused before any of it
-    /// is sent, so that the old value stays, and a value of more bytes is not received.
+    /// The maximum length of a request in bytes: command line, value and both line ends. 32 MiB by default, like the
+    /// server's option `--maxreadsize`, which counts in the same way. A longer request is refused before any of it is
+    /// sent, so that the old value stays. A longer value is not received.
     ///
     /// ```
     /// let builder = sharedance_client::Client::builder("localhost").max_request_len(1024 * 1024);
@@ -204,9 +204,9 @@ impl<C> Builder<C> {
         self
     }
 
-    /// For how long a server is left alone that could not be reached: `first` (100 ms by default), doubled with each
-    /// further failure up to `max` (5 s), and shortened by chance to no less than a half. Calls fail at once in the
-    /// meantime, or go elsewhere: see [`WhenDown`]. Three timeouts in a row without an answer count as a failure too.
+    /// For how long an unreachable server is not tried again: `first` (100 ms by default), doubled with each further
+    /// failure up to `max` (5 s), and shortened at random to at least a half. In the meantime calls fail at once, or
+    /// use another server: see [`WhenDown`]. Three consecutive timeouts without a response count as a failure too.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -218,7 +218,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// How calls for the keys of a server that is down are treated; [`WhenDown::Fail`] by default.
+    /// What happens to calls for the keys of a server that is down; [`WhenDown::Fail`] by default.
     ///
     /// ```
     /// use sharedance_client::WhenDown;
@@ -265,16 +265,16 @@ impl<C> Builder<C> {
 #[non_exhaustive]
 #[must_use]
 pub struct LockOptions {
-    /// For how long the lock is waited for while others hold it, a day at most; 10 s by default. This comes on top of the
+    /// How long to wait for the lock while other clients hold it, at most a day; 10 s by default. This is added to the
     /// operation timeout.
     pub wait: Duration,
-    /// When the lock ends if it has not been given back: whole seconds, rounded up; 30 s by default. So a client that
-    /// hangs does not block the others for ever.
+    /// When the lock ends if it has not been released: whole seconds, rounded up; 30 s by default. A client that hangs
+    /// therefore does not block the others forever.
     pub ttl: Duration,
 }
 
 impl LockOptions {
-    /// Waits up to 10 s, and holds for 30 s at most.
+    /// Waits up to 10 s, and holds for at most 30 s.
     ///
     /// ```
     /// use sharedance_client::LockOptions;
@@ -298,7 +298,7 @@ impl LockOptions {
         self
     }
 
-    /// Holds for `ttl` at most.
+    /// Holds for at most `ttl`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -1,34 +1,36 @@
-//! Several commands on one connection, and their answers in order: what to send and to receive next. No I/O.
+//! Several commands on one connection, and their responses in order: decides what to send and to receive next. No I/O.
 //!
-//! [`Pipeline::step`] sends as many commands ahead as cannot make the two ends wait for each other: answers that are not
-//! read yet must fit into the sockets' buffers, or the requests that the server does not read yet must.
+//! [`Pipeline::step`] pipelines only as many commands as cannot make client and server wait for each other: either the
+//! unread responses or the unread requests must fit into the buffers of the sockets.
 
 use crate::command::{Command, Tag};
 use crate::failure::Failure;
 use crate::reply::{Rejection, Reply, ReplyError};
 use crate::wire::Wire;
 
-/// Commands sent ahead of their answers. Answers without a value are short: so many fit into any socket's buffer.
+/// The maximum number of pipelined commands. Responses without a value are short: this many fit into any socket's
+/// buffer.
 const WINDOW_COUNT: usize = 256;
 
-/// Bytes of commands sent ahead whose answers may have any length: so many fit into any socket's buffer.
+/// The maximum number of pipelined bytes where the responses may have any length: this many fit into any socket's
+/// buffer.
 const WINDOW_READS_LEN: usize = 16 * 1024;
 
-/// Values take more: then a window ends early, to keep the buffer small.
+/// Values are larger: then a window ends early, to keep the buffer small.
 const WINDOW_LEN: usize = 1024 * 1024;
 
-/// What has to be done next on the connection.
+/// The next step on the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Send some of [`Wire::unsent`].
     Send,
     /// Receive into [`Wire::spare`].
     Receive,
-    /// Every command has its answer.
+    /// Every command has its response.
     Done,
 }
 
-/// What was answered to each command, as far as one was answered.
+/// The response to each command, as far as it was received.
 pub(crate) type Outputs<C> = Vec<Result<<C as Command>::Output, Rejection>>;
 
 pub(crate) struct Pipeline<C: Command> {
@@ -81,7 +83,7 @@ impl<C: Command> Pipeline<C> {
         Failure::of_reply(error, self.max_value_len)
     }
 
-    /// Whether it does no harm to begin again after the connection has ended without an answer.
+    /// Whether it is safe to begin again after the connection has ended without a response.
     pub(crate) fn is_repeatable(&self) -> bool {
         self.commands.iter().all(C::is_repeatable)
     }
@@ -93,8 +95,8 @@ impl<C: Command> Pipeline<C> {
         self.is_in_step = true;
     }
 
-    /// The commands, the answers in their order, and whether the connection can be used again. Where it cannot, the last
-    /// answer is the rejection that put it out of step, and the commands behind have none.
+    /// The commands, the responses in their order, and whether the connection can be used again. If it cannot, the last
+    /// response is the rejection after which it was out of sync, and the commands after it have no response.
     pub(crate) fn finish(self) -> (Vec<C>, Outputs<C>, bool) {
         (self.commands, self.outputs, self.is_in_step)
     }
@@ -127,7 +129,8 @@ mod tests {
     use super::*;
     use crate::command::{Delete, Get, Mode, Set, Store};
 
-    /// Runs the pipeline against a peer that answers each window as `answer` says, so many bytes at a time.
+    /// Runs the pipeline against a peer that responds to each window with the result of `answer`, in pieces of `step`
+    /// bytes.
     fn run<C: Command>(
         commands: &[C],
         piece_len: usize,
@@ -162,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Replies to each line with a reply that repeats the tag in it.
+    /// Returns for each line a response that repeats its tag.
     fn repeat_tags(asked: &[u8], reply: impl Fn(&str) -> String) -> Vec<u8> {
         let lines = std::str::from_utf8(asked).unwrap().lines();
         lines
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_in_order_whatever_the_pieces() {
+    fn responses_are_in_order_for_every_fragmentation() {
         let get = |key| Get { key, exptime: None };
         let commands = [get(b"a"), get(b"b"), get(b"c")];
         for piece_len in [1, 2, 3, 7, 1000] {
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_with_another_tag_or_none_is_refused() {
+    fn a_response_with_another_tag_or_without_one_is_refused() {
         for answer in ["HD O1\r\n", "HD\r\n", "HD Ox\r\n", "NF O1\r\n"] {
             let outcome = run(&[Delete { key: b"a" }], 100, |_| answer.into());
             assert_eq!(outcome.unwrap_err(), ReplyError::Foreign, "{answer}");
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_that_leaves_the_connection_in_step_is_one_answer_of_many() {
+    fn after_a_rejection_that_leaves_the_connection_in_sync_the_other_responses_follow() {
         let store = Set(Store { mode: Mode::Set, key: b"k", value: b"v", exptime: 0, client_flags: 0 });
         let answer = b"HD O0\r\nSERVER_ERROR object too large for cache\r\nHD O2\r\n";
         let (outputs, is_in_step) = run(&[store, store, store], 100, |_| answer.to_vec()).unwrap();
@@ -202,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_know_the_command_is_asked_nothing_more() {
-        // It would take the value for the next command.
+    fn no_more_commands_are_sent_to_a_server_that_does_not_know_the_command() {
+        // The server would interpret the value as the next command.
         let store = Set(Store { mode: Mode::Set, key: b"k", value: b"v", exptime: 0, client_flags: 0 });
         let (outputs, is_in_step) = run(&[store, store], 100, |_| b"ERROR\r\nERROR\r\n".to_vec()).unwrap();
         assert_eq!(outputs, [Err(Rejection::Unsupported)]);
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn so_much_is_sent_ahead_as_fits_into_the_buffers_of_sockets() {
+    fn pipelined_bytes_fit_into_the_buffers_of_sockets() {
         let key = [b'k'; 250];
         let gets = vec![Get { key: &key, exptime: None }; 1000];
         let deletes = vec![Delete { key: b"k" }; 1000];

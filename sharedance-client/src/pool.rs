@@ -1,4 +1,4 @@
-//! The connections of a client to one server: some in use, some idle, no more than allowed.
+//! The connections of a client to one server, in use or idle, up to the maximum number.
 
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::servers::Server;
 use crate::time::now;
 use crate::wire::Wire;
 
-/// A kept connection. One on which anything went wrong, or whose use was given up half-way, is not used again.
+/// A pooled connection. It is not used again after an error, or after a call that was cancelled.
 pub(crate) struct Connection<S> {
     pub(crate) stream: S,
     pub(crate) wire: Wire,
@@ -21,7 +21,7 @@ impl<S: Stream> Connection<S> {
         Connection { stream, wire: Wire::default() }
     }
 
-    /// Whether the other end has neither closed it nor sent anything that was not asked for.
+    /// Whether the peer has neither closed the connection nor sent bytes that were not requested.
     fn is_fit(&self) -> bool {
         if !self.wire.is_idle() {
             return false;
@@ -33,8 +33,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Gives back what locks it may hold, without waiting for the answer, and returns whether the connection can be used
-    /// again; where it cannot, closing it gives them back.
+    /// Releases the locks that the connection may hold, without waiting for the response, and returns whether the
+    /// connection can be used again. If it cannot, closing it releases them.
     fn unlock_all_at_once(&mut self) -> bool {
         if !self.wire.is_idle() {
             return false;
@@ -59,12 +59,12 @@ impl<R: Runtime> Pool<R> {
         Pool { idle: Mutex::new(Idle::new(options.idle_timeout)), turns }
     }
 
-    /// A panic while it is held cannot have left it half changed.
+    /// A panic while the mutex is held cannot leave inconsistent contents.
     fn idle(&self) -> MutexGuard<'_, Idle<Connection<R::Stream>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An idle connection that can be used. What is too old is closed after the mutex is released.
+    /// An idle connection that can be used. Connections that are too old are closed after the mutex is released.
     fn take(&self) -> Option<Connection<R::Stream>> {
         let (connection, outdated) = self.idle().take(now());
         drop(outdated);
@@ -77,8 +77,8 @@ impl<R: Runtime> Pool<R> {
     }
 }
 
-/// The right to use a connection to a server, and the connection unless a call is using it. When it is dropped, the
-/// connection gives back the locks that it may hold, and is kept for the next use.
+/// The permit to use a connection to a server, and the connection unless a call is using it. On drop, the locks that
+/// the connection may hold are released, and the connection is kept for the next use.
 pub(crate) struct Lease<R: Runtime> {
     server: Arc<Server<R>>,
     connection: Option<Connection<R::Stream>>,
@@ -99,7 +99,7 @@ impl<R: Runtime> Lease<R> {
         self.connection.take()
     }
 
-    /// `connection` is in step: nothing is under way on it.
+    /// `connection` is in sync: no response is pending.
     pub(crate) fn return_connection(&mut self, connection: Connection<R::Stream>) {
         self.connection = Some(connection);
     }
@@ -107,7 +107,7 @@ impl<R: Runtime> Lease<R> {
 
 impl<R: Runtime> Drop for Lease<R> {
     fn drop(&mut self) {
-        // Whatever became of the call that took a lock: the next one must not find it on the connection.
+        // Whether or not the call that took a lock succeeded: the next user must not find the lock on the connection.
         if let Some(mut connection) = self.connection.take()
             && connection.unlock_all_at_once()
         {

@@ -8,7 +8,7 @@ use crate::attributes::Attributes;
 use crate::command::{Mode, Seen};
 use crate::ttl::Ttl;
 
-/// A tenth of the life is left when a value is computed again, unless the options say otherwise.
+/// By default, a value is computed again in the last tenth of its TTL.
 const PART: u32 = 10;
 
 /// How a value is kept fresh: see [`Client::get_or_refresh`](crate::Client::get_or_refresh).
@@ -24,14 +24,14 @@ const PART: u32 = 10;
 #[non_exhaustive]
 #[must_use]
 pub struct RefreshOptions {
-    /// What the new value is stored with.
+    /// The attributes of the new value.
     pub attributes: Attributes,
-    /// How long before its end a value is computed again.
+    /// How long before its expiry a value is computed again.
     pub before: Duration,
 }
 
 impl RefreshOptions {
-    /// Computes the value again in the last tenth of its life.
+    /// Computes the value again in the last tenth of its TTL.
     ///
     /// ```
     /// use sharedance_client::{RefreshOptions, Ttl};
@@ -47,7 +47,7 @@ impl RefreshOptions {
         RefreshOptions { attributes, before }
     }
 
-    /// Computes the value again when it lives for less than this.
+    /// Computes the value again when its remaining TTL is less than this.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -60,11 +60,11 @@ impl RefreshOptions {
     }
 }
 
-/// Whether a value is to be computed.
+/// Whether a value must be computed.
 pub(crate) enum Need {
-    /// It is good enough.
+    /// The value is fresh, or another client computes it.
     Nothing(Vec<u8>),
-    /// It is to be computed, and stored in place of the one with this version, or of none.
+    /// The caller must compute the value, and store it in place of the value with this version, or of no value.
     Compute(Option<Version>),
 }
 
@@ -78,7 +78,7 @@ impl Need {
     }
 }
 
-/// How the computed value is stored, so that one that was stored meanwhile stays.
+/// The mode of the store of a computed value, which keeps a value that was stored meanwhile.
 pub(crate) fn mode(version: Option<Version>) -> Mode {
     version.map_or(Mode::Add, Mode::IfVersion)
 }

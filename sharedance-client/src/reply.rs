@@ -1,6 +1,6 @@
-//! Decodes what a server of the memcached dialect answers: meta replies, and those of the lock verbs. No I/O.
+//! Decodes the responses of a server of the memcached dialect: to meta commands and to the lock commands. No I/O.
 //!
-//! The answer depends on the bytes alone, not on how they were cut into reads; nothing is copied.
+//! The result depends on the bytes alone, not on how they were split into reads. Nothing is copied.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,15 +8,15 @@ use std::ops::Range;
 use sharedance_core::protocol::Decoded;
 use thiserror::Error;
 
-/// No line of an answer is longer, in bytes; memcached's longest error is shorter by far.
+/// The maximum length of a line of a response, in bytes; memcached's longest error is much shorter.
 const MAX_LINE_LEN: usize = 2048;
 
-/// No server's statistics are longer, in bytes.
+/// The maximum length of a server's statistics, in bytes.
 const MAX_STATISTICS_LEN: usize = 1024 * 1024;
 
 const LINE_END: &[u8] = b"\r\n";
 
-/// One answer. The flags are those that the request asked for.
+/// One response. The flags are those that the request asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply<'a> {
     Done(Flags<'a>),
@@ -30,7 +30,7 @@ pub(crate) enum Reply<'a> {
     Locked,
     LockTimedOut,
     Unlocked,
-    /// All locks of the connection were given back; what the request said.
+    /// All locks of the connection were released; the opaque of the request.
     UnlockedAll {
         opaque: &'a [u8],
     },
@@ -45,7 +45,7 @@ pub(crate) enum Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// The flags of a meta reply; the other replies have none.
+    /// The flags of a meta response; the other responses have none.
     pub(crate) fn flags(&self) -> Option<Flags<'a>> {
         match *self {
             Reply::Done(flags)
@@ -67,12 +67,12 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// The tokens behind a reply's code: a letter each, and what follows it.
+/// The tokens after the code of a response: each is an ASCII letter with an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flags<'a>(&'a [u8]);
 
 impl<'a> Flags<'a> {
-    /// What stands behind `letter`, if there is such a token.
+    /// The argument of the token that begins with `letter`, if there is one.
     pub(crate) fn token(&self, letter: u8) -> Option<&'a [u8]> {
         self.0.split(|&byte| byte == b' ').find_map(|token| token.strip_prefix(&[letter]))
     }
@@ -82,33 +82,33 @@ impl<'a> Flags<'a> {
     }
 }
 
-/// What a server said instead of executing a request. Nothing of the request was done.
+/// The reason why a server did not execute a request. The request had no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejection {
-    /// The value is larger than the server keeps.
+    /// The value is larger than the server accepts.
     ValueTooLarge,
-    /// The server has no room left, and evicts nothing.
+    /// The server has no memory left, and evicts nothing.
     OutOfMemory,
-    /// The value that was to be counted up or down is no decimal number.
+    /// The value to increment or decrement is not a decimal number.
     NotANumber,
-    /// The server does not know the command: it is none of this dialect, or an old one, or has no locks.
+    /// The server does not know the command: it speaks another dialect, is an old version, or has no locks.
     Unsupported,
-    /// The server knows the command, and not what was said with it.
+    /// The server knows the command, but not its arguments.
     BadRequest,
-    /// The server has as many connections as it takes.
+    /// The server has reached its limit on connections.
     TooManyConnections,
-    /// The server could not do it, for a reason of its own.
+    /// The server failed to execute the request.
     ServerError,
 }
 
 impl Rejection {
-    /// Whether the connection is still in step: the request was read to its end.
+    /// Whether the connection is still in sync: the server has read the request to its end.
     pub(crate) fn leaves_connection_usable(self) -> bool {
         matches!(self, Rejection::ValueTooLarge | Rejection::OutOfMemory | Rejection::NotANumber)
     }
 
-    /// Of a whole line. Its text goes no further: a server may repeat in it what it was asked.
+    /// The rejection in a whole line. Its text is not kept: a server may repeat parts of the request in it.
     fn of(line: &[u8]) -> Option<Rejection> {
         const NON_NUMERIC: &[u8] = b"cannot increment or decrement non-numeric value";
         match line {
@@ -145,16 +145,16 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Why the bytes are no answer. The connection is of no more use.
+/// Why the bytes are not a response. The connection cannot be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum ReplyError {
-    #[error("not an answer of this dialect")]
+    #[error("not a response of this dialect")]
     Foreign,
     #[error("a value of {len} bytes")]
     ValueTooLarge { len: u64 },
 }
 
-/// Decodes the answer at the start of `input`.
+/// Decodes the response at the start of `input`.
 pub(crate) fn decode(input: &[u8], max_value_len: usize) -> Result<Decoded<Reply<'_>>, ReplyError> {
     let Some(newline) = input.iter().take(MAX_LINE_LEN).position(|&byte| byte == b'\n') else {
         return match input.len() {
@@ -189,7 +189,7 @@ pub(crate) fn decode(input: &[u8], max_value_len: usize) -> Result<Decoded<Reply
     Ok(Decoded::Complete { message, consumed })
 }
 
-/// The opaque that the answer to `unlock_all` repeats behind the number of locks.
+/// The opaque that the response to `unlock_all` repeats after the number of locks.
 fn unlocked_all(rest: &[u8]) -> Option<&[u8]> {
     let mut words = rest.splitn(2, |&byte| byte == b' ');
     decimal(words.next()?)?;
@@ -215,7 +215,7 @@ fn decode_statistics(input: &[u8]) -> Result<Decoded<Reply<'_>>, ReplyError> {
     }
 }
 
-/// `rest` is what follows the code in the line, which ends at `line_end`.
+/// `rest` is the part of the line after the code; the line ends at `line_end`.
 fn decode_value<'a>(
     input: &'a [u8],
     line_end: usize,
@@ -229,7 +229,7 @@ fn decode_value<'a>(
         return Err(ReplyError::ValueTooLarge { len });
     }
 
-    // Within the limit, which is a usize.
+    // This fits: it is within the limit, which is a usize.
     let bytes: Range<usize> = line_end..line_end + len as usize;
     let consumed = bytes.end + LINE_END.len();
     match input.get(bytes.end..consumed) {
@@ -239,7 +239,7 @@ fn decode_value<'a>(
     }
 }
 
-/// Digits alone: no sign, no space, no overflow.
+/// Only digits: no sign, no space, no overflow.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
@@ -266,7 +266,7 @@ mod tests {
         })
     }
 
-    /// Bytes, and what they decode to.
+    /// Bytes, and the response that they decode to.
     fn transcripts() -> Vec<(&'static [u8], Reply<'static>)> {
         vec![
             (b"HD\r\n", Reply::Done(Flags(b""))),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_however_it_is_cut() {
+    fn every_response_for_every_fragmentation() {
         for (bytes, expected) in transcripts() {
             let followed = [bytes, b"HD\r\n"].concat();
             for len in 0..followed.len() {
@@ -313,13 +313,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_is_said_exactly_once_the_length_is_known() {
+    fn the_number_of_needed_bytes_is_exact_once_the_length_is_known() {
         let bytes = b"VA 900 O1\r\nxyz";
         assert!(matches!(decode(bytes, MAX), Ok(Decoded::Incomplete { needed: 913 })));
     }
 
     #[test]
-    fn other_services_and_broken_answers() {
+    fn other_services_and_malformed_responses() {
         for bytes in [
             &b"HTTP/1.1 400 Bad Request\r\n"[..],
             b"-ERR unknown command `mg`, with args beginning with: `a-key`\r\n",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_awaited_of_a_value_beyond_the_limit() {
+    fn a_value_above_the_limit_is_not_received() {
         assert_eq!(decoded(b"VA 1001 \r\n").err(), Some(ReplyError::ValueTooLarge { len: 1001 }));
         assert_eq!(decoded(b"VA 18446744073709551615 \r\n").err(), Some(ReplyError::ValueTooLarge { len: u64::MAX }));
         assert!(matches!(decode(b"VA 1000 \r\n", MAX), Ok(Decoded::Incomplete { .. })));

@@ -9,7 +9,7 @@ use crate::error::Error;
 /// The results of a batch, one for each key, in the order of the keys; or one for each server, in the order of
 /// [`Client::servers`](crate::Client::servers).
 ///
-/// A server that is down, or a value that is refused, costs its own keys only.
+/// If a server is down or refuses a value, only the affected keys fail.
 ///
 /// ```no_run
 /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
@@ -26,7 +26,7 @@ use crate::error::Error;
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "only the results tell which keys failed"]
+#[must_use = "only the results show which keys failed"]
 pub struct BatchResults<T> {
     results: Vec<Result<T, Error>>,
 }
@@ -39,7 +39,7 @@ impl<T> BatchResults<T> {
     /// The values of all keys.
     ///
     /// # Errors
-    /// The error of the first key that failed. The others may have been served, read or written.
+    /// The error of the first key that failed. The operations on the other keys may have succeeded.
     ///
     /// ```no_run
     /// # fn example(client: &sharedance_client::Client) -> Result<(), sharedance_client::Error> {
@@ -75,7 +75,7 @@ impl<T> BatchResults<T> {
         self.results.iter()
     }
 
-    /// How many keys there were.
+    /// The number of results.
     ///
     /// ```no_run
     /// # fn example(client: &sharedance_client::Client) {
@@ -86,7 +86,7 @@ impl<T> BatchResults<T> {
         self.results.len()
     }
 
-    /// Whether there were no keys.
+    /// Whether there are no results.
     ///
     /// ```no_run
     /// # fn example(client: &sharedance_client::Client) {
@@ -98,7 +98,7 @@ impl<T> BatchResults<T> {
     }
 }
 
-/// Shows no value.
+/// Does not show values.
 impl<T> fmt::Debug for BatchResults<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchResults").field("len", &self.len()).field("failures", &self.failures().count()).finish()

@@ -1,9 +1,10 @@
-//! Which server has a key: consistent hashing on the same continuum as libmemcached's, so that clients in other
-//! languages find the same keys on the same servers. `tests/vectors/continuum` has the points that libmemcached computes.
+//! Assigns keys to servers by consistent hashing on the same continuum as libmemcached, so that clients in other
+//! languages find the same keys on the same servers. `tests/vectors/continuum` has the points that libmemcached
+//! computes.
 
 use crate::address::{Address, WeightedAddress};
 
-/// Which of libmemcached's two continua with MD5 the keys are spread on.
+/// The continuum on which keys are spread: one of libmemcached's two continua with MD5.
 ///
 /// ```
 /// use sharedance_client::{Client, Continuum};
@@ -16,30 +17,30 @@ use crate::address::{Address, WeightedAddress};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Continuum {
-    /// That of libketama: 160 points a server, four of each digest. It is libmemcached's
+    /// The continuum of libketama: 160 points for each server, four from each digest. It is libmemcached's
     /// `MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`, PHP's `OPT_LIBKETAMA_COMPATIBLE`.
     #[default]
     Libketama,
-    /// `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA` with `MEMCACHED_HASH_MD5`: 100 points a server, one of each digest. It has
-    /// no weights.
+    /// `MEMCACHED_DISTRIBUTION_CONSISTENT_KETAMA` with `MEMCACHED_HASH_MD5`: 100 points for each server, one from each
+    /// digest. It has no weights.
     Plain,
 }
 
-/// libmemcached names a server on this port without it.
+/// libmemcached omits this port from the server's name.
 const UNNAMED_PORT: u16 = 11211;
 
 const PLAIN_POINTS: u32 = 100;
 const LIBKETAMA_POINTS: u32 = 160;
 const LIBKETAMA_POINTS_PER_DIGEST: u32 = 4;
 
-/// The points of all servers in order. A key belongs to the server of the first point at or behind its own.
+/// The points of all servers in order. A key belongs to the server of the first point at or after its own.
 #[derive(Debug)]
 pub(crate) struct Ring {
     points: Vec<Point>,
     server_count: usize,
 }
 
-/// In the order of libmemcached: by place, then by the server's number.
+/// Ordered as in libmemcached: by position, then by the server's index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Point {
     place: u32,
@@ -67,7 +68,7 @@ impl Ring {
         Ring { points, server_count: servers.len() }
     }
 
-    /// The numbers of the servers, from the one that the key belongs to onwards, each of them once.
+    /// The indexes of the servers, each once, beginning with the server that the key belongs to.
     pub(crate) fn servers_of(&self, key: &[u8]) -> impl Iterator<Item = usize> {
         let place = match self.server_count {
             1 => 0,
@@ -88,8 +89,8 @@ impl Ring {
     }
 }
 
-/// libmemcached multiplies a share of the points by the number of servers, in single precision: for some numbers of
-/// servers and some weights the result is a little too small, and one digest is missing.
+/// libmemcached multiplies a share of the points by the number of servers in single precision: for some numbers of
+/// servers and some weights the result is slightly too small, and one digest is missing.
 fn libketama_digests(weight: u32, total_weight: u64, server_count: usize) -> u32 {
     let (count, points_per_digest) = (server_count as f32, LIBKETAMA_POINTS_PER_DIGEST as f32);
     let share = weight as f32 / total_weight as f32;
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn every_server_comes_once_and_those_behind_a_dead_one_are_spread() {
+    fn every_server_is_listed_once_and_the_successors_of_a_dead_one_are_spread() {
         let servers = tcp_servers(5);
         let ring = Ring::new(&servers, Continuum::default());
         let mut next = [0; 5];

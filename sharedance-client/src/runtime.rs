@@ -1,22 +1,22 @@
-//! What differs between the blocking client and the one for tokio: how they wait.
+//! The differences between the blocking client and the one for tokio: how they wait.
 
 use std::io;
 
-/// The parts of a client that wait. The calls themselves are the same for all: see `call`.
+/// The parts of a client that wait. The calls themselves are the same for all runtimes: see `call`.
 pub(crate) trait Runtime {
     type Stream: Stream;
-    /// A semaphore: how many connections there may be.
+    /// A semaphore that limits the number of connections.
     type Turns;
-    /// The right to use a connection; ends when it is dropped.
+    /// A permit to use a connection, released on drop.
     type Turn;
 
     fn turns(max: usize) -> Self::Turns;
 }
 
-/// The calls on a connected socket that do not wait.
+/// The calls on a connected socket that never block.
 pub(crate) trait Stream {
     /// Returns 1 if there is something to read, 0 if the peer has closed the connection, and fails with `WouldBlock` if
-    /// there is nothing.
+    /// there is nothing to read.
     fn try_peek(&self) -> io::Result<usize>;
 
     /// Sends some of `bytes`, or fails with `WouldBlock`.

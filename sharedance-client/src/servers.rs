@@ -1,4 +1,4 @@
-//! The servers of a client: which of them a key belongs to, and which are down. No I/O.
+//! The servers of a client: to which server a key belongs, and which servers are down. No I/O.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Server<R: Runtime> {
     pub(crate) options: Options,
     pub(crate) pool: Pool<R>,
     health: Mutex<Health>,
-    /// Whether `health` is to be looked at; most of the time its mutex is not needed.
+    /// Whether `health` must be checked; most of the time its mutex is not needed.
     is_troubled: AtomicBool,
 }
 
@@ -32,7 +32,7 @@ impl<R: Runtime> Server<R> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it may be asked now.
+    /// Whether a request may be sent to the server now.
     pub(crate) fn admit(&self) -> Result<(), Error> {
         if !self.is_troubled.load(Ordering::Relaxed) {
             return Ok(());
@@ -41,7 +41,7 @@ impl<R: Runtime> Server<R> {
         admitted.map_err(|retry_in| Error::Down { server: self.name(), retry_in })
     }
 
-    /// The time was over before a connection was to be had.
+    /// The error if the timeout has passed before a connection was available.
     pub(crate) fn none_free(&self, deadline: Deadline) -> Error {
         Error::TimedOut { server: self.name(), phase: Phase::Wait, after: deadline.elapsed() }
     }
@@ -54,7 +54,7 @@ impl<R: Runtime> Server<R> {
         }
     }
 
-    /// Learns from what went wrong with an attempt to connect, or to be answered.
+    /// Records a failed connection attempt or a missing response.
     pub(crate) fn observe(&self, error: Error) -> Error {
         if error.is_unreached() || error.is_timeout() {
             let mut health = self.health();
@@ -88,7 +88,7 @@ impl<R: Runtime> Servers<R> {
         Servers { servers: addresses.into_iter().map(server).collect(), ring, options }
     }
 
-    /// In the order in which the client was told of them.
+    /// In the order in which they were configured.
     pub(crate) fn all(&self) -> &[Arc<Server<R>>] {
         &self.servers
     }
@@ -97,7 +97,7 @@ impl<R: Runtime> Servers<R> {
         self.servers.iter().map(|server| server.name()).collect()
     }
 
-    /// The servers that may have the key, in the order in which they are to be asked: the next one only if one could
+    /// The servers that may have the key, in order of preference: the next one is used only if the one before it could
     /// not be reached.
     pub(crate) fn of(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Server<R>>> {
         let count = match self.options.when_down {

@@ -1,11 +1,12 @@
 //! A store for `tower-sessions`, the session middleware of axum and other programs built on tower.
 //!
-//! A session is one pair: its key is a prefix and the session's id, its value JSON, its life what the middleware asks
-//! for, so that the server drops it by itself. Creating picks an id on another server where that of the first is down. It never overwrites another session; saving never brings back one
-//! that was deleted meanwhile: a logout wins over the requests that are under way.
+//! A session is one pair: its key is a prefix and the session's id, its value is JSON, and its TTL is set by the
+//! middleware, so that the server drops expired sessions by itself. If the server of a new id is down, creating chooses
+//! an id on another server. Creating never overwrites another session. Saving never restores a session that was deleted
+//! meanwhile: a logout wins over concurrent requests.
 //!
-//! What the middleware does not offer a store is a lock: of two requests of one session that change it at the same time,
-//! the one that ends last is kept. [`Client::lock`](crate::tokio::Client::lock) is there for what must not be lost.
+//! The middleware does not support locks: if two requests change one session at the same time, the changes of the one
+//! that ends last are kept. Use [`Client::lock`](crate::tokio::Client::lock) for data that must not be lost.
 
 use std::fmt;
 use std::time::Duration;
@@ -20,17 +21,17 @@ use tower_sessions_core::session_store::{Error, Result};
 use crate::time::system_now;
 use crate::tokio::Client;
 
-/// So that no cookie names a pair of another kind, nor one of PHP's.
+/// Prevents that a cookie names a pair of another kind, or a PHP session.
 const DEFAULT_PREFIX: &str = "tower-";
 
 /// Ids are 128 random bits: a second collision means that something is wrong with the randomness.
 const COLLISIONS_MAX: usize = 4;
 
-/// How many ids are tried for one that belongs to a server that is up. With half of the servers down, one in four
-/// billion new sessions finds none.
+/// How many ids are tried to find one that belongs to a server that is up. With half of the servers down, this fails
+/// for one in four billion new sessions.
 const IDS_MAX: usize = 32;
 
-/// Keeps the sessions of `tower-sessions` on a server. Cheap to clone.
+/// Stores the sessions of `tower-sessions` on a server. Cheap to clone.
 ///
 /// ```
 /// use sharedance_client::sessions::Sessions;
@@ -50,7 +51,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Keeps sessions where this client stores, under keys that begin with `tower-`.
+    /// Stores sessions with this client, under keys that begin with `tower-`.
     ///
     /// ```
     /// # use sharedance_client::{sessions::Sessions, tokio::Client};
@@ -63,8 +64,8 @@ impl Sessions {
         Sessions { client, prefix: DEFAULT_PREFIX.to_owned() }
     }
 
-    /// Another beginning of the keys, for programs that share a server and not their sessions. Up to 228 bytes, none of
-    /// them a space or a control byte.
+    /// Sets another key prefix, for programs that share a server but not their sessions. At most 228 bytes, without a
+    /// space or a control byte.
     ///
     /// ```
     /// # use sharedance_client::{sessions::Sessions, tokio::Client};
@@ -83,8 +84,8 @@ impl Sessions {
         format!("{}{id}", self.prefix)
     }
 
-    /// Whether a new session may be stored under another id after this: nobody knows the one that failed, so it does no
-    /// harm if it is stored after all.
+    /// Whether a new session may be stored under another id after this error: no client knows the id that failed, so it
+    /// is harmless if the session was stored under it after all.
     fn is_another_server_worth_trying(&self, error: &crate::Error) -> bool {
         use crate::Error::{ConnectionLost, Io};
 
@@ -122,7 +123,7 @@ impl SessionStore for Sessions {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         match self.client.get(self.key(id)).await.map_err(backend)? {
-            // The server counts whole seconds, rounded up: what it has may have ended.
+            // The server counts whole seconds, rounded up: the session that it returns may have expired.
             Some(value) => decode(*id, &value).map(|record| Some(record).filter(is_alive)),
             None => Ok(None),
         }
@@ -145,7 +146,7 @@ fn backend(error: crate::Error) -> Error {
 
 fn ttl(record: &Record) -> Duration {
     let left = record.expiry_date - OffsetDateTime::from(system_now());
-    // What lies in the past lives for no time at all.
+    // A session that ended in the past has a TTL of zero.
     left.try_into().unwrap_or(Duration::ZERO)
 }
 
@@ -153,16 +154,18 @@ fn is_alive(record: &Record) -> bool {
     record.expiry_date > OffsetDateTime::from(system_now())
 }
 
-/// The end in Unix time, seconds and nanoseconds, and the data. Not the id: it is a credential, and in the key.
+/// The expiry in Unix time (seconds and nanoseconds), and the data. Not the id: it is a credential, and is already in
+/// the key.
 fn encode(record: &Record) -> Result<Vec<u8>> {
     let end = record.expiry_date;
     let parts = (end.unix_timestamp(), end.nanosecond(), &record.data);
     serde_json::to_vec(&parts).map_err(|_| Error::Encode("a session has something in it that is no JSON".into()))
 }
 
-/// What is wrong with the bytes is not said: they are somebody's.
+/// The error has no details, because the bytes are private data.
 fn decode(id: Id, value: &[u8]) -> Result<Record> {
-    let undecodable = || Error::Decode(format!("the {} bytes of a session are not of this program", value.len()));
+    let undecodable =
+        || Error::Decode(format!("the stored session of {} bytes was not written by this program", value.len()));
     let (secs, nanos, data) = serde_json::from_slice(value).map_err(|_| undecodable())?;
     let end = OffsetDateTime::from_unix_timestamp(secs).and_then(|end| end.replace_nanosecond(nanos));
     Ok(Record { id, data, expiry_date: end.map_err(|_| undecodable())? })
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_comes_back_as_it_was() {
+    fn a_session_is_decoded_as_it_was_encoded() {
         let data = [("user".to_owned(), "ada".into()), ("cart".to_owned(), vec![1, 2].into())].into();
         let end = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_123_456_789).unwrap();
         let record = Record { id: Id(-17), data, expiry_date: end };
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_session_is_refused_without_showing_it() {
+    fn a_value_that_is_not_a_session_is_refused_without_showing_it() {
         for value in
             [&b"secret"[..], b"", b"[1,2]", b"[1,\"secret\",{}]", b"[99999999999999999,0,{}]", b"[1,4294967295,{}]"]
         {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_ended_in_the_past_lives_for_no_time() {
+    fn a_session_that_ended_in_the_past_has_a_ttl_of_zero() {
         let record = Record { id: Id(1), data: Default::default(), expiry_date: OffsetDateTime::UNIX_EPOCH };
         assert_eq!(ttl(&record), Duration::ZERO);
     }

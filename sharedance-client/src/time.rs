@@ -1,10 +1,11 @@
-//! The one file of the crate that asks for the time; besides the deadlines of single calls to the system, all else is
-//! told it.
+//! The only file of the crate that reads the clock. Everything else takes `now` as an argument, except the deadlines of
+//! single system calls.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Timeouts are brought into this range: the system takes none of zero, and sums with far ones overflow. A lock may be
-/// waited for for half of the longest, so that the server's answer comes before the client gives up.
+/// Timeouts are limited to this range: the system does not accept a timeout of zero, and sums with very long ones
+/// overflow. The wait for a lock is limited to half of the maximum, so that the server responds before the client times
+/// out.
 const TIMEOUT_MIN: Duration = Duration::from_millis(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,7 +26,7 @@ pub(crate) fn in_range(timeout: Duration) -> Duration {
     timeout.clamp(TIMEOUT_MIN, TIMEOUT_MAX)
 }
 
-/// The end of something that must not take longer than this.
+/// The deadline of an operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     started: Instant,
@@ -47,16 +48,16 @@ impl Deadline {
         now() - self.started
     }
 
-    /// The deadline of one of `count` waits that follow each other: each has an equal part of what is left.
+    /// The deadline of the first of `count` consecutive waits: each has an equal part of the remaining time.
     pub(crate) fn share(self, count: usize) -> Deadline {
         match count {
-            // No look at the clock is needed.
+            // The clock need not be read.
             0 | 1 => self,
             _ => Deadline::after(self.left().unwrap_or_default() / count.try_into().unwrap_or(u32::MAX)),
         }
     }
 
-    /// The time that is left; `None` where it is over.
+    /// The time that is left; `None` if the deadline has passed.
     pub(crate) fn left(self) -> Option<Duration> {
         let left = self.at.saturating_duration_since(now());
         (!left.is_zero()).then_some(left)

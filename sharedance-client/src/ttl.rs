@@ -1,24 +1,25 @@
-//! How long a pair lives, and how the dialect says so.
+//! The TTL of a pair, and its encoding in the dialect.
 
 use std::time::Duration;
 
-/// From here on the dialect takes a number of seconds for Unix time.
+/// The dialect interprets larger numbers of seconds as Unix time.
 const RELATIVE_SECS_MAX: u64 = 30 * 24 * 60 * 60;
 
-/// Servers take the numbers from here to 2³² - 1 for negative ones: -30 days to -1, as clients with 32 bits send them.
+/// Servers interpret the numbers from here to 2³² - 1 as negative: -30 days to -1 second, as clients with 32 bits send
+/// them.
 const NEGATIVE_FIRST: u64 = NEGATIVE_END - RELATIVE_SECS_MAX;
 const NEGATIVE_END: u64 = 1 << 32;
 
-/// The last Unix time that a server with 32 bits, as memcached, does not take for a past one.
+/// The last Unix time that a server with 32-bit times, such as memcached, does not interpret as a past one.
 const UNIX_SECS_32_BITS: u64 = i32::MAX as u64;
 
-/// A TTL of ten years. One that is longer means "as long as possible" to those who ask for it.
+/// A TTL of ten years. A longer TTL is assumed to mean "as long as possible".
 const LONG_SECS: u64 = 10 * 365 * 24 * 60 * 60;
 
 const EXPTIME_NEVER: i64 = 0;
 const EXPTIME_AT_ONCE: i64 = -1;
 
-/// How long a pair lives, from the moment it is stored or touched.
+/// The TTL of a pair: how long it exists after it is stored or touched.
 ///
 /// ```
 /// use std::time::Duration;
@@ -29,14 +30,14 @@ const EXPTIME_AT_ONCE: i64 = -1;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
-    /// For ever, or until the server needs the room.
+    /// The pair never expires, but the server may evict it.
     Never,
-    /// This long. The dialect counts whole seconds, so a part of one is rounded up; what lives for no time at all is
-    /// never seen by any client.
+    /// The pair expires after this time. The dialect counts whole seconds; a fraction is rounded up. A pair with a TTL
+    /// of zero is never returned to any client.
     ///
-    /// More than 30 days are sent as a Unix time, which the server compares with its own clock. memcached has 32 bits
-    /// for it: there no such time ends after January 2038. So that nothing is lost there at once today, more than ten
-    /// years that end later than that are sent as [`Never`](Ttl::Never), to every server.
+    /// A TTL of more than 30 days is sent as a Unix time, which the server compares with its own clock. memcached
+    /// stores it in 32 bits, which end in January 2038, and would drop a pair with a later time at once. Therefore a
+    /// TTL of more than ten years that ends after that date is sent as [`Never`](Ttl::Never), to every server.
     After(Duration),
 }
 
@@ -51,7 +52,7 @@ impl Ttl {
         Ttl::After(Duration::from_secs(secs))
     }
 
-    /// The dialect's number for it; `unix_secs` is asked for the time only if it matters.
+    /// The expiration number of the dialect; `unix_secs` is called only if the time is needed.
     pub(crate) fn exptime(self, unix_secs: impl FnOnce() -> u64) -> i64 {
         let Ttl::After(duration) = self else {
             return EXPTIME_NEVER;
@@ -65,12 +66,12 @@ impl Ttl {
     }
 }
 
-/// The number for a life of more than 30 days.
+/// The number for a TTL of more than 30 days.
 fn unix_exptime(now: u64, secs: u64) -> i64 {
     match now.saturating_add(secs) {
         UNIX_SECS_32_BITS.. if secs > LONG_SECS => EXPTIME_NEVER,
-        // No number says this time, of the year 2106. A life of 30 days and the last time that can be said both end
-        // earlier: the later of them is taken.
+        // This time, in the year 2106, cannot be encoded. A TTL of 30 days and the last time that can be encoded both
+        // end earlier: the later of them is used.
         NEGATIVE_FIRST..NEGATIVE_END => match NEGATIVE_FIRST - 1 {
             end if end <= now + RELATIVE_SECS_MAX => RELATIVE_SECS_MAX as i64,
             end => end as i64,
@@ -98,7 +99,7 @@ mod tests {
             (Ttl::After(Duration::from_nanos(1)), 1),
             (Ttl::After(Duration::from_millis(1001)), 2),
             (Ttl::from_secs(2_592_000), 2_592_000),
-            // More would be taken for a day in January 1970.
+            // More seconds would be interpreted as a day in January 1970.
             (Ttl::from_secs(2_592_001), 1_802_592_001),
             (Ttl::from_secs(LONG_SECS), 2_115_360_000),
             (Ttl::from_secs(UNIX_SECS_32_BITS - NOW - 1), i64::from(i32::MAX) - 1),
@@ -120,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_servers_take_for_a_negative_number_is_never_sent() {
+    fn a_time_that_servers_interpret_as_negative_is_never_sent() {
         const FIRST: u64 = 4_292_375_296;
         for (now, secs, expected) in [
             (FIRST - 2_592_002, 2_592_001, FIRST - 1),
-            // The last time that can be said is the later one.
+            // The last time that can be encoded is the later one.
             (FIRST - 5_000_000, 5_000_000, FIRST - 1),
             (FIRST - 5_000_000, 7_000_000, FIRST - 1),
-            // 30 days are later, or as late.
+            // 30 days are later, or equal.
             (FIRST - 2_592_001, 2_592_001, 2_592_000),
             (FIRST - 2_592_000, 2_592_001, 2_592_000),
             (FIRST - 1, 2_592_001, NEGATIVE_END),

@@ -21,7 +21,7 @@ mod tests {
     use crate::Delivery;
 
     #[test]
-    fn what_is_not_of_the_type_is_refused_without_showing_it() {
+    fn a_value_that_is_not_of_the_type_is_refused_without_showing_it() {
         assert_eq!(decode::<Vec<u8>>(&encode(&[1, 2]).unwrap()).unwrap(), [1, 2]);
         let error = decode::<u32>(b"\"secret\"").unwrap_err();
         assert!(matches!(error, Error::Decode { len: 8 }) && !format!("{error} {error:?}").contains("secret"));

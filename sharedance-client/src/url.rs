@@ -1,4 +1,4 @@
-//! Servers and options as one text: a list of addresses, or a URL.
+//! Parses servers and options from one text: a list of addresses, or a URL.
 //!
 //! ```text
 //! one:1042,two?weight=2,[::1]:7,unix:/run/sharedance.sock
@@ -17,9 +17,9 @@ use crate::time::in_range;
 
 const MEMCACHED_PORT: u16 = 11211;
 
-/// Adds the servers of `text` to `addresses`, and sets what it says about `options`.
+/// Adds the servers in `text` to `addresses`, and sets the options in `text` on `options`.
 pub(crate) fn read(text: &str, addresses: &mut Vec<WeightedAddress>, options: &mut Options) -> Result<(), Error> {
-    // It may be a password.
+    // The text may contain a password.
     if text.contains('@') {
         return Err(Error::Address { address: "...@...".to_owned(), reason: "credentials are not supported" });
     }
@@ -30,7 +30,7 @@ pub(crate) fn read(text: &str, addresses: &mut Vec<WeightedAddress>, options: &m
     if rest.contains(['%', '#']) {
         return Err(refused("`%` and `#` mean nothing here"));
     }
-    // The slash behind the hosts separates their weights from the options.
+    // The slash after the hosts separates their weights from the options.
     let (place, query) = match rest.split_once("/?") {
         Some((place, query)) if scheme != "unix" => (place, query),
         _ => rest.split_once('?').unwrap_or((rest, "")),
@@ -65,7 +65,7 @@ fn list(text: &str, servers: &str, port: u16, addresses: &mut Vec<WeightedAddres
     Ok(())
 }
 
-/// Sets the option that is named like the builder's method.
+/// Sets the option with the name of the builder's method.
 fn set(options: &mut Options, name: &str, value: &str) -> Result<(), &'static str> {
     const NOT_A_NUMBER: &str = "an option that takes a number has another value";
     match name {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_name_servers() {
+    fn every_form_of_server_list() {
         for (text, servers) in [
             ("one", &["one:1042"][..]),
             ("one:7, two,[::1]:8,unix:/s.sock", &["one:7", "two:1042", "[::1]:8", "unix:/s.sock"]),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_with_the_reason() {
+    fn a_malformed_url_is_refused_with_the_reason() {
         for (text, reason) in [
             ("http://one", "scheme"),
             ("sharedance://", "host is missing"),

@@ -1,5 +1,5 @@
-//! The bytes of one connection between the codec and the socket: what is still to be sent, what has been received and
-//! not been decoded, and what is owed to whoever used the connection before. No I/O.
+//! The buffers of one connection between the codec and the socket: bytes to send, received bytes that are not decoded
+//! yet, and the tags of pending responses to earlier uses of the connection. No I/O.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use sharedance_core::protocol::Decoded;
 use crate::command::{Command, Guarded, Tag};
 use crate::reply::{self, Reply, ReplyError, decimal};
 
-/// Room for a read, and the most that is kept of a buffer between two uses, in bytes.
+/// The space for a read, and the maximum capacity that a buffer keeps between two uses, in bytes.
 const READ_LEN: usize = 16 * 1024;
 const KEPT_LEN: usize = 256 * 1024;
 
@@ -16,21 +16,21 @@ const KEPT_LEN: usize = 256 * 1024;
 pub(crate) struct Wire {
     output: Vec<u8>,
     sent_len: usize,
-    /// What has been received lies at `start..end`; behind it is room.
+    /// The received bytes are at `start..end`; the space after them is free.
     input: Vec<u8>,
     start: usize,
     end: usize,
-    /// How much must lie there before it is worth decoding again.
+    /// How many bytes must be there before decoding again can succeed.
     needed: usize,
     next_tag: Tag,
-    /// The tags of answers to come that nobody waits for any more, in their order.
+    /// The tags of pending responses that no caller waits for, in their order.
     owed: VecDeque<Tag>,
-    /// Whether a lock was asked for, and has not been given back since.
+    /// Whether a lock was requested, and has not been released since.
     may_hold_lock: bool,
 }
 
 impl Wire {
-    /// What is to be sent next.
+    /// The bytes to send next.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.output[self.sent_len..]
     }
@@ -44,14 +44,14 @@ impl Wire {
         }
     }
 
-    /// Room for what is received next: never none.
+    /// The space for the next read: never empty.
     pub(crate) fn spare(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.input.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        // It grows with what has come, not with what was announced.
+        // It grows with the received bytes, not with the announced length.
         let wanted = self.needed.max(READ_LEN).min(2 * self.end.max(READ_LEN));
         if self.input.len() < wanted.max(self.end + 1) {
             self.input.resize(wanted.max(self.end + 1), 0);
@@ -63,22 +63,22 @@ impl Wire {
         self.end += len;
     }
 
-    /// Bytes that have been received and not been decoded.
+    /// Bytes that have been received but not decoded.
     pub(crate) fn pending_len(&self) -> usize {
         self.end - self.start
     }
 
-    /// Whether nothing is under way but answers that are owed: another one may use the connection.
+    /// Whether only responses to earlier uses are pending: another caller may use the connection.
     pub(crate) fn is_idle(&self) -> bool {
         self.unsent().is_empty() && self.pending_len() == 0
     }
 
-    /// Whether the server may still have to say something.
+    /// Whether responses of the server are pending.
     pub(crate) fn is_owed(&self) -> bool {
         !self.owed.is_empty()
     }
 
-    /// Puts a command behind what is to be sent, and answers its tag.
+    /// Appends a command to the bytes to send, and returns its tag.
     pub(crate) fn put(&mut self, command: &impl Command) -> Tag {
         let tag = self.next_tag;
         self.next_tag = tag.wrapping_add(1);
@@ -87,18 +87,19 @@ impl Wire {
         tag
     }
 
-    /// Whether the connection may hold a lock: it was asked for, and nothing that gives it back was put behind that.
+    /// Whether the connection may hold a lock: a lock was requested, and no command that releases it was appended
+    /// since.
     pub(crate) fn may_hold_lock(&self) -> bool {
         self.may_hold_lock
     }
 
-    /// Gives back all locks without waiting for the answer: the next use of the connection reads it first.
+    /// Releases all locks without waiting for the response: the next use of the connection reads it first.
     pub(crate) fn put_unlock_all(&mut self) {
         let tag = self.put(&Guarded::UnlockAll);
         self.owed.push_back(tag);
     }
 
-    /// The next reply that somebody waits for, given to `take`; `None` where more must be received first.
+    /// Passes the next response that a caller waits for to `take`; returns `None` if more must be received first.
     pub(crate) fn take_reply<T>(
         &mut self,
         max_value_len: usize,
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_in_part_goes_on_where_it_stopped() {
+    fn a_partial_send_continues_where_it_stopped() {
         let mut wire = Wire::default();
         wire.put(&Delete { key: b"k" });
         wire.put(&Delete { key: b"l" });
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_owed_is_passed_over_and_nothing_else_is() {
+    fn a_response_to_an_earlier_use_is_skipped_and_nothing_else_is() {
         let mut wire = Wire::default();
         wire.put_unlock_all();
         wire.put_unlock_all();
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_may_be_held_from_when_it_is_asked_for_until_it_is_given_back() {
+    fn a_lock_may_be_held_from_its_request_until_its_release() {
         let mut wire = Wire::default();
         wire.put(&Delete { key: b"k" });
         assert!(!wire.may_hold_lock());
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_announcement_reserves_nothing_by_itself() {
+    fn a_large_announced_length_reserves_no_memory() {
         let mut wire = Wire::default();
         receive(&mut wire, b"VA 9000000 O0\r\n");
         assert_eq!(wire.take_reply(MAX, |_| ()), Ok(None));

@@ -8,7 +8,7 @@ use crate::runtime::Runtime;
 use super::stream::Stream;
 use super::turns::{Turn, Turns};
 
-/// Waits on the calling thread.
+/// Blocks the calling thread.
 pub(crate) enum Blocking {}
 
 impl Runtime for Blocking {

@@ -10,14 +10,14 @@ use crate::ttl::Ttl;
 
 use super::driver::{Blocking, drive};
 
-/// The lock of one key, held until this is dropped or its TTL is over; see [`Client::lock`](super::Client::lock).
+/// The lock of one key, held until this is dropped or its TTL has passed; see [`Client::lock`](super::Client::lock).
 ///
-/// The key's value is read and written on the connection that holds the lock, and only for as long as it does: once the
-/// TTL is over every call changes nothing and fails with [`Error::LockExpired`], so that what the next holder stores
-/// stays. What was read under the lock is replaced only if it is still there: where a client without the lock has changed
-/// it, a store fails with [`Error::Conflict`].
+/// The key's value is read and written on the connection that holds the lock, and only while it holds the lock: once
+/// the TTL has passed, every call changes nothing and fails with [`Error::LockExpired`], so that the value of the next
+/// holder stays. A store replaces the value only if it is still the one that was read under the lock: if a client
+/// without the lock has changed it, the store fails with [`Error::Conflict`].
 ///
-/// Dropping a lock gives it back without waiting for the server's answer; [`release`](Lock::release) waits, and returns
+/// Dropping a lock releases it without waiting for the server's response; [`release`](Lock::release) waits, and returns
 /// whether the lock was held until then.
 ///
 /// ```no_run
@@ -26,7 +26,7 @@ use super::driver::{Blocking, drive};
 /// if let Some(mut lock) = client.lock("visitors", LockOptions::new())? {
 ///     let visitors = lock.get()?.unwrap_or_default();
 ///     lock.set([&visitors[..], b",ada"].concat(), Ttl::Never)?;
-/// } // given back here
+/// } // released here
 /// # Ok(())
 /// # }
 /// ```
@@ -42,7 +42,7 @@ impl Lock {
     /// Returns the value of the key. A later store relies on it: see [`Lock`].
     ///
     /// # Errors
-    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.
+    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the errors of other calls.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -59,7 +59,7 @@ impl Lock {
     ///
     /// # Errors
     /// [`Error::LockExpired`] and [`Error::Conflict`]: nothing was stored; [`Error::LockLost`] once the connection has
-    /// failed; and the others.
+    /// failed; and the errors of other calls.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
@@ -72,10 +72,10 @@ impl Lock {
         drive(self.held.set(value.as_ref(), attributes.into())?)
     }
 
-    /// Starts the key's life again, and returns whether it was there.
+    /// Sets the TTL of the key, and returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.
+    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the errors of other calls.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
@@ -88,10 +88,10 @@ impl Lock {
         drive(self.held.touch(exptime(ttl)))
     }
 
-    /// Deletes the key, and returns whether it was there.
+    /// Deletes the key, and returns whether it existed.
     ///
     /// # Errors
-    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the others.
+    /// [`Error::LockExpired`]; [`Error::LockLost`] once the connection has failed; and the errors of other calls.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -104,10 +104,10 @@ impl Lock {
         drive(self.held.delete())
     }
 
-    /// Gives the lock back, and returns whether it was held until now: whether its TTL was long enough.
+    /// Releases the lock, and returns whether it was held until now: whether its TTL was long enough.
     ///
     /// # Errors
-    /// See [`Error`]. The lock is given back all the same: the connection is closed.
+    /// See [`Error`]. The lock is released in any case: the connection is closed.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -120,10 +120,10 @@ impl Lock {
         drive(self.held.release())
     }
 
-    /// Stores `value` under the key and then gives the lock back, in one round trip.
+    /// Stores `value` under the key and then releases the lock, in one round trip.
     ///
     /// # Errors
-    /// As [`set`](Lock::set). The lock is given back all the same.
+    /// As [`set`](Lock::set). The lock is released in any case.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};

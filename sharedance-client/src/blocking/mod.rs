@@ -1,4 +1,4 @@
-//! The blocking client: what differs from the one for tokio.
+//! The blocking client: the parts that differ from the one for tokio.
 
 mod client;
 mod driver;

@@ -1,6 +1,6 @@
-//! A connected socket that blocks. Every wait is bounded by the socket's own timeouts.
+//! A connected blocking socket. Every wait is limited by the socket's own timeouts.
 //!
-//! A call takes three system calls as a rule: one that checks the connection, one that sends and one that receives.
+//! A call usually takes three system calls: one that checks the connection, one that sends and one that receives.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::Duration;
@@ -70,11 +70,11 @@ impl runtime::Stream for Stream {
     }
 }
 
-/// Less than a microsecond would be rounded to zero, which the system takes for no timeout at all.
+/// Less than a microsecond would be rounded to zero, which the system interprets as no timeout.
 const TIMEOUT_MIN: Duration = Duration::from_micros(1);
 
-/// The timeout for the first attempt to receive: `current` where that ends before the deadline, but not long before, so
-/// that calls in a row need not set it. Whatever is left after it is waited for exactly.
+/// The timeout for the first attempt to receive: `current` if that ends before the deadline, but not long before, so
+/// that consecutive calls need not set it. The wait for the remaining time after it is exact.
 fn coarse_timeout(left: Duration, current: Option<Duration>) -> Duration {
     match current {
         Some(current) if current <= left && current >= left / 8 * 7 => current,
@@ -82,7 +82,7 @@ fn coarse_timeout(left: Duration, current: Option<Duration>) -> Duration {
     }
 }
 
-/// Whether the attempt was interrupted or its timeout is over, which may be before the deadline.
+/// Whether the attempt was interrupted or its timeout has passed, which may be before the deadline.
 fn is_to_be_repeated(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -1,4 +1,4 @@
-//! How many may use a connection at the same time: a semaphore whose waiters give up in time.
+//! A semaphore that limits the number of connections in use; waits for it have a deadline.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ pub(crate) struct Turns {
     freed: Condvar,
 }
 
-/// The right to use a connection, which ends when this is dropped.
+/// A permit to use a connection, released on drop.
 pub(crate) struct Turn(Arc<Turns>);
 
 impl Turns {
@@ -17,7 +17,7 @@ impl Turns {
         Turns { free: Mutex::new(max), freed: Condvar::new() }
     }
 
-    /// Nothing where it took too long.
+    /// Returns `None` if the deadline has passed.
     pub(super) fn wait(self: &Arc<Turns>, deadline: Deadline) -> Option<Turn> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {

@@ -1,4 +1,5 @@
-//! Commands for several keys, or for each server: which server gets which of them, and the results in their order.
+//! Commands for several keys, or for each server: groups them by server, and returns the results in the order of the
+//! commands.
 
 use std::sync::Arc;
 
@@ -31,14 +32,14 @@ struct Group<R: Runtime, C> {
 
 /// The keys of a group.
 struct Keys {
-    /// Where their results belong.
+    /// The indexes of their results.
     indexes: Vec<usize>,
-    /// How many servers of theirs could not be reached; `None` if no other server will do.
+    /// How many of their servers could not be reached; `None` if no other server may be used.
     attempts: Option<usize>,
 }
 
 impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
-    /// What cannot be made a command is not sent; its error is its result.
+    /// A key for which there is no command is not sent; its error is its result.
     pub(crate) fn new(
         servers: &'s Servers<R>,
         commands: impl IntoIterator<Item = Result<C, Error>>,
@@ -57,7 +58,7 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
         batch
     }
 
-    /// The same command for each server, in the order in which the client was told of them.
+    /// The same command for each server, in the order in which they were configured.
     pub(crate) fn of_each_server(servers: &'s Servers<R>, command: C, deadline: Deadline) -> Batch<'s, R, C> {
         let mut batch = Batch::new(servers, [], deadline);
         for (index, server) in servers.all().iter().enumerate() {
@@ -68,7 +69,7 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
         batch
     }
 
-    /// Puts the command into the group of its server; `false` if there is no server left to ask.
+    /// Adds the command to the group of its server; returns `false` if there is no server left to try.
     fn assign(&mut self, index: usize, command: C, attempts: usize) -> bool {
         let Some(server) = self.servers.of(command.key()).nth(attempts) else {
             return false;
@@ -88,14 +89,15 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
         true
     }
 
-    /// The exchange of the next group. A server that hangs leaves each of the others its part of the time.
+    /// The exchange of the next group. Each group has an equal part of the time, so that a server that hangs leaves
+    /// time for the others.
     fn next(&mut self) -> Option<(Keys, Exchange<R, C>)> {
         let Group { server, commands, keys } = self.todo.pop()?;
         let deadline = self.deadline.share(self.todo.len() + 1);
         Some((keys, Exchange::new(server, commands, deadline)))
     }
 
-    /// Takes the result of a group. Whatever it is, the other groups are still to be done.
+    /// Takes the result of a group. Success or not, the other groups follow.
     fn take(&mut self, keys: Keys, exchange: Exchange<R, C>) {
         let server = Arc::clone(&exchange.link.server);
         let Finished { commands, outcome, .. } = exchange.finish();
@@ -129,7 +131,7 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
             Some(rejection @ (Rejection::Unsupported | Rejection::TooManyConnections)) => {
                 self.fail(indexes, &rejected(rejection));
             }
-            // The server may have executed what it has not answered.
+            // The server may have executed the commands without a response.
             _ => self.fail(indexes, &Error::ConnectionLost { server: server.name(), received_len: 0, source: None }),
         }
     }
@@ -167,7 +169,7 @@ impl<R: Runtime, C: Command> Call<R> for Batch<'_, R, C> {
     }
 
     fn finish(self) -> Self::Output {
-        let results = self.results.into_iter().map(|result| result.expect("every group has been asked"));
+        let results = self.results.into_iter().map(|result| result.expect("every group has a result"));
         BatchResults::new(results.collect())
     }
 }

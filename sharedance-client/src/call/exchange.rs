@@ -1,5 +1,5 @@
-//! Commands on one connection to one server: the connection is acquired or opened, and replaced once where it turns out
-//! to have ended while it was idle.
+//! Commands on one connection to one server: the connection is acquired or opened, and replaced once if it turns out to
+//! have ended while it was idle.
 
 use std::sync::Arc;
 
@@ -18,19 +18,19 @@ use super::{Cause, Event, Link, Step};
 pub(super) struct Exchange<R: Runtime, C: Command> {
     pub(super) link: Link<R>,
     pipeline: Pipeline<C>,
-    /// Whether the connection was used before: it may have ended meanwhile.
+    /// Whether the connection was used before: the server may have closed it meanwhile.
     is_reused: bool,
     received_len: usize,
     failure: Option<Error>,
 }
 
-/// An exchange that is done.
+/// A completed exchange.
 pub(super) struct Finished<R: Runtime, C: Command> {
     pub(super) commands: Vec<C>,
-    /// With the connection, if that can be used again.
+    /// The lease, with the connection if that can be used again.
     pub(super) lease: Option<Lease<R>>,
-    /// The answers in the order of the commands; where the connection went out of step, the last one is the rejection
-    /// that says why, and those behind it are missing.
+    /// The responses in the order of the commands. If the connection is out of sync, the last one is the rejection that
+    /// caused it, and the responses after it are missing.
     pub(super) outcome: Result<Outputs<C>, Error>,
 }
 
@@ -42,7 +42,7 @@ impl<R: Runtime, C: Command> Exchange<R, C> {
         Exchange { link, pipeline, is_reused: false, received_len: 0, failure: None }
     }
 
-    /// On the connection of `lease` and no other.
+    /// On the connection of `lease` only.
     pub(super) fn on(mut lease: Lease<R>, commands: Vec<C>, deadline: Deadline) -> Exchange<R, C> {
         let mut exchange = Exchange::new(Arc::clone(lease.server()), commands, deadline);
         exchange.link.connection = lease.take_connection();
@@ -151,8 +151,8 @@ impl<R: Runtime, C: Command> Exchange<R, C> {
         }
     }
 
-    /// The connection has failed. That may mean no more than that it had ended while it was idle: then what does no harm
-    /// is repeated on a new one.
+    /// Handles a failed connection. It may have ended while it was idle: then commands that are safe to repeat are sent
+    /// on a new connection.
     fn fail(&mut self, failure: Failure) -> Result<Step, Error> {
         let had_ended = self.is_reused && failure.is_silent_close();
         if !had_ended || !self.pipeline.is_repeatable() {

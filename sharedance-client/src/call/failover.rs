@@ -1,5 +1,5 @@
-//! Commands for one key: sent to the server that has it, or to the next ones where that cannot be reached and the client
-//! is told to go on.
+//! Commands for one key: sent to the server that has it, or, with `WhenDown::NextServer`, to the next server that can
+//! be reached.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) struct Failover<'s, R: Runtime, C: Command> {
     outcome: Option<Result<Answered<R, C>, Error>>,
 }
 
-/// The answers, and the lease on the connection that they came on.
+/// The responses, and the lease of the connection on which they were received.
 pub(crate) struct Answered<R: Runtime, C: Command> {
     pub(crate) lease: Lease<R>,
     pub(crate) outputs: Outputs<C>,
@@ -45,7 +45,7 @@ impl<'s, R: Runtime, C: Command> Failover<'s, R, C> {
         self.exchange.is_some()
     }
 
-    /// Takes the result of the exchange, and returns whether there is another one to be done.
+    /// Takes the result of the exchange, and returns whether another one follows.
     fn goes_on(&mut self) -> bool {
         let Some(exchange) = self.exchange.take() else {
             return false;
@@ -63,7 +63,7 @@ impl<'s, R: Runtime, C: Command> Failover<'s, R, C> {
             }
             (Err(error), _) => Err(error),
             (Ok(outputs), lease) => {
-                Ok(Answered { lease: lease.expect("what was answered came on a connection"), outputs })
+                Ok(Answered { lease: lease.expect("responses were received on a connection"), outputs })
             }
         });
         false
@@ -95,6 +95,6 @@ impl<R: Runtime, C: Command> Call<R> for Failover<'_, R, C> {
 /// The result of a single command.
 pub(crate) fn single<R: Runtime, C: Command>(outcome: Result<Answered<R, C>, Error>) -> Result<C::Output, Error> {
     let Answered { lease, mut outputs } = outcome?;
-    let output = outputs.pop().expect("one command has one answer");
+    let output = outputs.pop().expect("one command has one response");
     output.map_err(|rejection| Error::Rejected { server: lease.server().name(), rejection })
 }

@@ -1,4 +1,4 @@
-//! The calls of the holder of a lock: on the connection that holds it, and no other.
+//! The calls of the holder of a lock, on the connection that holds it only.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ pub(crate) struct Held<R: Runtime> {
 }
 
 struct State<R: Runtime> {
-    /// Gives the lock back when it is dropped. `None` during a call, and once the connection has failed.
+    /// Releases the lock on drop. `None` during a call, and once the connection has failed.
     lease: Option<Lease<R>>,
     known: Known,
 }
 
-/// Asks for the lock of a key, and for its value if `with_value`: see [`acquired`].
+/// Requests the lock of a key, and its value if `with_value`: see [`acquired`].
 pub(crate) fn acquire<'s, R: Runtime>(
     servers: &'s Servers<R>,
     key: &'s [u8],
@@ -44,7 +44,7 @@ pub(crate) fn acquire<'s, R: Runtime>(
 /// A lock, and the value that was read with it.
 pub(crate) type Acquired<R> = (Held<R>, Option<Vec<u8>>);
 
-/// The lock and the value; `None` if others held the lock.
+/// The lock and the value; `None` if other clients held the lock.
 pub(crate) fn acquired<R: Runtime>(
     key: &[u8],
     outcome: Result<Answered<R, Guarded<'_>>, Error>,
@@ -131,10 +131,10 @@ impl<R: Runtime> Held<R> {
     }
 }
 
-/// What follows on the answers.
+/// The next step after the responses.
 enum Then<T> {
     Return(T),
-    /// A store was refused because the value has changed, or because the lock is not held any more: a read tells.
+    /// A store was refused because the value has changed, or because the lock is no longer held: a read decides which.
     ConflictUnlessExpired,
 }
 
@@ -145,7 +145,7 @@ pub(crate) struct Holding<'h, R: Runtime, T> {
     key: &'h [u8],
     state: &'h mut State<R>,
     exchange: Option<Exchange<R, Guarded<'h>>>,
-    /// `None` while it is found out why a store was refused.
+    /// `None` while a read determines why a store was refused.
     take: Option<Take<'h, T>>,
     outcome: Option<Result<T, Error>>,
 }
@@ -165,7 +165,7 @@ impl<'h, R: Runtime, T> Holding<'h, R, T> {
         Holding { key, state, exchange, take: Some(Box::new(take)), outcome }
     }
 
-    /// Takes the result of the exchange, and returns whether there is another one to be done.
+    /// Takes the result of the exchange, and returns whether another one follows.
     fn goes_on(&mut self) -> bool {
         let Some(exchange) = self.exchange.take() else {
             return false;

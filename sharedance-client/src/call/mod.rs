@@ -1,6 +1,7 @@
-//! Calls as state machines without I/O: which server is asked, on which connection, what is sent, and what is repeated.
+//! Calls as state machines without I/O: they choose the server and the connection, what is sent, and what is repeated.
 //!
-//! A driver, one for each [`Runtime`], does what [`Call::step`] says and passes the result to the next step:
+//! A driver, one for each [`Runtime`], executes the step that [`Call::step`] returns, and passes the result to the next
+//! step:
 //!
 //! ```text
 //! Start -> Acquire -> (Connect ->) Send <-> Receive -> Done
@@ -27,16 +28,16 @@ pub(crate) use batch::Batch;
 pub(crate) use failover::{Failover, single};
 pub(crate) use guarded::{Held, acquire, acquired};
 
-/// What the driver has to do next with the [`Link`] of the call.
+/// The next step of the driver with the [`Link`] of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Wait for a turn at the server.
+    /// Wait for a permit for the server.
     Acquire,
     /// Connect to the server.
     Connect { timeout: Duration },
-    /// Send some of what is unsent.
+    /// Send some of the unsent bytes.
     Send,
-    /// Receive into the spare room.
+    /// Receive into the spare space.
     Receive,
     /// Finish the call.
     Done,
@@ -46,12 +47,12 @@ pub(crate) enum Step {
 pub(crate) enum Event<R: Runtime> {
     /// There was no step yet.
     Start,
-    /// A turn, or `None` if the time was over first.
+    /// A permit, or `None` if the deadline has passed first.
     Acquired(Option<R::Turn>),
     Connected(Result<R::Stream, Error>),
-    /// How many bytes.
+    /// The number of bytes.
     Sent(Result<usize, Cause>),
-    /// How many bytes; 0 if the peer has closed the connection.
+    /// The number of bytes; 0 if the peer has closed the connection.
     Received(Result<usize, Cause>),
 }
 
@@ -68,10 +69,10 @@ pub(crate) trait Call<R: Runtime> {
     /// Takes the result of the last step and returns the next.
     fn step(&mut self, event: Event<R>) -> Step;
 
-    /// What the steps are to be done with. There is one until the call is done.
+    /// The link for the steps. There is one until the call is done.
     fn link(&mut self) -> &mut Link<R>;
 
-    /// The result. The call is done.
+    /// The result of a completed call.
     fn finish(self) -> Self::Output;
 }
 
@@ -80,12 +81,12 @@ pub(crate) struct Link<R: Runtime> {
     pub(crate) server: Arc<Server<R>>,
     pub(crate) deadline: Deadline,
     lease: Option<Lease<R>>,
-    /// Not in the lease, so that a call that is given up half-way closes it.
+    /// Not in the lease, so that a cancelled call closes it.
     connection: Option<Connection<R::Stream>>,
 }
 
 impl<R: Runtime> Link<R> {
-    /// The connection to send and to receive on, and until when.
+    /// The connection to send and to receive on, and the deadline.
     pub(crate) fn connection(&mut self) -> (&mut Connection<R::Stream>, Deadline) {
         (self.connection.as_mut().expect("a call connects before it sends"), self.deadline)
     }

@@ -36,18 +36,18 @@ impl Stream for Numbered {
     }
 }
 
-/// What happens to a step of a call, in their order.
+/// The outcome of each step of a call, in order.
 #[derive(Debug, Clone, Copy)]
 enum Happens {
-    /// A turn is to be had, or is not.
+    /// A permit is available, or is not.
     Turn,
     NoTurn,
-    /// The server is reached, or is not.
+    /// Connecting succeeds, or fails.
     Connected,
     Refused,
-    /// The request is sent, and was this.
+    /// This request is sent.
     Sent(&'static str),
-    /// The server answers this; nothing is the end of the connection.
+    /// The server sends this; no bytes means the end of the connection.
     Answered(&'static str),
     TimedOut,
 }
@@ -60,7 +60,7 @@ fn servers(count: u16, when_down: WhenDown) -> Servers<Script> {
     Servers::new(addresses, Options { when_down, ..Options::default() })
 }
 
-/// Does all that the call asks for, and returns its result. The script must be used up.
+/// Drives the call with the script, and returns its result. The whole script must be used.
 #[track_caller]
 fn drive<C: Call<Script>>(mut call: C, script: &[Happens]) -> C::Output {
     let mut script: VecDeque<Happens> = script.iter().copied().collect();
@@ -91,7 +91,7 @@ fn drive<C: Call<Script>>(mut call: C, script: &[Happens]) -> C::Output {
             }
             (Step::Send, Some(TimedOut)) => Event::Sent(Err(Cause::TimedOut)),
             (Step::Receive, Some(TimedOut)) => Event::Received(Err(Cause::TimedOut)),
-            (step, happens) => panic!("{step:?} is asked for, and {happens:?} happens"),
+            (step, happens) => panic!("the call requests {step:?}, but the script has {happens:?}"),
         };
     }
 }
@@ -122,7 +122,7 @@ fn a_read_is_repeated_once_on_a_new_connection_and_a_write_is_not() {
     let servers = servers(1, WhenDown::Fail);
     let first = [Turn, Connected, Sent("mg k v O0\r\n"), Answered("EN O0\r\n")];
     get(&servers, &first).unwrap();
-    // The kept connection had ended; a new one that ends as well is an error.
+    // The kept connection had ended; if a new one ends too, that is an error.
     let (ended, again) = ([Turn, Sent("mg k v O1\r\n"), Answered("")], [Connected, Sent("mg k v O0\r\n")]);
     let error = get(&servers, &[&ended[..], &again, &[Answered("")]].concat()).unwrap_err();
     assert!(matches!(error, Error::ConnectionLost { received_len: 0, .. }), "{error}");
@@ -134,13 +134,13 @@ fn a_read_is_repeated_once_on_a_new_connection_and_a_write_is_not() {
 }
 
 #[test]
-fn where_the_first_server_cannot_be_reached_the_next_is_asked_if_the_client_is_told_to() {
+fn if_the_first_server_cannot_be_reached_the_next_is_tried_only_with_next_server() {
     let script = [Turn, Refused, Turn, Connected, Sent("md k O0\r\n"), Answered("HD O0\r\n")];
     assert!(delete(&servers(2, WhenDown::NextServer), &script).unwrap());
     let error = delete(&servers(2, WhenDown::Fail), &script[..2]).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
 
-    // The server that was not reached is not asked again for a while, and what fails later is not repeated elsewhere.
+    // The unreachable server is not tried again for a while, and a later failure is not repeated on another server.
     let down = servers(2, WhenDown::NextServer);
     delete(&down, &script).unwrap();
     let error = delete(&down, &[Turn, Sent("md k O1\r\n"), TimedOut]).unwrap_err();
@@ -148,13 +148,13 @@ fn where_the_first_server_cannot_be_reached_the_next_is_asked_if_the_client_is_t
 }
 
 #[test]
-fn without_a_turn_nothing_is_sent() {
+fn without_a_permit_nothing_is_sent() {
     let error = get(&servers(2, WhenDown::NextServer), &[NoTurn]).unwrap_err();
     assert!(matches!(error, Error::TimedOut { phase: Phase::Wait, .. }), "{error}");
 }
 
 #[test]
-fn a_connection_whose_use_was_given_up_is_not_used_again() {
+fn the_connection_of_a_cancelled_call_is_not_used_again() {
     let servers = servers(1, WhenDown::Fail);
     let mut call = Failover::new(&servers, vec![operations::get(b"k", None).unwrap()], deadline());
     assert_eq!(call.step(Event::Start), Step::Acquire);
@@ -166,7 +166,7 @@ fn a_connection_whose_use_was_given_up_is_not_used_again() {
 }
 
 #[test]
-fn a_batch_asks_each_server_for_its_keys_and_goes_on_after_one_has_failed() {
+fn a_batch_sends_each_server_its_keys_and_continues_after_a_failure() {
     let servers = servers(2, WhenDown::Fail);
     let keys = [&b"a"[..], b"b", b"c", b"d"];
     let is_first = |key: &[u8]| servers.of(key).next().unwrap().name().ends_with(":1");
@@ -175,7 +175,7 @@ fn a_batch_asks_each_server_for_its_keys_and_goes_on_after_one_has_failed() {
     let batch = Batch::new(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
     let results = drive(batch, &[Turn, Refused, Turn, Refused]);
     assert_eq!(results.failures().count(), keys.len());
-    // Both are down now.
+    // Both servers are down now.
     let batch = Batch::new(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
     assert!(drive(batch, &[]).iter().all(|result| matches!(result, Err(Error::Down { .. }))));
     let empty: [Result<crate::command::Get<'_>, Error>; 0] = [];

@@ -1,7 +1,7 @@
-//! One connection for one request: opened, written, read to its end, closed. Every wait in it is bounded.
+//! One connection for one request: opened, written, read to its end, closed. Every wait has a timeout.
 //!
-//! It blocks the calling thread, with the socket's own timeouts: what is left until the phase's deadline is set before
-//! each call to the system.
+//! It blocks the calling thread, with the socket's own timeouts: before each system call the timeout is set to the time
+//! that is left until the phase's deadline.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::connect::{connect, is_closed_by_peer};
 use crate::error::{Error, Phase};
 use crate::socket;
 
-/// The io timeout starts anew when so much has been moved, in bytes.
+/// The I/O timeout starts again after this many bytes have been transferred.
 const PROGRESS_LEN: usize = 1024 * 1024;
 
-/// Room for the first read of an answer, and the most by which it grows at once, in bytes.
+/// The space for the first read of a response, and the maximum by which it grows at once, in bytes.
 const READ_LEN_MIN: usize = 8 * 1024;
 const READ_LEN_MAX: usize = 1024 * 1024;
 
-/// How long to wait for the server to close behind an acknowledgement. It does so at once; waiting for it leaves what
-/// remains of a closed connection with the server, and not among this host's ports.
+/// How long to wait for the server to close the connection after an acknowledgement. It does so at once; if the server
+/// closes first, the TIME_WAIT state is on the server, and does not use up this host's ports.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Connection<'a> {
@@ -43,7 +43,7 @@ impl<'a> Connection<'a> {
         Ok(Connection { address, socket, io_timeout })
     }
 
-    /// Sends the parts, one behind the other, from where they lie.
+    /// Sends the parts one after the other, without copying them.
     pub(crate) fn send(&mut self, parts: [&[u8]; 3]) -> Result<(), Error> {
         let mut slices = parts.map(IoSlice::new);
         let mut unsent = &mut slices[..];
@@ -61,7 +61,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Receives the answer to `request`.
+    /// Receives the response to `request`.
     pub(crate) fn receive(&mut self, request: &Request<'_>, max: usize) -> Result<Response<Vec<u8>>, Error> {
         let mut received = Vec::new();
         let mut ended = false;
@@ -98,8 +98,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Waits a moment for the end that belongs behind an acknowledgement. What was acknowledged is done, whether it
-    /// comes or not; only more bytes show that this was no acknowledgement.
+    /// Waits a moment for the end of the connection after an acknowledgement. The acknowledgement is valid with or
+    /// without it; only further bytes show that this was not an acknowledgement.
     fn await_close(&self) -> Result<(), Error> {
         let _ = self.socket.set_read_timeout(Some(CLOSE_TIMEOUT.min(self.io_timeout)));
         match (&self.socket).read(&mut [0; 1]) {
@@ -108,12 +108,12 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The error for a request that was not answered.
+    /// The error for a request without a response.
     pub(crate) fn refused(&self, source: Option<io::Error>) -> Error {
         Error::Refused { server: self.address.to_string(), source: source.map(Arc::new) }
     }
 
-    /// The error for an answer that is not of this dialect.
+    /// The error for a response that is not of this dialect.
     pub(crate) fn foreign(&self) -> Error {
         Error::UnexpectedReply { server: self.address.to_string() }
     }
@@ -126,7 +126,7 @@ impl<'a> Connection<'a> {
         let server = self.address.to_string();
         match failure {
             Failure::TimedOut { after } => Error::TimedOut { server, phase, after },
-            // The server closed before it had read all, or before it was asked to.
+            // The server closed the connection before it had read the whole request, or before the request was sent.
             Failure::Io(source) if is_closed_by_peer(&source) => match received_len {
                 0 => self.refused(Some(source)),
                 _ => self.cut(received_len, Some(source)),
@@ -136,18 +136,18 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// Why a call to the system came to nothing.
+/// Why a system call did not succeed.
 enum Failure {
     TimedOut { after: Duration },
     Io(io::Error),
 }
 
-/// The end of one phase's time, which moves away with each [`PROGRESS_LEN`] bytes.
+/// The deadline of one phase, which is extended with each [`PROGRESS_LEN`] bytes.
 struct Deadline {
     timeout: Duration,
     started: Instant,
     at: Instant,
-    /// Bytes moved since the deadline was last moved away.
+    /// Bytes transferred since the deadline was last extended.
     moved_len: usize,
 }
 
@@ -165,7 +165,7 @@ impl Deadline {
         }
     }
 
-    /// Calls `attempt`, with the time that is left to it, until it succeeds, fails for good, or the time is over.
+    /// Calls `attempt` with the remaining time, until it succeeds, fails permanently, or the deadline has passed.
     fn patiently(&self, mut attempt: impl FnMut(Duration) -> io::Result<usize>) -> Result<usize, Failure> {
         loop {
             let now = Instant::now();
@@ -173,7 +173,7 @@ impl Deadline {
             if left.is_zero() {
                 return Err(Failure::TimedOut { after: now - self.started });
             }
-            // Less than a microsecond would be rounded to zero, which the system takes for no timeout at all.
+            // Less than a microsecond would be rounded to zero, which the system interprets as no timeout.
             match attempt(left.max(Duration::from_micros(1))) {
                 Ok(len) => return Ok(len),
                 Err(error) => match error.kind() {
@@ -192,7 +192,7 @@ mod tests {
     const AMPLE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn only_whole_progress_moves_a_deadline_away() {
+    fn only_full_progress_extends_a_deadline() {
         let mut deadline = Deadline::start(AMPLE);
         let before = deadline.at;
         deadline.moved(PROGRESS_LEN - 1);

@@ -1,7 +1,7 @@
-//! For servers of the first generation: the classic dialect, one connection a request.
+//! The client for the classic dialect of servers of the first generation: one connection for each request.
 //!
-//! It knows three commands, and one TTL, which is the server's. A server of this project understands it too; what its
-//! [`Client`](crate::Client) offers costs less and tells more.
+//! The dialect has three commands, and the server sets the TTL. Servers of this project support it too; use
+//! [`Client`](crate::Client) for them, which is faster and reports failures in more detail.
 
 mod connection;
 
@@ -21,9 +21,9 @@ use connection::Connection;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_IO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client of one server. Cheap to clone, and to be shared between threads as it is.
+/// A client of one server. Cheap to clone, and can be shared between threads.
 ///
-/// Each call opens a connection of its own, which is what the classic dialect asks for, and closes it.
+/// Each call opens its own connection, as the classic dialect requires, and closes it.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -37,8 +37,8 @@ struct Shared {
 }
 
 impl Client {
-    /// Starts to describe a client of the server at `address`: `host`, `host:port`, `[::1]:port` or `unix:/path`.
-    /// The port is 1042 where none is named.
+    /// Returns a builder of a client for the server at `address`: `host`, `host:port`, `[::1]:port` or `unix:/path`.
+    /// The default port is 1042.
     pub fn builder(address: impl Into<String>) -> Builder {
         Builder {
             address: address.into(),
@@ -48,10 +48,10 @@ impl Client {
         }
     }
 
-    /// Stores `value` under `key` for the server's expiration time, and replaces what is there. When this returns, the
-    /// server has acknowledged it.
+    /// Stores `value` under `key` for the server's expiration time, and replaces an existing value. When this returns,
+    /// the server has acknowledged it.
     ///
-    /// An empty value is stored, but [`fetch`](Client::fetch) cannot tell it from a missing one.
+    /// An empty value is stored, but [`fetch`](Client::fetch) cannot distinguish it from a missing one.
     ///
     /// # Errors
     /// See [`Error`].
@@ -64,10 +64,10 @@ impl Client {
         }
     }
 
-    /// The value that is stored under `key`, or `None` if there is none, or an empty one.
+    /// Returns the value of `key`, or `None` if there is no value or an empty one.
     ///
-    /// The dialect has no length in front of a value: where a server, or something between, ends the connection early
-    /// and in good order, what has arrived is taken for the whole. A connection that *breaks* is an error.
+    /// The dialect does not send the length of a value: if a server or a proxy closes the connection early and orderly,
+    /// the received part is returned as the whole value. A connection that is *reset* is an error.
     ///
     /// # Errors
     /// See [`Error`].
@@ -80,10 +80,10 @@ impl Client {
         }
     }
 
-    /// Deletes `key`, and says whether it was there.
+    /// Deletes `key`, and returns whether it existed.
     ///
-    /// The dialect answers a delete of a missing pair by closing the connection, and so it does one that the server
-    /// could not execute: both are `false`.
+    /// In this dialect the server closes the connection without a response both for a missing pair and for a delete
+    /// that it could not execute: both return `false`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -131,7 +131,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Describes a [`Client`]. Timeouts below a millisecond count as one, those above a day as a day.
+/// Configures a [`Client`]. Timeouts are limited to the range from one millisecond to one day.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Builder {
@@ -142,36 +142,36 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The time for opening a connection, with all the addresses of the server's name together; 1 s by default. They
-    /// are tried in turn, and each may use an equal part of what is left, so that one that swallows everything does not
-    /// keep the client from the next.
+    /// The timeout for opening a connection, for all addresses of the server's name together; 1 s by default. The
+    /// addresses are tried in turn. Each may use an equal part of the remaining time, so that an unresponsive address
+    /// leaves time for the next one.
     ///
-    /// The system's resolver, which turns the name into addresses, has its own limits, which come on top.
+    /// The time that the system's resolver needs is not included; it has its own limits.
     pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
         self.connect_timeout = timeout;
         self
     }
 
-    /// The time for sending a request, and again for its answer; 5 s by default. It starts anew with each mebibyte that
-    /// has been moved, and with nothing less: a server that sends a byte now and then holds nobody, while 32 MiB may
-    /// take their time on a slow line. So a call takes at most this time twice, plus once for each mebibyte, plus the
-    /// connect timeout.
+    /// The timeout for sending a request, and again for receiving its response; 5 s by default. It starts again only
+    /// after each transferred mebibyte: a server that sends single bytes cannot delay a call for long, but 32 MiB may
+    /// take longer on a slow connection. So a call takes at most twice this time, plus this time for each mebibyte,
+    /// plus the connect timeout.
     pub fn io_timeout(mut self, timeout: Duration) -> Builder {
         self.io_timeout = timeout;
         self
     }
 
-    /// The largest request in bytes, header, key and value together; 32 MiB by default, as the server's own option
-    /// `--maxreadsize`. What is larger is refused before it is sent, and a value that is larger is not received.
+    /// The maximum length of a request in bytes: header, key and value together; 32 MiB by default, like the server's
+    /// option `--maxreadsize`. A larger request is refused before it is sent, and a larger value is not received.
     pub fn max_request_len(mut self, max: usize) -> Builder {
         self.max_request_len = max;
         self
     }
 
-    /// The client. It does not connect yet.
+    /// Returns the client. It does not connect yet.
     ///
     /// # Errors
-    /// [`Error::Address`] where the address cannot be understood.
+    /// [`Error::Address`] if the address cannot be parsed.
     pub fn build(self) -> Result<Client, Error> {
         let shared = Shared {
             address: Address::parse(&self.address, DEFAULT_PORT)?,

@@ -1,5 +1,5 @@
-//! The commands on a connection that holds a lock: the lock verbs of this project's servers, and the meta commands in
-//! between. Those carry the flag `H`: the server carries them out only while this connection holds the lock.
+//! The commands on a connection that holds a lock: the lock commands of this project's servers, and the meta commands
+//! in between. The meta commands have the flag `H`: the server executes them only while this connection holds the lock.
 
 use std::io::Write;
 
@@ -9,10 +9,11 @@ use crate::reply::Reply;
 
 use super::{Command, Delete, Mode, Store, Tag, Touch, Unexpected, put, put_head, version};
 
-/// The flags of a write under a lock, besides those of its mode: it returns the version, and needs the lock.
+/// The flags of a write under a lock, besides those of its mode: the response contains the version, and the write
+/// requires the lock.
 pub(crate) const GUARDED_STORE_FLAGS: &str = " c H";
 
-/// A command on a connection that holds, or is to hold, a key's lock.
+/// A command on a connection that holds, or requests, a key's lock.
 #[derive(Clone, Copy)]
 pub(crate) enum Guarded<'a> {
     Lock {
@@ -31,13 +32,13 @@ pub(crate) enum Guarded<'a> {
     Unlock {
         key: &'a [u8],
     },
-    /// Gives back all locks of the connection. The answer repeats the tag.
+    /// Releases all locks of the connection. The response repeats the tag.
     UnlockAll,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum GuardedOutput {
-    /// Whether the lock is held, or was held until it was given back.
+    /// Whether the lock is held, or was held until its release.
     Held(bool),
     /// The value and its version, or `None` if there is no value.
     Value(Option<(Vec<u8>, Version)>),
@@ -45,7 +46,7 @@ pub(crate) enum GuardedOutput {
     Stored(Version),
     /// Whether there was a value to touch or to delete.
     Was(bool),
-    /// Nothing was done: the lock is not held. A store with a version: or the value has another one.
+    /// Nothing was changed: the lock is not held, or, for a store with a version, the value has another version.
     Refused,
     /// Nothing was stored: there is a value where none was expected, or none where one was.
     Changed,
@@ -64,7 +65,8 @@ impl Command for Guarded<'_> {
         }
     }
 
-    /// A lock ends with its connection, so it can be asked for on another one; what is done under it cannot.
+    /// A lock ends with its connection, so it can be requested on another one. Commands under the lock cannot be
+    /// repeated.
     fn is_repeatable(&self) -> bool {
         matches!(self, Guarded::Lock { .. } | Guarded::Get { .. })
     }
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_as_they_are_written() {
+    fn encoded_commands() {
         let key = b"k";
         for (command, expected) in [
             (Guarded::Lock { key, wait_ms: 250, ttl_secs: 30 }, "lock k 250 30\r\n"),
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_answered_to_locks() {
+    fn responses_to_lock_commands() {
         let lock = Guarded::Lock { key: b"k", wait_ms: 0, ttl_secs: 1 };
         let unlock = Guarded::Unlock { key: b"k" };
         assert_eq!(answered(&lock, b"LOCKED\r\n"), Ok(GuardedOutput::Held(true)));
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_answered_under_a_lock() {
+    fn responses_to_commands_under_a_lock() {
         let (get, delete) = (Guarded::Get { key: b"k" }, Guarded::Delete(Delete { key: b"k" }));
         let value = Some((b"v".to_vec(), Version::new(3).unwrap()));
         assert_eq!(answered(&get, b"VA 1 c3 O7\r\nv\r\n"), Ok(GuardedOutput::Value(value)));

@@ -1,7 +1,7 @@
-//! The requests of the memcached dialect as values: how each is written, and what its answer means. No I/O.
+//! The requests of the memcached dialect as values: encodes each, and decodes the meaning of its response. No I/O.
 //!
-//! Meta commands carry a tag that the answer repeats, so that no answer is ever taken for another one's. Keys are
-//! checked before a command is made.
+//! Meta commands have a tag that the response repeats, so that a response is never assigned to another request. Keys
+//! are checked before a command is created.
 
 mod guarded;
 mod recache;
@@ -19,7 +19,7 @@ pub(crate) use guarded::{GUARDED_STORE_FLAGS, Guarded, GuardedOutput};
 pub(crate) use recache::{Invalidate, Look, Seen};
 pub(crate) use server::{Flush, Ping, ServerVersion, Statistics};
 
-/// A number that a request carries and its answer repeats.
+/// A number in a request that its response repeats.
 pub(crate) type Tag = u32;
 
 const END_OF_LINE: &[u8] = b"\r\n";
@@ -27,37 +27,37 @@ const END_OF_LINE: &[u8] = b"\r\n";
 /// More bytes than a [`Store`] has besides its value: a key of up to 250 bytes, four numbers of up to 20 digits, flags.
 const MAX_STORE_OVERHEAD_LEN: usize = 512;
 
-/// The answer does not belong to this request.
+/// The response does not belong to this request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unexpected;
 
 pub(crate) trait Command: Copy {
     type Output;
 
-    /// Whether the answer may have any length, and nothing is changed by it.
+    /// Whether the response may have any length, and the command changes nothing.
     const IS_READ: bool = false;
 
-    /// Whether it does no harm to do it once more after a connection has ended without an answer, whatever others have
-    /// done in between.
+    /// Whether it is safe to repeat the command after a connection has ended without a response, even if other clients
+    /// have made changes in between.
     fn is_repeatable(&self) -> bool {
         Self::IS_READ
     }
 
     fn key(&self) -> &[u8];
 
-    /// Whether the answer repeats the tag.
+    /// Whether the response repeats the tag.
     fn is_tagged(&self) -> bool {
         true
     }
 
-    /// Whether the connection may hold a lock once this is executed; `held` says whether it may before.
+    /// Whether the connection may hold a lock after this command; `held` states whether it may before.
     fn holds_lock_after(&self, held: bool) -> bool {
         held
     }
 
     fn encode(&self, tag: Tag, out: &mut Vec<u8>);
 
-    /// The meaning of a reply that is no rejection.
+    /// The meaning of a response that is not a rejection.
     fn decode(&self, reply: Reply<'_>) -> Result<Self::Output, Unexpected>;
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn put_head(out: &mut Vec<u8>, code: &str, key: &[u8]) {
     out.extend_from_slice(key);
 }
 
-/// Reads a value, and moves its deadline if one is given.
+/// Reads a value, and sets its deadline if one is given.
 #[derive(Clone, Copy)]
 pub(crate) struct Get<'a> {
     pub(crate) key: &'a [u8],
@@ -108,7 +108,7 @@ impl Command for Get<'_> {
     }
 }
 
-/// Reads a value and all that is known of it.
+/// Reads a value and its metadata.
 #[derive(Clone, Copy)]
 pub(crate) struct GetEntry<'a> {
     pub(crate) key: &'a [u8],
@@ -149,7 +149,7 @@ pub(crate) fn version(flags: Flags<'_>) -> Option<Version> {
     Version::new(flags.number(b'c')?)
 }
 
-/// Moves a deadline. The output is whether there was a value.
+/// Sets a deadline. The output is whether there was a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Touch<'a> {
     pub(crate) key: &'a [u8],
@@ -177,7 +177,7 @@ impl Command for Touch<'_> {
     }
 }
 
-/// When a value is stored, and where.
+/// The condition and the kind of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Set,
@@ -194,13 +194,13 @@ pub(crate) const SET_FLAGS: &str = "";
 /// The flags of a [`Store`], besides those of its mode: it returns the version.
 pub(crate) const STORE_FLAGS: &str = " c";
 
-/// A conditional write. Its answer has the version.
+/// A conditional write. Its response has the version.
 #[derive(Clone, Copy)]
 pub(crate) struct Store<'a> {
     pub(crate) mode: Mode,
     pub(crate) key: &'a [u8],
     pub(crate) value: &'a [u8],
-    /// Not sent with `Append` and `Prepend`: there the deadline and the client flags stay.
+    /// Not sent with `Append` and `Prepend`, which keep the deadline and the client flags.
     pub(crate) exptime: i64,
     pub(crate) client_flags: u32,
 }
@@ -228,11 +228,11 @@ impl Command for Store<'_> {
 }
 
 impl Store<'_> {
-    /// The length of the request in bytes, if that is more than `max`. It is computed as servers of this project do, from
+    /// The length of the request in bytes, if that is more than `max`. It is computed as in servers of this project:
     /// the line, the value and both line ends, with the longest tag that the request may get. `flags` are those of
     /// [`Store::encode_with`].
     pub(crate) fn exceeds(&self, flags: &str, max: usize) -> Option<u64> {
-        // Nearly every value is so small that the rest does not matter.
+        // Almost every value is so small that the rest cannot exceed the limit.
         if self.value.len().saturating_add(MAX_STORE_OVERHEAD_LEN) <= max {
             return None;
         }
@@ -329,7 +329,7 @@ pub(crate) enum Direction {
     Down,
 }
 
-/// Counts a decimal number up or down. Answers the new number.
+/// Increments or decrements a decimal number. The output is the new number.
 #[derive(Clone, Copy)]
 pub(crate) struct Count<'a> {
     pub(crate) key: &'a [u8],
@@ -355,7 +355,7 @@ impl Command for Count<'_> {
 
     fn decode(&self, reply: Reply<'_>) -> Result<Self::Output, Unexpected> {
         match reply {
-            // A number that has become shorter may be followed by spaces.
+            // A number that has become shorter may be padded with spaces.
             Reply::Value { value, .. } => decimal(value.trim_ascii_end()).map(Some).ok_or(Unexpected),
             Reply::Missing(_) => Ok(None),
             _ => Err(Unexpected),
@@ -379,13 +379,13 @@ pub(crate) mod tests {
 
     pub(crate) fn answered<C: Command>(command: &C, bytes: &[u8]) -> Result<C::Output, Unexpected> {
         let Ok(Decoded::Complete { message, .. }) = reply::decode(bytes, 1000) else {
-            panic!("no whole answer");
+            panic!("incomplete response");
         };
         command.decode(message)
     }
 
     #[test]
-    fn commands_as_they_are_written() {
+    fn encoded_commands() {
         let key = b"k";
         let store = |mode| written(&Store { mode, key, value: b"a\r\n", exptime: 60, client_flags: 0 });
         let set = |client_flags| written(&Set(Store { mode: Mode::Set, key, value: b"v", exptime: 60, client_flags }));
@@ -412,7 +412,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_the_answers_to_a_store_are_taken_for_such() {
+    fn only_responses_to_a_store_are_accepted_for_a_store() {
         let store = |mode, bytes| answered(&Store { mode, key: b"k", value: b"", exptime: 0, client_flags: 0 }, bytes);
         for mode in [Mode::Set, Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend, Mode::IfVersion(NINE)] {
             assert_eq!(store(mode, b"HD c9 O7\r\n"), Ok(WriteResult::Stored(NINE)));
@@ -433,7 +433,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_entry_lacks_nothing() {
+    fn an_entry_requires_all_fields() {
         let get = GetEntry { key: b"k" };
         let entry = answered(&get, b"VA 3 f4294967295 c12 t59 O7\r\nabc\r\n").unwrap().unwrap();
         assert_eq!(
@@ -449,7 +449,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_number_may_be_padded_behind() {
+    fn a_number_may_be_padded_with_spaces() {
         let count = Count { key: b"k", direction: Direction::Down, by: 1 };
         assert_eq!(answered(&count, b"VA 2\r\n9 \r\n"), Ok(Some(9)));
         assert_eq!(answered(&count, b"VA 2\r\n 9\r\n"), Err(Unexpected));

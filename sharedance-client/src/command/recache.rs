@@ -9,15 +9,15 @@ use crate::reply::Reply;
 
 use super::{Command, Tag, Unexpected, entry, put, put_head};
 
-/// Reads a value and what is known of it, and asks to be chosen to compute it again if it is stale, or lives for less than
-/// `below_secs`.
+/// Reads a value and its metadata, and requests to be chosen to compute it again if it is stale, or its remaining TTL
+/// is less than `below_secs`.
 #[derive(Clone, Copy)]
 pub(crate) struct Look<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) below_secs: u64,
 }
 
-/// A value, and whether this client is the one to compute it again.
+/// A value, and whether this client is chosen to compute it again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) entry: Entry,
@@ -27,7 +27,7 @@ pub(crate) struct Seen {
 impl Command for Look<'_> {
     type Output = Option<Seen>;
 
-    // Not `IS_READ`: the server chooses whom it answers.
+    // Not `IS_READ`: the response may choose this client to compute the value.
     fn key(&self) -> &[u8] {
         self.key
     }
@@ -49,7 +49,7 @@ impl Command for Look<'_> {
     }
 }
 
-/// Marks a value as stale, if it has this version: one of its next readers is chosen to compute it again.
+/// Marks a value as stale if it has this version: one of its next readers is chosen to compute it again.
 #[derive(Clone, Copy)]
 pub(crate) struct Invalidate<'a> {
     pub(crate) key: &'a [u8],
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_as_they_are_written_and_answered() {
+    fn commands_and_responses() {
         let look = Look { key: b"k", below_secs: 30 };
         assert_eq!(written(&look), "mg k f c t v R30 O7\r\n");
         for (answer, is_chosen) in

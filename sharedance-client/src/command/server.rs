@@ -1,4 +1,4 @@
-//! Commands that are about a server, not about a key.
+//! Commands for a server, not for a key.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use crate::reply::Reply;
 
 use super::{Command, Tag, Unexpected};
 
-/// Asks for an answer.
+/// Checks that the server responds.
 #[derive(Clone, Copy)]
 pub(crate) struct Ping;
 
-/// Asks for the server's version.
+/// Requests the server's version.
 #[derive(Clone, Copy)]
 pub(crate) struct ServerVersion;
 
-/// Asks for the server's statistics.
+/// Requests the server's statistics.
 #[derive(Clone, Copy)]
 pub(crate) struct Statistics;
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_as_they_are_written_and_answered() {
+    fn commands_and_responses() {
         assert_eq!((written(&Ping), answered(&Ping, b"MN\r\n")), ("mn\r\n".into(), Ok(())));
         assert_eq!((written(&Flush), answered(&Flush, b"OK\r\n")), ("flush_all\r\n".into(), Ok(())));
         let version = answered(&ServerVersion, b"VERSION 1.6.45 x\r\n");

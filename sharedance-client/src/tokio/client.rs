@@ -24,11 +24,11 @@ use crate::typed;
 use super::driver::{Tokio, drive};
 use super::lock::{Lock, Locked};
 
-/// A client of one server or several, for tokio. Cheap to clone, and shared between tasks as it is; clones use the
-/// same connections.
+/// A client of one server or several, for tokio. Cheap to clone, and can be shared between tasks; clones use the same
+/// connections.
 ///
-/// Keys have 1 to 250 bytes, none of which is a space or a control byte. Every call is bounded in time, and tells what
-/// went wrong: see [`Builder`] and [`Error`].
+/// Keys have 1 to 250 bytes without a space or a control byte. Every call has a timeout (see [`Builder`]) and returns
+/// an [`Error`] if it fails.
 ///
 /// ```no_run
 /// use sharedance_client::{Ttl, tokio::Client};
@@ -45,19 +45,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts to describe a client of the servers that a text names: a list of addresses, or a URL.
+    /// Returns a builder of a client for the servers in a text: a list of addresses, or a URL.
     ///
     /// | text | servers |
     /// | --- | --- |
-    /// | `one:1043,two,[::1],unix:/run/s.sock` | addresses; the port is 1042 where none is named |
+    /// | `one:1043,two,[::1],unix:/run/s.sock` | addresses; the default port is 1042 |
     /// | `sharedance://one,two:1043/?operation_timeout=2s` | the same with options |
-    /// | `memcached://one,two` | the port is 11211 where none is named |
+    /// | `memcached://one,two` | the default port is 11211 |
     /// | `unix:///run/s.sock?max_connections=8` | a unix socket |
     ///
     /// The options are the methods of [`Builder`] that take a number or a duration, written as `250ms`, `2s` or `1m`:
     /// `connect_timeout`, `operation_timeout`, `idle_timeout`, `backoff_first`, `backoff_max`, `max_connections`,
-    /// `max_request_len`; and `when_down=fail` or `next_server`, `continuum=libketama` or `plain`. What a method is called
-    /// with later counts.
+    /// `max_request_len`; and `when_down=fail` or `next_server`, `continuum=libketama` or `plain`. A later call of a
+    /// method overrides them.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
@@ -92,7 +92,7 @@ impl Client {
         self.run(operations::get(key.as_ref(), None)).await
     }
 
-    /// Returns the value of `key`, its version, and what else is known of it.
+    /// Returns the value of `key` with its metadata.
     ///
     /// # Errors
     /// See [`Error`].
@@ -110,7 +110,7 @@ impl Client {
         self.run(operations::get_entry(key.as_ref())).await
     }
 
-    /// Returns the value of `key`, whose life starts again.
+    /// Returns the value of `key`, and sets its TTL.
     ///
     /// # Errors
     /// See [`Error`].
@@ -126,7 +126,7 @@ impl Client {
         self.run(operations::get(key.as_ref(), Some(exptime(ttl)))).await
     }
 
-    /// Starts the life of `key` again, and returns whether it was there.
+    /// Sets the TTL of `key`, and returns whether it existed.
     ///
     /// # Errors
     /// See [`Error`].
@@ -142,10 +142,10 @@ impl Client {
         self.run(operations::touch(key.as_ref(), exptime(ttl))).await
     }
 
-    /// Stores `value` under `key`, and replaces what is there. When this returns, the server has acknowledged it.
+    /// Stores `value` under `key`, and replaces an existing value. When this returns, the server has acknowledged it.
     ///
     /// # Errors
-    /// See [`Error`]. Where the value is too large for the server, the old one is gone too.
+    /// See [`Error`]. If the value is too large for the server, the old value is deleted too.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
@@ -163,7 +163,7 @@ impl Client {
         self.run(operations::set(key.as_ref(), value.as_ref(), attributes.into(), self.max_request_len())).await
     }
 
-    /// Stores `value` under `key` if nothing is there; [`WriteResult::Conflict`] means that something is.
+    /// Stores `value` under `key` if there is no value; [`WriteResult::Conflict`] means that there is one.
     ///
     /// # Errors
     /// See [`Error`].
@@ -184,7 +184,7 @@ impl Client {
         self.store(Mode::Add, key.as_ref(), value.as_ref(), attributes.into()).await
     }
 
-    /// Stores `value` under `key` if something is there; [`WriteResult::NotFound`] means that nothing is.
+    /// Stores `value` under `key` if there is a value; [`WriteResult::NotFound`] means that there is none.
     ///
     /// # Errors
     /// See [`Error`].
@@ -205,7 +205,7 @@ impl Client {
         self.store(Mode::Replace, key.as_ref(), value.as_ref(), attributes.into()).await
     }
 
-    /// Puts `suffix` behind the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
+    /// Appends `suffix` to the value of `key`, which keeps its TTL and its client flags; [`WriteResult::NotFound`]
     /// means that there is no value.
     ///
     /// # Errors
@@ -222,7 +222,7 @@ impl Client {
         self.store(Mode::Append, key.as_ref(), suffix.as_ref(), Attributes::new(Ttl::Never)).await
     }
 
-    /// Puts `prefix` before the value of `key`, which keeps its life and its client flags; [`WriteResult::NotFound`]
+    /// Prepends `prefix` to the value of `key`, which keeps its TTL and its client flags; [`WriteResult::NotFound`]
     /// means that there is no value.
     ///
     /// # Errors
@@ -239,8 +239,8 @@ impl Client {
         self.store(Mode::Prepend, key.as_ref(), prefix.as_ref(), Attributes::new(Ttl::Never)).await
     }
 
-    /// Stores `value` under `key` if the value there still has this version, which [`get_entry`](Client::get_entry) or
-    /// an earlier write returned.
+    /// Stores `value` under `key` if the current value still has this version, which [`get_entry`](Client::get_entry)
+    /// or an earlier write returned.
     ///
     /// # Errors
     /// See [`Error`].
@@ -269,11 +269,11 @@ impl Client {
         self.store(Mode::IfVersion(version), key.as_ref(), value.as_ref(), attributes.into()).await
     }
 
-    /// Adds `by` to the decimal number under `key`, and returns the sum, or `None` if nothing is there. It wraps around
-    /// at 2⁶⁴.
+    /// Adds `by` to the decimal number under `key`, and returns the sum, or `None` if there is no value. It wraps
+    /// around at 2⁶⁴.
     ///
     /// # Errors
-    /// See [`Error`]; [`Rejection::NotANumber`](crate::Rejection::NotANumber) where another kind of value is there.
+    /// See [`Error`]; [`Rejection::NotANumber`](crate::Rejection::NotANumber) if the value is not a number.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -287,10 +287,10 @@ impl Client {
     }
 
     /// Subtracts `by` from the decimal number under `key`, but not below zero, and returns the difference, or `None` if
-    /// nothing is there.
+    /// there is no value.
     ///
     /// # Errors
-    /// See [`Error`]; [`Rejection::NotANumber`](crate::Rejection::NotANumber) where another kind of value is there.
+    /// See [`Error`]; [`Rejection::NotANumber`](crate::Rejection::NotANumber) if the value is not a number.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -303,7 +303,7 @@ impl Client {
         self.run(operations::count(key.as_ref(), Direction::Down, by)).await
     }
 
-    /// Deletes `key`, and returns whether it was there.
+    /// Deletes `key`, and returns whether it existed.
     ///
     /// # Errors
     /// See [`Error`].
@@ -319,7 +319,7 @@ impl Client {
         self.run(operations::delete(key.as_ref())).await
     }
 
-    /// Returns the values of all `keys`, in a round trip for each server. A server that is down costs its own keys only.
+    /// Returns the values of all `keys`, in one round trip to each server. If a server is down, only its keys fail.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -334,8 +334,8 @@ impl Client {
         self.run_all(keys.iter().map(|key| operations::get(key.as_ref(), None))).await
     }
 
-    /// Stores all `pairs` of a key and a value, as [`set`](Client::set) does, in few round trips to each server. Of the
-    /// same key twice the last stays. A server that is down, or a value that is refused, costs its own keys only.
+    /// Stores all `pairs` of a key and a value, as [`set`](Client::set) does, in few round trips to each server. If a
+    /// key occurs twice, the last value stays. If a server is down or refuses a value, only the affected keys fail.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
@@ -356,8 +356,8 @@ impl Client {
         .await
     }
 
-    /// Deletes all `keys`, in few round trips to each server, and returns of each whether it was there. A server that is
-    /// down costs its own keys only.
+    /// Deletes all `keys`, in few round trips to each server, and returns for each whether it existed. If a server is
+    /// down, only its keys fail.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -370,13 +370,14 @@ impl Client {
         self.run_all(keys.iter().map(|key| operations::delete(key.as_ref()))).await
     }
 
-    /// Waits for the lock of `key`, as long as the options say; returns `None` if others held it all that time. Callers
-    /// that wait are served in the order of arrival. The lock ends with the [`Lock`], and after its TTL at the latest.
+    /// Waits for the lock of `key`, as long as the options allow; returns `None` if other clients held it all that
+    /// time. Waiting callers are served in the order of arrival. The lock ends when the [`Lock`] is dropped, or after
+    /// its TTL.
     ///
-    /// Locks are advisory: they keep no client from reading or writing without one.
+    /// Locks are advisory: clients can read and write without a lock.
     ///
     /// # Errors
-    /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) where the server has no locks.
+    /// See [`Error`]; [`Rejection::Unsupported`](crate::Rejection::Unsupported) if the server has no locks.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, LockOptions};
@@ -412,11 +413,11 @@ impl Client {
         self.acquire(key.as_ref(), options, true).await
     }
 
-    /// Marks the value of `key` as stale, and returns whether it was there. It is still served; its next reader with
-    /// [`get_or_refresh`](Client::get_or_refresh) computes it again.
+    /// Marks the value of `key` as stale, and returns whether it existed. The server still returns it; the next reader
+    /// with [`get_or_refresh`](Client::get_or_refresh) computes it again.
     ///
-    /// Read such a key by that call only: any other read may be the one that the server chooses, and does nothing about
-    /// it.
+    /// Read such a key by that call only: the server may choose any other read to compute the value, and that read
+    /// ignores it.
     ///
     /// # Errors
     /// See [`Error`].
@@ -432,7 +433,7 @@ impl Client {
         self.run(operations::invalidate(key.as_ref(), None)).await
     }
 
-    /// The servers, in the order in which the client was told of them.
+    /// The servers, in the order in which they were configured.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -447,7 +448,7 @@ impl Client {
         self.servers.names()
     }
 
-    /// Asks each server for an answer.
+    /// Checks that each server responds.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -501,14 +502,14 @@ impl Client {
         self.ask_each(Flush).await
     }
 
-    /// Returns the value of `key`. Where there is none, it is computed and stored. Where its end is near, or it was marked as
-    /// stale, one caller over all clients computes it again, while the others use the old one.
+    /// Returns the value of `key`. If there is none, it is computed and stored. If it expires soon, or was marked as
+    /// stale, one caller of all clients computes it again, while the others use the old value.
     ///
-    /// A value that is stored by others meanwhile stays. Where computing fails, the old value stays as well, and the next
+    /// A value that another client stores meanwhile stays. If computing fails, the old value stays too, and the next
     /// caller is chosen.
     ///
     /// # Errors
-    /// That of `compute`, or of the server.
+    /// The error of `compute`, or of the client.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, RefreshOptions, Ttl};
@@ -535,13 +536,13 @@ impl Client {
         };
         match compute().await {
             Ok(value) => {
-                // Another value that was stored meanwhile stays.
+                // A value that another client stored meanwhile stays.
                 let _ = self.store(refresh::mode(version), key, &value, options.attributes).await?;
                 Ok(value)
             }
             Err(error) => {
                 if version.is_some() {
-                    // Whether or not this works, the error of the caller is the one to be returned.
+                    // Whether or not this succeeds, the error of `compute` is returned.
                     let _ = self.run(operations::invalidate(key, version)).await;
                 }
                 Err(error)
@@ -552,7 +553,7 @@ impl Client {
     /// Returns the value of `key`, which was stored by [`set_json`](Client::set_json).
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::Decode`] where the value is not of this type.
+    /// See [`Error`]; [`Error::Decode`] if the value is not JSON of this type.
     ///
     /// ```no_run
     /// # use sharedance_client::Error;
@@ -566,10 +567,10 @@ impl Client {
         self.get(key).await?.map(|value| typed::decode(&value)).transpose()
     }
 
-    /// Stores `value` as JSON under `key`, and replaces what is there: see [`set`](Client::set).
+    /// Stores `value` as JSON under `key`, and replaces an existing value: see [`set`](Client::set).
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::Encode`] where the value cannot be written as JSON.
+    /// See [`Error`]; [`Error::Encode`] if the value cannot be written as JSON.
     ///
     /// ```no_run
     /// # use sharedance_client::{Error, Ttl};
@@ -622,10 +623,10 @@ impl Client {
 }
 
 impl Builder<Client> {
-    /// The client. It does not connect yet.
+    /// Returns the client. It does not connect yet.
     ///
     /// # Errors
-    /// [`Error::Address`] where an address cannot be understood.
+    /// [`Error::Address`] if an address cannot be parsed.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {

@@ -1,8 +1,8 @@
-//! The same client for programs that run on tokio: the same calls, options and errors as the blocking
-//! [`Client`](crate::Client), to be awaited.
+//! The client for programs that run on tokio, with the same calls, options and errors as the blocking
+//! [`Client`](crate::Client).
 //!
-//! It needs a runtime with I/O and time enabled. A call that is dropped before it has ended costs its connection, and
-//! nothing else: what it sent may or may not have been executed.
+//! It needs a runtime with I/O and time enabled. If the future of a call is dropped before it is ready, its connection
+//! is closed; the request may or may not have been executed.
 //!
 //! ```no_run
 //! use sharedance_client::{Ttl, tokio::Client};

@@ -1,4 +1,4 @@
-//! A connected socket on tokio, and how it is opened: the addresses of a server in turn, within a time.
+//! A connected socket on tokio. Opening it tries the addresses of a server in turn, up to a deadline.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
-/// Calls a method of whichever socket it is.
+/// Calls a method of the TCP or the unix socket.
 macro_rules! either {
     ($stream:expr, $socket:ident => $call:expr) => {
         match $stream {
@@ -77,7 +77,7 @@ impl Stream {
     /// Receives into `room`. Returns 0 if the peer has closed the connection.
     pub(super) async fn receive(&self, room: &mut [u8], deadline: Deadline) -> Result<usize, Cause> {
         loop {
-            // This is no system call where the runtime knows of nothing to read.
+            // This makes no system call if the runtime knows that there is nothing to read.
             match either!(self, socket => socket.try_read(room)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -97,9 +97,9 @@ impl runtime::Stream for Stream {
         socket::try_send(&self.socket(), bytes)
     }
 
-    /// Asks the system, also where the runtime knows of nothing: its driver may not have run since. Where the runtime
-    /// remembers that the last answer arrived, it learns that nothing is left of it, and the next
-    /// `receive` does not try in vain.
+    /// Makes a system call even if the runtime knows of nothing to read: its driver may not have run since. If the
+    /// runtime still has the readiness of the last response, this call clears it, so that the next `receive` does not
+    /// try in vain.
     fn try_peek(&self) -> io::Result<usize> {
         let mut is_asked = false;
         let peeked = either!(self, socket => socket.try_io(Interest::READABLE, || {
@@ -110,7 +110,7 @@ impl runtime::Stream for Stream {
     }
 }
 
-/// Connects to the first of the addresses that answers. Each has an equal part of the time that is left.
+/// Connects to the first address that accepts. Each attempt has an equal part of the time that is left.
 async fn connect_in_turn(addresses: &[SocketAddr], deadline: Deadline) -> Result<Stream, Attempts> {
     let mut attempts = Vec::with_capacity(addresses.len());
     for (index, &address) in addresses.iter().enumerate() {
@@ -133,7 +133,7 @@ async fn within<T>(limit: Duration, attempt: impl Future<Output = io::Result<T>>
     timeout(limit, attempt).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
-/// Waits for the socket, but not beyond the deadline.
+/// Waits for the socket, up to the deadline.
 async fn before(deadline: Deadline, readiness: impl Future<Output = io::Result<()>>) -> Result<(), Cause> {
     let ready = timeout_at(deadline.at().into(), readiness).await;
     ready.map_err(|_| Cause::TimedOut)?.map_err(Cause::Io)

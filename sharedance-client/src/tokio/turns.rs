@@ -1,4 +1,5 @@
-//! How many may use a connection at the same time. Who waits is served in the order of arrival, and gives up in time.
+//! A semaphore that limits the number of connections in use. Waiting callers are served in the order of arrival, and
+//! each wait has a deadline.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::time::Deadline;
 
 pub(crate) struct Turns(Arc<Semaphore>);
 
-/// The right to use a connection, which ends when this is dropped.
+/// A permit to use a connection, released on drop.
 pub(crate) struct Turn {
     _permit: OwnedSemaphorePermit,
 }
@@ -19,10 +20,10 @@ impl Turns {
         Turns(Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Nothing where it took too long.
+    /// Returns `None` if the deadline has passed.
     pub(super) async fn wait(&self, deadline: Deadline) -> Option<Turn> {
         let turn = timeout_at(deadline.at().into(), Arc::clone(&self.0).acquire_owned()).await;
-        // It is never closed.
+        // The semaphore is never closed.
         Some(Turn { _permit: turn.ok()?.ok()? })
     }
 }

@@ -1,6 +1,6 @@
-//! `sharedance bench` as a command: what it says of real servers, and what it refuses.
+//! `sharedance bench` as a command: its reports on real servers, and its errors.
 
-// A helper that cannot do its work fails its test.
+// A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/memcached.rs"]
@@ -24,7 +24,7 @@ fn bench(server: &str, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// The report of a run that goes well.
+/// The report of a successful run.
 #[track_caller]
 fn json(server: &str, arguments: &[&str]) -> serde_json::Value {
     let output = bench(server, &[arguments, &["--json"]].concat());
@@ -53,7 +53,7 @@ fn every_dialect_of_a_sharedanced() {
 }
 
 #[test]
-fn memcached_too() {
+fn memcached_is_measured_too() {
     let server = Memcached::start(&[]);
     for dialect in ["text", "meta"] {
         let report = json(server.address(), &["--dialect", dialect, "--requests=1000", "--zipf", "--gets=90"]);
@@ -63,14 +63,14 @@ fn memcached_too() {
 }
 
 #[test]
-fn what_was_not_stored_before_is_missed() {
+fn keys_that_were_not_stored_are_misses() {
     let server = Sharedanced::start();
     let report = json(server.address(), &["--no-fill", "--gets=100", "--requests=500"]);
     assert_eq!(count(&report, "misses"), count(&report, "requests"));
 }
 
 #[test]
-fn a_rate_is_kept_and_no_more() {
+fn a_rate_is_kept_and_not_exceeded() {
     let server = Sharedanced::start();
     let started = Instant::now();
     let report = json(server.address(), &["--rate=2000", "--duration=0.5", "-c5", "-t2"]);
@@ -80,7 +80,7 @@ fn a_rate_is_kept_and_no_more() {
 
 #[test]
 fn latency_counts_from_when_a_request_was_due() {
-    // The server sleeps over every answer: requests queue up behind one another.
+    // The server sleeps before every response: requests queue up.
     let server = listen(|stream| {
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stream.try_clone()?));
         while lines.next().transpose()?.is_some() {
@@ -94,12 +94,13 @@ fn latency_counts_from_when_a_request_was_due() {
     let due = json(&server, &[&arguments[..], &["--rate=1000"]].concat());
     let median = |report: &serde_json::Value| report["latency_us"]["p50"].as_f64().unwrap();
     assert!(median(&eager) >= 10_000.0);
-    // Ten are due while one is answered: half-way, the queue is a quarter of a second long at the least.
+    // Ten requests become due for each response: after half of the run, the queue is at least a quarter of a second
+    // long.
     assert!(median(&due) >= 200_000.0, "{due}");
 }
 
 #[test]
-fn text_for_people() {
+fn the_text_report_has_all_parts() {
     let server = Sharedanced::start();
     let output = bench(server.address(), &["--requests=200", "--value-len=100-200"]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -112,7 +113,7 @@ fn text_for_people() {
 }
 
 #[test]
-fn what_goes_wrong_is_said() {
+fn errors_are_reported() {
     let refused = |server: &str, arguments: &[&str], part: &str| {
         let output = bench(server, arguments);
         let message = String::from_utf8(output.stderr).unwrap();

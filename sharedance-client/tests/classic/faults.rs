@@ -1,4 +1,4 @@
-//! The client against servers that hang, dribble, break off, refuse, or are not there.
+//! The client against servers that hang, trickle, disconnect early, refuse requests, or do not exist.
 
 use std::error::Error as _;
 use std::io::Write;
@@ -36,7 +36,7 @@ fn assert_timed_out(result: Result<(), Error>, expected: Phase, started: Instant
 }
 
 #[test]
-fn a_server_that_never_answers() {
+fn a_server_that_never_responds() {
     let client = serve(|mut stream| {
         read_request(&mut stream)?;
         hold(stream)
@@ -49,7 +49,7 @@ fn a_server_that_never_answers() {
 }
 
 #[test]
-fn a_server_that_dribbles() {
+fn a_server_that_trickles() {
     let client = serve(|mut stream| {
         read_request(&mut stream)?;
         while stream.write_all(b"x").is_ok() {
@@ -71,7 +71,7 @@ fn a_server_that_does_not_read() {
 }
 
 #[test]
-fn no_answer_is_a_refusal_or_a_miss() {
+fn a_close_without_response_is_a_refusal_or_a_miss() {
     let client = answering(b"");
     let error = client.store(b"key", b"value").unwrap_err();
     assert!(matches!(error, Error::Refused { source: None, .. }), "{error}");
@@ -102,7 +102,7 @@ fn a_refusal_with_bytes_unread_is_a_refusal() {
 }
 
 #[test]
-fn a_value_that_ends_in_a_reset_is_no_value() {
+fn a_value_that_ends_in_a_reset_is_an_error() {
     let client = serve(|mut stream| {
         read_request(&mut stream)?;
         stream.write_all(b"first part")?;
@@ -117,13 +117,13 @@ fn a_value_that_ends_in_a_reset_is_no_value() {
 }
 
 #[test]
-fn half_an_acknowledgement_is_none() {
+fn half_an_acknowledgement_is_an_error() {
     let error = answering(b"OK").store(b"key", b"value").unwrap_err();
     assert!(matches!(error, Error::ConnectionLost { received_len: 2, .. }), "{error}");
 }
 
 #[test]
-fn an_acknowledgement_counts_whatever_follows() {
+fn an_acknowledgement_is_valid_whatever_follows() {
     let client = serve(|mut stream| {
         read_request(&mut stream)?;
         stream.write_all(b"OK\n")?;
@@ -142,7 +142,7 @@ fn an_acknowledgement_counts_whatever_follows() {
 }
 
 #[test]
-fn another_service_is_recognised_where_it_can_be() {
+fn another_service_is_detected_where_possible() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"OK\nand more", b"+OK\r\n"] {
         let error = answering(answer).store(b"key", b"value").unwrap_err();
         assert!(matches!(error, Error::UnexpectedReply { .. }), "{error}");
@@ -161,7 +161,7 @@ fn a_value_larger_than_the_limit_is_not_received() {
     assert!(matches!(error, Error::AnswerTooLarge { max: 100_000, .. }), "{error}");
 }
 
-/// A client that would hang if it connected: its server never answers.
+/// A client that would hang if it connected: its server never responds.
 fn unwanted() -> Client {
     serve(hold).max_request_len(100).build().unwrap()
 }
@@ -183,15 +183,15 @@ fn bad_keys_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn what_is_too_large_is_refused_before_anything_is_sent() {
+fn a_request_that_is_too_large_is_refused_before_anything_is_sent() {
     let error = unwanted().store(b"key", &[0; 89]).unwrap_err();
     assert!(matches!(error, Error::TooLarge { len: 101, max: 100 }), "{error}");
     assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
 }
 
 #[test]
-fn a_server_that_is_not_there() {
-    // The port is taken by a socket that does not listen.
+fn an_address_without_a_server() {
+    // The port is bound to a socket that does not listen.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
@@ -209,9 +209,9 @@ fn a_server_that_is_not_there() {
 
 #[test]
 #[cfg(unix)]
-fn a_unix_socket_that_is_not_there() {
+fn a_missing_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
-    let address = format!("unix:{}/nobody.sock", folder.path().display());
+    let address = format!("unix:{}/missing.sock", folder.path().display());
     let client = Client::builder(&address).build().unwrap();
     let error = client.fetch(b"key").unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
@@ -220,7 +220,7 @@ fn a_unix_socket_that_is_not_there() {
 
 #[test]
 fn a_name_that_has_no_address() {
-    // No name may have an empty part: no name server is asked.
+    // A name must not have an empty part, so no name server is queried.
     let client = Client::builder("no..name").build().unwrap();
     let error = client.fetch(b"key").unwrap_err();
     assert!(matches!(error, Error::Unresolved { .. }), "{error}");
@@ -228,7 +228,7 @@ fn a_name_that_has_no_address() {
 }
 
 #[test]
-fn timeouts_of_zero_and_for_ever_are_brought_into_range() {
+fn timeouts_of_zero_and_of_infinite_length_are_limited_to_the_range() {
     for timeout in [Duration::ZERO, Duration::MAX] {
         let client = Client::builder("127.0.0.1:1").connect_timeout(timeout).io_timeout(timeout);
         let error = client.build().unwrap().fetch(b"key").unwrap_err();

@@ -1,6 +1,6 @@
-//! The client for the classic dialect as its users see it, against servers on threads of this process.
+//! The public API of the client for the classic dialect, against servers on threads of this process.
 
-// A helper that cannot do its work fails its test.
+// A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/peer.rs"]

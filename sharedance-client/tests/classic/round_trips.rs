@@ -1,4 +1,4 @@
-//! The client against a server that does what it should.
+//! The client against a server that works correctly.
 
 use std::sync::Arc;
 use std::thread;
@@ -45,7 +45,7 @@ fn store_fetch_delete_over_a_unix_socket() {
 }
 
 #[test]
-fn an_empty_value_is_stored_and_looks_like_none() {
+fn an_empty_value_is_stored_and_fetched_as_missing() {
     let client = client();
     client.store(b"empty", b"").unwrap();
     assert_eq!(client.fetch(b"empty").unwrap(), None);
@@ -53,14 +53,14 @@ fn an_empty_value_is_stored_and_looks_like_none() {
 }
 
 #[test]
-fn a_value_that_reads_like_an_acknowledgement() {
+fn a_value_equal_to_an_acknowledgement() {
     let client = client();
     client.store(b"okay", b"OK\n").unwrap();
     assert_eq!(client.fetch(b"okay").unwrap().as_deref(), Some(&b"OK\n"[..]));
 }
 
 #[test]
-fn values_of_every_size_come_back_whole() {
+fn values_of_every_size_are_returned_whole() {
     let client = client();
     for len in [1, 8191, 8192, 8193, 65_536, 1_048_577, 8_000_000] {
         let value: Vec<u8> = (0..len).map(|i: u32| (i % 251) as u8).collect();

@@ -1,4 +1,4 @@
-//! A server for tests that keeps pairs in a map, and clients with time-outs that are never reached.
+//! A server for tests that stores pairs in a map, and clients with timeouts that are never reached.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -17,12 +17,12 @@ where
     ample(Client::builder(listen(handle)))
 }
 
-/// With time-outs that are never reached.
+/// A builder with timeouts that are never reached.
 pub(crate) fn ample(builder: Builder) -> Builder {
     builder.connect_timeout(AMPLE).io_timeout(AMPLE)
 }
 
-/// Reads a whole request and leaves it at that.
+/// Reads a whole request.
 pub(crate) fn read_request(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut received = Vec::new();
     let mut needed = 0;
@@ -41,7 +41,7 @@ pub(crate) fn read_request(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// A right server: pairs in a map.
+/// A correct server: pairs in a map.
 #[derive(Default)]
 pub(crate) struct Pairs(Mutex<Map>);
 

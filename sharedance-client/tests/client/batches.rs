@@ -10,7 +10,7 @@ use sharedance_client::{Delivery, Error, Rejection, Ttl};
 const HOUR: Ttl = Ttl::from_secs(3600);
 
 #[test]
-fn answers_are_in_the_order_of_the_keys() {
+fn results_are_in_the_order_of_the_keys() {
     each(|client| {
         client.set_many(&[("a", "1"), ("b", "2"), ("c", ""), ("a", "3")], HOUR).all().unwrap();
         let values = client.get_many(&["c", "nobody", "a", "b", "a"]).all().unwrap();
@@ -21,7 +21,7 @@ fn answers_are_in_the_order_of_the_keys() {
 }
 
 #[test]
-fn no_keys_are_no_work() {
+fn a_batch_without_keys_does_nothing() {
     each(|client| {
         assert!(client.get_many::<&str>(&[]).all().unwrap().is_empty());
         client.set_many::<&str, &str>(&[], HOUR).all().unwrap();
@@ -30,8 +30,8 @@ fn no_keys_are_no_work() {
 }
 
 #[test]
-fn neither_end_waits_for_the_other_however_much_there_is() {
-    // More than the buffers of both sockets hold, in either direction.
+fn client_and_server_do_not_deadlock_with_a_large_batch() {
+    // More than the buffers of both sockets can hold, in either direction.
     each(|client| {
         let keys: Vec<String> = (0..1000).map(|number| format!("{number:0200}")).collect();
         let value = vec![b'v'; 20_000];
@@ -66,7 +66,7 @@ fn a_key_that_no_server_would_take_fails_alone() {
 }
 
 #[test]
-fn what_follows_a_rejection_that_ends_the_connection_may_have_run() {
+fn commands_after_a_rejection_that_ends_the_connection_may_have_been_executed() {
     let address = listen(|mut stream| {
         let mut received = Vec::new();
         while received.iter().filter(|&&byte| byte == b'\n').count() < 3 {

@@ -1,4 +1,4 @@
-//! Servers that hang, dribble, break off, or are something else.
+//! Servers that hang, trickle, disconnect early, or speak another protocol.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::backends::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen, reset};
 use sharedance_client::{Client, Delivery, Error, Phase, Rejection, Ttl};
 
-/// Receives a request's line, and what has come with it.
+/// Receives a request's line, and the bytes received together with it.
 fn read_line(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
@@ -22,7 +22,7 @@ fn read_line(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// A client of a peer that answers each line with `answer` and goes on.
+/// A client of a peer that responds to each line with `answer` and keeps the connection open.
 fn answering(answer: &'static [u8]) -> Client {
     let address = listen(move |mut stream| {
         loop {
@@ -48,7 +48,7 @@ fn assert_timed_out<T>(result: Result<T, Error>, expected: Phase, started: Insta
 }
 
 #[test]
-fn a_server_that_never_answers() {
+fn a_server_that_never_responds() {
     let client = ample(&listen(hold)).operation_timeout(SHORT).build().unwrap();
     let started = Instant::now();
     assert_timed_out(client.get("key"), Phase::Receive, started);
@@ -57,7 +57,7 @@ fn a_server_that_never_answers() {
 }
 
 #[test]
-fn a_server_that_dribbles_is_not_waited_for_any_longer() {
+fn a_server_that_trickles_does_not_extend_the_timeout() {
     let address = listen(|mut stream| {
         read_line(&mut stream)?;
         stream.write_all(b"VA 1000 O0\r\n")?;
@@ -80,7 +80,7 @@ fn a_server_that_does_not_read() {
 }
 
 #[test]
-fn a_value_that_breaks_off_is_no_value() {
+fn an_incomplete_value_is_an_error() {
     let address = listen(|mut stream| {
         read_line(&mut stream)?;
         stream.write_all(b"VA 10 O0\r\nfirst")?;
@@ -100,7 +100,7 @@ fn a_value_that_breaks_off_is_no_value() {
 }
 
 #[test]
-fn other_services_are_recognised() {
+fn other_services_are_detected() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"-ERR unknown command `ms`\r\n", b"HD O17\r\n", b"HD\r\n"]
     {
         let error = answering(answer).set("key", "value", Ttl::Never).unwrap_err();
@@ -110,7 +110,7 @@ fn other_services_are_recognised() {
 }
 
 #[test]
-fn a_server_without_the_command_is_not_asked_for_what_was_meant_as_a_value() {
+fn a_server_without_the_command_does_not_execute_the_value_as_a_command() {
     let client = answering(b"ERROR\r\n");
     for _ in 0..2 {
         let error = client.set("key", "flush_all", Ttl::Never).unwrap_err();
@@ -146,7 +146,7 @@ fn no_message_contains_a_key_or_a_value() {
 }
 
 #[test]
-fn timeouts_of_zero_and_for_ever_are_brought_into_range() {
+fn timeouts_of_zero_and_of_infinite_length_are_limited_to_the_range() {
     use std::time::Duration;
     for timeout in [Duration::ZERO, Duration::MAX] {
         let client = Client::builder("127.0.0.1:1").connect_timeout(timeout).operation_timeout(timeout);

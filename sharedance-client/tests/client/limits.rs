@@ -8,7 +8,7 @@ use sharedance_server::ServerOptions;
 const HOUR: Ttl = Ttl::from_secs(3600);
 const LIMIT: usize = 100_000;
 
-/// A write of a value, and whether it replaces what is there without a condition.
+/// A write of a value, and whether it replaces an existing value without a condition.
 type Write = fn(&Client, Version, Vec<u8>) -> Result<bool, Error>;
 
 const CONDITIONAL: [(&str, Write); 5] = [
@@ -25,7 +25,7 @@ fn server() -> Sharedanced {
     Sharedanced::start_with(ServerOptions { maxreadsize: LIMIT, ..ServerOptions::default() })
 }
 
-/// The version of the value that is to stay.
+/// The version of the value that must stay.
 fn store_old(client: &Client) -> Version {
     client.set("k", "old", HOUR).unwrap();
     client.get_entry("k").unwrap().unwrap().version
@@ -51,13 +51,13 @@ fn a_conditional_write_that_the_server_finds_too_large_keeps_the_old_value() {
 }
 
 #[test]
-fn a_write_around_the_limit_is_refused_here_before_the_server_would() {
+fn a_write_above_the_limit_is_refused_by_the_client_before_the_server_would() {
     let server = server();
     let client = ample(server.address()).max_request_len(LIMIT).build().unwrap();
     let set: [(&str, Write); 1] = [("set", |client, _, value| client.set("k", value, HOUR).map(|()| true))];
     for (what, write) in CONDITIONAL.into_iter().chain(set) {
         let version = store_old(&client);
-        // As many digits as the longest value has.
+        // The same number of digits as the length of the longest value.
         const VALUE_LEN: usize = LIMIT - 1;
         let Err(Error::TooLarge { len, max: LIMIT }) = write(&client, version, vec![b'v'; VALUE_LEN]) else {
             panic!("{what}: a value as long as the limit leaves no room for its command");

@@ -1,5 +1,4 @@
-//! What a lock says on its connection, and when: against a peer that writes it all down; and that it keeps others out,
-//! on a real server.
+//! The commands of a lock on its connection, recorded by a peer; and mutual exclusion on a real server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -16,10 +15,10 @@ use sharedance_client::{Client, Delivery, Error, Lock, LockOptions, Rejection, T
 const WAIT: Duration = Duration::from_millis(1500);
 const TTL: Duration = Duration::from_secs(30);
 
-/// What came on each connection, in the order of the connections.
+/// The bytes received on each connection, in the order of the connections.
 type Journal = Arc<Mutex<Vec<Vec<String>>>>;
 
-/// A peer whose only value is `value`, that gives every lock to everybody, and closes when it is told `incr`.
+/// A peer whose only value is `value`, that grants every lock, and closes the connection when it receives `incr`.
 fn client() -> (Client, Journal) {
     let journal = Journal::default();
     let writer = Arc::clone(&journal);
@@ -67,7 +66,7 @@ fn serve(stream: &TcpStream, journal: &Journal) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Waits until the peer has heard all of this, connection by connection.
+/// Waits until the peer has received exactly this on each connection.
 #[track_caller]
 fn assert_heard(journal: &Journal, expected: &[&[&str]]) {
     let heard = || journal.lock().unwrap().clone();
@@ -81,7 +80,7 @@ fn lock(client: &Client, key: &str) -> Lock {
 }
 
 #[test]
-fn a_lock_is_given_back_when_it_is_dropped_and_its_connection_goes_on() {
+fn a_lock_is_released_on_drop_and_its_connection_is_kept() {
     let (client, journal) = client();
     for _ in 0..2 {
         drop(lock(&client, "key"));
@@ -92,10 +91,10 @@ fn a_lock_is_given_back_when_it_is_dropped_and_its_connection_goes_on() {
 }
 
 #[test]
-fn all_that_is_done_under_a_lock_is_done_on_its_connection() {
+fn every_call_under_a_lock_uses_its_connection() {
     let (client, journal) = client();
     let mut lock = lock(&client, "key");
-    // Somebody else needs another one meanwhile.
+    // Another call needs another connection meanwhile.
     client.get("other").unwrap();
     assert_eq!(lock.get().unwrap().as_deref(), Some(&b"value"[..]));
     lock.set("new", Ttl::from_secs(60)).unwrap();
@@ -107,10 +106,10 @@ fn all_that_is_done_under_a_lock_is_done_on_its_connection() {
 }
 
 #[test]
-fn a_lock_that_others_hold_is_none_and_nothing_is_to_be_given_back() {
+fn a_lock_that_others_hold_is_not_returned_and_not_released() {
     let (client, journal) = client();
     assert!(client.lock("busy", LockOptions::new().wait(Duration::ZERO).ttl(TTL)).unwrap().is_none());
-    // What was read without the lock is not shown.
+    // A value that was read without the lock is not returned.
     assert!(client.lock_and_get("busy", LockOptions::new().wait(Duration::ZERO).ttl(TTL)).unwrap().is_none());
     client.get("other").unwrap();
     assert_heard(&journal, &[&["lock busy 0 30", "lock busy 0 30", "mg busy c v H", "mg other v"]]);
@@ -126,7 +125,7 @@ fn a_lock_whose_value_could_not_be_read_does_not_stay_on_a_kept_connection() {
 }
 
 #[test]
-fn locking_and_reading_and_writing_and_giving_back_are_two_round_trips() {
+fn lock_and_get_with_set_and_release_take_two_round_trips() {
     let (client, journal) = client();
     let (lock, value) = client.lock_and_get("key", LockOptions::new().wait(WAIT).ttl(TTL)).unwrap().unwrap();
     assert_eq!(value.as_deref(), Some(&b"value"[..]));
@@ -136,7 +135,7 @@ fn locking_and_reading_and_writing_and_giving_back_are_two_round_trips() {
 }
 
 #[test]
-fn a_lock_whose_ttl_was_too_short_says_so_when_it_is_given_back() {
+fn releasing_a_lock_reports_that_its_ttl_was_too_short() {
     let (client, _journal) = client();
     assert!(!lock(&client, "late").release().unwrap());
     let error = lock(&client, "late").set_and_release("new", Ttl::Never).unwrap_err();
@@ -166,7 +165,7 @@ fn a_lock_is_lost_with_its_connection_and_nothing_is_done_without_it() {
 }
 
 #[test]
-fn a_lock_is_asked_for_again_where_a_kept_connection_had_ended() {
+fn a_lock_is_requested_again_if_a_kept_connection_had_ended() {
     let address = listen(|stream| {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         lines.next();
@@ -183,7 +182,7 @@ fn a_lock_is_asked_for_again_where_a_kept_connection_had_ended() {
 }
 
 #[test]
-fn a_server_without_locks_says_so() {
+fn a_server_without_locks_is_reported() {
     let memcached = crate::memcached::Memcached::start(&[]);
     let client = ample(memcached.address()).build().unwrap();
     let error = client.lock("key", LockOptions::new().wait(WAIT).ttl(TTL)).unwrap_err();
@@ -200,7 +199,7 @@ fn the_key_of_a_lock_is_not_shown() {
 }
 
 #[test]
-fn one_after_the_other_on_a_real_server() {
+fn holders_take_turns_on_a_real_server() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let threads: Vec<_> = (0..8)
@@ -223,7 +222,7 @@ fn one_after_the_other_on_a_real_server() {
 }
 
 #[test]
-fn a_lock_that_is_dropped_is_the_next_ones_on_a_real_server() {
+fn a_dropped_lock_passes_to_the_next_caller_on_a_real_server() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let first = lock(&client, "key");
@@ -242,7 +241,7 @@ fn a_lock_that_is_dropped_is_the_next_ones_on_a_real_server() {
     assert!(!brief.release().unwrap());
 }
 
-/// A lock whose holder took too long, and that of its successor.
+/// A lock whose holder took too long, and the lock of its successor.
 fn late_and_successor(client: &Client) -> ((Lock, Option<Vec<u8>>), Lock) {
     client.set("key", "old", Ttl::Never).unwrap();
     let late = client
@@ -262,7 +261,7 @@ fn value(client: &Client) -> String {
     String::from_utf8(client.get("key").unwrap().unwrap_or_default()).unwrap()
 }
 
-/// All that a late holder can do but give the lock back.
+/// Every call of a late holder except releasing the lock.
 fn assert_changes_nothing(client: &Client, late: &mut Lock, expected: &str) {
     assert_expired(late.set("late", Ttl::Never));
     assert_expired(late.touch(Ttl::from_secs(0)));
@@ -292,19 +291,19 @@ fn a_late_holder_changes_nothing_after_its_successor_has_written() {
     successor.set("new", Ttl::Never).unwrap();
     assert_changes_nothing(&client, &mut late, "new");
     assert!(successor.release().unwrap());
-    // Nobody holds the lock any more: that does not make it the late one's.
+    // The lock is free now, but the late holder does not hold it.
     assert_changes_nothing(&client, &mut late, "new");
     assert_expired(late.set_and_release("late", Ttl::Never));
     assert_eq!(value(&client), "new");
 }
 
 #[test]
-fn what_a_client_without_the_lock_has_changed_is_not_overwritten() {
+fn a_change_by_a_client_without_the_lock_is_not_overwritten() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let locked = || client.lock_and_get("key", LockOptions::new().wait(Duration::ZERO).ttl(AMPLE)).unwrap().unwrap().0;
     let conflicts = |outcome: Result<(), Error>| assert!(matches!(outcome, Err(Error::Conflict { .. })), "{outcome:?}");
-    // There was none; there was another one; it is gone.
+    // There was no value; there was another value; the value was deleted.
     let mut lock = locked();
     client.set("key", "others", Ttl::Never).unwrap();
     conflicts(lock.set("new", Ttl::Never));
@@ -322,7 +321,7 @@ fn what_a_client_without_the_lock_has_changed_is_not_overwritten() {
     conflicts(lock.set("new", Ttl::Never));
     conflicts(lock.set_and_release("new", Ttl::Never));
     assert_eq!(client.get("key").unwrap(), None);
-    // What the holder itself has deleted, or let expire, is no conflict.
+    // A value that the holder itself has deleted, or that expires by its TTL, is not a conflict.
     let mut lock = locked();
     lock.set("new", Ttl::Never).unwrap();
     assert!(lock.delete().unwrap());
@@ -334,7 +333,7 @@ fn what_a_client_without_the_lock_has_changed_is_not_overwritten() {
 }
 
 #[test]
-fn a_lock_is_waited_for_and_held_for_as_long_as_anybody_says() {
+fn waits_and_ttls_of_locks_of_every_length() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let first = client.lock("key", LockOptions::new().wait(Duration::MAX).ttl(Duration::MAX)).unwrap().unwrap();

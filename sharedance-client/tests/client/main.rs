@@ -1,6 +1,6 @@
-//! The client as its users see it: against real servers, and against peers that misbehave.
+//! The public API of the blocking client, against real servers and against peers that misbehave.
 
-// A helper that cannot do its work fails its test.
+// A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
 #[cfg(target_os = "linux")]

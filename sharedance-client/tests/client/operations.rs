@@ -1,4 +1,4 @@
-//! What each call means, on real servers.
+//! The effect of each call, on real servers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ fn an_empty_value_is_a_value() {
 }
 
 #[test]
-fn values_of_every_size_come_back_whole() {
+fn values_of_every_size_are_returned_whole() {
     each(|client| {
         for len in [1, 16_383, 16_384, 16_385, 65_536, 1_000_000] {
             let value: Vec<u8> = (0..len).map(|i: u32| (i % 251) as u8).collect();
@@ -47,7 +47,7 @@ fn values_of_every_size_come_back_whole() {
 }
 
 #[test]
-fn a_large_value_comes_back_whole() {
+fn a_large_value_is_returned_whole() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let value: Vec<u8> = (0..20_000_000).map(|i: u32| (i % 251) as u8).collect();
@@ -85,7 +85,7 @@ fn conditional_writes() {
 }
 
 #[test]
-fn an_append_leaves_the_deadline_where_it_is() {
+fn an_append_does_not_change_the_deadline() {
     each(|client| {
         client.set("key", "1", Ttl::from_secs(1000)).unwrap();
         assert!(client.append("key", "2").unwrap().is_stored());
@@ -95,7 +95,7 @@ fn an_append_leaves_the_deadline_where_it_is() {
 }
 
 #[test]
-fn a_version_is_good_until_somebody_writes() {
+fn a_version_is_valid_until_the_next_write() {
     each(|client| {
         client.set("key", "1", HOUR).unwrap();
         let version = client.get_entry("key").unwrap().unwrap().version;
@@ -128,7 +128,7 @@ fn numbers_go_up_and_down() {
 }
 
 #[test]
-fn lives_of_every_length() {
+fn ttls_of_every_length() {
     each(|client| {
         let expires_in = |key: &str| client.get_entry(key).unwrap().map(|entry| entry.expires_in);
         client.set("ever", "1", Ttl::Never).unwrap();
@@ -136,7 +136,7 @@ fn lives_of_every_length() {
         client.set("zero", "1", Duration::ZERO).unwrap();
         assert_eq!(expires_in("zero"), None);
 
-        // Beyond 30 days the dialect says it in another way.
+        // Above 30 days the dialect encodes it as a Unix time.
         for days in [30, 31, 365] {
             let ttl = Duration::from_secs(days * 86_400);
             client.set("long", "1", ttl).unwrap();
@@ -150,7 +150,7 @@ fn lives_of_every_length() {
 }
 
 #[test]
-fn touching_starts_a_life_anew() {
+fn touching_sets_the_ttl_again() {
     each(|client| {
         assert!(!client.touch("key", HOUR).unwrap());
         assert_eq!(client.get_and_touch("key", HOUR).unwrap(), None);
@@ -198,7 +198,7 @@ fn keys_that_would_be_commands_are_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn what_the_server_finds_too_large_costs_the_call_and_not_the_connection() {
+fn a_value_that_the_server_refuses_as_too_large_fails_the_call_but_keeps_the_connection() {
     let memcached = Memcached::start(&["-I", "1m"]);
     let client = ample(memcached.address()).build().unwrap();
     client.set("key", "small", HOUR).unwrap();
@@ -209,14 +209,14 @@ fn what_the_server_finds_too_large_costs_the_call_and_not_the_connection() {
 }
 
 #[test]
-fn what_is_too_large_here_is_refused_before_it_is_sent() {
+fn a_request_above_the_limit_of_the_client_is_refused_before_it_is_sent() {
     let memcached = Memcached::start(&[]);
     let narrow = ample(memcached.address()).max_request_len(41).build().unwrap();
     for result in
         [narrow.set("key", "eleven long", HOUR), narrow.set_many(&[("key", "eleven long")], HOUR).all().map(drop)]
     {
         let error = result.unwrap_err();
-        // "ms key 11 O4294967295 T3600\r\neleven long\r\n": with the longest tag that there may be.
+        // "ms key 11 O4294967295 T3600\r\neleven long\r\n": with the longest possible tag.
         assert!(matches!(error, Error::TooLarge { len: 42, max: 41 }), "{error}");
         assert!(error.delivery() == Delivery::NotSent && !error.is_retryable());
     }
@@ -250,7 +250,7 @@ fn one_client_in_many_threads() {
 }
 
 #[test]
-fn a_server_takes_an_end_after_january_2038_for_the_time_that_it_is() {
+fn a_server_accepts_an_expiry_after_january_2038() {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -266,7 +266,7 @@ fn a_server_takes_an_end_after_january_2038_for_the_time_that_it_is() {
 }
 
 #[test]
-fn a_write_returns_the_version_that_the_next_one_relies_on() {
+fn a_write_returns_the_version_for_the_next_compare_and_set() {
     each(|client| {
         let mut version = client.add("key", "1", HOUR).unwrap().version().unwrap();
         assert_eq!(client.get_entry("key").unwrap().unwrap().version, version);
@@ -297,7 +297,7 @@ fn client_flags_stay_with_the_value() {
 }
 
 #[test]
-fn servers_are_asked_how_they_are() {
+fn ping_version_stats_and_flush_of_each_server() {
     each(|client| {
         assert_eq!(client.servers().len(), 1);
         client.ping().all().unwrap();

@@ -1,4 +1,4 @@
-//! Servers that are not there, and come back.
+//! Servers that are down, and start again.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -12,7 +12,7 @@ use sharedance_client::{Client, Delivery, Error, Rejection, Ttl, WhenDown};
 use sharedance_server::ServerOptions;
 use socket2::{Domain, Socket, Type};
 
-/// A port that is taken by a socket that does not listen yet.
+/// A port that is bound to a socket that does not listen yet.
 fn absent() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
@@ -21,7 +21,7 @@ fn absent() -> (Socket, String) {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_left_alone_for_a_while() {
+fn an_unreachable_server_is_not_tried_again_for_a_while() {
     let (_socket, address) = absent();
     let client = ample(&address).backoff(AMPLE, AMPLE).build().unwrap();
     let error = client.get("key").unwrap_err();
@@ -38,7 +38,7 @@ fn a_server_that_is_not_there_is_left_alone_for_a_while() {
 }
 
 #[test]
-fn a_server_that_comes_back_is_found_again() {
+fn a_server_that_starts_again_is_used_again() {
     let (socket, address) = absent();
     let client = ample(&address).backoff(Duration::from_millis(1), Duration::from_millis(20)).build().unwrap();
     for _ in 0..5 {
@@ -48,13 +48,13 @@ fn a_server_that_comes_back_is_found_again() {
     let back = Memcached::start(&[]);
     let upstream = back.address().to_owned();
     serve(socket.into(), move |stream| forward(stream, &upstream));
-    eventually("the server is found", || client.set("key", "value", Ttl::Never).ok());
+    eventually("the server is used again", || client.set("key", "value", Ttl::Never).ok());
     for _ in 0..5 {
         assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"value"[..]));
     }
 }
 
-/// Passes on all bytes in both directions.
+/// Forwards all bytes in both directions.
 fn forward(mut stream: std::net::TcpStream, upstream: &str) -> std::io::Result<()> {
     let mut server = std::net::TcpStream::connect(upstream)?;
     let (mut answers, mut client) = (server.try_clone()?, stream.try_clone()?);
@@ -63,10 +63,10 @@ fn forward(mut stream: std::net::TcpStream, upstream: &str) -> std::io::Result<(
 }
 
 #[test]
-fn timeouts_in_a_row_take_a_server_down() {
+fn consecutive_timeouts_mark_a_server_as_down() {
     let client = ample(&listen(hold)).operation_timeout(SHORT / 10).backoff(AMPLE, AMPLE).build().unwrap();
     assert!(client.get("key").unwrap_err().is_timeout());
-    eventually("the server is left alone", || match client.get("key").unwrap_err() {
+    eventually("the server is marked as down", || match client.get("key").unwrap_err() {
         Error::Down { .. } => Some(()),
         error => {
             assert!(error.is_timeout(), "{error}");
@@ -76,21 +76,21 @@ fn timeouts_in_a_row_take_a_server_down() {
 }
 
 #[test]
-fn a_server_with_too_many_connections_is_asked_again_later() {
+fn a_server_with_too_many_connections_is_tried_again_later() {
     let options = ServerOptions { max_connections: Some(NonZeroUsize::MIN), ..ServerOptions::default() };
     let server = Sharedanced::start_with(options);
     let (first, second) = (ample(server.address()).build().unwrap(), ample(server.address()).build().unwrap());
     assert_eq!(first.get("key").unwrap(), None);
     let error = second.get("key").unwrap_err();
-    // It is told so, unless it learns first that the connection is closed.
-    let is_told = matches!(error, Error::Rejected { rejection: Rejection::TooManyConnections, .. });
-    assert!(is_told || matches!(error, Error::ConnectionLost { .. } | Error::Unreachable { .. }), "{error}");
+    // The client receives this rejection, unless it first detects that the connection is closed.
+    let is_rejected = matches!(error, Error::Rejected { rejection: Rejection::TooManyConnections, .. });
+    assert!(is_rejected || matches!(error, Error::ConnectionLost { .. } | Error::Unreachable { .. }), "{error}");
     assert!(error.is_retryable());
     drop(first);
-    eventually("the other one has its turn", || second.set("key", "value", Ttl::Never).ok());
+    eventually("the other client can connect", || second.set("key", "value", Ttl::Never).ok());
 }
 
-/// Keys enough to reach each of two or three servers.
+/// Enough keys to reach each of two or three servers.
 fn keys() -> Vec<String> {
     (0..100).map(|number| format!("key-{number}")).collect()
 }
@@ -140,7 +140,7 @@ fn a_batch_returns_the_values_of_live_servers_and_reports_each_key_of_one_that_i
     let error = values.all().unwrap_err();
     assert!(matches!(error, Error::Down { .. }), "{error}");
 
-    // The same of what writes: only what is asked of the live server is done.
+    // The same for writes: only those to the live server are executed.
     let is_done = |results: Vec<bool>| assert_eq!(results, live);
     let pairs: Vec<_> = keys.iter().map(|key| (key, "w")).collect();
     is_done(client.set_many(&pairs, Ttl::Never).iter().map(Result::is_ok).collect());
@@ -153,7 +153,7 @@ fn a_server_that_hangs_leaves_a_batch_time_for_the_others() {
     let memcached = Memcached::start(&[]);
     let direct = ample(memcached.address()).build().unwrap();
     let hanging = listen(hold);
-    // Whichever of them is asked first.
+    // Whichever server comes first.
     for servers in [[memcached.address(), &hanging], [&hanging, memcached.address()]] {
         let client = Client::builder(servers[0]).server(servers[1]).operation_timeout(20 * SHORT).build().unwrap();
         let keys = keys();
@@ -177,13 +177,13 @@ fn the_keys_of_a_server_that_is_down_move_to_the_next() {
     assert!(values.iter().zip(keys()).all(|(value, key)| value.as_deref() == Some(key.as_bytes())));
 
     let ((_a, first), (_b, second)) = (absent(), absent());
-    let nobody = ample(&first).server(second).when_down(WhenDown::NextServer).build().unwrap();
-    assert_eq!(nobody.get("key").unwrap_err().delivery(), Delivery::NotSent);
-    assert_eq!(nobody.get_many(&keys()).all().unwrap_err().delivery(), Delivery::NotSent);
+    let unreachable = ample(&first).server(second).when_down(WhenDown::NextServer).build().unwrap();
+    assert_eq!(unreachable.get("key").unwrap_err().delivery(), Delivery::NotSent);
+    assert_eq!(unreachable.get_many(&keys()).all().unwrap_err().delivery(), Delivery::NotSent);
 }
 
 #[test]
-fn each_server_is_asked_for_itself_even_if_keys_move() {
+fn a_call_for_each_server_never_moves_to_another_one() {
     for when_down in [WhenDown::Fail, WhenDown::NextServer] {
         let (_socket, _memcached, client) = with_one_absent(when_down);
         let pings: Vec<bool> = client.ping().iter().map(Result::is_ok).collect();

@@ -1,4 +1,4 @@
-//! Which connections are kept, how many there are, and what becomes of those that have died meanwhile.
+//! Connection pooling: which connections are kept, how many, and how closed ones are replaced.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::backends::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
 use sharedance_client::{Delivery, Error, LockOptions, Phase, Ttl};
 
-/// Answers that each key is missing, until the client closes, or `max` times.
+/// Responds to each request with a miss, until the client closes, or `max` times.
 fn miss(stream: &TcpStream, max: usize) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     for line in lines.by_ref().take(max) {
@@ -24,7 +24,7 @@ fn miss(stream: &TcpStream, max: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A peer that serves each connection `max` times, and how many connections it has had.
+/// A peer that serves `max` requests on each connection, and the number of its connections.
 fn counted(max: usize) -> (String, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -67,8 +67,8 @@ fn connections_that_the_server_has_closed_are_replaced() {
 }
 
 #[test]
-fn what_reads_is_asked_again_when_a_kept_connection_ends_and_what_writes_is_not() {
-    // The server takes a second request on a kept connection, and closes without an answer.
+fn when_a_kept_connection_ends_reads_are_repeated_and_writes_are_not() {
+    // The server reads a second request on a kept connection, and closes it without a response.
     let address = listen(|stream| {
         miss(&stream, 1)?;
         let mut line = String::new();
@@ -85,7 +85,7 @@ fn what_reads_is_asked_again_when_a_kept_connection_ends_and_what_writes_is_not(
 }
 
 #[test]
-fn bytes_that_nobody_asked_for_are_nobodys_answer() {
+fn unrequested_bytes_are_not_returned_as_a_response() {
     let (said, saying) = mpsc::channel();
     let address = listen(move |stream| {
         miss(&stream, 1)?;
@@ -101,7 +101,7 @@ fn bytes_that_nobody_asked_for_are_nobodys_answer() {
 }
 
 #[test]
-fn no_more_connections_than_allowed() {
+fn the_number_of_connections_is_limited() {
     const MAX: usize = 3;
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (open, peak) = (Arc::clone(&now), Arc::clone(&most));
@@ -131,7 +131,7 @@ fn no_more_connections_than_allowed() {
 }
 
 #[test]
-fn waiting_for_a_free_connection_is_bounded_too() {
+fn waiting_for_a_free_connection_has_a_timeout() {
     let address = listen(move |mut stream| {
         stream.write_all(b"LOCKED\r\n")?;
         hold(stream)

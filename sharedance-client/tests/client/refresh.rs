@@ -1,4 +1,4 @@
-//! Values that one caller computes anew while the others go on with the old one.
+//! Values that one caller computes again while the others use the old one.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use sharedance_client::{Client, Error, RefreshOptions, Ttl};
 
 const HOUR: Ttl = Ttl::from_secs(3600);
 
-/// Computed once more with each call, as each call finds less than two hours left.
+/// Each call computes the value again, because its remaining TTL is always less than two hours.
 fn options() -> RefreshOptions {
     RefreshOptions::new(HOUR).before(std::time::Duration::from_secs(7200))
 }
@@ -17,11 +17,13 @@ fn fresh(client: &Client, value: &str) -> Vec<u8> {
 }
 
 fn not_chosen(client: &Client) -> Vec<u8> {
-    client.get_or_refresh("key", options(), || -> Result<Vec<u8>, Error> { panic!("another was chosen") }).unwrap()
+    client
+        .get_or_refresh("key", options(), || -> Result<Vec<u8>, Error> { panic!("another caller was chosen") })
+        .unwrap()
 }
 
 #[test]
-fn one_computes_a_value_anew_while_the_others_have_the_old_one() {
+fn one_caller_computes_a_value_again_while_the_others_get_the_old_one() {
     each(|client| {
         let never = RefreshOptions::new(HOUR).before(std::time::Duration::ZERO);
         assert_eq!(fresh(client, "1"), b"1");
@@ -33,7 +35,7 @@ fn one_computes_a_value_anew_while_the_others_have_the_old_one() {
         });
         assert_eq!(value.unwrap(), b"2");
         assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"2"[..]));
-        let value = client.get_or_refresh("key", never, || -> Result<Vec<u8>, Error> { panic!("it is fresh") });
+        let value = client.get_or_refresh("key", never, || -> Result<Vec<u8>, Error> { panic!("the value is fresh") });
         assert_eq!(value.unwrap(), b"2");
     });
 }
@@ -57,7 +59,7 @@ fn a_value_that_is_stored_while_another_is_computed_stays() {
 }
 
 #[test]
-fn where_computing_fails_the_old_value_stays_and_the_next_caller_is_chosen() {
+fn if_computing_fails_the_old_value_stays_and_the_next_caller_is_chosen() {
     #[derive(Debug)]
     struct Failed;
     impl From<Error> for Failed {
@@ -81,7 +83,7 @@ fn where_computing_fails_the_old_value_stays_and_the_next_caller_is_chosen() {
 }
 
 #[test]
-fn a_value_that_was_marked_as_stale_is_computed_anew() {
+fn a_value_that_was_marked_as_stale_is_computed_again() {
     each(|client| {
         let never = RefreshOptions::new(HOUR).before(std::time::Duration::ZERO);
         assert!(!client.invalidate("key").unwrap());

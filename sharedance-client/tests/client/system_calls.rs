@@ -1,4 +1,4 @@
-//! What a call asks of the system, and what a closed connection does to the host process.
+//! The system calls of a call, and the effect of a closed connection on the host process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -11,7 +11,7 @@ use crate::peer::AMPLE;
 use sharedance_client::{LockOptions, Ttl, classic};
 use tempfile::TempDir;
 
-/// Takes one connection, does this with it, and closes it.
+/// Accepts one connection, passes it to `handle`, and closes it.
 fn once(handle: impl FnOnce(&mut UnixStream) + Send + 'static) -> (TempDir, String, JoinHandle<()>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.sock");
@@ -30,7 +30,7 @@ fn a_host_with_sigpipe_at_its_default_outlives_a_closed_connection() {
     child::with_default_sigpipe(
         "system_calls::a_host_with_sigpipe_at_its_default_outlives_a_closed_connection",
         || {
-            // A call on a closed connection, and giving back a lock on one.
+            // A call on a closed connection, and releasing a lock on one.
             for is_used in [true, false] {
                 let (_folder, address, peer) = once(grant_a_lock);
                 let client = ample(&address).build().unwrap();
@@ -41,7 +41,7 @@ fn a_host_with_sigpipe_at_its_default_outlives_a_closed_connection() {
                 }
                 drop(lock);
             }
-            // A value of which the peer reads one byte.
+            // A value of which the peer reads only one byte.
             let value = vec![b'v'; 8_000_000];
             let read_a_byte = |stream: &mut UnixStream| stream.read_exact(&mut [0]).unwrap();
             let (_folder, address, _peer) = once(read_a_byte);

@@ -1,4 +1,4 @@
-//! What is told to `tracing`, and what is not.
+//! The events for `tracing`, and what they must not contain.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use crate::backends::ample;
 use crate::memcached::Memcached;
 use sharedance_client::Ttl;
 
-/// Writes the events down.
+/// Records the events.
 #[derive(Clone, Default)]
 struct Journal(Arc<Mutex<String>>);
 
@@ -47,7 +47,7 @@ impl Subscriber for Journal {
 }
 
 #[test]
-fn connections_and_servers_are_told_of_and_no_key_or_value() {
+fn events_report_connections_and_servers_without_keys_and_values() {
     let journal = Journal::default();
     let memcached = Memcached::start(&[]);
     tracing::subscriber::with_default(journal.clone(), || {
@@ -55,12 +55,12 @@ fn connections_and_servers_are_told_of_and_no_key_or_value() {
         client.set("secret-key", "secret-value", Ttl::Never).unwrap();
         client.get("secret-key").unwrap();
         let (first, max) = (Duration::from_secs(60), Duration::from_secs(60));
-        let nobody = ample("127.0.0.1:1").backoff(first, max).build().unwrap();
-        nobody.get("secret-key").unwrap_err();
-        nobody.get("secret-key").unwrap_err();
+        let unreachable = ample("127.0.0.1:1").backoff(first, max).build().unwrap();
+        unreachable.get("secret-key").unwrap_err();
+        unreachable.get("secret-key").unwrap_err();
     });
-    let told = journal.0.lock().unwrap().clone();
-    assert_eq!(told.matches("message=connected").count(), 1, "{told}");
-    assert_eq!(told.matches("message=the server is down server=127.0.0.1:1 ").count(), 1, "{told}");
-    assert!(told.contains("failures=1") && !told.contains("secret"), "{told}");
+    let events = journal.0.lock().unwrap().clone();
+    assert_eq!(events.matches("message=connected").count(), 1, "{events}");
+    assert_eq!(events.matches("message=the server is down server=127.0.0.1:1 ").count(), 1, "{events}");
+    assert!(events.contains("failures=1") && !events.contains("secret"), "{events}");
 }

@@ -12,7 +12,7 @@ struct Cart {
 }
 
 #[test]
-fn a_value_of_a_type_comes_back_as_that_type() {
+fn a_value_of_a_type_is_returned_as_that_type() {
     each(|client| {
         let cart = Cart { user: "ada".into(), items: vec![3, 4] };
         assert_eq!(client.get_json::<Cart>("cart").unwrap(), None);

@@ -1,4 +1,4 @@
-//! The axum example over real HTTP: log in, look, log out.
+//! The axum example over real HTTP: log in, view, log out.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use sharedance_client::sessions::Sessions;
 use sharedance_client::tokio::Client;
 use tokio::net::TcpListener;
 
-/// Starts an app on a port of its own that keeps its sessions there.
+/// Starts an app on a free port that stores its sessions on that server.
 async fn start(server: &Sharedanced) -> SocketAddr {
     let client = Client::builder(server.address()).operation_timeout(AMPLE).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -19,13 +19,13 @@ async fn start(server: &Sharedanced) -> SocketAddr {
     address
 }
 
-/// A browser that knows one cookie.
+/// A browser with one cookie.
 struct Browser {
     cookie: Option<String>,
 }
 
 impl Browser {
-    /// Sends a request, and answers the status and the body.
+    /// Sends a request, and returns the status and the body.
     async fn ask(&mut self, app: SocketAddr, head: &str, body: &str) -> (u16, String) {
         let cookie = self.cookie.as_ref().map_or(String::new(), |cookie| format!("Cookie: {cookie}\r\n"));
         let request = format!(
@@ -53,7 +53,7 @@ impl Browser {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn log_in_look_log_out_on_two_apps_that_share_their_sessions() {
+async fn log_in_view_and_log_out_on_two_apps_that_share_sessions() {
     let server = Sharedanced::start();
     let (first, second) = (start(&server).await, start(&server).await);
     let mut browser = Browser { cookie: None };
@@ -71,7 +71,7 @@ async fn log_in_look_log_out_on_two_apps_that_share_their_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_id_from_before_the_login_is_worth_nothing_after_it() {
+async fn an_id_from_before_the_login_is_invalid_after_it() {
     let server = Sharedanced::start();
     let app = start(&server).await;
     let mut planted = Browser { cookie: Some("id=AAAAAAAAAAAAAAAAAAAAAA".to_owned()) };
@@ -83,7 +83,7 @@ async fn an_id_from_before_the_login_is_worth_nothing_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_the_server_the_app_says_that_it_is_unavailable_and_shows_no_id() {
+async fn without_the_server_the_app_returns_an_error_without_the_id() {
     let server = Sharedanced::start();
     let app = start(&server).await;
     let mut browser = Browser { cookie: None };

@@ -1,6 +1,6 @@
-//! The store for tower-sessions: what it promises, and an axum app on it.
+//! The session store for tower-sessions, and an axum app that uses it.
 
-// A helper that cannot do its work fails its test.
+// A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../../examples/axum_sessions.rs"]

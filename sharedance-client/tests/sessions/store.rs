@@ -1,4 +1,4 @@
-//! What the middleware may count on.
+//! The contract of a session store of the middleware.
 
 use crate::peer::{AMPLE, listen};
 use crate::sharedanced::Sharedanced;
@@ -46,7 +46,7 @@ async fn created_saved_loaded_deleted() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_taken_is_given_to_nobody_else() {
+async fn an_id_that_is_in_use_is_not_given_to_another_session() {
     let (_server, _client, sessions) = sessions();
     let (mut first, mut second) = (record(7, "ada"), record(7, "eve"));
     sessions.create(&mut first).await.unwrap();
@@ -58,7 +58,7 @@ async fn an_id_that_is_taken_is_given_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_deleted_is_not_brought_back_by_a_late_save() {
+async fn a_deleted_session_is_not_restored_by_a_late_save() {
     let (_server, _client, sessions) = sessions();
     let mut session = record(1, "ada");
     sessions.create(&mut session).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_session_that_was_deleted_is_not_brought_back_by_a_late_save() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_gone() {
+async fn an_expired_session_is_not_loaded() {
     let (_server, _client, sessions) = sessions();
     let mut session = record(1, "ada");
     session.expiry_date = OffsetDateTime::now_utc() - Duration::seconds(1);
@@ -99,7 +99,7 @@ async fn a_session_that_grew_too_large_is_reported_and_stays_as_it_was() {
     const LIMIT: usize = 100_000;
     let server = Sharedanced::start_with(ServerOptions { maxreadsize: LIMIT, ..ServerOptions::default() });
     let strict = Client::builder(server.address()).operation_timeout(AMPLE).max_request_len(LIMIT).build().unwrap();
-    // One is refused by the server, the other by its own client.
+    // One session is refused by the server, the other by the client.
     for (id, client) in [(1, client(&server)), (2, strict)] {
         let sessions = Sessions::new(client);
         let mut session = record(id, "ada");
@@ -113,7 +113,7 @@ async fn a_session_that_grew_too_large_is_reported_and_stays_as_it_was() {
 }
 
 #[tokio::test]
-async fn failures_are_told_and_show_no_id() {
+async fn errors_are_reported_without_the_id() {
     let (server, client, sessions) = sessions();
     let session = record(1, "ada");
     client.set(format!("tower-{}", session.id), "no session", Duration::MINUTE.unsigned_abs()).await.unwrap();
@@ -130,8 +130,8 @@ async fn a_session_that_expired_within_the_last_second_is_not_loaded() {
     let (_server, client, sessions) = sessions();
     let mut session = record(1, "ada");
     sessions.create(&mut session).await.unwrap();
-    // Its end, which stands first, moves to just now: the server has it for longer than it lives, as it does for what is
-    // left of a second.
+    // The expiry, which is encoded first, is set to the current time: the server keeps the session longer than its TTL,
+    // as it does for a fraction of a second.
     let key = format!("tower-{}", session.id);
     let value = client.get(&key).await.unwrap().unwrap();
     let mut parts: serde_json::Value = serde_json::from_slice(&value).unwrap();
@@ -141,7 +141,7 @@ async fn a_session_that_expired_within_the_last_second_is_not_loaded() {
     assert_eq!(sessions.load(&session.id).await.unwrap(), None);
 }
 
-/// Sessions on two servers: one that works, and what is at this address.
+/// Sessions on two servers: one that works, and the one at this address.
 fn with_another(address: impl AsRef<str>) -> (Sharedanced, Sessions) {
     let server = Sharedanced::start();
     let client = Client::builder(server.address()).server(address).operation_timeout(AMPLE);
@@ -150,7 +150,7 @@ fn with_another(address: impl AsRef<str>) -> (Sharedanced, Sessions) {
 
 #[tokio::test]
 async fn with_one_of_two_servers_down_each_new_session_is_created_on_the_other() {
-    // One that nobody listens at, and one that closes each connection.
+    // An address without a listener, and a server that closes each connection.
     for down in ["127.0.0.1:1".to_owned(), listen(|_| Ok(()))] {
         let (_server, sessions) = with_another(down);
         for user in 0..40 {
@@ -162,7 +162,7 @@ async fn with_one_of_two_servers_down_each_new_session_is_created_on_the_other()
 }
 
 #[tokio::test]
-async fn where_every_server_is_down_creating_fails() {
+async fn if_every_server_is_down_creating_fails() {
     let client = Client::builder("127.0.0.1:1").server("127.0.0.1:2").build().unwrap();
     let error = Sessions::new(client).create(&mut record(1, "ada")).await.unwrap_err();
     assert!(matches!(&error, Error::Backend(said) if said.contains("cannot reach 127.0.0.1:")), "{error}");

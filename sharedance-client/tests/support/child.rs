@@ -1,6 +1,6 @@
-//! Runs a test once more in a process of its own: with SIGPIPE at its default, or under `strace`.
+//! Runs a test again in its own process: with SIGPIPE at its default, or under `strace`.
 
-// Each test that includes this file uses the part that it needs.
+// Each test that includes this file uses only some of the items.
 #![allow(dead_code)]
 
 use std::env;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 const VARIABLE: &str = "SHAREDANCE_TEST_CHILD";
 
-/// What the parent passed, in the child; `None` in the parent.
+/// The argument from the parent, in the child; `None` in the parent.
 pub(crate) fn argument() -> Option<String> {
     env::var(VARIABLE).ok()
 }
@@ -20,8 +20,8 @@ fn again(mut command: Command, test: &str, argument: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// In a process in which a write to a closed connection sends SIGPIPE and SIGPIPE ends the process, as in most that are
-/// not written in Rust, and in those that want to end with the reader of their output: runs `body` there.
+/// Runs `body` in a process in which a write to a closed connection sends SIGPIPE, and SIGPIPE ends the process. This
+/// is the default of programs that are not written in Rust, and of those that end with the reader of their output.
 pub(crate) fn with_default_sigpipe(test: &str, body: impl FnOnce()) {
     if argument().is_none() {
         return again(Command::new(env::current_exe().unwrap()), test, "sigpipe");
@@ -33,8 +33,8 @@ pub(crate) fn with_default_sigpipe(test: &str, body: impl FnOnce()) {
     body();
 }
 
-/// How many system calls each of `body`'s calls takes on sockets and descriptors: `body` is run in processes of its own
-/// with `address` and the number of calls to make. `None` where `strace` is missing or must not trace.
+/// Returns how many system calls on sockets and descriptors each call of `body` takes. Runs `body` in separate
+/// processes with `address` and the number of calls to make. Returns `None` if `strace` is missing or not permitted.
 pub(crate) fn calls_each(test: &str, address: &str, body: impl FnOnce(&str, usize)) -> Option<f64> {
     const COUNT: usize = 200;
     if let Some(argument) = argument() {
@@ -56,7 +56,7 @@ pub(crate) fn calls_each(test: &str, address: &str, body: impl FnOnce(&str, usiz
         let mut command = strace(log.path().to_str().unwrap());
         command.arg(env::current_exe().unwrap());
         again(command, test, &format!("{address} {count}"));
-        // A call that another thread interrupts is logged in two lines.
+        // A system call that is interrupted by another thread is logged in two lines.
         fs::read_to_string(log.path()).unwrap().lines().filter(|line| !line.contains("resumed>")).count()
     };
     let (few, many) = (traced(1), traced(1 + COUNT));

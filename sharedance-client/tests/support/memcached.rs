@@ -1,6 +1,7 @@
-//! A real memcached for a test, on a port of its own, ended with the value. It is the reference for its own protocol.
+//! A real memcached for a test, on a free port, terminated when the value is dropped. It is the reference for its
+//! protocol.
 
-// Each test that includes this file uses the part that it needs.
+// Each test that includes this file uses only some of the items.
 #![allow(dead_code)]
 
 use std::fs;
@@ -17,7 +18,7 @@ pub(crate) struct Memcached {
 }
 
 impl Memcached {
-    /// Starts one with further `arguments`.
+    /// Starts memcached with further `arguments`.
     pub(crate) fn start(arguments: &[&str]) -> Memcached {
         let directory = tempfile::tempdir().unwrap();
         let ports = directory.path().join("ports");
@@ -49,7 +50,7 @@ impl Drop for Memcached {
     }
 }
 
-/// Polls until `condition` has something to say.
+/// Polls until `condition` returns a value.
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

@@ -1,6 +1,6 @@
-//! A peer for tests, on a port that the system chooses, that does to each connection what the test says.
+//! A peer for tests, on a free port, that runs a function of the test on each connection.
 
-// Each test that includes this file uses the part that it needs.
+// Each test that includes this file uses only some of the items.
 #![allow(dead_code)]
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-/// Longer than any test takes: what must not time out has this much.
+/// Longer than any test takes: the timeout of operations that must not time out.
 pub(crate) const AMPLE: Duration = Duration::from_secs(60);
 
-/// Short: what must time out has this much.
+/// Short: the timeout of operations that must time out.
 pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
-/// Serves each connection by `handle`, on a thread of its own, for as long as the test process lives. A failure in it
-/// only ends that connection; the client sees it. Answers the address.
+/// Serves each connection by `handle`, on a thread of its own, for as long as the test process lives. A panic in it
+/// only ends that connection, which the client detects. Returns the address.
 pub(crate) fn listen<H>(handle: H) -> String
 where
     H: Fn(TcpStream) -> std::io::Result<()> + Clone + Send + 'static,

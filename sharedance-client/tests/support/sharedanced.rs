@@ -1,6 +1,6 @@
-//! A `sharedanced` for a test, on threads of this process and a port of its own, ended with the value.
+//! A `sharedanced` for a test, on threads of this process and a free port, stopped when the value is dropped.
 
-// Each test that includes this file uses the part that it needs.
+// Each test that includes this file uses only some of the items.
 #![allow(dead_code)]
 
 use std::thread::{self, JoinHandle};
@@ -21,7 +21,7 @@ impl Sharedanced {
         Sharedanced::start_with(ServerOptions::default())
     }
 
-    /// Starts one with further options.
+    /// Starts a server with further options.
     pub(crate) fn start_with(options: ServerOptions) -> Sharedanced {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();

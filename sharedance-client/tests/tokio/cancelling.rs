@@ -1,4 +1,4 @@
-//! Calls and locks that are given up half-way.
+//! Calls and locks that are cancelled.
 
 use std::io::{BufRead, BufReader, Write};
 use std::sync::mpsc;
@@ -9,8 +9,8 @@ use crate::peer::listen;
 use sharedance_client::{LockOptions, Ttl};
 
 #[tokio::test]
-async fn an_answer_to_a_call_that_was_given_up_is_nobody_elses() {
-    // The first answer comes when the call that asked for it has been given up.
+async fn the_response_to_a_cancelled_call_is_not_returned_to_another_one() {
+    // The first response arrives after its call has been cancelled.
     let (asked, is_asked) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel();
     let may_go_on = std::sync::Arc::new(std::sync::Mutex::new(may_go_on));
@@ -44,7 +44,7 @@ async fn an_answer_to_a_call_that_was_given_up_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_dropped_lock_is_given_back_and_its_connection_goes_on() {
+async fn a_dropped_lock_is_released_and_its_connection_is_kept() {
     let (said, hears) = mpsc::channel();
     let address = listen(move |stream| {
         for line in BufReader::new(stream.try_clone()?).lines() {
@@ -52,7 +52,7 @@ async fn a_dropped_lock_is_given_back_and_its_connection_goes_on() {
             let answer = match line.split(' ').next() {
                 Some("lock") => "LOCKED\r\n".to_owned(),
                 Some("unlock_all") => format!("UNLOCKED 1 {}\r\n", line.split(' ').next_back().unwrap()),
-                // It takes its time.
+                // It is slow.
                 Some("ms" | "value") => String::new(),
                 _ => format!("EN {}\r\n", line.split(' ').next_back().unwrap()),
             };
@@ -74,7 +74,7 @@ async fn a_dropped_lock_is_given_back_and_its_connection_goes_on() {
         .unwrap();
     assert_eq!(locked.1, None);
     assert_eq!(locked.0.get().await.unwrap(), None);
-    // A call that is given up takes the connection along, and with it the lock.
+    // Cancelling a call closes the connection, and so ends the lock.
     let mut set = Box::pin(locked.0.set("value", Ttl::Never));
     assert!(std::future::poll_fn(|context| std::task::Poll::Ready(set.as_mut().poll(context).is_pending())).await);
     drop(set);

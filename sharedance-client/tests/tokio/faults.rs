@@ -1,4 +1,4 @@
-//! Servers that hang, break off, are something else, or are not there.
+//! Servers that hang, disconnect early, speak another protocol, or do not exist.
 
 use std::io::{Read, Write};
 use std::num::NonZeroUsize;
@@ -8,7 +8,7 @@ use crate::ample;
 use crate::peer::{AMPLE, SHORT, hold, listen};
 use sharedance_client::{Delivery, Error, LockOptions, Phase, Ttl, WhenDown};
 
-/// A peer that takes a request, and answers this.
+/// A peer that reads a request, and sends this response.
 fn answering(answer: &'static [u8]) -> String {
     listen(move |mut stream| {
         let len = stream.read(&mut [0; 4096])?;
@@ -18,7 +18,7 @@ fn answering(answer: &'static [u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_or_does_not_read() {
+async fn a_server_that_never_responds_or_does_not_read() {
     let client = ample(&listen(hold)).operation_timeout(SHORT).build().unwrap();
     let started = Instant::now();
     let error = client.get("key").await.unwrap_err();
@@ -29,7 +29,7 @@ async fn a_server_that_never_answers_or_does_not_read() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none() {
+async fn malformed_responses() {
     for (answer, is_foreign) in [(&b"HTTP/1.1 400\r\n"[..], true), (b"HD O5\r\n", true), (b"VA 10 O0\r\nfir", false)] {
         let error = ample(&answering(answer)).build().unwrap().get("key").await.unwrap_err();
         assert_eq!(matches!(error, Error::UnexpectedReply { .. }), is_foreign, "{error}");
@@ -38,7 +38,7 @@ async fn answers_that_are_none() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_left_alone_for_a_while() {
+async fn an_unreachable_server_is_not_tried_again_for_a_while() {
     let client = ample("127.0.0.1:1").backoff(AMPLE, AMPLE).build().unwrap();
     let error = client.get("key").await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
@@ -46,7 +46,7 @@ async fn a_server_that_is_not_there_is_left_alone_for_a_while() {
     let error = client.get("key").await.unwrap_err();
     assert!(matches!(error, Error::Down { .. }), "{error}");
 
-    let error = ample("unix:/nobody/there.sock").build().unwrap().get("key").await.unwrap_err();
+    let error = ample("unix:/missing/folder.sock").build().unwrap().get("key").await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     let error = ample("no..name").build().unwrap().get("key").await.unwrap_err();
     assert!(matches!(error, Error::Unresolved { .. }), "{error}");
@@ -64,7 +64,7 @@ async fn the_keys_of_a_server_that_is_down_move_to_the_next() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_free_connection_is_bounded_too() {
+async fn waiting_for_a_free_connection_has_a_timeout() {
     let address = listen(|mut stream| {
         stream.write_all(b"LOCKED\r\n")?;
         hold(stream)

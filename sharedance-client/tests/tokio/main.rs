@@ -1,6 +1,6 @@
-//! The client for tokio: that its calls are those of the blocking one, and what is peculiar to waiting in tasks.
+//! The client for tokio: its calls work like those of the blocking client; and cancelling, which only tasks have.
 
-// A helper that cannot do its work fails its test.
+// A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
 #[cfg(target_os = "linux")]
@@ -24,14 +24,14 @@ use sharedance_client::Builder;
 use sharedance_client::tokio::Client;
 use sharedanced::Sharedanced;
 
-/// A client of a server with nothing in it.
+/// A client of an empty server.
 fn client() -> (Sharedanced, Client) {
     let server = Sharedanced::start();
     let client = ample(server.address()).build().unwrap();
     (server, client)
 }
 
-/// With timeouts that are never reached.
+/// A builder with timeouts that are never reached.
 fn ample(address: &str) -> Builder<Client> {
     Client::builder(address).connect_timeout(AMPLE).operation_timeout(AMPLE)
 }

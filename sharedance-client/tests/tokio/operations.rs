@@ -48,7 +48,7 @@ async fn every_call() {
 }
 
 #[tokio::test]
-async fn a_holder_that_is_late_changes_nothing() {
+async fn a_late_holder_changes_nothing() {
     let (_server, client) = client();
     let brief = Duration::from_secs(1);
     let mut late = client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(brief)).await.unwrap().unwrap();
@@ -65,7 +65,7 @@ async fn a_holder_that_is_late_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_server_without_locks_says_so() {
+async fn a_server_without_locks_is_reported() {
     let memcached = Memcached::start(&[]);
     let client = crate::ample(memcached.address()).build().unwrap();
     let lock = client.lock("key", LockOptions::new().wait(Duration::ZERO).ttl(Duration::from_secs(1))).await;
@@ -74,7 +74,7 @@ async fn a_server_without_locks_says_so() {
 }
 
 #[tokio::test]
-async fn neither_end_waits_for_the_other_however_much_there_is() {
+async fn client_and_server_do_not_deadlock_with_a_large_batch() {
     let (_server, client) = client();
     let keys: Vec<String> = (0..500).map(|number| format!("{number:0200}")).collect();
     let value = vec![b'v'; 40_000];
@@ -126,7 +126,7 @@ async fn over_a_unix_socket() {
 }
 
 #[tokio::test]
-async fn one_computes_a_value_anew_while_the_others_have_the_old_one() {
+async fn one_caller_computes_a_value_again_while_the_others_get_the_old_one() {
     let (_server, client) = client();
     let options = RefreshOptions::new(HOUR).before(Duration::from_secs(7200));
     let first = client.get_or_refresh("key", options, || async { Ok::<_, Error>(b"1".to_vec()) }).await.unwrap();
@@ -139,12 +139,12 @@ async fn one_computes_a_value_anew_while_the_others_have_the_old_one() {
     });
     assert_eq!(second.await.unwrap(), b"2");
     assert!(client.invalidate("key").await.unwrap());
-    // This read is chosen, and does nothing about it.
+    // This read is chosen to compute the value, and ignores it.
     assert_eq!(client.get("key").await.unwrap().as_deref(), Some(&b"2"[..]));
 }
 
 #[tokio::test]
-async fn servers_are_asked_how_they_are() {
+async fn ping_version_stats_and_flush_of_each_server() {
     let (_server, client) = client();
     client.ping().await.all().unwrap();
     assert!(client.version().await.all().unwrap()[0].starts_with("1.6."));

@@ -1,4 +1,4 @@
-//! `sharedance`: what an operator does to a server from the outside. So far: `sharedance bench`.
+//! `sharedance`: the command for operators of a server. Its only subcommand is `sharedance bench`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the command `sharedance` needs Linux: epoll, and /proc to see what a server costs");

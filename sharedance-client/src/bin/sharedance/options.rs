@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Talks to sharedanced, and measures it.
+/// Measures a sharedanced server.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Options {
@@ -15,21 +15,21 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Puts load on a server, and tells its throughput, its latency and its CPU time.
+    /// Generates load on a server, and reports its throughput, latency and CPU time.
     ///
-    /// It overwrites the keys bench-0000000000 and so on of the server that it is pointed at.
+    /// It overwrites the keys bench-0000000000 and following of the server.
     Bench(Bench),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Dialect {
-    /// One request a connection: store and fetch.
+    /// One request for each connection: store and fetch.
     Classic,
     /// memcached's `get` and `set`.
     Text,
-    /// memcached's `mg` and `ms`, as the client crate uses them.
+    /// memcached's `mg` and `ms`, as used by the client crate.
     Meta,
-    /// GET and SET of Redis, to compare with.
+    /// GET and SET of Redis, for comparison.
     Redis,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Bench {
     #[arg(default_value = "localhost:1042")]
     pub(crate) server: String,
 
-    /// What is spoken
+    /// The dialect to use
     #[arg(long, value_enum, default_value = "meta")]
     pub(crate) dialect: Dialect,
 
@@ -58,37 +58,38 @@ pub(crate) struct Bench {
     #[arg(long, short, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) connections: u32,
 
-    /// Requests sent together on a connection; the next ones follow when all are answered. With --rate: how many may be
-    /// unanswered on one
+    /// Requests sent together on a connection; the next ones follow when all have responses. With --rate: the maximum
+    /// number of pending requests of a connection
     #[arg(long, short, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) depth: u32,
 
-    /// Threads that put on the load; the connections are shared out among them
+    /// Threads that generate load; the connections are divided among them
     #[arg(long, short, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) threads: u32,
 
-    /// How many of a hundred requests are reads; the others write
+    /// Percentage of requests that are reads; the others write
     #[arg(long, short, value_name = "PERCENT", default_value = "50", value_parser = clap::value_parser!(u64).range(0..=100))]
     pub(crate) gets: u64,
 
-    /// The length of values in bytes: one, or an equal chance for each of a range, as 100-4000
+    /// The length of values in bytes: one number, or a range of which each length is equally likely, for example
+    /// 100-4000
     #[arg(long, value_name = "BYTES", default_value = "2048", value_parser = value_lens)]
     pub(crate) value_len: RangeInclusive<usize>,
 
-    /// How many keys there are
+    /// Number of keys
     #[arg(long, short, default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=9_999_999_999))]
     pub(crate) keys: u64,
 
-    /// Some keys are asked for more often than others, by Zipf's law with this exponent; without it all are alike
+    /// Choose keys by Zipf's law with this exponent; by default all keys are equally likely
     #[arg(long, value_name = "EXPONENT", num_args = 0..=1, default_missing_value = "0.99", value_parser = exponent)]
     pub(crate) zipf: Option<f64>,
 
-    /// Seconds that pairs live
+    /// TTL of pairs in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = clap::value_parser!(u32).range(1..=2_592_000))]
     pub(crate) ttl: u32,
 
-    /// Requests a second in all, at even intervals, whether earlier ones are answered or not. Their latency counts from
-    /// when they were due. Without it, each follows on the answer to the one before
+    /// Total requests per second, at even intervals, regardless of pending responses. Latency is measured from when a
+    /// request was due. By default, each request follows the response to the one before
     #[arg(long, short, value_name = "PER_SECOND", value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
@@ -100,19 +101,20 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "COUNT", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) requests: Option<u64>,
 
-    /// Seconds under load before it is measured
+    /// Seconds under load before the measurement
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     pub(crate) warm_up: Duration,
 
-    /// Do not store each key once before the load begins
+    /// Do not store each key once before the load starts
     #[arg(long)]
     pub(crate) no_fill: bool,
 
-    /// The server's process; without it, the one that listens on the port of this machine, if it can be told
+    /// The process id of the server; by default, the process that listens on the port of this machine, if it can be
+    /// found
     #[arg(long)]
     pub(crate) pid: Option<u32>,
 
-    /// Another seed gives another order of requests
+    /// The seed of the random order of requests
     #[arg(long, default_value = "1")]
     pub(crate) seed: u64,
 
@@ -126,7 +128,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// What clap cannot see in one option alone.
+    /// Checks that clap cannot make on a single option.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.dialect == Dialect::Classic && self.depth > 1 {
             return Err("the classic dialect has one request a connection: --depth must be 1");
@@ -140,7 +142,7 @@ impl Bench {
 
 fn value_lens(text: &str) -> Result<RangeInclusive<usize>, String> {
     const MAX: usize = 64 * 1024 * 1024;
-    // The first eight bytes tell one write from the next.
+    // The first eight bytes differ between two writes.
     const MIN: usize = 8;
     let len = |text: &str| match text.trim().parse() {
         Ok(len @ MIN..=MAX) => Ok(len),
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_definition_is_valid() {
         use clap::CommandFactory;
         Options::command().debug_assert();
     }

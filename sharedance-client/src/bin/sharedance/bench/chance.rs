@@ -1,4 +1,4 @@
-//! Chance that comes out the same for the same seed, and keys that are asked for more often than others.
+//! Random numbers that depend on the seed only, and keys with a skewed popularity.
 
 /// splitmix64
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl Chance {
     }
 }
 
-/// Which key is asked for next.
+/// The distribution of the keys.
 #[derive(Debug, Clone)]
 pub(super) enum Keys {
     Uniform { count: u64 },
@@ -60,7 +60,7 @@ pub(super) struct Zipf {
     exponent: f64,
     area_first: f64,
     area_all: f64,
-    /// So close to its number an inverse is taken without looking further.
+    /// An inverse this close to its number is accepted without a further check.
     close: f64,
 }
 
@@ -127,7 +127,7 @@ mod tests {
             let total: f64 = weights.iter().sum();
             for (count, weight) in counts(&Keys::new(50, Some(exponent)), 50).into_iter().zip(weights) {
                 let expected = f64::from(DRAWS) * weight / total;
-                // Six standard deviations: it is the same each time, and must not depend on luck.
+                // Six standard deviations. The seed is fixed, so the result is the same each time.
                 let tolerance = 6.0 * expected.sqrt() + 1.0;
                 assert!((f64::from(count) - expected).abs() < tolerance, "{exponent}: {count}, not {expected}");
             }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn uniform_draws_all_alike() {
+    fn uniform_draws_all_keys_equally_often() {
         for count in counts(&Keys::new(100, None), 100) {
             assert!(count.abs_diff(DRAWS / 100) < 300, "{count}");
         }

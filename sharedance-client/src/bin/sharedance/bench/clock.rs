@@ -1,4 +1,4 @@
-//! The one file of the command that asks for the time: nanoseconds since the run began.
+//! The only file of the command that reads the clock: nanoseconds since the run began.
 
 use std::time::Instant;
 

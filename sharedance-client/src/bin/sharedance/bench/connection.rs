@@ -1,4 +1,4 @@
-//! One connection under load: what is unsent, what is unanswered and since when.
+//! One connection under load: its unsent bytes, and its pending requests with their start times.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -16,7 +16,7 @@ use super::workload::{Kind, Workload};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The classic dialect's answer to a store.
+/// The classic dialect's response to a store.
 const OK_LEN: usize = b"OK\n".len();
 
 pub(super) struct Connection {
@@ -26,19 +26,19 @@ pub(super) struct Connection {
     depth: usize,
     output: Vec<u8>,
     sent_len: usize,
-    /// The requests that are under way, the oldest first.
+    /// The pending requests, the oldest first.
     unanswered: VecDeque<(Kind, u64)>,
     scanner: Scanner,
-    /// Of the one answer of the classic dialect.
+    /// The bytes of the only response of the classic dialect.
     received_len: usize,
 }
 
-/// What has become of a connection that something arrived on.
+/// The state of a connection after a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It goes on.
+    /// The connection stays open.
     Same,
-    /// The classic exchange is over: a new connection is needed for the next.
+    /// The classic exchange is complete: the next one needs a new connection.
     Reconnect,
 }
 
@@ -57,7 +57,7 @@ impl Connection {
         })
     }
 
-    /// Begins anew on another socket.
+    /// Starts again on another socket.
     pub(super) fn reconnect(&mut self, server: SocketAddr) -> Result<(), Failure> {
         self.stream = connect(server)?;
         self.received_len = 0;
@@ -68,7 +68,7 @@ impl Connection {
         self.unanswered.is_empty()
     }
 
-    /// When it is to begin the next request, where that is a matter of time.
+    /// When the next request is due, if that depends on time.
     pub(super) fn next_due_ns(&self) -> Option<u64> {
         let has_room = self.unanswered.len() < self.depth;
         has_room.then(|| self.pacing.next_due_ns()).flatten()
@@ -78,8 +78,8 @@ impl Connection {
         self.sent_len < self.output.len()
     }
 
-    /// Begins as many requests as are due and as there is room for: none before all earlier ones are answered, unless
-    /// they are due at their own times.
+    /// Starts as many requests as are due and as fit: no request before all earlier ones have responses, unless
+    /// requests are due at fixed times.
     pub(super) fn begin_due(&mut self, workload: &mut Workload, now_ns: u64) {
         if matches!(self.pacing, Pacing::Eager) && !self.is_idle() {
             return;
@@ -92,7 +92,7 @@ impl Connection {
         }
     }
 
-    /// Begins to store the keys of these numbers.
+    /// Starts to store the keys of these numbers.
     pub(super) fn begin_sets(&mut self, workload: &mut Workload, keys: impl Iterator<Item = u64>, now_ns: u64) {
         for key in keys.take(self.depth) {
             workload.put_set(key, &mut self.output);
@@ -114,7 +114,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Receives what there is, and calls `answered` for each answer, with when its request began to count.
+    /// Receives the available bytes, and calls `answered` for each response, with the time from which its latency
+    /// counts.
     pub(super) fn receive(&mut self, room: &mut [u8], mut answered: impl FnMut(Answer, u64)) -> Result<Next, Failure> {
         if self.dialect == Dialect::Classic {
             return self.receive_classic(room, answered);
@@ -137,7 +138,7 @@ impl Connection {
         Ok(Next::Same)
     }
 
-    /// Bytes that were there, or none yet.
+    /// The received bytes; `None` if there are none yet.
     fn read(&mut self, room: &mut [u8]) -> Result<Option<usize>, Failure> {
         match self.stream.read(room) {
             Ok(len) => Ok(Some(len)),
@@ -146,7 +147,7 @@ impl Connection {
         }
     }
 
-    /// An answer ends with its connection.
+    /// A response ends with its connection.
     fn receive_classic(&mut self, room: &mut [u8], mut answered: impl FnMut(Answer, u64)) -> Result<Next, Failure> {
         loop {
             match self.read(room)? {
@@ -166,7 +167,7 @@ impl Connection {
     }
 }
 
-/// A connection that leaves no trace when it is closed: tens of thousands in TIME_WAIT would exhaust the ports.
+/// A connection without a TIME_WAIT state when it is closed: tens of thousands of them would exhaust the ports.
 fn connect(server: SocketAddr) -> Result<TcpStream, Failure> {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
     socket.connect_timeout(&server.into(), CONNECT_TIMEOUT)?;

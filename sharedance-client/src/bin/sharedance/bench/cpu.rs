@@ -1,9 +1,9 @@
-//! What a process of this machine has cost, by /proc.
+//! The CPU time of a process of this machine, from /proc.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-/// CPU time of all threads of a process, in nanoseconds. A thread that has ended meanwhile is left out.
+/// CPU time of all threads of a process, in nanoseconds. A thread that ends meanwhile is omitted.
 pub(super) fn used_ns(pid: u32) -> Option<u64> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let used = |path: std::path::PathBuf| {
@@ -13,7 +13,7 @@ pub(super) fn used_ns(pid: u32) -> Option<u64> {
     Some(threads.flatten().filter_map(|thread| used(thread.path())).sum())
 }
 
-/// The process that listens there, if that is on this machine and may be seen.
+/// The process that listens on the address, if it is on this machine and visible.
 pub(super) fn listener(server: SocketAddr) -> Option<u32> {
     if !is_local(server.ip()) {
         return None;
@@ -34,7 +34,7 @@ fn is_local(address: IpAddr) -> bool {
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }
 
-/// The inode of the socket that a line of /proc/net/tcp is about, if it listens on this port.
+/// The inode of the socket in a line of /proc/net/tcp, if it listens on this port.
 fn listening_inode(line: &str, port: u16) -> Option<&str> {
     const LISTENS: &str = "0A";
     let mut fields = line.split_ascii_whitespace().skip(1);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_listens_is_found_and_costs_something() {
+    fn the_listening_process_is_found_and_has_cpu_time() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(listener(socket.local_addr().unwrap()), Some(std::process::id()));
         let before = used_ns(std::process::id()).unwrap();
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_no_listener() {
+    fn a_connection_is_not_a_listener() {
         let line =
             "0: 0100007F:0412 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4711 1 0000 100 0 0 10 0";
         assert_eq!(listening_inode(line, 1042), Some("4711"));

@@ -26,16 +26,16 @@ use report::Measured;
 use tally::Tally;
 use worker::{FILLING, MEASURED, MEASURING, STOPPING, Shared, WARMING_UP, Worker};
 
-/// Why there is nothing to report. It is shown, and that is all.
+/// Why a run failed. The message is only displayed.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const DEFAULT_PORT: u16 = 1042;
 
-/// How often it is looked whether the run is over.
+/// How often the main thread checks whether the run is over.
 const TICK: Duration = Duration::from_millis(1);
 const PROGRESS_NS: u64 = 1_000_000_000;
 
-/// Measures the server, and answers what is to be printed.
+/// Measures the server, and returns the report to print.
 pub(crate) fn run(options: &Bench) -> Result<String, Failure> {
     options.check()?;
     let shared = Shared {
@@ -81,7 +81,7 @@ fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> R
         }
         Ok(worker)
     });
-    // Nobody may wait for it any more.
+    // The receiver may no longer exist.
     let _ = ready.send(filled.is_ok());
     drop(ready);
     while shared.phase.load(Ordering::Relaxed) == FILLING {
@@ -90,7 +90,7 @@ fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> R
     filled?.run()
 }
 
-/// The time that was measured, what the server has cost meanwhile and which it was, and what this process has.
+/// The measured time, the server's CPU time and process id, and the CPU time of this process.
 fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Option<(u32, u64)>, Option<u64>) {
     let clock = shared.clock;
     note(options, "warming up");
@@ -144,7 +144,7 @@ fn resolve(server: &str) -> Result<SocketAddr, Failure> {
     Ok(addresses.next().ok_or_else(|| format!("{server} has no address"))?)
 }
 
-/// Shows how far it has come, to whoever looks on.
+/// Shows the progress of the run.
 fn note(options: &Bench, text: &str) {
     if !options.quiet {
         let _ = writeln!(io::stderr(), "{text}");

@@ -1,16 +1,16 @@
 //! When the next requests of a connection are due.
 
-/// What `--rate` asks for, or as fast as the answers come.
+/// The pace of requests: the rate of `--rate`, or the rate of the responses.
 #[derive(Debug, Clone)]
 pub(super) enum Pacing {
-    /// The next ones when all are answered.
+    /// The next requests follow when all earlier ones have responses.
     Eager,
-    /// At even intervals, whether the earlier ones are answered or not.
+    /// At even intervals, regardless of pending responses.
     Even { next_due_ns: f64, interval_ns: f64 },
 }
 
 impl Pacing {
-    /// For the connection of this number, of so many that share a rate. They take turns.
+    /// The pacing of connection `number` of `count` connections that share a rate. They take turns.
     pub(super) fn new(rate: Option<f64>, number: u32, connections: u32, now_ns: u64) -> Pacing {
         match rate {
             None => Pacing::Eager,
@@ -22,7 +22,7 @@ impl Pacing {
         }
     }
 
-    /// From when the latency of the next request counts, if it is due.
+    /// The time from which the latency of the next request counts, if it is due.
     pub(super) fn take(&mut self, now_ns: u64) -> Option<u64> {
         match self {
             Pacing::Eager => Some(now_ns),
@@ -36,7 +36,7 @@ impl Pacing {
         }
     }
 
-    /// When the next request is due, where that is a matter of time.
+    /// When the next request is due, if that depends on time.
     pub(super) fn next_due_ns(&self) -> Option<u64> {
         match self {
             Pacing::Eager => None,
@@ -50,8 +50,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_take_turns_and_what_is_late_counts_from_when_it_was_due() {
-        // 1000 a second on two connections: one each millisecond.
+    fn connections_take_turns_and_latency_of_late_requests_counts_from_when_they_were_due() {
+        // 1000 requests per second on two connections: one each millisecond.
         let mut pacings = [0, 1].map(|number| Pacing::new(Some(1000.0), number, 2, 5_000_000));
         assert_eq!(pacings[0].take(5_000_000), Some(5_000_000));
         assert_eq!(pacings[1].take(5_000_000), None);

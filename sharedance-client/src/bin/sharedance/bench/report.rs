@@ -1,4 +1,4 @@
-//! What was measured, as text for people or as one JSON object.
+//! The report of a run, as text or as one JSON object.
 
 use std::fmt::Write;
 
@@ -6,19 +6,19 @@ use crate::options::Bench;
 
 use super::tally::Tally;
 
-/// Of a whole run.
+/// The results of a whole run.
 pub(super) struct Measured {
     pub(super) tally: Tally,
     pub(super) elapsed_ns: u64,
-    /// CPU time of the server while it was measured, where it could be seen, and its process.
+    /// The CPU time of the server during the measurement, if it is visible, and its process id.
     pub(super) server: Option<(u32, u64)>,
-    /// CPU time of this process.
+    /// The CPU time of this process.
     pub(super) client_ns: Option<u64>,
 }
 
 const QUANTILES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
-/// Above this share of its threads' time the load generator is what was measured.
+/// Above this CPU share of its threads, the load generator is the bottleneck.
 const SATURATED: f64 = 0.95;
 
 /// Writing to a string does not fail.

@@ -1,8 +1,8 @@
-//! Recognises answers in what a server sends, without keeping their values. The bytes may come in any pieces.
+//! Finds the responses in the bytes of a server, without storing their values. The bytes may be split anywhere.
 
 use crate::options::Dialect;
 
-/// No line of an answer is longer.
+/// The maximum length of a line of a response.
 const MAX_LINE_LEN: usize = 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,18 +12,18 @@ pub(super) enum Answer {
     Stored,
 }
 
-/// What the server said that is no answer to what was asked.
+/// A line of the server that is not a response to the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unexpected(pub(super) String);
 
 #[derive(Debug)]
 pub(super) struct Scanner {
     dialect: Dialect,
-    /// The part of a line that has come.
+    /// The received part of a line.
     line: Vec<u8>,
-    /// Bytes of a value, and its end, that are still to come.
+    /// The number of bytes of a value and its end that are still missing.
     skip: usize,
-    /// Whether the value is the whole answer.
+    /// Whether the value is the whole response.
     ends_with_value: bool,
     has_value: bool,
 }
@@ -33,7 +33,7 @@ impl Scanner {
         Scanner { dialect, line: Vec::new(), skip: 0, ends_with_value: false, has_value: false }
     }
 
-    /// Takes what has come, and calls `answered` for each answer that is whole.
+    /// Takes received bytes, and calls `answered` for each complete response.
     pub(super) fn take(
         &mut self,
         mut bytes: &[u8],
@@ -67,7 +67,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// A line is there: an answer, or the head of one.
+    /// Handles a complete line: a response, or the first line of one.
     fn end_line(&mut self) -> Result<Option<Answer>, Unexpected> {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
         let mut words = line.split(|&byte| byte == b' ');
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_however_they_are_cut() {
+    fn responses_for_every_fragmentation() {
         let expected = [Answer::Stored, Answer::Hit, Answer::Miss, Answer::Hit, Answer::Stored];
         for (dialect, bytes) in [
             (Dialect::Meta, &b"HD\r\nVA 5\r\nEN\r\n\n\r\nEN\r\nVA 0 t1\r\n\r\nHD\r\n"[..]),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_shown() {
+    fn a_line_that_is_not_a_response_is_shown() {
         for (dialect, bytes) in [
             (Dialect::Meta, &b"SERVER_ERROR out of memory\r\n"[..]),
             (Dialect::Text, b"ERROR\r\n"),

@@ -1,11 +1,11 @@
-//! What has been measured: counts, and a histogram of latencies.
+//! The measurements: counts, and a histogram of latencies.
 
 use hdrhistogram::Histogram;
 
 use super::Failure;
 use super::scanner::Answer;
 
-/// Latencies up to an hour, to a thousandth of themselves.
+/// Latencies up to an hour, with a relative precision of 1/1000.
 const HIGHEST_NS: u64 = 3_600_000_000_000;
 const DIGITS: u8 = 3;
 

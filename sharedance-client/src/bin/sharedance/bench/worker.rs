@@ -17,29 +17,29 @@ use super::pacing::Pacing;
 use super::tally::Tally;
 use super::workload::Workload;
 
-/// Bytes received at once. Values are looked at no further, so more would only leave the cache.
+/// The buffer size for a read. A larger buffer would not fit into the CPU cache.
 const ROOM_LEN: usize = 64 * 1024;
 
-/// Readiness taken at once.
+/// The maximum number of readiness events for each wait.
 const EVENTS_MAX: usize = 256;
 
-/// A turn ends after so long at the latest, to see whether the run has gone on.
+/// The maximum duration of a turn, after which the thread checks whether the phase of the run has changed.
 const TURN_NS: u64 = 20_000_000;
 
-/// Nobody reads before every key is stored.
+/// No thread reads before every key is stored.
 pub(super) const FILLING: u8 = 0;
 pub(super) const WARMING_UP: u8 = 1;
 pub(super) const MEASURING: u8 = 2;
-/// The load goes on, so that nobody ends before it is seen what was used.
+/// The load continues, so that no thread ends before the CPU times are read.
 pub(super) const MEASURED: u8 = 3;
 pub(super) const STOPPING: u8 = 4;
 
-/// What the threads of a run have in common.
+/// The shared state of the threads of a run.
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) server: SocketAddr,
     pub(super) phase: AtomicU8,
-    /// Requests that were answered while it was measured.
+    /// The number of responses during the measurement.
     pub(super) answered: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Worker<'s> {
     workload: Workload,
     tally: Tally,
     room: Vec<u8>,
-    /// Whether the keys are there, and requests follow on one another.
+    /// Whether the keys are stored, and requests follow each other.
     is_loading: bool,
 }
 
@@ -98,7 +98,7 @@ impl<'s> Worker<'s> {
         Ok(())
     }
 
-    /// Puts on the load until the run is over, and answers what was measured.
+    /// Generates load until the run is over, and returns the measurements.
     pub(super) fn run(mut self) -> Result<Tally, Failure> {
         let now_ns = self.shared.clock.now_ns();
         let rate = self.options.rate.map(|rate| rate / f64::from(self.options.threads));
@@ -129,7 +129,7 @@ impl<'s> Worker<'s> {
         Ok(())
     }
 
-    /// Waits until something arrives, or is due, and takes it.
+    /// Waits until bytes arrive or a request is due, and handles them.
     fn receive(&mut self, is_measured: bool) -> Result<(), Failure> {
         for index in 0..self.connections.len() {
             if self.connections[index].has_unsent() {
@@ -157,7 +157,7 @@ impl<'s> Worker<'s> {
         let (clock, tally, mut count) = (self.shared.clock, &mut self.tally, 0);
         let mut now_ns = None;
         let next = connection.receive(&mut self.room, |answer, from_ns| {
-            // All answers of one read have come at the same time.
+            // All responses of one read have the same arrival time.
             let now_ns = *now_ns.get_or_insert_with(|| clock.now_ns());
             if is_measured {
                 tally.count(answer, now_ns.saturating_sub(from_ns));
@@ -181,7 +181,7 @@ impl<'s> Worker<'s> {
         }
     }
 
-    /// For how long to wait at the most.
+    /// The maximum time to wait.
     fn wait_ns(&self) -> u64 {
         if self.options.rate.is_none() {
             return TURN_NS;

@@ -1,4 +1,4 @@
-//! What is asked of the server, request by request, and its bytes in each dialect.
+//! The sequence of requests, and their encoding in each dialect.
 
 use std::io::Write;
 use std::ops::RangeInclusive;
@@ -26,7 +26,7 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    /// `number` tells the sequences of several threads apart.
+    /// `number` distinguishes the sequences of several threads.
     pub(super) fn new(options: &Bench, number: u64) -> Workload {
         let mut chance = Chance::new(options.seed.wrapping_mul(0x1_0000_0001).wrapping_add(number));
         let value = (0..*options.value_len.end()).map(|_| chance.next() as u8).collect();
@@ -38,7 +38,7 @@ impl Workload {
             ttl: options.ttl,
             chance,
             value,
-            // No thread ever writes what another one has written.
+            // No two threads write the same value.
             writes: number << 48,
         }
     }
@@ -58,11 +58,11 @@ impl Workload {
         }
     }
 
-    /// Appends a request that stores something new under the key of this number.
+    /// Appends a request that stores a new value under the key of this number.
     pub(super) fn put_set(&mut self, key: u64, out: &mut Vec<u8>) {
         let (from, to) = (*self.value_lens.start(), *self.value_lens.end());
         let len = from + self.chance.below((to - from + 1) as u64) as usize;
-        // To store what is there already is cheaper for some servers.
+        // Storing an identical value is cheaper for some servers.
         self.writes += 1;
         self.value[..8].copy_from_slice(&self.writes.to_le_bytes());
         put_set(self.dialect, &Key::new(key), &self.value[..len], self.ttl, out);
@@ -139,7 +139,7 @@ fn put_set(dialect: Dialect, Key(key): &Key, value: &[u8], ttl: u32, out: &mut V
             let (ttl_digits, ttl) = (ttl.to_string().len(), ttl);
             put!(out, "*5\r\n$3\r\nSET\r\n${KEY_LEN}\r\n");
             out.extend_from_slice(key);
-            // Its expiry stands before the value here, so that all ends in the same way.
+            // The expiry is before the value here, so that all requests end in the same way.
             put!(out, "\r\n${len}\r\n");
             out.extend_from_slice(value);
             put!(out, "\r\n$2\r\nEX\r\n${ttl_digits}\r\n{ttl}\r\n");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_as_they_are_written() {
+    fn encoded_requests() {
         let key = Key::new(42);
         let get = |dialect| written(|out| put_get(dialect, &key, out));
         let set = |dialect| written(|out| put_set(dialect, &key, b"12345678", 60, out));
