@@ -1,7 +1,7 @@
 <?php
 
 /*
- * Loads the classes of Sharedance where there is no Composer.
+ * Loads the classes of Sharedance without Composer.
  */
 
 spl_autoload_register(function ($class) {

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * Keeps the sessions of PHP in Sharedance. To be used as auto_prepend_file, or by require_once before session_start().
- * There is nothing to edit: README.md has the settings, which are constants and the environment.
+ * Stores the sessions of PHP in Sharedance. Use it as auto_prepend_file, or by require_once before session_start(). It
+ * needs no editing: README.md has the settings, which are constants or environment variables.
  */
 
 require_once __DIR__ . '/sharedance.php';
@@ -13,22 +13,23 @@ call_user_func(function () {
         return;
     }
     if (session_status() === PHP_SESSION_ACTIVE) {
-        trigger_error('Sharedance: the session has begun already and stays where it is; turn session.auto_start off,'
-            . ' and include session_handler.php before session_start()', E_USER_WARNING);
+        trigger_error('Sharedance: the session has already started and keeps its save handler; turn'
+            . ' session.auto_start off, and include session_handler.php before session_start()', E_USER_WARNING);
         return;
     }
     Sharedance\Session\UploadProgress::keepCookie();
-    // With the first Sharedance, pages could use the functions on the server of the sessions without opening it.
+    // With the first Sharedance, pages could call the functions without sharedance_open(): they used the server of the
+    // sessions.
     Sharedance\ClassicFunctions::useSettings();
     try {
-        // As the first Sharedance did: PHP's default loses entries with numbers or with | in their names. A choice of
-        // the administrator's stays.
+        // As the first Sharedance did: PHP's default serializer loses entries with numeric names or with | in their
+        // names. Another choice of the administrator is kept.
         if (ini_get('session.serialize_handler') === 'php') {
             ini_set('session.serialize_handler', 'php_serialize');
         }
         session_set_save_handler(new Sharedance\SessionHandler(), true);
     } catch (\Throwable $thrown) {
-        // PHP 8.2.36 and 8.4.28 are such versions.
+        // This happens in PHP 8.2.36 and 8.4.28.
         trigger_error('Sharedance: sessions stay where php.ini puts them, since this PHP accepts no handler while'
             . ' session.upload_progress.enabled is on: turn it off in php.ini, or by php_admin_flag for the virtual host'
             . ' or the pool (' . $thrown->getMessage() . ')', E_USER_WARNING);

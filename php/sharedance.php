@@ -1,8 +1,8 @@
 <?php
 
 /*
- * The functions of the first Sharedance, with its names, arguments and results. New code has Sharedance\Client, which
- * tells failures apart.
+ * The functions of the first Sharedance, with the same names, arguments and results. New code should use
+ * Sharedance\Client, which distinguishes failures.
  */
 
 require_once __DIR__ . '/autoload.php';
@@ -11,12 +11,12 @@ defined('SHAREDANCE_DEFAULT_PORT') || define('SHAREDANCE_DEFAULT_PORT', 1042);
 defined('SHAREDANCE_DEFAULT_TIMEOUT') || define('SHAREDANCE_DEFAULT_TIMEOUT', 10);
 
 /**
- * Chooses the server of the other functions, and connects to it.
+ * Selects the server for the other functions, and connects to it.
  *
  * @param string $host
  * @param int $port
  * @param float $timeout seconds to connect
- * @return int 0, or -1 where the server cannot be reached; what was chosen before then stays chosen
+ * @return int 0, or -1 if the server cannot be reached; then the previous server stays selected
  */
 function sharedance_open($host, $port = SHAREDANCE_DEFAULT_PORT, $timeout = SHAREDANCE_DEFAULT_TIMEOUT)
 {
@@ -24,7 +24,7 @@ function sharedance_open($host, $port = SHAREDANCE_DEFAULT_PORT, $timeout = SHAR
 }
 
 /**
- * Connects to the server that was chosen before. The other functions do so by themselves.
+ * Connects to the selected server. The other functions do so automatically.
  *
  * @return int 0 or -1
  */
@@ -44,7 +44,7 @@ function sharedance_close()
 /**
  * @param string $key
  * @param string $data
- * @return int 0 once it is stored, else -1
+ * @return int 0 if the value is stored, otherwise -1
  */
 function sharedance_store(
     #[\SensitiveParameter]
@@ -57,7 +57,7 @@ function sharedance_store(
 
 /**
  * @param string $key
- * @return string|bool|int the value; FALSE where there is none, or where it did not arrive whole; -1 where the server
+ * @return string|bool|int the value; FALSE if there is no value or it was not received completely; -1 if the server
  *     cannot be reached
  */
 function sharedance_fetch(
@@ -69,7 +69,7 @@ function sharedance_fetch(
 
 /**
  * @param string $key
- * @return int 0 once it is deleted; -1 where there is no such pair, and after a failure
+ * @return int 0 if the pair is deleted; -1 if there is no such pair, and after a failure
  */
 function sharedance_delete(
     #[\SensitiveParameter]

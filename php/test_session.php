@@ -1,9 +1,9 @@
 <?php
 
 /*
- * A page that counts, in the session, how often it was loaded: to see that sessions work, and that several web servers
- * share them. Load it from one, then from another with the same cookie: the count goes on. It can be copied to any
- * folder where auto_prepend_file installs the handler.
+ * A page that counts, in the session, how often it was loaded. It tests that sessions work, and that several web
+ * servers share them: load it from one, then from another with the same cookie: the count continues. It can be copied
+ * to any folder where auto_prepend_file installs the handler.
  */
 
 error_reporting(-1);
@@ -26,7 +26,7 @@ if (!session_start()) {
 
 $_SESSION['test'] = isset($_SESSION['test']) ? $_SESSION['test'] + 1 : 0;
 
-// The id itself is a credential: a digest is as good for comparing.
+// The id itself is a credential. A digest is sufficient for comparing.
 echo 'You reloaded that page ', $_SESSION['test'], ' time(s).', "\n",
     'This is web server ', gethostname(), ', process ', getmypid(), ".\n",
     'Digest of your session id: [', substr(hash('sha256', session_id()), 0, 12), "]\n";

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * A page that stores a pair, fetches it and deletes it, and shows how that went: to see whether this web server reaches
- * the Sharedance server. It uses the server of the settings, localhost by default.
+ * A page that stores a pair, fetches it and deletes it, and shows the results. It tests whether this web server can
+ * reach the Sharedance server. It uses the server of the settings, localhost by default.
  */
 
 error_reporting(-1);
@@ -10,10 +10,10 @@ error_reporting(-1);
 require_once __DIR__ . '/autoload.php';
 
 /**
- * Runs the steps in order, up to the first that goes wrong.
+ * Runs the steps in order, up to the first that fails.
  *
  * @param string $key
- * @return string[] a line for each step; the last begins with "failed" where one went wrong
+ * @return string[] a line for each step; the last begins with "failed" if a step failed
  */
 function sharedance_check($key)
 {
@@ -31,17 +31,17 @@ function sharedance_check($key)
         $client->delete($key);
         $again = $client->fetch($key);
         if ($again !== null) {
-            return array_merge($lines, ['failed:  there is still ' . var_export($again, true)]);
+            return array_merge($lines, ['failed:  after the delete, fetched ' . var_export($again, true)]);
         }
-        $lines[] = 'deleted: it is gone';
-        $lines[] = 'All is well.';
+        $lines[] = 'deleted: the pair no longer exists';
+        $lines[] = 'All steps succeeded.';
     } catch (Sharedance\Exception\SharedanceException $failure) {
         $lines[] = 'failed:  ' . $failure->getMessage();
     }
     return $lines;
 }
 
-// Two reloads at a time must not get into each other's way.
+// Simultaneous reloads must not interfere, so each uses its own key.
 $sharedance_report = sharedance_check('foo-key-' . bin2hex(random_bytes(4)));
 if (strncmp(end($sharedance_report), 'failed', 6) === 0) {
     http_response_code(503);

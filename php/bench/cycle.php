@@ -1,9 +1,9 @@
 <?php
 
 /*
- * cycle.php NAME PAGE COUNT: prints NAME and the microseconds that a session takes a page. COUNT pages of 50 visitors are
- * measured in batches; the lower quartile of the batches is printed, so that the time slices of other programs do not
- * count. The save handler is the one of php.ini, or this library's with the settings of $BENCH_SETTINGS.
+ * cycle.php NAME PAGE COUNT: prints NAME and the microseconds for the session of one page. COUNT pages of 50 visitors
+ * are measured in batches. The lower quartile of the batches is printed, which excludes the time slices of other
+ * programs. The save handler is the one of php.ini, or this library's with the settings of $BENCH_SETTINGS.
  */
 
 const VISITORS = 50;
@@ -22,7 +22,7 @@ for ($i = 0; $i < VISITORS; $i++) {
 }
 $expected = array_fill(0, VISITORS, 0);
 
-/** About 2 KB as an application has them: a user, tokens, a cart. */
+/** About 2 KB of typical session data: a user, tokens, a cart. */
 function new_session()
 {
     $session = ['pages' => 0, 'token' => bin2hex(random_bytes(32)), 'locale' => 'en_GB', 'flash' => [], 'cart' => [],
@@ -33,7 +33,7 @@ function new_session()
     return $session;
 }
 
-/** One page. It builds its handler, as each page does. */
+/** One page. It creates its handler, as each page does. */
 $cycle = function ($i, $isChanged) use ($settings, $visitors, &$expected) {
     $visitor = $i % VISITORS;
     if ($settings !== null) {

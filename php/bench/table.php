@@ -1,8 +1,8 @@
 <?php
 
 /*
- * table.php FILE [--check]: prints the table of the benchmark from lines of a variant's name and its microseconds. With
- * --check the exit status is 1 where a goal is missed.
+ * table.php FILE [--check]: prints the table of the benchmark. Each line of FILE has the name of a variant and its
+ * microseconds. With --check the exit status is 1 if a goal is missed.
  */
 
 const TABLE = [
@@ -16,13 +16,13 @@ const TABLE = [
     ['php-redis, no lock', 'redis-new', 'redis-kept'],
     ['php-redis, with lock', 'redis-new-lock', 'redis-kept-lock'],
 ];
-/** What, of what, and the largest ratio. */
+/** The goals: a variant, its baseline, and the maximum ratio. */
 const GOALS = [
     ['kept connection with lock / php-memcached persistent without lock', 'kept-lock', 'memcached-kept', 1.15],
     ['kept connection with lock / php-memcached persistent with lock', 'kept-lock', 'memcached-kept-lock', 0.7],
     ['new connection with lock / php-redis on a new connection without lock', 'new-lock', 'redis-new', 1.0],
     ['unchanged session / changed session', 'kept-lock-unchanged', 'kept-lock', 0.9],
-    // Equal code measures within this of itself.
+    // Two measurements of equal code differ by at most this.
     ['classic dialect / baseline', 'classic', 'baseline', 1.03],
 ];
 
@@ -37,7 +37,7 @@ foreach (file($argv[1], FILE_IGNORE_NEW_LINES) as $line) {
     list($name, $micros) = explode(' ', $line);
     $measured[$name][] = (float) $micros;
 }
-echo "microseconds of session_start(), a change and session_write_close(); median (least)\n\n";
+echo "microseconds of session_start(), a change and session_write_close(); median (minimum)\n\n";
 echo "| | new connection | kept connection |\n| --- | --- | --- |\n";
 foreach (TABLE as list($what, $new, $kept)) {
     $cells = array_map(function ($name) use ($measured) {
@@ -48,13 +48,13 @@ foreach (TABLE as list($what, $new, $kept)) {
         echo "| $what | $cells[0] | $cells[1] |\n";
     }
 }
-echo "\n| ratio of the least | goal | measured | |\n| --- | --- | --- | --- |\n";
+echo "\n| ratio of the minimums | goal | measured | |\n| --- | --- | --- | --- |\n";
 $missed = 0;
 foreach (GOALS as list($what, $one, $other, $goal)) {
     if (!isset($measured[$one], $measured[$other])) {
         continue;
     }
-    // Other programs make rounds slower, never faster.
+    // Other programs can only make rounds slower, so the minimum counts.
     $ratio = min($measured[$one]) / min($measured[$other]);
     $missed += $ratio > $goal;
     printf("| %s | ≤ %.2f | %.2f | %s |\n", $what, $goal, $ratio, $ratio > $goal ? 'missed' : 'met');

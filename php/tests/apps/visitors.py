@@ -7,7 +7,7 @@ import sys
 import urllib.request
 
 URLS = sys.argv[1:3]
-PATIENCE_SECS = 60
+TIMEOUT_SECS = 60
 VISITORS, PAGES_EACH = 8, 10
 APPS = {"Symfony": "symfony.php?do=", "Laravel": "laravel.php/"}
 
@@ -35,7 +35,7 @@ class Visitor:
         url = f"{URLS[self.pages % 2]}/{APPS[self.app]}{action}"
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.jar))
         try:
-            with opener.open(url, timeout=PATIENCE_SECS) as response:
+            with opener.open(url, timeout=TIMEOUT_SECS) as response:
                 body = response.read().decode()
         except urllib.error.HTTPError as error:
             body = f"{error.code} {error.read().decode()[:2000]}"
@@ -59,11 +59,11 @@ for app in APPS:
     expect(f"{app}: the login changed the id", True, before["session"] != login["session"])
     looked = visitor.visit("look")
     expect(f"{app}: logged in on the other server", "alice", looked["user"])
-    expect(f"{app}: flash data are there once", flash_of(app, "welcome"), looked["flash"])
-    expect(f"{app}: and not again", flash_of(app, None), visitor.visit("look")["flash"])
+    expect(f"{app}: flash data exist for one request", flash_of(app, "welcome"), looked["flash"])
+    expect(f"{app}: flash data are deleted after one request", flash_of(app, None), visitor.visit("look")["flash"])
 
     def count(_):
-        # Cookies of its own: parallel pages may answer in any order.
+        # Each thread has its own cookies: parallel responses may arrive in any order.
         browser = Visitor(app)
         for cookie in visitor.jar:
             browser.jar.set_cookie(cookie)
@@ -79,6 +79,6 @@ for app in APPS:
         stale.jar.set_cookie(cookie)
     expect(f"{app}: logout", None, visitor.visit("logout")["user"])
     expect(f"{app}: logged out on the other server", None, visitor.visit("look")["user"])
-    expect(f"{app}: the old cookie is worth nothing", None, stale.visit("look")["user"])
+    expect(f"{app}: the old cookie is invalid", None, stale.visit("look")["user"])
 
 sys.exit(1 if failures else 0)

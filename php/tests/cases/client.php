@@ -17,8 +17,8 @@ function client(array $more = [])
     return new Client($more + [
         'host' => '127.0.0.1',
         'port' => setting('SERVER_PORT'),
-        'connect_timeout' => PATIENCE_SECS,
-        'timeout' => PATIENCE_SECS,
+        'connect_timeout' => TIMEOUT_SECS,
+        'timeout' => TIMEOUT_SECS,
     ]);
 }
 
@@ -40,7 +40,7 @@ test('store, fetch, delete', function () {
     same(false, $client->delete('client-a'), 'deleted twice');
 });
 
-test('"0" is a value, and so is what ends in 0 behind a whole buffer', function () {
+test('"0" is a value, and so is a value that ends in 0 after a full buffer', function () {
     comes_back('0');
     comes_back(str_repeat('x', 4096) . '0');
     comes_back(str_repeat('x', 8192) . '0');
@@ -48,26 +48,26 @@ test('"0" is a value, and so is what ends in 0 behind a whole buffer', function 
     comes_back("0\n");
 });
 
-test('any byte is a value', function () {
+test('a value may contain any byte', function () {
     comes_back(implode('', array_map('chr', range(0, 255))));
     comes_back("OK\n");
     comes_back("\0");
 });
 
-test('large values come back whole', function () {
+test('large values are returned whole', function () {
     foreach ([16383, 16384, 16385, 1 << 20, 5000001] as $len) {
         comes_back(substr(str_repeat('0123456789abcdef-', (int) ($len / 17) + 1), 0, $len));
     }
     client()->delete('client-value');
 });
 
-test('an empty value reads like a missing one', function () {
+test('an empty value is fetched as a missing one', function () {
     client()->store('client-empty', '');
     same(null, client()->fetch('client-empty'));
     same(true, client()->delete('client-empty'));
 });
 
-test('all the keys that are allowed work', function () {
+test('all allowed keys work', function () {
     $key = '';
     for ($byte = 32; $byte < 127; $byte++) {
         $key .= $byte === 46 || $byte === 47 ? '' : chr($byte);
@@ -93,7 +93,7 @@ test('a bad key is refused before anything is sent, and not repeated', function 
     }
 });
 
-test('what is too large is refused before it is sent, with the size and the limit', function () {
+test('a request that is too large is refused before it is sent, with the size and the limit', function () {
     $client = new Client(
         ['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED'), 'max_size' => 1000, 'protocol' => 'classic']
     );
@@ -107,8 +107,8 @@ test('what is too large is refused before it is sent, with the size and the limi
     same(true, $client->delete('client-size'));
 });
 
-test('what the server refuses is a failure', function () {
-    // More than the largest request of the server, which closes at the header.
+test('a refusal of the server is a failure', function () {
+    // More than the limit of the server, which closes the connection after the header.
     $failure = throws(SharedanceException::class, function () {
         client(['max_size' => 64 * 1024 * 1024])->store('client-huge', str_repeat('x', 33554433));
     });

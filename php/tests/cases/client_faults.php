@@ -1,7 +1,7 @@
 <?php
 
 /*
- * The client against servers that hang, trickle, break off or talk nonsense.
+ * The client against servers that hang, trickle, disconnect early or send malformed responses.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -21,7 +21,7 @@ function mocked(array $more = [])
     return new Client(mock_settings($more));
 }
 
-/** Store, fetch and delete each fail like that. */
+/** Store, fetch and delete each fail with this exception. */
 function all_fail($class, Client $client)
 {
     $requests = [
@@ -39,12 +39,12 @@ function all_fail($class, Client $client)
         mock_put('secret-key', 'secret-value');
         new_request();
         $failure = throws($class, $request);
-        // The cast gives the trace as well.
+        // The cast includes the trace.
         holds(strpos((string) $failure, 'secret') === false, 'key or value in the exception: ' . $failure);
     }
 }
 
-test('a server that hangs costs the time-out, and no more', function () {
+test('a server that hangs causes one timeout, and no longer wait', function () {
     mock_play('hang');
     $took = seconds(function () {
         all_fail(TimedOut::class, mocked(['timeout' => 0.2]));
@@ -52,9 +52,9 @@ test('a server that hangs costs the time-out, and no more', function () {
     waits_about(0.6, $took);
 });
 
-test('a server that trickles costs the time-out, and no more', function () {
+test('a server that trickles causes one timeout, and no longer wait', function () {
     mock_put('trickle', str_repeat('x', 10000));
-    // A byte each 20 ms: 200 s for all of it.
+    // A byte every 20 ms: 200 s for the whole value.
     mock_play('pieces 1 20');
     $took = seconds(function () {
         throws(TimedOut::class, function () {
@@ -64,7 +64,7 @@ test('a server that trickles costs the time-out, and no more', function () {
     waits_about(0.5, $took);
 });
 
-test('an answer in small pieces is put together', function () {
+test('a response in small pieces is assembled', function () {
     mock_play('pieces 1 5');
     mock_put('pieces', 'in small pieces0');
     same('in small pieces0', mocked()->fetch('pieces'));
@@ -73,13 +73,13 @@ test('an answer in small pieces is put together', function () {
     same(true, mocked()->delete('pieces'));
 });
 
-test('a slow answer is an answer', function () {
+test('a slow response is accepted', function () {
     mock_play('slow 300');
     mock_put('slow', 'value');
     same('value', mocked()->fetch('slow'));
 });
 
-native_test('a server that does not read costs the time-out', function () {
+native_test('a server that does not read causes a timeout', function () {
     mock_play('deaf');
     $took = seconds(function () {
         throws(TimedOut::class, function () {
@@ -97,7 +97,7 @@ test('a large request reaches a server that is slow to read, whole', function ()
     same(true, mocked()->delete(str_repeat('k', 250)));
 });
 
-native_test('an answer without its end is told from a whole one', function () {
+native_test('an incomplete response is an error', function () {
     foreach (['reset 0', 'reset 1', 'reset 2'] as $act) {
         mock_play($act);
         all_fail(ConnectionLost::class, mocked());
@@ -111,7 +111,7 @@ native_test('an answer without its end is told from a whole one', function () {
     }
 });
 
-test('half an OK is none', function () {
+test('half an OK is an error', function () {
     foreach (['cut 1', 'cut 2'] as $act) {
         mock_play($act);
         foreach (['store', 'delete'] as $method) {
@@ -123,7 +123,7 @@ test('half an OK is none', function () {
     }
 });
 
-test('a store that is not answered is refused', function () {
+test('a store without a response is refused', function () {
     mock_play('cut 0');
     $failure = throws(Refused::class, function () {
         mocked()->store('k', 'v');
@@ -132,13 +132,13 @@ test('a store that is not answered is refused', function () {
 });
 
 test('a connection that is closed at once is a failure of a store', function () {
-    mock_play('door');
+    mock_play('close');
     throws(SharedanceException::class, function () {
         mocked()->store('k', 'v');
     });
 });
 
-test('what is no Sharedance server is told', function () {
+test('a server of another protocol is detected', function () {
     foreach (["NO\n", 'OKAY', "HTTP/1.1 400 Bad Request\r\n", "\n"] as $reply) {
         mock_play('say ' . bin2hex($reply));
         throws(UnexpectedReply::class, function () {
@@ -147,7 +147,7 @@ test('what is no Sharedance server is told', function () {
     }
 });
 
-test('an answer has a limit', function () {
+test('the length of a response is limited', function () {
     mock_play('serve');
     mock_put('big', str_repeat('x', 200000));
     throws(TooLarge::class, function () {
@@ -156,7 +156,7 @@ test('an answer has a limit', function () {
     same(200000, strlen(mocked(['max_size' => 200000])->fetch('big')));
 });
 
-native_test('nobody there', function () {
+native_test('no server is listening', function () {
     all_fail(CannotConnect::class, mocked(['port' => setting('MOCK_REFUSED')]));
     new_request();
     $failure = throws(CannotConnect::class, function () {
@@ -165,7 +165,7 @@ native_test('nobody there', function () {
     holds(stripos($failure->getMessage(), 'refused') !== false, $failure->getMessage());
 });
 
-native_test('a server that does not accept costs the time-out to connect', function () {
+native_test('a server that does not accept causes a connect timeout', function () {
     $took = seconds(function () {
         throws(CannotConnect::class, function () {
             mocked(['port' => setting('MOCK_FULL'), 'connect_timeout' => 0.3])->fetch('k');
@@ -181,7 +181,7 @@ native_test('a name that does not exist', function () {
 });
 
 native_test('a connection that was opened ahead and closed by the server is replaced', function () {
-    mock_play('door; serve');
+    mock_play('close; serve');
     mock_put('ahead', 'v');
     $client = mocked();
     $client->connect();
@@ -191,7 +191,7 @@ native_test('a connection that was opened ahead and closed by the server is repl
     same('v', $client->fetch('ahead'));
 });
 
-test('an error handler of the application sees nothing of all this', function () {
+test('an error handler of the application receives none of these failures', function () {
     mock_play('reset 0');
     same([], warnings(function () {
         foreach ([setting('MOCK_ACTOR'), setting('MOCK_REFUSED')] as $port) {

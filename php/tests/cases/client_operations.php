@@ -1,7 +1,7 @@
 <?php
 
 /*
- * What Client can do in the memcached dialect.
+ * The operations of Client in the memcached dialect.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -21,7 +21,7 @@ function client(array $more = [])
     return new Client(server_settings($more));
 }
 
-/** The seconds that a pair has left to live, -1 for ever, null where there is none. */
+/** The remaining TTL of a pair in seconds, -1 if it never expires, null if there is no pair. */
 function ttl($key)
 {
     $server = stream_socket_client('tcp://127.0.0.1:' . setting('SERVER_PORT'));
@@ -110,7 +110,7 @@ test('counters', function () {
     $client->delete('op-d');
 });
 
-test('a TTL on every write: seconds, a DateInterval, the setting, for ever, and over', function () {
+test('a TTL on every write: seconds, a DateInterval, the setting, never, and already expired', function () {
     $ttls = [
         [50, 50], [new DateInterval('PT2M'), 120], [null, 1800], [0, -1], [-1, null], [3000000, 3000000],
         [new DateInterval('P40D'), 3456000],
@@ -176,7 +176,7 @@ test('many keys at once', function () {
     same(1, client()->deleteMultiple([7]));
 });
 
-test('a lock is held by one, released in any case, and waited for within bounds', function () {
+test('a lock has one holder, is released in any case, and the wait has a timeout', function () {
     $mine = client();
     $theirs = client(['persistent' => false]);
     $lock = $mine->lock('op-g');
@@ -206,11 +206,11 @@ test('a lock is held by one, released in any case, and waited for within bounds'
 });
 
 test('wrong arguments are exceptions of the library, and nothing is sent', function () {
-    $nobody = new Client(['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED'), 'protocol' => 'memcached']);
+    $unreachable = new Client(['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED'), 'protocol' => 'memcached']);
     $keys = ['', str_repeat('k', 251), str_repeat(" ", 187), null, 1.5, true, ['secret'], new stdClass()];
     foreach ($keys as $key) {
-        throws(InvalidKey::class, function () use ($nobody, $key) {
-            $nobody->get($key);
+        throws(InvalidKey::class, function () use ($unreachable, $key) {
+            $unreachable->get($key);
         });
     }
     $wrong = [
@@ -249,20 +249,20 @@ test('wrong arguments are exceptions of the library, and nothing is sent', funct
         },
     ];
     foreach ($wrong as $call) {
-        $failure = throws(InvalidArgument::class, function () use ($call, $nobody) {
-            $call($nobody);
+        $failure = throws(InvalidArgument::class, function () use ($call, $unreachable) {
+            $call($unreachable);
         });
         holds(strpos((string) $failure, 'secret') === false, 'the value is in the exception');
     }
-    throws(InvalidKey::class, function () use ($nobody) {
-        $nobody->lock('with a space');
+    throws(InvalidKey::class, function () use ($unreachable) {
+        $unreachable->lock('with a space');
     });
     throws(TooLarge::class, function () {
         (new Client(['port' => setting('MOCK_REFUSED'), 'protocol' => 'memcached', 'max_size' => 100]))->set('k', str_repeat('v', 100));
     });
 });
 
-test('a value that the server finds too large is one exception, and the connection goes on', function () {
+test('a value that the server refuses as too large causes one exception, and the connection is kept', function () {
     $client = client(['max_size' => 100000000]);
     throws(TooLarge::class, function () use ($client) {
         $client->set('op-h', str_repeat('v', 34000000));
@@ -270,7 +270,7 @@ test('a value that the server finds too large is one exception, and the connecti
     same(null, $client->get('op-h'));
 });
 
-test('several servers are asked for what each has', function () {
+test('each of several servers is asked for its own keys', function () {
     $settings = server_settings(['servers' => [
         '127.0.0.1:' . setting('SERVER_PORT'),
         'localhost:' . setting('SERVER_PORT'),
@@ -294,8 +294,8 @@ test('flush', function () {
     same(null, client()->get('op-j'));
 });
 
-// The mock is a server of the first generation: it closes where a connection begins with anything else.
-test('a server of the first generation is recognised, once for the life of a worker', function () {
+// The mock is a server of the first generation: it closes a connection that begins with another dialect.
+test('a server of the first generation is detected, once for the life of a worker', function () {
     $settings = mock_settings(['protocol' => 'auto']);
     mock_play('serve');
     new_request();
@@ -318,7 +318,7 @@ test('a server of the first generation is recognised, once for the life of a wor
     });
 });
 
-native_test('a server that dies is not taken for one of the first generation', function () {
+native_test('a server that dies is not mistaken for one of the first generation', function () {
     relay('always-cut 0');
     new_request();
     $settings = relay_settings();

@@ -1,7 +1,7 @@
 <?php
 
 /*
- * User and password, as memcached takes them in its text dialect (memcached -Y).
+ * User and password, as memcached accepts them in its text dialect (memcached -Y).
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -23,7 +23,8 @@ chmod($accounts, 0644);
 $free = stream_socket_server('tcp://127.0.0.1:0');
 $port = (int) substr(strrchr(stream_socket_get_name($free, false), ':'), 1);
 fclose($free);
-$command = 'exec ' . $memcached . ' -u nobody -l 127.0.0.1 -p ' . $port . ' -U 0 -t 1 -Y ' . escapeshellarg($accounts);
+$command = 'exec ' . $memcached . ' -u "nobody" -l 127.0.0.1 -p ' . $port . ' -U 0 -t 1 -Y '
+    . escapeshellarg($accounts);
 $process = proc_open($command, [], $pipes);
 
 function with($port, array $more)
@@ -49,7 +50,7 @@ test('the right password', function () use ($port) {
     same('v', $client->get('cred-a'));
 });
 
-test('a wrong password, and none', function () use ($port) {
+test('a wrong password, and no password', function () use ($port) {
     $failure = throws(Refused::class, function () use ($port) {
         with($port, ['user' => 'web', 'password' => 'wrong'])->get('cred-a');
     });

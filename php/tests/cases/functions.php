@@ -1,7 +1,7 @@
 <?php
 
 /*
- * sharedance.php: code written for the first Sharedance.
+ * sharedance.php: the functions for code that was written for the first Sharedance.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -18,7 +18,7 @@ test('without a server everything is -1', function () {
     same(-1, sharedance_open(null));
 });
 
-test('the constants are there', function () {
+test('the constants are defined', function () {
     same(1042, SHAREDANCE_DEFAULT_PORT);
     same(10, SHAREDANCE_DEFAULT_TIMEOUT);
 });
@@ -39,7 +39,7 @@ test('the results are those of the first library', function () {
     same(0, sharedance_delete('fn-number'));
 });
 
-test('the value "0", alone and behind 4096 bytes, is not missing and not shorter', function () {
+test('the value "0", alone and after 4096 bytes, is neither missing nor truncated', function () {
     foreach (['0', str_repeat('x', 4096) . '0', str_repeat('x', 8192) . '0'] as $value) {
         same(0, sharedance_store('fn-zero', $value));
         same($value, sharedance_fetch('fn-zero'));
@@ -47,13 +47,13 @@ test('the value "0", alone and behind 4096 bytes, is not missing and not shorter
     same(0, sharedance_delete('fn-zero'));
 });
 
-test('an empty value reads like a miss, as ever', function () {
+test('an empty value is fetched as a miss, as in the first library', function () {
     same(0, sharedance_store('fn-empty', ''));
     same(false, sharedance_fetch('fn-empty'));
     same(0, sharedance_delete('fn-empty'));
 });
 
-test('large keys and values are not cut', function () {
+test('large keys and values are not truncated', function () {
     $key = str_repeat('k', 250);
     $value = str_repeat('0123456789abcdef', 300000);
     same(0, sharedance_store($key, $value));
@@ -61,13 +61,13 @@ test('large keys and values are not cut', function () {
     same(0, sharedance_delete($key));
 });
 
-test('a key that no server takes', function () {
+test('a key that no server accepts', function () {
     same(-1, sharedance_store('a/b', 'v'));
     same(false, sharedance_fetch('a/b'));
     same(-1, sharedance_delete(str_repeat('k', 251)));
 });
 
-native_test('failures on the way: -1 for store and delete, FALSE for fetch', function () {
+native_test('failures after connecting: -1 for store and delete, FALSE for fetch', function () {
     same(0, sharedance_open('127.0.0.1', setting('MOCK_ACTOR')));
     sharedance_close();
     mock_put('k', 'value');
@@ -77,7 +77,7 @@ native_test('failures on the way: -1 for store and delete, FALSE for fetch', fun
     same(-1, sharedance_delete('k'));
 });
 
-test('half an OK is none', function () {
+test('half an OK is an error', function () {
     same(0, sharedance_open('127.0.0.1', setting('MOCK_ACTOR')));
     sharedance_close();
     mock_put('k', 'value');
@@ -86,7 +86,7 @@ test('half an OK is none', function () {
     same(-1, sharedance_delete('k'));
 });
 
-test('bytes in transit when another server is opened do not get mixed up', function () {
+test('bytes in transit are not mixed up when another server is opened', function () {
     mock_play('serve');
     mock_put('fn-where', 'on the mock');
     same(0, sharedance_open('127.0.0.1', setting('SERVER_PORT')));
@@ -98,7 +98,7 @@ test('bytes in transit when another server is opened do not get mixed up', funct
     same(0, sharedance_delete('fn-where'));
 });
 
-native_test('a server that cannot be reached is -1, and what was open before stays', function () {
+native_test('a server that cannot be reached returns -1, and the previous server stays open', function () {
     same(0, sharedance_open('127.0.0.1', setting('SERVER_PORT')));
     same(0, sharedance_store('fn-stays', 'v'));
     same(-1, sharedance_open('127.0.0.1', setting('MOCK_REFUSED')));
@@ -110,7 +110,7 @@ native_test('a server that cannot be reached is -1, and what was open before sta
     waits_about(0.2, $took);
 });
 
-test('settings that cannot be are said', function () {
+test('invalid settings are reported', function () {
     same(1, count(warnings(function () {
         same(-1, sharedance_open('a b'));
     })));

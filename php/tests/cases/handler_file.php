@@ -1,14 +1,14 @@
 <?php
 
 /*
- * session_handler.php as a page includes it.
+ * session_handler.php, included by a page.
  */
 
 require __DIR__ . '/../support/assert.php';
 
 putenv('SHAREDANCE_PORT=' . setting('SERVER_PORT'));
-putenv('SHAREDANCE_TIMEOUT=' . PATIENCE_SECS);
-putenv('SHAREDANCE_CONNECT_TIMEOUT=' . PATIENCE_SECS);
+putenv('SHAREDANCE_TIMEOUT=' . TIMEOUT_SECS);
+putenv('SHAREDANCE_CONNECT_TIMEOUT=' . TIMEOUT_SECS);
 define('SESSION_HANDLER_HOST', '127.0.0.1');
 ini_set('session.use_cookies', '0');
 ini_set('session.cache_limiter', '');
@@ -17,7 +17,7 @@ require __DIR__ . '/../../session_handler.php';
 
 $id = bin2hex(random_bytes(16));
 
-test('including it is enough', function () use ($id) {
+test('including the file installs the handler', function () use ($id) {
     for ($i = 0; $i < 3; $i++) {
         ini_set('session.use_strict_mode', '0');
         session_id($id);
@@ -31,7 +31,7 @@ test('including it is enough', function () use ($id) {
     holds(strpos($stored, 'a:2:{s:1:"n";i:2;i:5;s:25:"entries with numbers stay";}') !== false, 'not stored');
 });
 
-test('the functions work on the server of the sessions without opening it, as they did', function () {
+test('the functions use the server of the sessions without opening it, as in the first library', function () {
     same(0, sharedance_store('handler-file', 'v'));
     same('v', sharedance_fetch('handler-file'));
     same(0, sharedance_delete('handler-file'));

@@ -1,7 +1,7 @@
 <?php
 
 /*
- * session_handler.php where a session has begun already: session.auto_start, or an include that comes too late.
+ * session_handler.php after a session has started: session.auto_start, or a late include.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -10,7 +10,7 @@ ini_set('session.use_cookies', '0');
 ini_set('session.cache_limiter', '');
 ini_set('session.save_path', sys_get_temp_dir());
 
-test('it says so, and leaves the session where it is', function () {
+test('it reports this, and does not move the session', function () {
     same(true, session_start());
     $before = session_module_name();
     $warned = warnings(function () {

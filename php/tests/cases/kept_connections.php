@@ -1,9 +1,8 @@
 <?php
 
 /*
- * Connections that a worker keeps from request to request, when requests come to a violent end in the middle of an
- * exchange. The worker is PHP's built-in server; a relay holds a response back behind its Nth byte, and then the request
- * is killed there.
+ * Connections that a worker keeps between requests, when a request is killed in the middle of an exchange. The worker
+ * is PHP's built-in server. A relay holds back a response after its Nth byte; then the request is killed.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -38,7 +37,7 @@ function is_free($id)
     }
 }
 
-/** How often each visitor has been counted. */
+/** The count of each visitor. */
 $counts = [];
 
 function visit(Builtin $worker, $i)
@@ -66,7 +65,7 @@ function many_visits(Builtin $worker)
     }
 }
 
-/** Whether the relay stalls before the page answers. */
+/** Whether the relay stalls before the page responds. */
 function stalls($stream)
 {
     do {
@@ -80,9 +79,9 @@ function stalls($stream)
 }
 
 /**
- * Begins a request of a visitor, kills it behind the Nth byte of the responses, and lets the next visitor come.
+ * Starts a request of a visitor, kills it after the Nth byte of the responses, and sends a request of the next visitor.
  *
- * @return bool false where there is no Nth byte
+ * @return bool false if there is no Nth byte
  */
 function kill_behind(Builtin $worker, $n, $end, $victim)
 {
@@ -102,7 +101,7 @@ function kill_behind(Builtin $worker, $n, $end, $victim)
     }
     relay('pass');
     visit($worker, $victim + 1);
-    // The end of a connection reaches the server through the relay.
+    // The server detects the end of a connection only through the relay.
     holds(eventually(function () use ($victim) {
         return is_free(visitor($victim));
     }), "lock of the visitor who was killed behind byte $n");
@@ -122,8 +121,8 @@ test('a worker keeps its connection', function () use ($worker) {
 });
 
 /**
- * Ends of requests, between how many bytes; and whether the worker needs a successor: PHP may handle no signal any more
- * after a handler that did not come back. Since PHP 8 exit() is an exception, which it survives.
+ * How requests end, the range of bytes, and whether the worker must be replaced: PHP may no longer handle signals after
+ * a signal handler that did not return. Since PHP 8 exit() is an exception, after which it still does.
  */
 $ends = [
     'exit' => PHP_VERSION_ID < 80000 ? [9, true] : [1, false],
@@ -136,7 +135,7 @@ foreach ($ends as $end => list($step, $isDeaf)) {
         $victim = 1000;
         for ($n = 0, $isLast = false; !$isLast; $n += $step) {
             $worker = $isDeaf ? new Builtin() : $worker;
-            // A victim of its own each time, whose session is there already: how far it was counted is open.
+            // A different victim each time, with an existing session: its count is undetermined afterwards.
             $victim += 2;
             visit($worker, $victim);
             $isLast = !kill_behind($worker, $n, $end, $victim);
@@ -146,7 +145,7 @@ foreach ($ends as $end => list($step, $isDeaf)) {
             client()->deleteMultiple(['sess-' . visitor($victim), 'sess-' . visitor($victim + 1)]);
             forget($victim, $victim + 1);
         }
-        // The responses of the start, and of the end, of a session.
+        // The responses at the start and at the end of a session.
         holds($n > 140, "only $n bytes");
         many_visits($worker);
     });
@@ -165,17 +164,17 @@ test('a session that does not fit into the memory limit, read and written', func
 test('a request that was sent in part is not completed by the bytes of the next', function () {
     relay('pass');
     $id = visitor(6001);
-    // More than the buffers of the connection hold.
+    // More than the buffers of the connection can hold.
     $pad = 20000000;
     same('1', (new Builtin())->get("page.php?pad=$pad", $id));
     foreach ([0, 1, 10, 100, 100000] as $i => $behind) {
         $worker = new Builtin();
-        // Behind the request of the start; the session of the visitor comes back whole.
+        // After the first request; the session of the visitor is returned whole.
         $head = strlen("unlock_all 0123456789abcdef\r\nlock sess- 30000 60\r\nmg sess- v c\r\n") + 2 * strlen($id);
         relay('deaf ' . ($head + $behind));
         $stream = $worker->ask('page.php?end=exit&pad=' . ($pad + $i + 1), $id);
         same(true, stalls($stream));
-        // What is on its way is on its way; then PHP has to wait.
+        // Wait until the bytes in transit have arrived; then PHP blocks.
         usleep(50000);
         posix_kill($worker->pid, SIGUSR1);
         relay('pass');
@@ -184,7 +183,7 @@ test('a request that was sent in part is not completed by the bytes of the next'
         holds(eventually(function () use ($id) {
             return is_free($id);
         }), 'the lock stays');
-        // A shutdown function of PHP may have stored it, on another connection.
+        // A shutdown function of PHP may have stored the session on another connection.
         $found = unserialize(client()->get('sess-' . $id));
         same(md5($id), $found['visitor']);
         $isStored = $found['n'] === 2;

@@ -13,8 +13,8 @@ function addresses(Options $options)
     }, $options->servers());
 }
 
-// Constants last for the process: what comes before them is tested before them.
-test('the defaults are those of the documentation', function () {
+// A constant cannot be changed within the process, so the cases with lower precedence are tested first.
+test('the defaults match the documentation', function () {
     $options = new Options();
     same(['tcp://localhost:1042'], addresses($options));
     same('sess-', $options->prefix());
@@ -23,7 +23,7 @@ test('the defaults are those of the documentation', function () {
     same(32 * 1024 * 1024, $options->maxSize());
 });
 
-test('the environment is honoured', function () {
+test('environment variables are used', function () {
     putenv('SHAREDANCE_HOST=env.example');
     putenv('SHAREDANCE_PORT=7000');
     putenv('SHAREDANCE_TIMEOUT=2.5');
@@ -36,7 +36,7 @@ test('the environment is honoured', function () {
     same(100, $options->maxSize());
 });
 
-test('what Kubernetes sets for a service of that name is understood', function () {
+test('the value that Kubernetes sets for a service of that name is accepted', function () {
     putenv('SHAREDANCE_HOST');
     putenv('SHAREDANCE_PORT=tcp://10.0.0.1:7001');
     same(['tcp://10.0.0.1:7001'], addresses(new Options()));
@@ -54,12 +54,12 @@ test('an empty prefix in the environment is a prefix', function () {
     putenv('SHAREDANCE_PREFIX');
 });
 
-test('several servers win over one in the same place', function () {
+test('a list of servers takes precedence over a single one from the same source', function () {
     putenv('SHAREDANCE_SERVERS=one, two:99,  unix:///run/x.sock');
     same(['tcp://one:7000', 'tcp://two:99', 'unix:///run/x.sock'], addresses(new Options()));
 });
 
-test('the constructor wins', function () {
+test('the constructor takes precedence', function () {
     $options = new Options(['host' => 'ctor', 'prefix' => 'p-', 'timeout' => '0.25', 'max_size' => 64]);
     same(['tcp://ctor:7000'], addresses($options));
     same('p-', $options->prefix());
@@ -68,7 +68,7 @@ test('the constructor wins', function () {
     same(['tcp://a:1', 'tcp://b:7000'], addresses(new Options(['servers' => ['a:1', 'b', 'a:1']])), 'a list');
 });
 
-test('constants win over the environment, SESSION_HANDLER_HOST among them', function () {
+test('constants take precedence over the environment, including SESSION_HANDLER_HOST', function () {
     define('SESSION_HANDLER_HOST', 'old.example');
     define('SHAREDANCE_TIMEOUT', 7);
     same(['tcp://old.example:7000'], addresses(new Options()));
@@ -77,7 +77,7 @@ test('constants win over the environment, SESSION_HANDLER_HOST among them', func
     same(['tcp://new.example:7000'], addresses(new Options()));
 });
 
-test('servers are written in several ways', function () {
+test('all forms of server addresses', function () {
     $ways = [
         'web-1' => 'tcp://web-1:1042',
         'web-1:9' => 'tcp://web-1:9',
@@ -99,7 +99,7 @@ test('servers are written in several ways', function () {
     same('tls://web-1:1042', Server::parse('tls://web-1', 1042)->name());
 });
 
-test('times and sizes take units, flags several words', function () {
+test('times and sizes accept units, flags accept several words', function () {
     foreach (['5' => 5.0, '0.5' => 0.5, '5s' => 5.0, '500ms' => 0.5, '2m' => 120.0, '1 h' => 3600.0] as $text => $secs) {
         same($secs, (new Options(['timeout' => (string) $text]))->timeoutSecs(), (string) $text);
     }
@@ -117,7 +117,7 @@ test('times and sizes take units, flags several words', function () {
     same(Options::CLASSIC, (new Options(['protocol' => 'Classic']))->protocol());
 });
 
-test('what was not set is as documented', function () {
+test('settings that are not set have the documented defaults', function () {
     $options = new Options();
     same([true, true, 30.0, null, Options::FAIL, null, Options::AUTO, null], [
         $options->isPersistent(), $options->isLocking(), $options->lockWaitSecs(), $options->lockTtlSecs(),
@@ -136,14 +136,14 @@ test('TLS and credentials', function () {
     holds(strpos((string) $failure, 'secret') === false, 'the password is in the exception');
 });
 
-test('a setting that cannot be is named with its constant, and with what is possible', function () {
+test('an invalid setting is reported with its constant and the valid values', function () {
     $message = throws(InvalidOption::class, function () {
         new Options(['timeout' => '5 parsecs']);
     })->getMessage();
     same(true, strpos($message, 'Setting timeout (SHAREDANCE_TIMEOUT): "5 parsecs" is not a duration') === 0, $message);
 });
 
-test('what cannot be is refused', function () {
+test('invalid settings are refused', function () {
     $bad = [
         ['host' => ''], ['host' => 'a b'], ['host' => 'a:'], ['host' => 'a:x'], ['host' => 'a:0'], ['host' => 'a:65536'],
         ['host' => 'http://a'], ['host' => 'unix://relative'], ['host' => 'unix:///'], ['host' => "a\n"],

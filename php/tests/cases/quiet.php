@@ -1,11 +1,11 @@
 <?php
 
 /*
- * Every file of the library loads on this PHP without a word.
+ * Every file of the library loads on this PHP without any output.
  */
 
 require __DIR__ . '/../support/assert.php';
-// What Sharedance\Psr16Cache implements comes with Composer.
+// Composer provides the interface that Sharedance\Psr16Cache implements.
 require __DIR__ . '/../support/psr/1.php';
 
 foreach (array_merge(glob(__DIR__ . '/../../src/*.php'), glob(__DIR__ . '/../../src/*/*.php')) as $path) {
@@ -15,7 +15,7 @@ foreach (array_merge(glob(__DIR__ . '/../../src/*.php'), glob(__DIR__ . '/../../
     });
 }
 
-test('all that is thrown is a SharedanceException', function () {
+test('every exception is a SharedanceException', function () {
     foreach (glob(__DIR__ . '/../../src/Exception/*.php') as $path) {
         $name = 'Sharedance\\Exception\\' . basename($path, '.php');
         if (class_exists($name)) {

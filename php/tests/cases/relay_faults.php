@@ -24,7 +24,7 @@ function direct()
     return new Client(server_settings());
 }
 
-/** A client whose connection is open, through the relay, and has been used. */
+/** A client with an open connection through the relay that has been used. */
 function used(array $more = [])
 {
     relay('pass');
@@ -46,7 +46,7 @@ function connections()
     return (int) mock_command('connections');
 }
 
-test('a kept connection that has died is replaced, for what may be repeated', function () {
+test('a kept connection that has ended is replaced, for requests that may be repeated', function () {
     direct()->set('relay-a', 'value');
     $client = used();
     mock_command('drop');
@@ -57,17 +57,17 @@ test('a kept connection that has died is replaced, for what may be repeated', fu
     same(['relay-a' => 'new'], $client->getMultiple(['relay-a', 'relay-none']));
 });
 
-test('a response that is cut anywhere is asked for again, where that is harmless', function () {
+test('a request is repeated if its response is truncated anywhere, where that is safe', function () {
     direct()->set('relay-b', 'value');
     $len = strlen("VA 5\r\nvalue\r\n");
     for ($n = 0; $n < $len; $n++) {
         $client = used();
         relay("cut $n");
-        same('value', $client->get('relay-b'), "cut behind $n bytes");
+        same('value', $client->get('relay-b'), "cut after $n bytes");
     }
 });
 
-test('what must not be done twice is not repeated, wherever the response is cut', function () {
+test('a request that must not be executed twice is not repeated, wherever the response is truncated', function () {
     for ($n = 0; $n < 4; $n++) {
         direct()->set('relay-c', '10');
         $client = used();
@@ -75,7 +75,7 @@ test('what must not be done twice is not repeated, wherever the response is cut'
         throws(ConnectionLost::class, function () use ($client) {
             $client->increment('relay-c');
         });
-        same('11', direct()->get('relay-c'), "cut behind $n bytes");
+        same('11', direct()->get('relay-c'), "cut after $n bytes");
     }
 });
 
@@ -87,7 +87,7 @@ test('a connection that is lost twice is a failure', function () {
     });
 });
 
-test('foreign bytes in front of a response are a failure, and the connection is not used again', function () {
+test('foreign bytes before a response are a failure, and the connection is not used again', function () {
     direct()->set('relay-d', 'mine');
     foreach (["VA 6\r\nothers\r\n", "HD\r\n", "EN\r\n", "\r\n", 'x', "STORED\r\n", "VA 4\r\n"] as $foreign) {
         $client = used();
@@ -95,7 +95,7 @@ test('foreign bytes in front of a response are a failure, and the connection is 
         relay('before ' . bin2hex($foreign));
         try {
             $value = $client->get('relay-d');
-            // The bytes of another response cannot be told from this one's, but what is left over shows it.
+            // The bytes of another response cannot be distinguished from this one, but the surplus bytes are detected.
             throw new Failed('believed ' . shown($value));
         } catch (SharedanceException $failure) {
             holds(strpos((string) $failure, 'others') === false, 'a value is in the exception');
@@ -105,7 +105,7 @@ test('foreign bytes in front of a response are a failure, and the connection is 
     }
 });
 
-test('a server that hangs, anywhere in a response, costs the time-out', function () {
+test('a server that hangs, anywhere in a response, causes a timeout', function () {
     direct()->set('relay-e', 'value');
     foreach ([0, 1, 8] as $n) {
         $client = used(['timeout' => 0.2]);
@@ -118,7 +118,7 @@ test('a server that hangs, anywhere in a response, costs the time-out', function
     }
 });
 
-test('a time-out opens the circuit breaker: the next request of the worker does not wait', function () {
+test('a timeout opens the circuit breaker: the next request of the worker does not wait', function () {
     $client = used(['timeout' => 0.2]);
     relay('stall 0');
     throws(TimedOut::class, function () use ($client) {
@@ -144,7 +144,7 @@ test('a server that trickles', function () {
     same(str_repeat('x', 2000), $client->get('relay-f'), 'in pieces, but fast enough');
 });
 
-native_test('a server that does not read costs the time-out', function () {
+native_test('a server that does not read causes a timeout', function () {
     $client = used(['timeout' => 0.3]);
     relay('deaf 100');
     throws(TimedOut::class, function () use ($client) {
@@ -161,7 +161,7 @@ native_test('signals do not make a wait longer', function () {
     relay('stall 0');
     pcntl_signal(SIGUSR2, function () {
     });
-    // Several in each wait, for half a minute at most: a handler of PHP runs only when the wait is over.
+    // Several signals in each wait, for at most half a minute: a signal handler of PHP runs only when the wait is over.
     $signals = 'exec 2>/dev/null; for i in $(seq 100); do kill -USR2 ' . getmypid() . ' || exit; sleep 0.3; done';
     $process = proc_open($signals, [], $pipes);
     try {
@@ -178,26 +178,26 @@ native_test('signals do not make a wait longer', function () {
     holds($took < 15, "took $took s instead of 1.5");
 });
 
-test('a session: the start is repeated wherever its response is cut', function () {
+test('a session: the start is repeated wherever its response is truncated', function () {
     $id = planted();
     $len = strlen("MN\r\nLOCKED\r\nVA 19 c12345678\r\n" . DATA . "\r\n");
     for ($n = 0; $n < $len; $n++) {
         used();
         relay("cut $n");
         $page = new SessionHandler(relay_settings());
-        same(DATA, $page->read($id), "cut behind $n bytes");
+        same(DATA, $page->read($id), "cut after $n bytes");
         $page->close();
     }
 });
 
-test('a session: a change is stored once, wherever the response is cut', function () {
+test('a session: a change is stored once, wherever the response is truncated', function () {
     for ($n = 0; $n < strlen("HD c12345678\r\nUNLOCKED\r\n"); $n++) {
         $id = planted();
         used();
         $page = new SessionHandler(relay_settings());
         same(DATA, $page->read($id));
         relay("cut $n");
-        same(true, $page->write($id, CHANGED), "cut behind $n bytes");
+        same(true, $page->write($id, CHANGED), "cut after $n bytes");
         same(CHANGED, direct()->get('sess-' . $id));
     }
 });
@@ -225,7 +225,7 @@ test('a session: a connection that is lost, and another page was faster', functi
     same('other', direct()->get('sess-' . $id));
 });
 
-test('a session: a server that hangs is found out by the time-out, not by the wait for the lock', function () {
+test('a session: a server that hangs is detected by the timeout, not by the wait for the lock', function () {
     $id = planted();
     used();
     relay('stall 0');
@@ -253,7 +253,7 @@ test('a session: foreign bytes are never shown to a visitor', function () {
     }
 });
 
-test('a connection of an earlier request is not believed before it has confirmed the nonce', function () {
+test('a connection of an earlier request is not used before it has confirmed the nonce', function () {
     direct()->set('relay-h', 'mine');
     foreach (["VA 6\r\nothers\r\n", "UNLOCKED 0 0123456789abcdef\r\nVA 6\r\nothers\r\n", 'x'] as $foreign) {
         used();
@@ -263,7 +263,7 @@ test('a connection of an earlier request is not believed before it has confirmed
     }
 });
 
-native_test('a connection of an earlier request that has died is replaced, whatever is asked', function () {
+native_test('a connection of an earlier request that has ended is replaced, for every request', function () {
     direct()->set('relay-i', '1');
     used();
     new_request(false);
@@ -271,7 +271,7 @@ native_test('a connection of an earlier request that has died is replaced, whate
     same(2, (new Client(relay_settings()))->increment('relay-i'));
 });
 
-native_test('a connection whose confirmation is lost is replaced before what must not be repeated is sent', function () {
+native_test('a connection whose confirmation is lost is replaced before a non-repeatable request is sent', function () {
     direct()->set('relay-j', '1');
     used();
     new_request(false);

@@ -22,7 +22,7 @@ function owners(ServerRing $ring, $keys)
     return $owners;
 }
 
-/** The lines of the vectors: what libmemcached computes for lists of servers. */
+/** The lines of the vectors: the points that libmemcached computes for lists of servers. */
 function continua()
 {
     $continua = [];
@@ -39,17 +39,17 @@ function continua()
             $continua[count($continua) - 1][$words[0]][] = [$words[1], (int) $words[2]];
         }
     }
-    // The other kind of continuum, without weights, is not one of ours.
+    // The other kind of continuum, without weights, is not supported.
     return array_filter($continua, function ($continuum) {
         return $continuum['kind'] === 'libketama';
     });
 }
 
-test('every point is where libmemcached puts it', function () {
+test('every point equals that of libmemcached', function () {
     $compared = 0;
     foreach (continua() as $continuum) {
         $points = array_map(function ($point) {
-            // As a decimal number: an integer of 32 bits does not hold it.
+            // As a decimal string: it does not fit into a 32-bit integer.
             return [sprintf('%u', unpack('N', $point[0])[1]), $point[1]];
         }, ring($continuum['specs'])->points());
         same($continuum['point'], $points, implode(' ', $continuum['specs']));
@@ -58,7 +58,7 @@ test('every point is where libmemcached puts it', function () {
     holds($compared > 2000, "only $compared points were compared");
 });
 
-test('every key is where libmemcached puts it, by scan and by search', function () {
+test('every key is on the same server as with libmemcached, by scan and by search', function () {
     foreach (continua() as $continuum) {
         $searching = ring($continuum['specs']);
         foreach ($continuum['key'] as list($key, $owner)) {
@@ -101,11 +101,11 @@ test('each server gets its share', function () {
     holds($shares['b:1042'] > 5500 && $shares['b:1042'] < 6500, "b has {$shares['b:1042']} of 8000");
 });
 
-test('the order of the list does not matter', function () {
+test('the order of the list is irrelevant', function () {
     same(owners(ring(['a', 'b', 'c']), 500), owners(ring(['c', 'a', 'b']), 500));
 });
 
-test('taking a server away moves only what it had, and adding one moves only to it', function () {
+test('removing a server moves only its keys, and adding one moves keys only to it', function () {
     $before = owners(ring(['a', 'b', 'c']), 2000);
     $after = owners(ring(['a', 'c']), 2000);
     foreach ($before as $i => $owner) {
@@ -138,7 +138,7 @@ test('a weight is a whole number from 1 to 65535', function () {
 
 $apcu = function_exists('apcu_enabled') && apcu_enabled();
 $apcu || skip('APCu keeps the continuum for the next request', 'no APCu');
-$apcu && test('APCu keeps the continuum for the next request', function () {
+$apcu && test('APCu caches the continuum for the next request', function () {
     $specs = ['a', 'b?weight=2', 'c'];
     same(owners(ring($specs), 200), owners(ring($specs, true), 200));
     same(owners(ring($specs), 200), owners(ring($specs, true), 200));
@@ -148,7 +148,7 @@ $apcu && test('APCu keeps the continuum for the next request', function () {
     })));
 });
 
-// The extension says where it would send a key without sending it.
+// The extension returns the server of a key without a request.
 extension_loaded('memcached') || skip('ext-memcached has each key on the same server', 'no ext-memcached');
 extension_loaded('memcached') && test('ext-memcached has each key on the same server', function () {
     foreach ([1, 3, 20] as $count) {

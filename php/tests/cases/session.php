@@ -1,7 +1,7 @@
 <?php
 
 /*
- * Sessions in the real server: what the first library did wrong, and what must go on working.
+ * Sessions on the real server: faults of the first library, and its features that must keep working.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -18,8 +18,8 @@ function settings(array $more = [])
     return $more + [
         'host' => '127.0.0.1',
         'port' => setting('SERVER_PORT'),
-        'connect_timeout' => PATIENCE_SECS,
-        'timeout' => PATIENCE_SECS,
+        'connect_timeout' => TIMEOUT_SECS,
+        'timeout' => TIMEOUT_SECS,
     ];
 }
 
@@ -33,7 +33,7 @@ function handler(array $more = [])
     return new SessionHandler(settings($more));
 }
 
-/** One request that counts in the session with that id. */
+/** One request that increments the count in the session with this id. */
 function visit($id, array $more = [], $isStrict = false)
 {
     return session_request(settings($more), $id, function () {
@@ -41,7 +41,7 @@ function visit($id, array $more = [], $isStrict = false)
     }, $isStrict);
 }
 
-test('a session goes on from request to request', function () {
+test('a session is kept from request to request', function () {
     $id = fresh_id();
     same([1, 2, 3], [visit($id), visit($id), visit($id)]);
 });
@@ -63,7 +63,7 @@ test('a cookie cannot name the entry of a cache', function () {
     same('a:1:{s:1:"n";i:41;}', stored('page-42'));
 });
 
-test('with an empty prefix, sessions of the first library are read and written as it did', function () {
+test('with an empty prefix, sessions are read and written in the format of the first library', function () {
     $id = fresh_id();
     (new Client(settings()))->store($id, 'a:1:{s:1:"n";i:41;}');
     same(42, visit($id, ['prefix' => '']));
@@ -76,7 +76,7 @@ test('data of other programs under the prefix are read', function () {
     same(42, visit($id));
 });
 
-test('strict mode: an id that is not ours is replaced, one that is stays', function () {
+test('strict mode: an unknown id is replaced, a known one is kept', function () {
     $planted = fresh_id();
     session_request(settings(), $planted, function () use ($planted) {
         same(true, session_start());
@@ -92,7 +92,7 @@ test('strict mode: an id that is not ours is replaced, one that is stays', funct
     same(null, stored('sess-' . $planted));
 });
 
-test('strict mode knows a session that is empty', function () {
+test('strict mode accepts the id of an empty session', function () {
     $id = fresh_id();
     handler()->write($id, '');
     same(true, handler()->validateId($id));
@@ -120,7 +120,7 @@ test('a session that is not stored yet is destroyed', function () {
     });
 });
 
-test('a login takes the old session away, and keeps its data', function () {
+test('a login deletes the old session, and keeps its data', function () {
     $old = fresh_id();
     visit($old);
     foreach ([false, true] as $isStrict) {
@@ -177,7 +177,7 @@ test('a page that opens another server does not move its session', function () {
     same(51, visit($id));
 });
 
-test('any data come back, those that end in 0 behind a whole buffer too', function () {
+test('any data are returned, also data that end in 0 after a full buffer', function () {
     $id = fresh_id();
     foreach (['0', str_repeat('x', 4088) . '0', str_repeat('x', 4096) . '0', str_repeat("\0", 5000000)] as $data) {
         foreach (['sess-', ''] as $prefix) {
@@ -188,7 +188,7 @@ test('any data come back, those that end in 0 behind a whole buffer too', functi
     same(true, handler()->destroy($id));
 });
 
-test('a session that did not change is stored again, with the same bytes', function () {
+test('an unchanged session is stored again, with the same bytes', function () {
     $id = fresh_id();
     mock_play('serve');
     for ($i = 0; $i < 2; $i++) {
@@ -204,7 +204,7 @@ test('a session that did not change is stored again, with the same bytes', funct
     same($stores[0], $stores[1]);
 });
 
-test('read_and_close prolongs the session, and changes nothing', function () {
+test('read_and_close extends the TTL of the session, and changes nothing', function () {
     $id = fresh_id();
     mock_play('serve');
     mock_put('sess-' . $id, Envelope::seal('a:1:{s:1:"n";i:5;}'));
@@ -212,14 +212,14 @@ test('read_and_close prolongs the session, and changes nothing', function () {
         same(true, session_start(['read_and_close' => true]));
         same(['n' => 5], $_SESSION);
     });
-    // It looks before it stores: what was destroyed or changed meanwhile stays so.
+    // It checks before it stores: a session that was destroyed or changed meanwhile stays so.
     same(['F', 'F', 'S'], array_map(function ($request) {
         return $request[0];
     }, mock_requests()));
     same(Envelope::seal('a:1:{s:1:"n";i:5;}'), mock_get('sess-' . $id));
 });
 
-test('a session that is not there is not made by read_and_close', function () {
+test('read_and_close does not create a missing session', function () {
     $id = fresh_id();
     session_request(settings(), $id, function () {
         same(true, session_start(['read_and_close' => true]));
@@ -233,7 +233,7 @@ test('session_abort() writes nothing', function () {
     session_request(settings(), $id, function () use ($id) {
         same(true, session_start());
         $_SESSION['n'] = 99;
-        // Another request, meanwhile.
+        // Another request in the meantime.
         same(true, handler()->write($id, 'a:1:{s:1:"n";i:7;}'));
         session_abort();
     });
@@ -251,7 +251,7 @@ test('session_reset() reads again', function () {
     });
 });
 
-test('ids: made without a session, well formed, all different', function () {
+test('ids: created without a session, well formed, all different', function () {
     $handler = handler();
     $ids = [];
     for ($i = 0; $i < 100; $i++) {
@@ -264,7 +264,7 @@ test('ids: made without a session, well formed, all different', function () {
     }
 });
 
-test('ids that nobody can have', function () {
+test('invalid ids', function () {
     $longest = str_repeat('a', 245);
     same(1, visit($longest));
     same(2, visit($longest));
@@ -278,14 +278,14 @@ test('ids that nobody can have', function () {
     }
 });
 
-test('opening, closing and collecting ask nobody', function () {
+test('opening, closing and garbage collection send no request', function () {
     $handler = new SessionHandler(['host' => '127.0.0.1', 'port' => setting('MOCK_REFUSED')]);
     same(true, $handler->open('/any', 'PHPSESSID'));
     same(0, $handler->gc(1440));
     same(true, $handler->close());
 });
 
-test('a dump of the handler shows no session', function () {
+test('a dump of the handler does not contain the session', function () {
     $id = fresh_id();
     $handler = handler();
     $handler->write($id, 'secret data');

@@ -1,7 +1,8 @@
 <?php
 
 /*
- * Sessions when the server fails: nobody's session is emptied, overwritten or shown, and a page waits for a bounded time.
+ * Sessions when the server fails: no session is emptied, overwritten or shown to another visitor, and the wait of a
+ * page has a timeout.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -18,7 +19,7 @@ use Sharedance\Wire\WorkerMemory;
 
 const DATA = 'a:1:{s:1:"n";i:41;}';
 
-/** A session on the mock; answers its id. */
+/** Creates a session on the mock, and returns its id. */
 function planted($data = DATA)
 {
     $id = fresh_id();
@@ -36,7 +37,7 @@ function cannot_start(array $settings, $id, $isStrict = false, $isNewWorker = tr
     $before = mock_get('sess-' . $id);
     $warned = warnings(function () use ($settings, $id, $isStrict, $isNewWorker) {
         session_request($settings, $id, function () {
-            // PHP 7.0 does not know of failures here.
+            // PHP 7.0 does not support failures here.
             same(PHP_VERSION_ID < 70100, session_start(), 'session_start');
             same(true, empty($_SESSION), 'nothing in the session');
             if (PHP_VERSION_ID < 70100) {
@@ -44,7 +45,7 @@ function cannot_start(array $settings, $id, $isStrict = false, $isNewWorker = tr
             }
         }, $isStrict, $isNewWorker);
     });
-    same($before, mock_get('sess-' . $id), 'what is stored');
+    same($before, mock_get('sess-' . $id), 'the stored session');
     foreach (mock_requests() as $request) {
         holds($request === '' || $request[0] !== 'S', 'something was written');
     }
@@ -57,7 +58,7 @@ function cannot_start(array $settings, $id, $isStrict = false, $isNewWorker = tr
     return $warned[0];
 }
 
-/** Messages of a page, in a session that was read well and then meets that act. */
+/** The messages of a page whose session was read successfully before the mock executes this act. */
 function page_warnings($act, callable $page)
 {
     mock_play('serve');
@@ -74,7 +75,7 @@ function page_warnings($act, callable $page)
     return [$warned, mock_get('sess-' . $id), $id];
 }
 
-test('a server that hangs: one time-out, one warning, the session is kept', function () {
+test('a server that hangs: one timeout, one warning, the session is kept', function () {
     foreach ([false, true] as $isStrict) {
         mock_play('serve');
         $id = planted();
@@ -98,14 +99,14 @@ test('a server that trickles', function () {
     }));
 });
 
-test('a slow answer is a session, not an empty one', function () {
+test('a slow response is the session, not an empty one', function () {
     mock_play('slow 300');
     $id = planted();
     same(42, session_request(mock_settings(), $id, 'count_in_session'));
     same(Envelope::seal('a:1:{s:1:"n";i:42;}'), mock_get('sess-' . $id));
 });
 
-test('an answer that is cut anywhere is no session', function () {
+test('a response that is truncated anywhere is not a session', function () {
     mock_play('serve');
     $id = planted();
     for ($len = 1; $len < strlen(Envelope::seal(DATA)); $len++) {
@@ -115,7 +116,7 @@ test('an answer that is cut anywhere is no session', function () {
     }
 });
 
-native_test('an answer that is reset anywhere is no session', function () {
+native_test('a response that is reset anywhere is not a session', function () {
     mock_play('serve');
     $id = planted();
     foreach ([0, 1, 7, 8, 20, strlen(Envelope::seal(DATA))] as $len) {
@@ -124,7 +125,7 @@ native_test('an answer that is reset anywhere is no session', function () {
     }
 });
 
-test('a server that dies before it answers, and is back: the session goes on', function () {
+test('a server that dies before it responds, and restarts: the session is kept', function () {
     mock_play('serve');
     $id = planted();
     foreach ([false, true] as $isStrict) {
@@ -137,35 +138,35 @@ test('a server that dies before it answers, and is back: the session goes on', f
     }
 });
 
-test('an answer beyond the limit is no session', function () {
+test('a response above the limit is not a session', function () {
     mock_play('serve');
     $id = planted(serialize(['n' => str_repeat('x', 5000)]));
     $warning = cannot_start(mock_settings(['max_size' => 1000]), $id);
     holds(strpos($warning, '1000') !== false, $warning);
 });
 
-native_test('nobody there', function () {
+native_test('no server is listening', function () {
     mock_play('serve');
     $warning = cannot_start(mock_settings(['port' => setting('MOCK_REFUSED')]), planted());
     holds(stripos($warning, 'refused') !== false, $warning);
 });
 
-native_test('a server that could not be reached is left alone for two seconds, by the next requests too', function () {
+native_test('an unreachable server is not used for two seconds, by the next requests too', function () {
     mock_play('serve');
     $id = planted();
     $settings = mock_settings(['port' => setting('MOCK_FULL'), 'connect_timeout' => 0.5]);
     waits_about(0.5, seconds(function () use ($settings, $id) {
         cannot_start($settings, $id);
     }));
-    // Another request of this worker: it does not wait, and reports why.
+    // Another request of this worker: it does not wait, and reports the reason.
     $warning = cannot_start($settings, $id, false, false);
     holds(strpos($warning, 'left alone') !== false, $warning);
     holds(preg_match('/after 0\.[0-3]/', $warning), $warning);
-    // Other servers are not concerned.
+    // Other servers are not affected.
     same(42, session_request(mock_settings(), $id, 'count_in_session', false, false));
 });
 
-native_test('a server that hangs costs one request of a worker its time-out, not each', function () {
+native_test('a server that hangs causes a timeout for one request of a worker, not for each', function () {
     mock_play('serve');
     $id = planted();
     mock_play('hang');
@@ -198,7 +199,7 @@ test('the circuit breaker closes after two seconds, and remembers the dialect', 
     same(ServerState::CLASSIC, ServerState::dialect($server));
 });
 
-native_test('what a worker remembers survives the request, without files', function () {
+native_test('the server state of a worker survives the request, without files', function () {
     same(0, WorkerMemory::recall('a number'));
     WorkerMemory::remember('a number', WorkerMemory::MAX);
     WorkerMemory::endRequest();
@@ -209,7 +210,7 @@ native_test('what a worker remembers survives the request, without files', funct
     same([], glob(sys_get_temp_dir() . '/sharedance-*'));
 });
 
-native_test('one of several servers is down: its sessions wait for it, the others go on', function () {
+native_test('one of several servers is down: its sessions are unavailable, the others work', function () {
     mock_play('serve');
     $settings = mock_settings([
         'servers' => ['127.0.0.1:' . setting('MOCK_ACTOR'), '127.0.0.1:' . setting('MOCK_REFUSED')],
@@ -231,12 +232,12 @@ native_test('one of several servers is down: its sessions wait for it, the other
     holds($seen['up'] > 0 && $seen['down'] > 0, json_encode($seen));
 });
 
-test('a write that fails is one warning, and the old session stays', function () {
+test('a failed write causes one warning, and the old session stays', function () {
     $change = function () {
         $_SESSION['n'] = 1;
         session_write_close();
     };
-    foreach (['hang', 'door'] as $act) {
+    foreach (['hang', 'close'] as $act) {
         list($warned, $stored) = page_warnings($act, $change);
         same(1, count($warned), implode(' | ', $warned));
         holds(strpos($warned[0], 'Sharedance could not write the session on ') === 0, $warned[0]);
@@ -244,7 +245,7 @@ test('a write that fails is one warning, and the old session stays', function ()
     }
 });
 
-test('a session that did not change and cannot be prolonged is one warning', function () {
+test('an unchanged session whose TTL cannot be extended causes one warning', function () {
     list($warned, $stored) = page_warnings('hang', function () {
         session_write_close();
     });
@@ -252,7 +253,7 @@ test('a session that did not change and cannot be prolonged is one warning', fun
     same(Envelope::seal(DATA), $stored);
 });
 
-test('read_and_close that cannot prolong is one warning, and has the data', function () {
+test('read_and_close that cannot extend the TTL causes one warning, and returns the data', function () {
     mock_play('serve');
     $id = planted();
     mock_play('serve; hang');
@@ -280,7 +281,7 @@ test('a session that is too large is refused with its size and the limit, and th
     same(Envelope::seal(DATA), mock_get('sess-' . $id));
 });
 
-test('a logout that fails is one warning, and false', function () {
+test('a failed logout causes one warning, and returns false', function () {
     list($warned, $stored) = page_warnings('hang', function () {
         same(false, session_destroy());
     });
@@ -289,21 +290,21 @@ test('a logout that fails is one warning, and false', function () {
     same(Envelope::seal(DATA), $stored);
 });
 
-test('a login whose logout of the old id fails is one warning, and false', function () {
+test('a login that cannot delete the old id causes one warning, and returns false', function () {
     list($warned) = page_warnings('hang', function () {
         same(false, session_regenerate_id(true));
     });
     same(1, count($warned), implode(' | ', $warned));
 });
 
-test('a login whose old session cannot be stored is one warning, and false', function () {
+test('a login whose old session cannot be stored causes one warning, and returns false', function () {
     list($warned) = page_warnings('hang', function () {
         same(false, session_regenerate_id(false));
     });
     same(1, count($warned), implode(' | ', $warned));
 });
 
-native_test('a login whose new id cannot be asked for is one warning, and goes on', function () {
+native_test('a login whose new id cannot be checked causes one warning, and continues', function () {
     mock_play('serve');
     $id = planted();
     $warned = warnings(function () use ($id) {
@@ -320,16 +321,16 @@ native_test('a login whose new id cannot be asked for is one warning, and goes o
     same(3, count(mock_requests()), 'delete, fetch, store');
 });
 
-test('a delete that is not answered is looked at again', function () {
+test('a delete without a response is checked again', function () {
     mock_play('serve');
     $id = planted();
-    // The server dies when it has the request, and has not deleted anything.
+    // The server dies after it has received the request, and has not deleted anything.
     mock_play('lost; serve');
     same(true, (new SessionHandler(mock_settings()))->destroy($id));
     same(null, mock_get('sess-' . $id));
 });
 
-test('strict mode costs no round trip', function () {
+test('strict mode takes no extra round trip', function () {
     mock_play('serve');
     $id = planted();
     mock_play('serve');
@@ -337,7 +338,7 @@ test('strict mode costs no round trip', function () {
     same(2, count(mock_requests()), 'a fetch and a store');
 });
 
-test('an application that makes exceptions of warnings gets one, behind close()', function () {
+test('an application that converts warnings to exceptions gets one, after close()', function () {
     mock_play('serve');
     $id = planted();
     set_error_handler(function ($severity, $message) {
@@ -366,7 +367,7 @@ test('an application that makes exceptions of warnings gets one, behind close()'
     holds(strpos(file_get_contents($log), $id) === false, 'the id is in the log');
 });
 
-test('the traces that an error handler can take show no id and no data', function () {
+test('traces that an error handler records contain no id and no data', function () {
     mock_play('serve');
     $id = planted();
     $traces = '';
@@ -397,7 +398,7 @@ test('the traces that an error handler can take show no id and no data', functio
     holds(strpos($traces, 'secret') === false, 'the data are in a trace');
 });
 
-test('error handlers of the application are the same afterwards', function () {
+test('error handlers of the application are unchanged afterwards', function () {
     mock_play('serve');
     $id = planted();
     $mine = function () {

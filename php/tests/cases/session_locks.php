@@ -1,8 +1,8 @@
 <?php
 
 /*
- * Sessions that are locked and versioned: what two pages of one visitor do to each other. Each page has a connection of
- * its own, as two workers have.
+ * Locks and versions of sessions: the effects of two pages of one visitor on each other. Each page has its own
+ * connection, as two workers have.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -37,7 +37,7 @@ function stored($id)
     return client()->get('sess-' . $id);
 }
 
-/** An id whose session is stored. */
+/** The id of a stored session. */
 function planted()
 {
     $id = fresh_id();
@@ -63,7 +63,7 @@ function ttl_of($id)
     return preg_match('/^HD t(-?\d+)/', $line, $found) ? (int) $found[1] : null;
 }
 
-test('a session is locked from its start to its end, however it ends', function () {
+test('a session is locked from its start to its end, in whatever way it ends', function () {
     $ends = [
         'write' => function ($page, $id) {
             $page->write($id, CHANGED);
@@ -95,7 +95,7 @@ test('a session is locked from its start to its end, however it ends', function 
     }
 });
 
-test('an id that is not known in strict mode leaves no lock behind', function () {
+test('an unknown id in strict mode leaves no lock', function () {
     $id = fresh_id();
     session_request(server_settings(['persistent' => false]), $id, function () use ($id) {
         same(true, session_start());
@@ -105,7 +105,7 @@ test('an id that is not known in strict mode leaves no lock behind', function ()
     }, true);
 });
 
-test('the wait for a lock is bounded: one warning, false, and nothing is changed', function () {
+test('the wait for a lock has a timeout: one warning, false, and nothing is changed', function () {
     $id = planted();
     $holder = page();
     same(DATA, $holder->read($id));
@@ -124,7 +124,7 @@ test('the wait for a lock is bounded: one warning, false, and nothing is changed
     same(CHANGED, stored($id));
 });
 
-test('where the policy is read-only, a page goes on with what is stored, and cannot change it', function () {
+test('with the read-only policy, a page reads the stored session, and cannot change it', function () {
     $id = planted();
     $holder = page();
     same(DATA, $holder->read($id));
@@ -141,7 +141,7 @@ test('where the policy is read-only, a page goes on with what is stored, and can
     same(CHANGED, stored($id));
 });
 
-test('a session is not locked where locking is off, and the last page wins', function () {
+test('with locking off, a session is not locked, and the last page wins', function () {
     $id = planted();
     $a = intruder();
     $b = intruder();
@@ -152,7 +152,7 @@ test('a session is not locked where locking is off, and the last page wins', fun
     same(OTHER, stored($id));
 });
 
-test('a write after the lock and the session were lost is one warning, and overwrites nothing', function () {
+test('a write after the lock and the session were lost causes one warning, and overwrites nothing', function () {
     foreach (['changed' => OTHER, 'destroyed' => null] as $what => $expected) {
         $id = planted();
         $page = page();
@@ -179,7 +179,7 @@ test('a new session that another page has stored meanwhile is not overwritten', 
     same(OTHER, stored($id));
 });
 
-test('a page whose lock has expired stores its session if nobody has changed it', function () {
+test('a page whose lock has expired stores its session if no other page has changed it', function () {
     $id = planted();
     $page = page(['lock_ttl' => 1]);
     same(DATA, $page->read($id));
@@ -191,7 +191,7 @@ test('a page whose lock has expired stores its session if nobody has changed it'
     same(true, is_free($id));
 });
 
-test('a page whose lock has expired waits for the one that has it, and does not overwrite its change', function () {
+test('a page whose lock has expired waits for the new holder, and does not overwrite its change', function () {
     $id = planted();
     $page = page(['lock_ttl' => 1, 'lock_wait' => 0.2]);
     same(DATA, $page->read($id));
@@ -206,7 +206,7 @@ test('a page whose lock has expired waits for the one that has it, and does not 
     same(OTHER, stored($id));
 });
 
-// The table of the README: what a slow page ends with, and what another page has done to its session meanwhile.
+// The table of the README: how a slow page ends, and what another page has done to its session meanwhile.
 test('a logout wins, and no change is undone: every slow page, every other page', function () {
     $others = [
         'destroy' => function ($id) {
@@ -258,7 +258,7 @@ test('a logout wins, and no change is undone: every slow page, every other page'
     }
 });
 
-test('read_and_close prolongs what is there, and creates nothing', function () {
+test('read_and_close extends the TTL of an existing session, and creates none', function () {
     $id = planted();
     client()->touch('sess-' . $id, 100);
     ini_set('session.gc_maxlifetime', '777');
@@ -275,7 +275,7 @@ test('read_and_close prolongs what is there, and creates nothing', function () {
     same(null, stored($gone));
 });
 
-test('a session lives for session.gc_maxlifetime, or the setting, from its last page on', function () {
+test('a session expires session.gc_maxlifetime, or the setting, after its last page', function () {
     ini_set('session.gc_maxlifetime', '777');
     foreach ([[[], 777], [['ttl' => '2h'], 7200]] as list($more, $ttl)) {
         $id = fresh_id();
@@ -308,13 +308,13 @@ test('a login keeps the data, and its new id is locked at once', function () {
     }, true);
 });
 
-test('ids in base64url are ids', function () {
+test('ids in base64url are valid', function () {
     $id = 'Ab_-' . substr(fresh_id(), 0, 20);
     same(1, session_request(server_settings(), $id, 'count_in_session'));
     same(2, session_request(server_settings(), $id, 'count_in_session'));
 });
 
-test('a handler that outlives requests keeps nothing of them', function () {
+test('a handler that serves many requests keeps no memory of them', function () {
     $handler = page();
     for ($i = 0; $i < 3000; $i++) {
         $handler->create_sid();
@@ -326,7 +326,7 @@ test('a handler that outlives requests keeps nothing of them', function () {
     holds(memory_get_usage() - $before < 10000, 'it grew by ' . (memory_get_usage() - $before));
 });
 
-test('a setting that cannot be is one warning at session_start(), and nothing before', function () {
+test('an invalid setting causes one warning at session_start(), and none before', function () {
     foreach ([['timeout' => '5 parsecs'], ['servers' => 'a;b'], ['hots' => 'a']] as $settings) {
         $warned = warnings(function () use ($settings) {
             session_request($settings, fresh_id(), function () {

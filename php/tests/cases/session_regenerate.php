@@ -1,7 +1,7 @@
 <?php
 
 /*
- * session_regenerate_id() of a page, while another page of the same visitor destroys or changes the session.
+ * session_regenerate_id() in a page, while another page of the same visitor destroys or changes the session.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -10,7 +10,7 @@ require __DIR__ . '/../support/session.php';
 
 use Sharedance\Client;
 
-/** What the page gets from session_regenerate_id(), the warnings, and the id that it has in the end. */
+/** The result of session_regenerate_id(), the warnings, and the final id of the page. */
 function regenerate_while(array $settings, $isDeleting, callable $meanwhile)
 {
     $settings = server_settings($settings);

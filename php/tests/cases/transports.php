@@ -43,7 +43,7 @@ native_test('a unix socket whose server hangs', function () {
     });
 });
 
-native_test('a unix socket whose server leaves', function () {
+native_test('a unix socket whose server disconnects', function () {
     mock_play('leave');
     throws(ConnectionLost::class, function () {
         via('unix://' . setting('MOCK_FOLDER') . '/mock.sock')->fetch('k');
@@ -60,7 +60,7 @@ if (IS_WASM || !extension_loaded('openssl')) {
         works($client);
     });
 
-    test('TLS: an authority and a name of one\'s own, and a certificate for the server to see', function () {
+    test('TLS: a configured authority and name, and a client certificate', function () {
         mock_play('serve');
         mock_put('transport', 'v');
         $pem = setting('MOCK_FOLDER') . '/tls.pem';
@@ -81,7 +81,7 @@ if (IS_WASM || !extension_loaded('openssl')) {
         holds(preg_match('/certificate|SSL|peer/i', $failure->getMessage()), $failure->getMessage());
     });
 
-    test('TLS: a server that hangs, and one that is no TLS server', function () {
+    test('TLS: a server that hangs, and a server without TLS', function () {
         mock_play('hang');
         throws(TimedOut::class, function () {
             via('tls://localhost', ['port' => setting('MOCK_TLS'), 'timeout' => 0.2])->fetch('k');
@@ -92,7 +92,7 @@ if (IS_WASM || !extension_loaded('openssl')) {
         });
     });
 
-    test('TLS: an answer that is broken off is told', function () {
+    test('TLS: a truncated response is detected', function () {
         mock_play('reset 100');
         mock_put('transport', str_repeat('x', 1000));
         throws(ConnectionLost::class, function () {

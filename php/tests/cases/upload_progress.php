@@ -1,7 +1,7 @@
 <?php
 
 /*
- * session.upload_progress, which opens a session by the handler of php.ini before any script runs.
+ * session.upload_progress, which opens a session with the handler of php.ini before any script runs.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -21,7 +21,7 @@ function upload(Builtin $server, $cookie)
     return $server->answer($server->ask('page.php', $cookie, $body, 'multipart/form-data; boundary=b'));
 }
 
-test('an upload keeps the session of the visitor, or the page says what to set and goes on', function () {
+test('an upload keeps the session, or the page reports the setting to change and continues', function () {
     relay('pass');
     foreach (['0', '1'] as $isStrict) {
         $server = new Builtin([], [
@@ -41,7 +41,7 @@ test('an upload keeps the session of the visitor, or the page says what to set a
             holds(strpos($answer, 'Set-Cookie') === false, 'the cookie is replaced');
             same('3', $server->get('page.php', $found[1]));
         } else {
-            // This PHP accepts no handler while it is on.
+            // This PHP accepts no handler while the setting is on.
             holds(strpos($server->logged(), 'session.upload_progress.enabled is on: turn it off') !== false, $server->logged());
         }
         $server->stop();

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * The wire vectors of the project (tests/vectors): what the client sends is byte for byte what stands there, and what
- * is answered there means to it what it should.
+ * The wire vectors of the project (tests/vectors): the client sends exactly the bytes of the vectors, and interprets
+ * the responses in them correctly.
  */
 
 require __DIR__ . '/../support/assert.php';
@@ -14,24 +14,24 @@ use Sharedance\Client;
 use Sharedance\Exception\InvalidKey;
 use Sharedance\Exception\TooLarge;
 
-/** More would only test the mock. */
+/** Larger requests would only test the mock. */
 const MOST_FOR_MOCK = 200000;
 
-/** The bytes that the codec makes of a request. */
+/** The bytes of an encoded request. */
 function encoded(array $request)
 {
     return $request['command'] === 'store'
         ? Classic::store($request['key'], $request['value']) : Classic::{$request['command']}($request['key']);
 }
 
-/** What the client makes of the exchange: null, a value, or a bool. */
+/** The result of the client for the exchange: null, a value, or a bool. */
 function performed(Client $client, array $request)
 {
     return $request['command'] === 'store'
         ? $client->store($request['key'], $request['value']) : $client->{$request['command']}($request['key']);
 }
 
-/** What it should make of it. */
+/** The expected result. */
 function meaning(array $request, $reply)
 {
     switch ($request['command']) {
@@ -48,7 +48,7 @@ $files = vector_files('classic');
 $good = 0;
 $refused = 0;
 
-test('there are vectors', function () use ($files) {
+test('the vectors are found', function () use ($files) {
     holds(count($files) > 10, 'only ' . count($files));
 });
 
@@ -57,7 +57,7 @@ foreach ($files as $name => $vector) {
         foreach ($vector['exchanges'] as $exchange) {
             $request = vector_request($exchange);
             if ($request === null) {
-                continue; // nothing that a client of ours would send
+                continue; // this client never sends such a request
             }
             if ($exchange['end'] === 'closed') {
                 $good++;
@@ -76,7 +76,7 @@ foreach ($files as $name => $vector) {
                 $class = $exchange['reason'] === 'too-large' ? TooLarge::class : InvalidKey::class;
                 $limit = $vector['limit'] === null ? 33554432 : $vector['limit'];
                 if ($class === TooLarge::class && $request['command'] !== 'store') {
-                    continue; // the limit of such a server is known to it alone
+                    continue; // the client does not know the limit of such a server
                 }
                 throws($class, function () use ($request, $limit) {
                     performed(new Client(mock_settings(['max_size' => $limit])), $request);
@@ -86,7 +86,7 @@ foreach ($files as $name => $vector) {
     });
 }
 
-test('enough of them were for a client', function () use (&$good, &$refused) {
+test('enough of the vectors apply to a client', function () use (&$good, &$refused) {
     holds($good > 20 && $refused > 5, "$good good, $refused refused");
 });
 

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * The few words in which the tests are written. A case is a file that includes this one; it prints a line for each test
- * when it is over (earlier, no session could be started any more), and fails for any notice that a test did not expect.
+ * The test framework. A case is a file that includes this one. It prints a line for each test at the end of the case
+ * (after earlier output PHP could no longer start a session), and fails on any unexpected notice.
  */
 
 error_reporting(-1);
@@ -11,10 +11,13 @@ ini_set('html_errors', '0');
 ini_set('memory_limit', '512M');
 require_once __DIR__ . '/../../autoload.php';
 
-/** This PHP is WebAssembly: no unix sockets, resets look like ends, refusals like connections that end at once. */
+/**
+ * This PHP is WebAssembly: there are no unix sockets, a reset looks like an end, and a refused connection like one that
+ * ends at once.
+ */
 define('IS_WASM', php_uname('s') === 'Emscripten');
-/** On a slow machine nothing fails for taking long; what hangs is caught all the same. */
-define('PATIENCE_SECS', 20.0);
+/** A long timeout: tests do not fail on a slow machine, but hangs are detected. */
+define('TIMEOUT_SECS', 20.0);
 
 final class Failed extends Exception
 {
@@ -70,7 +73,7 @@ function skip($name, $reason)
     Report::$lines[] = "skipped: $name ($reason)\n";
 }
 
-/** A test of what only a native PHP shows. */
+/** A test that requires a native PHP. */
 function native_test($name, callable $body)
 {
     IS_WASM ? skip($name, 'WebAssembly') : test($name, $body);
@@ -95,7 +98,7 @@ function holds($condition, $what)
     }
 }
 
-/** Runs it and answers the exception, which must be of that class. */
+/** Runs it and returns the exception, which must be of that class. */
 function throws($class, callable $body)
 {
     try {
@@ -109,7 +112,7 @@ function throws($class, callable $body)
     throw new Failed('expected ' . $class . ', nothing was thrown');
 }
 
-/** Runs it and answers the messages of the errors that PHP raised meanwhile. */
+/** Runs it and returns the messages of the errors that PHP raised meanwhile. */
 function warnings(callable $body)
 {
     $before = Report::$unexpected;
@@ -124,7 +127,7 @@ function warnings(callable $body)
     }
 }
 
-/** Runs it and answers the seconds that it took. */
+/** Runs it and returns the seconds that it took. */
 function seconds(callable $body)
 {
     $started = Sharedance\Clock::now();
@@ -132,7 +135,7 @@ function seconds(callable $body)
     return Sharedance\Clock::now() - $started;
 }
 
-/** What follows is another request of PHP, of the same worker process or of a new one. */
+/** Simulates the start of another request of PHP, in the same worker process or in a new one. */
 function new_request($isNewWorker = true)
 {
     Sharedance\Wire\ConnectionPool::endRequest();
@@ -143,12 +146,12 @@ function new_request($isNewWorker = true)
     }
 }
 
-/** Whether that comes true, sooner or later. */
+/** Polls whether the condition becomes true. */
 function eventually(callable $condition)
 {
     $started = Sharedance\Clock::now();
     while (!$condition()) {
-        if (Sharedance\Clock::now() - $started > PATIENCE_SECS) {
+        if (Sharedance\Clock::now() - $started > TIMEOUT_SECS) {
             return false;
         }
         usleep(1000);
@@ -159,7 +162,7 @@ function eventually(callable $condition)
 function waits_about($secs, $took)
 {
     holds($took >= $secs * 0.95, sprintf('took %.3f s, less than %.3f', $took, $secs));
-    holds($took < $secs + PATIENCE_SECS, sprintf('took %.3f s instead of %.3f', $took, $secs));
+    holds($took < $secs + TIMEOUT_SECS, sprintf('took %.3f s instead of %.3f', $took, $secs));
 }
 
 function shown($value)

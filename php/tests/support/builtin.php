@@ -1,7 +1,7 @@
 <?php
 
 /*
- * PHP's built-in server as a worker that outlives its requests.
+ * PHP's built-in server as a worker that serves many requests.
  */
 
 final class Builtin
@@ -11,7 +11,7 @@ final class Builtin
     private $port;
     private $log;
 
-    /** Serves the pages of support/worker with the session handler in front, through the relay unless told else. */
+    /** Serves the pages of support/worker with the session handler prepended, through the relay by default. */
     public function __construct(array $environment = [], array $ini = [])
     {
         $free = stream_socket_server('tcp://127.0.0.1:0');
@@ -35,8 +35,8 @@ final class Builtin
         $environment += [
             'SHAREDANCE_HOST' => '127.0.0.1',
             'SHAREDANCE_PORT' => setting('MOCK_RELAY'),
-            'SHAREDANCE_TIMEOUT' => (string) PATIENCE_SECS,
-            'SHAREDANCE_CONNECT_TIMEOUT' => (string) PATIENCE_SECS,
+            'SHAREDANCE_TIMEOUT' => (string) TIMEOUT_SECS,
+            'SHAREDANCE_CONNECT_TIMEOUT' => (string) TIMEOUT_SECS,
             'PATH' => getenv('PATH'),
             'TMPDIR' => sys_get_temp_dir(),
         ];
@@ -62,13 +62,13 @@ final class Builtin
         }
     }
 
-    /** The errors of pages that are not displayed. */
+    /** The errors of pages, which are not displayed. */
     public function logged()
     {
         return implode("\n", preg_grep('/PHP (Warning|Notice|Deprecated|Fatal)/', file($this->log)));
     }
 
-    /** Begins a request; the stream is for answer(). */
+    /** Starts a request; pass the stream to answer(). */
     public function ask($path, $cookie = '', $body = null, $type = '')
     {
         $stream = $this->connect();
@@ -79,10 +79,10 @@ final class Builtin
         return $stream;
     }
 
-    /** The whole answer, with its headers. */
+    /** The whole response, with its headers. */
     public function answer($stream)
     {
-        // A page that runs into its time limit needs a second of the processor, which others may have.
+        // A page that reaches its time limit needs a second of CPU time, which takes longer on a loaded machine.
         stream_set_timeout($stream, 120);
         $answer = (string) stream_get_contents($stream);
         holds(!stream_get_meta_data($stream)['timed_out'], 'the page does not answer');
@@ -90,7 +90,7 @@ final class Builtin
         return $answer;
     }
 
-    /** The text of a page. */
+    /** The body of a page. */
     public function get($path, $cookie = '')
     {
         $answer = $this->answer($this->ask($path, $cookie));
@@ -103,7 +103,7 @@ final class Builtin
             return true;
         });
         try {
-            return stream_socket_client('tcp://127.0.0.1:' . $this->port, $number, $error, PATIENCE_SECS);
+            return stream_socket_client('tcp://127.0.0.1:' . $this->port, $number, $error, TIMEOUT_SECS);
         } finally {
             restore_error_handler();
         }

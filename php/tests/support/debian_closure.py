@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""debian_closure.py PACKAGE...: the packages and all that they depend on, one a line, by apt-cache.
+"""debian_closure.py PACKAGE...: the packages and all their dependencies, one per line, from apt-cache.
 
-Of alternatives the first is taken; of a virtual package one provider, best one that comes anyway. What only serves the
-scripts of an installation is left out: the packages are unpacked, not installed.
+Of alternatives the first is used; of a virtual package one provider, preferably one that is included anyway. Packages
+that only the installation scripts need are omitted: the packages are unpacked, not installed.
 """
 import re
 import subprocess

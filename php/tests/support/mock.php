@@ -1,14 +1,14 @@
 <?php
 
 /*
- * How a test tells the misbehaving server (mock.py) what to do, and asks what it has seen.
+ * Controls the misbehaving server (mock.py), and reads the requests that it has received.
  */
 
 function mock_command($line)
 {
-    $stream = stream_socket_client('tcp://127.0.0.1:' . setting('MOCK_CONTROL'), $number, $error, PATIENCE_SECS);
+    $stream = stream_socket_client('tcp://127.0.0.1:' . setting('MOCK_CONTROL'), $number, $error, TIMEOUT_SECS);
     holds($stream, 'no mock: ' . $error);
-    stream_set_timeout($stream, (int) PATIENCE_SECS);
+    stream_set_timeout($stream, (int) TIMEOUT_SECS);
     fwrite($stream, $line . "\n");
     $answer = fgets($stream);
     fclose($stream);
@@ -16,18 +16,18 @@ function mock_command($line)
     return rtrim($answer, "\n");
 }
 
-/** The acts of the next connections; see mock.py. */
+/** Sets the acts of the next connections; see mock.py. */
 function mock_play($acts)
 {
     same('ok', mock_command('play ' . $acts), 'mock');
-    // What it did before is not held against it.
+    // Earlier failures of the mock must not affect the test.
     foreach (['tcp://127.0.0.1:' . setting('MOCK_ACTOR'),
         'tls://localhost:' . setting('MOCK_TLS'), 'unix://' . setting('MOCK_FOLDER') . '/mock.sock'] as $address) {
         Sharedance\Wire\ServerState::recordSuccess(Sharedance\Server::parse($address, 1));
     }
 }
 
-/** What was received since, a string for each connection. */
+/** The bytes received since then, a string for each connection. */
 function mock_requests()
 {
     $answer = mock_command('requests');
@@ -48,19 +48,19 @@ function mock_get($key)
     return $answer === '-' ? null : hex2bin(substr($answer, 1));
 }
 
-/** Settings that lead to the mock, which speaks the classic dialect. */
+/** Settings for the mock, which speaks the classic dialect. */
 function mock_settings(array $more = [])
 {
     return $more + [
         'host' => '127.0.0.1',
         'port' => setting('MOCK_ACTOR'),
-        'connect_timeout' => PATIENCE_SECS,
-        'timeout' => PATIENCE_SECS,
+        'connect_timeout' => TIMEOUT_SECS,
+        'timeout' => TIMEOUT_SECS,
         'protocol' => 'classic',
     ];
 }
 
-/** Sets what the relay to the real server does next; see relay.py. */
+/** Sets the next act of the relay to the real server; see relay.py. */
 function relay($act)
 {
     same('ok', mock_command('upstream ' . setting('SERVER_PORT')), 'relay');
@@ -68,19 +68,19 @@ function relay($act)
     Sharedance\Wire\ServerState::recordSuccess(Sharedance\Server::parse('127.0.0.1:' . setting('MOCK_RELAY'), 1));
 }
 
-/** Settings that lead through the relay. */
+/** Settings for the relay. */
 function relay_settings(array $more = [])
 {
     return $more + server_settings(['port' => setting('MOCK_RELAY')]);
 }
 
-/** Settings that lead to the real server. */
+/** Settings for the real server. */
 function server_settings(array $more = [])
 {
     return $more + [
         'host' => '127.0.0.1',
         'port' => setting('SERVER_PORT'),
-        'connect_timeout' => PATIENCE_SECS,
-        'timeout' => PATIENCE_SECS,
+        'connect_timeout' => TIMEOUT_SECS,
+        'timeout' => TIMEOUT_SECS,
     ];
 }

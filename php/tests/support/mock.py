@@ -3,37 +3,38 @@
 
 mock.py FOLDER
 
-It speaks the classic dialect, as a server of the first generation, on its `actor` port, each connection by the act that was asked for through the `control`
-port, and keeps what it is given in memory. Prints its ports as NAME=PORT, one line, and ends when its stdin does.
-More ports: `tls` does the same with FOLDER/tls.pem and FOLDER/tls.key, as does the unix socket FOLDER/mock.sock; at
-`refused` nothing listens; `full` has no room in its queue, so that connecting hangs.
+It speaks the classic dialect, as a server of the first generation, on its `actor` port. Each connection executes the act
+that was requested through the `control` port. Stored pairs are kept in memory. The program prints its ports as
+NAME=PORT on one line, and ends when its stdin is closed. More ports: `tls` is the same with FOLDER/tls.pem and
+FOLDER/tls.key, and so is the unix socket FOLDER/mock.sock; `refused` has no listener; `full` has a full backlog, so that
+connecting hangs.
 
-The `relay` port leads to another server, by any dialect, and disturbs the connection on request (see relay.py).
+The `relay` port forwards to another server, in any dialect, and disturbs the connection on request (see relay.py).
 
-Control: one line a connection, one line as the answer.
-    play ACT[; ACT...]   what the next connections do, one each; the last act goes on. Forgets the requests so far
-    requests             what each connection since then received, in hexadecimal, separated by spaces
+Control: each connection carries one line, and one line as the response.
+    play ACT[; ACT...]   the acts of the next connections, one each; the last act is repeated. Forgets earlier requests
+    requests             the bytes that each connection since then has received, in hexadecimal, separated by spaces
     put KEY VALUE        stores a pair (hexadecimal)
-    get KEY              the value in hexadecimal, or - where there is none
+    get KEY              the value in hexadecimal, or - if there is none
 
-    upstream PORT        where the relay leads to
-    relay ACT...         what it does from now on
-    stalled              whether the relay has stalled or gone deaf since
+    upstream PORT        the port to which the relay forwards
+    relay ACT...         the act of the relay from now on
+    stalled              whether the relay has stalled or stopped reading since
     drop                 closes all connections of the relay
-    connections          how many it has accepted
+    connections          how many connections the relay has accepted
 
-Acts, A being the right answer to the request:
+Acts, where A is the correct response to the request:
     serve                A, then the end
     slow MS              A after a pause
     pieces N MS          A, N bytes at a time with pauses between
     cut N                the first N bytes of A, then the end
     reset N              the first N bytes of A, then a connection reset
-    say HEX              these bytes instead of A; - for none
-    lost                 the request is not executed and not answered, then the end
-    leave                the request is not read but for its first byte, then the end
-    hang                 no answer
-    deaf                 does not even read
-    door                 closed at once
+    say HEX              these bytes instead of A; - for no bytes
+    lost                 the request is not executed and has no response, then the end
+    leave                only the first byte of the request is read, then the end
+    hang                 no response
+    deaf                 the request is not read
+    close                the connection is closed at once
 """
 import os
 import socket
@@ -71,7 +72,7 @@ def read_exactly(conn, want, got):
 
 
 def read_request(conn, got):
-    """Appends one whole request to `got`; answers (command, key, value), or None where the peer left before."""
+    """Appends one whole request to `got`; returns (command, key, value), or None if the peer disconnects early."""
     if not read_exactly(conn, 1, got):
         return None
     header_len = 9 if got[:1] == b"S" else 5
@@ -101,7 +102,7 @@ def reset(conn):
 
 def perform(conn, act, got):
     name, args = act[0], act[1:]
-    if name == "door":
+    if name == "close":
         return
     if name == "deaf":
         held.append(conn)
@@ -114,7 +115,7 @@ def perform(conn, act, got):
     if name == "hang" or request is None:
         held.append(conn)
         return
-    # What is cut or reset has been executed all the same, as with a server that dies while it answers.
+    # A request whose response is cut or reset has been executed, as with a server that dies while it responds.
     if name == "lost":
         conn.close()
         return
@@ -142,13 +143,13 @@ def take_part(conn, tls):
             conn = tls.wrap_socket(conn, server_side=True)
         except OSError:
             return
-    elif acts[0][0] != "door" and conn.recv(1, socket.MSG_PEEK).islower():
+    elif acts[0][0] != "close" and conn.recv(1, socket.MSG_PEEK).islower():
         conn.close()  # as a server of the first generation does with another dialect
         return
     with lock:
         act = acts[0] if len(acts) == 1 else acts.pop(0)
-        if act[0] == "door":
-            conn.close()  # before it counts, so that a test can wait for it
+        if act[0] == "close":
+            conn.close()  # before it is counted, so that a test can wait for it
         got = bytearray()
         received.append(got)
     try:

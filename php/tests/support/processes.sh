@@ -1,5 +1,5 @@
-# Sourced by the runners: a scratch folder, the misbehaving server, the real one, and an end to all of them.
-# Wants $here (php/tests) and $server (the path of sharedanced).
+# Sourced by the runners: provides a scratch folder, the misbehaving server and the real one, and stops them at exit.
+# Requires $here (php/tests) and $server (the path of sharedanced).
 
 scratch=$(mktemp -d)
 chmod 755 "$scratch"
@@ -49,7 +49,7 @@ start_mock() {
   export MOCK_FOLDER=$scratch
 }
 
-# start_server [OPTION...]: sets server_pid and SERVER_PORT; started again, it has the port and the directory of before
+# start_server [OPTION...]: sets server_pid and SERVER_PORT; a restart uses the same port and directory
 start_server() {
   [ -x "$server" ] || { echo "no server at $server: cargo build --release, or --server PATH" >&2; exit 2; }
   export SERVER_PORT=${SERVER_PORT:-$(free_port)}

@@ -1,7 +1,7 @@
 <?php
 
 /*
- * What PSR-16 says about a cache, whatever version of its interface is declared. psr16_test_all() runs it.
+ * The requirements of PSR-16, for every version of its interface. psr16_test_all() runs the tests.
  */
 
 use Psr\SimpleCache\InvalidArgumentException;
@@ -36,7 +36,7 @@ function refused(callable $call, $what)
     throws(InvalidArgumentException::class, $call);
 }
 
-/** Values that are no key; an integer is one as a key of an array only. */
+/** Values that are not valid keys; an integer is valid only as a key of an array. */
 function wrong_keys()
 {
     $wrong = ['', true, false, null, 2.5, new stdClass(), ['array']];
@@ -58,7 +58,7 @@ function psr16_test_all()
 
 function psr16_test_values()
 {
-    test('what is set is there, in this cache and in the next', function () {
+    test('a stored value is found, in this cache and in the next', function () {
         $cache = cache(['prefix' => 'psr-shared-']);
         same(true, $cache->set('key', 'value'));
         same('value', $cache->get('key'));
@@ -71,7 +71,7 @@ function psr16_test_values()
         same(true, $cache->delete('key'), 'deleting what is not there');
     });
 
-    test('each type comes back as it was', function () {
+    test('a value of each type is returned unchanged', function () {
         $bytes = implode('', array_map('chr', range(0, 255)));
         $cache = cache();
         foreach ([null, true, false, 0, -1, PHP_INT_MAX, 1.5, 1.0, '', '0', 'text', $bytes, [], ['a' => [1, '2']]] as $value) {
@@ -104,7 +104,7 @@ function psr16_test_values()
         same(array_fill_keys($keys, null), $cache->getMultiple($keys));
     });
 
-    test('a TTL is null, seconds or a DateInterval, and what is over is gone', function () {
+    test('a TTL is null, seconds or a DateInterval, and an expired value is missing', function () {
         $cache = cache();
         $day = new DateInterval('P1D');
         foreach ([null, 100, 40 * 86400, $day, new DateInterval('P2M')] as $ttl) {
@@ -163,9 +163,9 @@ function psr16_test_several()
 
 function psr16_test_arguments()
 {
-    test('what is no key is refused by every method', function () {
+    test('an invalid key is refused by every method', function () {
         $cache = cache();
-        // Where the interface declares string, PHP itself turns numbers into text or refuses; a cache gets what is left.
+        // If the interface declares string, PHP itself converts or refuses numbers; the cache receives only strings.
         foreach (array_merge(wrong_keys(), [2]) as $key) {
             $what = shown($key);
             refused(function () use ($cache, $key) {
@@ -199,7 +199,7 @@ function psr16_test_arguments()
         same(false, $cache->has('key1'), 'part of a call that was refused');
     });
 
-    test('what is no list of keys and no TTL is refused', function () {
+    test('invalid lists of keys and invalid TTLs are refused', function () {
         $cache = cache();
         foreach (['text', 5, null, true, new stdClass()] as $keys) {
             foreach (['getMultiple', 'setMultiple', 'deleteMultiple'] as $method) {
@@ -219,14 +219,14 @@ function psr16_test_arguments()
         same(false, $cache->has('key'));
     });
 
-    test('an exception of a wrong key does not show it', function () {
+    test('the exception for an invalid key does not contain the key', function () {
         $thrown = throws(InvalidArgumentException::class, function () {
             cache()->get('sec{ret');
         });
         holds(strpos($thrown->getMessage(), 'sec') === false, $thrown->getMessage());
     });
 
-    test('wrong options are refused', function () {
+    test('invalid options are refused', function () {
         foreach ([['serializer' => 'x'], ['compression' => 'x'], ['compress_above' => -1], ['prefix' => "a\n"], ['x' => 1],
             ['prefix' => str_repeat('p', 101)], ['default_ttl' => '5'], ['default_ttl' => -1], ['clear' => 'x'],
             ['on_failure' => 'no function'], ['prefix' => null]] as $options) {
@@ -239,7 +239,7 @@ function psr16_test_arguments()
 
 function psr16_test_clear()
 {
-    test('clear removes the values of its prefix only', function () {
+    test('clear deletes only the values with its prefix', function () {
         list($cache, $other) = [cache(), cache()];
         $client = new Client(['host' => '127.0.0.1', 'port' => setting('SERVER_PORT')]);
         $client->set('sess-of-another', 'session');
@@ -255,7 +255,7 @@ function psr16_test_clear()
         same(3, $cache->get('a'));
     });
 
-    test('another process sees clear at once, and what it computed before is not stored as new', function () {
+    test('another process observes clear at once, and stores no value that it computed before as new', function () {
         $options = ['prefix' => 'psr-' . bin2hex(random_bytes(4)) . '-'];
         list($one, $other) = [cache($options), cache($options)];
         $one->set('a', 1);
@@ -265,12 +265,12 @@ function psr16_test_clear()
         $one->set('a', 2);
         same(2, $other->get('a'));
         $one->clear();
-        // $other does not know of that clear() yet.
+        // $other has not observed that clear() yet.
         $other->set('a', 'computed before');
         same(null, $one->get('a'));
     });
 
-    test('a cache on servers of its own can empty them, and then stores no generation', function () {
+    test('a cache with dedicated servers can flush them, and then stores no generation', function () {
         $options = ['prefix' => 'psr-' . bin2hex(random_bytes(4)) . '-', 'clear' => 'flush'];
         $cache = cache($options);
         same(true, $cache->set('a', [1]));
@@ -282,7 +282,7 @@ function psr16_test_clear()
         same(null, $client->get($options['prefix'] . 'a'));
     });
 
-    test('a cache that was never written is empty, and so is one whose generation was evicted', function () {
+    test('a cache that was never written is empty, and so is a cache whose generation was evicted', function () {
         $options = ['prefix' => 'psr-' . bin2hex(random_bytes(4)) . '-'];
         same(null, cache($options)->get('a'));
         cache($options)->set('a', 1);
@@ -317,7 +317,7 @@ function psr16_test_encodings()
         }
     }
 
-    function_exists('gzcompress') && test('what is compressed is smaller, and read without the option too', function () {
+    function_exists('gzcompress') && test('a compressed value is smaller, and is read without the option too', function () {
         $options = ['prefix' => 'psr-' . bin2hex(random_bytes(4)) . '-'];
         $client = new Client(['host' => '127.0.0.1', 'port' => setting('SERVER_PORT')]);
         cache($options + ['compress_above' => 1000])->set('key', str_repeat('long ', 5000));
@@ -359,7 +359,7 @@ function psr16_test_encodings()
         same(false, $cache->has('key'));
     });
 
-    test('a server that is down is a missing value and false, never an exception', function () {
+    test('if the server is down, values are missing and writes return false, without an exception', function () {
         $failures = 0;
         $cache = new Psr16Cache(['host' => '127.0.0.1', 'port' => 1], ['on_failure' => function () use (&$failures) {
             $failures++;

@@ -17,12 +17,12 @@ import time
 import urllib.request
 
 URLS, GATES = sys.argv[1:3], sys.argv[3]
-PATIENCE_SECS = 60
+TIMEOUT_SECS = 60
 VISITORS, PAGES_EACH = 20, 20
-# Between the moment that a page notes and the arrival of its request at the server, other pages may pass it, the more
-# so on a loaded machine. In random order nine of ten would be passed by more than these.
+# After a page records its time, and before its request arrives at the server, other pages may overtake it, especially
+# on a loaded machine. In random order, nine of ten pages would be overtaken by more than this.
 MAX_PASSED_BY, MAX_PASSED_SHARE = 5, 0.1
-# The goal is 2 ms; a loaded machine needs longer to run a process. Polling, as other handlers do, needs 50 to 150 ms.
+# The goal is 2 ms; a loaded machine needs longer to run a process. Polling, as in other handlers, needs 50 to 150 ms.
 MAX_HANDOVER_MS = 40
 
 failures = 0
@@ -42,7 +42,7 @@ def page(url, path, session=None):
     request = urllib.request.Request(url + "/" + path)
     if session:
         request.add_header("Cookie", "PHPSESSID=" + session)
-    with urllib.request.urlopen(request, timeout=PATIENCE_SECS) as response:
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECS) as response:
         cookies = response.headers.get_all("Set-Cookie") or []
         ids = re.findall(r"PHPSESSID=([^;]+)", "\n".join(cookies))
         return response.read().decode(), ids[-1] if ids else session
@@ -64,17 +64,17 @@ def parallel_increments():
     total = VISITORS * PAGES_EACH
     expect(f"all of {total} increments by {VISITORS} clients survive", list(range(1, total + 1)), [p[0] for p in pages])
 
-    # A page that asked later and came first has passed.
+    # A page that asked later and got the lock earlier has overtaken this one.
     passed = [sum(1 for earlier in pages[:i] if earlier[1] > asked) for i, (_, asked, _, _) in enumerate(pages)]
     share = sum(1 for times in passed if times > MAX_PASSED_BY) / total
     expect(
-        f"first come, first served: {share:.1%} of the pages were passed by more than {MAX_PASSED_BY}"
+        f"first come, first served: {share:.1%} of the pages were overtaken by more than {MAX_PASSED_BY}"
         f" (at most {MAX_PASSED_SHARE:.0%})",
         True,
         share <= MAX_PASSED_SHARE,
     )
 
-    # From before the write of one page to the end of session_start() of the next, which was waiting.
+    # From before the write of one page to the end of session_start() of the next page, which was waiting.
     handovers = [
         (after[2] - before[3]) / 1e6 for before, after in zip(pages, pages[1:]) if after[1] < before[2]
     ]
@@ -83,10 +83,10 @@ def parallel_increments():
     expect("most pages had to wait for the lock", True, len(handovers) > total // 2)
 
 
-# What is there in the end: the old session ("old"), and the one that a page moved it to ("slow", "other"), each with the
-# pages whose change it has; not there is no user logged in. In the first table the slow page is before the other one,
-# which waits for its lock. In the other two the other page ends first: without locking, and since the slow page has held
-# its lock for longer than the server allows.
+# The final sessions: the old session ("old"), and the session that a page moved it to ("slow", "other"), each with the
+# pages whose changes it contains. In a missing session no user is logged in. In the first table the slow page is first,
+# and the other page waits for its lock. In the other two tables the other page ends first: without locking, or because
+# the slow page has held its lock for longer than the server allows.
 MOVED_BY_OTHER = {"other": []}
 WITH_LOCK = {
     ("unchanged", "destroy"): {},
@@ -98,14 +98,14 @@ WITH_LOCK = {
     ("read_and_close", "destroy"): {},
     ("read_and_close", "regenerate"): MOVED_BY_OTHER,
     ("read_and_close", "change"): {"old": ["other"]},
-    # The other page finds its session gone, and has a new one in which no user is logged in.
+    # The other page does not find its session, and gets a new one in which no user is logged in.
     ("regenerate", "destroy"): {"slow": []},
     ("regenerate", "regenerate"): {"slow": []},
     ("regenerate", "change"): {"slow": []},
 }
 LOCK_EXPIRED = {
     **WITH_LOCK,
-    # The slow page changes nothing any more: it gets a warning.
+    # The slow page no longer changes anything: it gets a warning.
     ("changed", "regenerate"): MOVED_BY_OTHER,
     ("changed", "change"): {"old": ["other"]},
     ("regenerate", "destroy"): {},
@@ -126,7 +126,7 @@ TABLES = {
 
 
 def until(condition, what):
-    deadline = time.monotonic() + PATIENCE_SECS
+    deadline = time.monotonic() + TIMEOUT_SECS
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(what)
@@ -149,7 +149,7 @@ def race(case):
         until(lambda: os.path.exists(path + ".ready"), "the slow page does not begin")
         other = pool.submit(page, URLS[1], f"race.php?deed={other_deed}{setting}", old)
         if slow_first and slow_deed != "read_and_close":
-            # It is in the queue for the lock by then, or comes later: the result is the same.
+            # By then it waits for the lock, or arrives later: the result is the same.
             time.sleep(0.1)
         else:
             other.result()

@@ -1,11 +1,11 @@
 """A relay to a real server that disturbs the connections through it, for the tests of the PHP library.
 
-Acts; N counts from the command on. An act disturbs the first connection that it can, once; the others just pass:
-    pass                 nothing
+Acts; N counts from the command. An act disturbs the first possible connection, once; the others are only forwarded:
+    pass                 disturbs nothing
     cut N                passes the first N bytes of responses, then closes the connection
     reset N              the same, with a reset
-    stall N              passes the first N bytes of responses, and no more; the connection stays open
-    deaf N               passes the first N bytes of requests, and reads no more until the next act
+    stall N              passes the first N bytes of responses, and no further bytes; the connection stays open
+    deaf N               passes the first N bytes of requests, and stops reading until the next act
     before HEX           sends these bytes before the next response
     always-cut N         cuts every connection
     pieces N MS          N bytes of responses at a time, with pauses between; not only once

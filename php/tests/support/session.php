@@ -1,7 +1,7 @@
 <?php
 
 /*
- * Requests with sessions, one after the other in one process: each has a handler of its own, as a page has.
+ * Requests with sessions, one after the other in one process. Each has its own handler, as a page has.
  */
 
 ini_set('session.use_cookies', '0');
@@ -9,7 +9,7 @@ ini_set('session.cache_limiter', '');
 ini_set('session.gc_probability', '0');
 ini_set('session.serialize_handler', 'php_serialize');
 
-/** A request of PHP; that of a worker of its own unless a test is about what a worker remembers. */
+/** A request of PHP, in a new worker by default. Tests of the server state of a worker reuse the worker. */
 function session_request(array $settings, $id, callable $page, $isStrict = false, $isNewWorker = true)
 {
     new_request($isNewWorker);
@@ -27,7 +27,7 @@ function session_request(array $settings, $id, callable $page, $isStrict = false
     }
 }
 
-/** One more in $_SESSION['n'], of a session that may be new. */
+/** Increments $_SESSION['n'] of a session that may be new. */
 function count_in_session()
 {
     same(true, session_start(), 'session_start');

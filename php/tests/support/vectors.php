@@ -1,10 +1,10 @@
 <?php
 
 /*
- * Reads the wire vectors; their format stands in tests/vectors/README.md.
+ * Reads the wire vectors; tests/vectors/README.md describes their format.
  */
 
-/** The files of a dialect, by their names: limit, and exchanges with sent, expected, end and reason. */
+/** The files of a dialect, by name: limit, and exchanges with sent, expected, end and reason. */
 function vector_files($dialect)
 {
     $files = [];
@@ -42,7 +42,7 @@ function vector_file($path)
     return $vector;
 }
 
-/** The one whole request that was sent: command, key, value; null where it is anything else. */
+/** The request, if exactly one whole request was sent: command, key, value; otherwise null. */
 function vector_request(array $exchange)
 {
     $sent = $exchange['sent'];
@@ -52,7 +52,7 @@ function vector_request(array $exchange)
     if ($command === null || !$exchange['isPlain'] || strlen($sent) < $headerLen) {
         return null;
     }
-    // As the codec would write them: an integer of PHP may have 32 bits.
+    // In the encoding of the codec: an integer of PHP may have only 32 bits.
     for ($keyLen = 0; $keyLen <= strlen($sent) - $headerLen; $keyLen++) {
         if (substr($sent, 1, 4) === pack('N', $keyLen)) {
             $key = (string) substr($sent, $headerLen, $keyLen);

@@ -1,4 +1,5 @@
-# Sourced by the runners behind processes.sh: web servers. Wants $fpm, the command of php-fpm, or nothing for the newest.
+# Sourced by the runners after processes.sh: starts web servers. Requires $fpm, the command of php-fpm; if it is empty,
+# the newest one is used.
 
 PATH=$PATH:/usr/sbin:/sbin
 [ -n "$fpm" ] || fpm=$(compgen -c php-fpm | sort -V | tail -1)
@@ -30,14 +31,14 @@ start_nginx() {
     [ -z "${LIBRARY-}" ] || echo "env[LIBRARY] = $LIBRARY"
     echo "php_admin_value[session.save_path] = $own/sessions"
     for option in "$@"; do
-      # Pages may change what is about sessions; php_value cannot set some of the others.
+      # Pages may change session settings, so php_value sets them; it cannot set some of the others.
       if [[ $option == session.* ]]; then echo "php_value[${option%%=*}] = ${option#*=}"
       else echo "php_admin_value[${option%%=*}] = ${option#*=}"; fi
     done
   } >"$own/fpm.conf"
   $fpm --nodaemonize --allow-to-run-as-root --fpm-config "$own/fpm.conf" 2>>"$own/fpm.err" &
   started+=($!)
-  # A setting in the query of a request (?locking=0) is one of that request.
+  # A setting in the query of a request (?locking=0) applies to that request.
   cat >"$own/nginx.conf" <<EON
 daemon off;
 pid $own/nginx.pid;

@@ -20,7 +20,7 @@ final class AppServiceProvider extends ServiceProvider
 {
     public function boot()
     {
-        // The documented line.
+        // The line from the documentation.
         Session::extend('sharedance', function ($app) {
             return new Sharedance\SessionHandler(['ttl' => $app['config']['session.lifetime'] * 60]);
         });

@@ -3,7 +3,7 @@
 namespace Psr\SimpleCache;
 
 /*
- * The declarations of psr/simple-cache, whose versions differ in the types of the methods. Without its comments.
+ * The declarations of psr/simple-cache without comments. Its versions differ in the types of the methods.
  */
 
 interface CacheException extends \Throwable

@@ -1,8 +1,8 @@
 <?php
 
 /*
- * A page that counts in the visitor's session, and tells whether the session is the visitor's. When SIGUSR1 arrives, it
- * comes to the end that is asked for, wherever it is.
+ * A page that counts in the visitor's session, and checks that the session belongs to the visitor. On SIGUSR1 it ends
+ * in the requested way, at whatever point it is.
  */
 
 if (function_exists('pcntl_async_signals')) {
@@ -15,7 +15,7 @@ if (function_exists('pcntl_async_signals')) {
                 ini_set('memory_limit', '16M');
                 return str_repeat('x', 1 << 25);
             case 'time':
-                // PHP blocks signals while a handler runs, the one of its time limit too.
+                // PHP blocks signals while a handler runs, including the signal of its time limit.
                 pcntl_sigprocmask(SIG_UNBLOCK, [SIGPROF]);
                 set_time_limit(1);
                 while (true);

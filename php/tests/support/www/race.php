@@ -1,7 +1,7 @@
 <?php
 /*
- * race.php?deed=DEED&gate=NAME: a page that does something with the session. With a gate it is slow: it makes the file
- * NAME.ready when its session is open, and goes on when there is NAME.go.
+ * race.php?deed=DEED&gate=NAME: a page that executes DEED on the session. With a gate it is slow: it creates the file
+ * NAME.ready when its session is open, and continues when NAME.go exists.
  */
 $deed = $_GET['deed'];
 session_start($deed === 'read_and_close' ? ['read_and_close' => true] : []) || exit('no session');
@@ -30,7 +30,7 @@ switch ($deed) {
         session_destroy();
         break;
     case 'look':
-        // Whose session it is, and which pages changed it.
+        // The owner of the session, and the pages that changed it.
         echo json_encode(array_keys($_SESSION));
         session_abort();
         exit;

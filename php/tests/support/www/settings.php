@@ -1,5 +1,5 @@
 <?php
-/* settings.php?serializer=NAME&lazy=0|1&strict=0|1[&count]: a page under these settings, which counts or only looks. */
+/* settings.php?serializer=NAME&lazy=0|1&strict=0|1[&count]: a page with these settings, which counts or only reads. */
 session_start([
     'serialize_handler' => $_GET['serializer'], 'lazy_write' => $_GET['lazy'], 'use_strict_mode' => $_GET['strict'],
 ]) || exit('no session');
