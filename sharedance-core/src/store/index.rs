@@ -8,8 +8,8 @@ use hashbrown::HashTable;
 use crate::store::disk::format::{MAX_SEGMENT_LEN, RECORD_ALIGN, SLOT_LEN};
 use crate::store::primitives::Counter;
 use crate::store::primitives::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use crate::store::segment::pinned::Pinned;
-use crate::store::segment::sealed::{Record, Segment};
+use crate::store::segment::record::RecordRef;
+use crate::store::segment::sealed::Segment;
 
 /// Many, so that a table that grows holds up few others, and writers seldom meet.
 const SHARDS: usize = 64;
@@ -100,26 +100,9 @@ pub(crate) struct Shard {
     segments: Vec<Option<Arc<Segment>>>,
 }
 
-/// A live record, where the index says it is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Found<'a> {
-    pub(crate) segment: &'a Arc<Segment>,
-    pub(crate) slot: u32,
-    pub(crate) record: Record,
-}
-
-impl Found<'_> {
-    pub(crate) fn pin(&self) -> Pinned {
-        Pinned { segment: self.segment.clone(), slot: self.slot, record: self.record }
-    }
-
-    /// Whether this is the record that `pinned` holds. The slot of a held record is not reused, so the place is enough.
-    pub(crate) fn is(&self, pinned: &Pinned) -> bool {
-        Arc::ptr_eq(self.segment, &pinned.segment) && self.slot == pinned.slot
-    }
-
-    pub(crate) fn location(&self) -> Location {
-        Location { segment: self.segment.number, slot: self.slot }
+impl Location {
+    pub(crate) fn of(record: &RecordRef<'_>) -> Location {
+        Location { segment: record.segment().number, slot: record.slot() }
     }
 }
 
@@ -183,7 +166,12 @@ impl Index {
 
     /// Removes the record in `slot` of `segment` and marks it gone, if it is live, the index names it, and `condition`
     /// holds for it: all of that decided under the lock of its shard. Returns whether it was removed.
-    pub(crate) fn remove_if(&self, segment: &Arc<Segment>, slot: u32, condition: impl FnOnce(&Record) -> bool) -> bool {
+    pub(crate) fn remove_if(
+        &self,
+        segment: &Arc<Segment>,
+        slot: u32,
+        condition: impl FnOnce(&RecordRef<'_>) -> bool,
+    ) -> bool {
         let hash = segment.raw_slot(slot).slot().hash;
         let mut shard = self.write(hash);
         let Some(record) = segment.record(slot).filter(condition) else {
@@ -191,19 +179,18 @@ impl Index {
         };
         let removed = shard.remove_from(hash, segment, slot);
         if removed {
-            segment.mark_gone(slot, &record);
+            record.mark_gone();
         }
         removed
     }
 
     /// Removes a record whose payload or word is damaged, and marks it gone, if the index still names it; returns whether
     /// it did. `record` is the record as it was before its word was damaged: it is what the accounts contain.
-    pub(crate) fn remove_damaged(&self, segment: &Arc<Segment>, slot: u32, record: &Record) -> bool {
-        let hash = record.slot.hash;
-        let mut shard = self.write(hash);
-        let removed = shard.remove_from(hash, segment, slot);
+    pub(crate) fn remove_damaged(&self, record: &RecordRef<'_>) -> bool {
+        let mut shard = self.write(record.hash());
+        let removed = shard.remove_from(record.hash(), record.segment(), record.slot());
         if removed {
-            segment.mark_gone(slot, record);
+            record.mark_gone();
             self.damaged.add(1);
         }
         removed
@@ -252,7 +239,7 @@ impl Index {
 
 impl Shard {
     /// The live record of `key`, expired or not.
-    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<RecordRef<'_>> {
         let mut found = None;
         self.table.find(hash, |entry| match self.matches(entry, hash, key) {
             Some(candidate) => {
@@ -264,7 +251,7 @@ impl Shard {
         found
     }
 
-    fn matches(&self, entry: &Entry, hash: u64, key: &[u8]) -> Option<Found<'_>> {
+    fn matches(&self, entry: &Entry, hash: u64, key: &[u8]) -> Option<RecordRef<'_>> {
         if entry.hash != hash {
             return None;
         }
@@ -272,28 +259,26 @@ impl Shard {
         let segment = self.segments.get(segment as usize)?.as_ref()?;
         segment.prefetch(self.packing.record_offset(entry.place));
         let record = segment.record(slot)?;
-        (segment.key(&record) == key).then_some(Found { segment, slot, record })
+        (record.key() == key).then_some(record)
     }
 
     /// Goes over all live records of this hash, expired or not.
-    pub(crate) fn for_each(&self, hash: u64, mut visit: impl FnMut(Found<'_>)) {
+    pub(crate) fn for_each(&self, hash: u64, mut visit: impl FnMut(RecordRef<'_>)) {
         for entry in self.table.iter_hash(hash).filter(|entry| entry.hash == hash) {
             let Location { segment, slot } = self.packing.location(entry.place);
             if let Some(segment) = self.segments.get(segment as usize).and_then(Option::as_ref)
                 && let Some(record) = segment.record(slot)
             {
-                visit(Found { segment, slot, record });
+                visit(record);
             }
         }
     }
 
     /// A record other than that in `slot` of `segment`, live or not, for the same key. Records are read only where hashes agree.
-    pub(crate) fn find_same_key(&self, hash: u64, segment: &Segment, slot: u32) -> Option<(Arc<Segment>, u32)> {
+    pub(crate) fn find_same_key(&self, hash: u64, segment: &Arc<Segment>, slot: u32) -> Option<(Arc<Segment>, u32)> {
         let is_candidate = |entry: &Entry| {
             entry.hash == hash
-                && segment
-                    .committed(slot)
-                    .is_some_and(|record| self.matches(entry, hash, segment.key(&record)).is_some())
+                && segment.committed(slot).is_some_and(|record| self.matches(entry, hash, record.key()).is_some())
         };
         let other = self.packing.location(self.table.find(hash, is_candidate)?.place);
         Some((self.segments.get(other.segment as usize)?.clone()?, other.slot))
@@ -351,9 +336,8 @@ impl Shard {
         let Some(segment) = self.segments.get(segment as usize).and_then(Option::as_ref) else {
             return false;
         };
-        let is_of = |record: Record| {
-            record.slot.hash == entry.hash
-                && record.slot.record_offset as usize == self.packing.record_offset(entry.place)
+        let is_of = |record: RecordRef<'_>| {
+            record.hash() == entry.hash && record.offset() == self.packing.record_offset(entry.place)
         };
         !segment.record(slot).is_some_and(is_of)
     }
@@ -468,7 +452,7 @@ mod tests {
         let slots = keys.map(|key| write(&mut segment, HASH, key));
         let mut shard = index.write(HASH);
         slots.iter().for_each(|slot| shard.insert(HASH, &segment, *slot, offset(&segment, *slot), None));
-        let found = |shard: &Shard| keys.map(|key| shard.find(HASH, key).map(|found| found.slot));
+        let found = |shard: &Shard| keys.map(|key| shard.find(HASH, key).map(|found| found.slot()));
         assert_eq!(found(&shard), slots.map(Some));
         assert!(shard.find(HASH, b"four").is_none());
         assert!(shard.remove(HASH, Location { segment: 3, slot: slots[1] }));

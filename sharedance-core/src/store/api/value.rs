@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use crate::store::disk::format::Kind;
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::Pinned;
 
 /// The bytes of a value, straight from the mapping: nothing is copied. It derefs to `[u8]`.
 ///
@@ -87,7 +87,7 @@ impl Value {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn is_alone(&self) -> bool {
-        self.pinned.segment.header.kind == Kind::Big
+        self.pinned.segment().header.kind == Kind::Big
     }
 }
 

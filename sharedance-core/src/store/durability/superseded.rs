@@ -9,7 +9,8 @@ use crate::store::disk::format::RecordState;
 use crate::store::durability::group_commit::GroupCommit;
 use crate::store::primitives::atomic::{AtomicUsize, Ordering};
 use crate::store::primitives::{Arc, Mutex, MutexGuard, PoisonError};
-use crate::store::segment::sealed::{Record, Segment};
+use crate::store::segment::record::Pinned;
+use crate::store::segment::sealed::Segment;
 use crate::store::segment::sources::{Reason, Source};
 
 /// Records that replaced others since the last sync, whose old records stay on disk until a sync covers the new ones.
@@ -59,16 +60,10 @@ impl Superseded {
 
     /// Takes the old record of a key out of the accounts, which the record in `slot` of `segment` replaced just now. Marks
     /// it dead, at once or when that is safe. The caller holds the key's shard for writing.
-    pub(crate) fn supersede(
-        &self,
-        group_commit: &GroupCommit,
-        segment: &Arc<Segment>,
-        slot: u32,
-        old: (Arc<Segment>, u32, Record),
-    ) {
-        let (old_segment, old_slot, old_record) = old;
+    pub(crate) fn supersede(&self, group_commit: &GroupCommit, segment: &Arc<Segment>, slot: u32, old: &Pinned) {
+        let (old_segment, old_slot) = (old.segment(), old.slot());
         if !self.keeps_old {
-            return old_segment.mark_dead(old_slot, &old_record);
+            return old.record().mark_dead();
         }
         // Read after the commit: a sync that begins from here on writes the new record.
         let covered_by = group_commit.next();
@@ -79,11 +74,11 @@ impl Superseded {
             Some(oldest) if oldest.reason == reason => {
                 segment.note_source(slot, oldest);
                 old_segment.carried.forget(old_slot);
-                old_segment.mark_dead(old_slot, &old_record);
+                old.record().mark_dead();
             }
             _ => {
                 segment.note_source(slot, Source { segment: old_segment.clone(), slot: old_slot, reason });
-                old_segment.discount(&old_record);
+                old.record().discount();
             }
         }
         self.push(Overwrite { covered_by, segment: segment.clone(), slot });
@@ -127,7 +122,7 @@ mod tests {
     fn live_on_disk(store: &Store, value: &[u8]) -> usize {
         let count = |segment: &Arc<Segment>| {
             let records = (0..segment.reserved().slots).filter_map(|slot| segment.record(slot));
-            records.filter(|record| segment.value(record) == value).count()
+            records.filter(|record| record.value() == value).count()
         };
         store.shared.engine.log.segments().iter().map(count).sum()
     }

@@ -108,7 +108,7 @@ impl Iterator for Pairs<'_> {
             if !pinned.key().starts_with(&self.prefix) {
                 continue;
             }
-            let (deadline, now_ms) = (pinned.record.word.deadline, engine.timeline.now_ms());
+            let (deadline, now_ms) = (pinned.record().word().deadline, engine.timeline.now_ms());
             if !deadline.has_passed(now_ms) && engine.is_sound(&pinned) {
                 return Some(Pair { pinned, expires_in: deadline.remaining(now_ms) });
             }

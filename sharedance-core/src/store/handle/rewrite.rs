@@ -5,7 +5,7 @@ use crate::store::api::value::Value;
 use crate::store::error::StoreError;
 use crate::store::handle::store::Store;
 use crate::store::operations::draft::Rewrite;
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::Pinned;
 
 /// Making a new value from the one that is there, as one step.
 impl Store {

@@ -7,7 +7,7 @@ use crate::store::disk::format::{
     CLIENT_FLAGS_LEN, FLAG_CLIENT_FLAGS, FLAG_REFRESHER, FLAG_STALE, FLAG_VERSION, VERSION_LEN,
 };
 use crate::store::segment::payload::Payload;
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::Pinned;
 
 /// What is noted on a record beside its life: see [`Seen`](crate::store::Seen).
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,7 +80,7 @@ impl Draft<'_> {
 
     /// Whether `current` is what this draft would write. The comparison may take long: no lock should be held meanwhile.
     pub(crate) fn is(&self, current: &Pinned, payload: &Payload<'_>) -> bool {
-        current.record.word.flags == self.flags() && current.segment.has_payload(&current.record, payload)
+        current.record().word().flags == self.flags() && current.record().has_payload(payload)
     }
 
     pub(crate) fn payload(&self) -> Payload<'_> {

@@ -10,7 +10,7 @@ use std::vec;
 
 use crate::store::api::value::Value;
 use crate::store::engine::Engine;
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::Pinned;
 
 /// A pair that a walk came by: see [`Store::iter`](crate::store::Store::iter). Like a [`Value`], it pins its bytes, which
 /// never change.
@@ -178,9 +178,9 @@ impl Engine {
         let mut verification = Verification::default();
         let mut walk = Walk::new(self);
         while let Some(pinned) = walk.next_pinned() {
-            if pinned.segment.is_intact(&pinned.record) {
+            if pinned.record().is_intact() {
                 verification.sound += 1;
-                verification.bytes += pinned.segment.payload(&pinned.record).len() as u64;
+                verification.bytes += pinned.record().payload().len() as u64;
             } else if self.drop_damaged(&pinned) {
                 verification.damaged += 1;
             }

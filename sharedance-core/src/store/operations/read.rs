@@ -1,8 +1,7 @@
 //! Reads of one pair.
 
 use crate::store::engine::Engine;
-use crate::store::segment::pinned::Pinned;
-use crate::store::segment::sealed::{Record, Segment};
+use crate::store::segment::record::{Pinned, RecordRef};
 
 impl Engine {
     /// The live record of `key`, verified. Counts as a read.
@@ -17,7 +16,7 @@ impl Engine {
         let pinned = {
             let shard = self.index.read(hash);
             let found = shard.find(hash, key)?;
-            if found.record.word.deadline.has_passed(now_ms) {
+            if found.has_expired(now_ms) {
                 self.counters.expired_reads.add(1);
                 return None;
             }
@@ -28,7 +27,7 @@ impl Engine {
 
     /// Whether the record's bytes are the ones that were written; it is dropped where they are not.
     pub(crate) fn is_sound(&self, pinned: &Pinned) -> bool {
-        let is_sound = pinned.segment.verify(pinned.slot, &pinned.record);
+        let is_sound = pinned.record().verify();
         if !is_sound {
             self.drop_damaged(pinned);
         }
@@ -37,11 +36,11 @@ impl Engine {
 
     /// Drops a record whose bytes are not the ones that were written; false where it is gone already.
     pub(crate) fn drop_damaged(&self, damaged: &Pinned) -> bool {
-        self.index.remove_damaged(&damaged.segment, damaged.slot, &damaged.record)
+        self.index.remove_damaged(&damaged.record())
     }
 }
 
 /// The version of the record, unless it has expired.
-pub(crate) fn live_version(segment: &Segment, record: &Record, now_ms: u64) -> Option<u64> {
-    (!record.word.deadline.has_passed(now_ms)).then(|| segment.version(record))
+pub(crate) fn live_version(record: &RecordRef<'_>, now_ms: u64) -> Option<u64> {
+    (!record.has_expired(now_ms)).then(|| record.version())
 }

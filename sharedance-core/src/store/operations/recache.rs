@@ -10,10 +10,9 @@ use crate::store::api::recache::{Look, Refresh, Seen};
 use crate::store::api::request::Ttl;
 use crate::store::api::value::Value;
 use crate::store::disk::format::{FLAG_REFRESHER, FLAG_STALE, Word};
-use crate::store::index::Found;
 use crate::store::operations::write::{WriteError, Writer};
 use crate::store::segment::accesses::{self, Access};
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::{Pinned, RecordRef};
 
 impl Writer<'_> {
     pub(crate) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, WriteError> {
@@ -40,8 +39,8 @@ impl Writer<'_> {
         }
         Seen {
             is_new: true,
-            expires_in: pinned.record.word.deadline.remaining(now_ms),
-            idle: pinned.segment.accesses.is_some().then_some(Duration::ZERO),
+            expires_in: pinned.record().word().deadline.remaining(now_ms),
+            idle: pinned.segment().accesses.is_some().then_some(Duration::ZERO),
             was_read: false,
             is_stale: false,
             refresh: Refresh::Yours,
@@ -55,18 +54,16 @@ impl Writer<'_> {
         let (pinned, refresh) = {
             let shard = self.engine.index.read(hash);
             let found = shard.find(hash, key)?;
-            if found.record.word.deadline.has_passed(now_ms) {
+            if found.has_expired(now_ms) {
                 self.engine.counters.expired_reads.add(1);
                 return None;
             }
             let word = match look.touch {
-                Some(ttl) => found.segment.touch(found.slot, &found.record, self.engine.lifetime(ttl, now).deadline),
-                None => Some(found.record.word),
+                Some(ttl) => found.touch(self.engine.lifetime(ttl, now).deadline),
+                None => Some(found.word()),
             };
             let refresh = word.and_then(|word| choose_refresher(&found, word, look, now_ms));
-            let mut pinned = found.pin();
-            pinned.record.word = word.unwrap_or(found.record.word);
-            (pinned, refresh)
+            (found.pin().with_word(word.unwrap_or(found.word())), refresh)
         };
         let Some(refresh) = refresh else {
             self.engine.drop_damaged(&pinned);
@@ -75,11 +72,11 @@ impl Writer<'_> {
         if !self.engine.is_sound(&pinned) {
             return None;
         }
-        let last = pinned.segment.accesses.as_ref().map(|accesses| accesses.last(pinned.slot));
+        let last = pinned.segment().accesses.as_ref().map(|accesses| accesses.last(pinned.slot()));
         if look.note_access {
             pinned.note_read(now_ms);
         }
-        let word = pinned.record.word;
+        let word = pinned.record().word();
         Some(Seen {
             is_new: false,
             expires_in: word.deadline.remaining(now_ms),
@@ -94,7 +91,7 @@ impl Writer<'_> {
 
 /// Chooses this reader to refresh the value where that is due and no other reader was chosen before. `None` where the
 /// record's word is damaged.
-fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> Option<Refresh> {
+fn choose_refresher(found: &RecordRef<'_>, word: Word, look: &Look, now_ms: u64) -> Option<Refresh> {
     if word.flags & FLAG_REFRESHER != 0 {
         return Some(Refresh::InProgress);
     }
@@ -104,7 +101,7 @@ fn choose_refresher(found: &Found<'_>, word: Word, look: &Look, now_ms: u64) -> 
     if look.never_chosen || !is_late && word.flags & FLAG_STALE == 0 {
         return Some(Refresh::NotNeeded);
     }
-    match found.segment.mark(found.slot, &found.record, FLAG_REFRESHER)? {
+    match found.mark(FLAG_REFRESHER)? {
         true => Some(Refresh::Yours),
         false => Some(Refresh::InProgress),
     }

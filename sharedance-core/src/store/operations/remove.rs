@@ -3,8 +3,9 @@
 use crate::store::api::request::{Condition, Outcome, Ttl};
 use crate::store::disk::format::Deadline;
 use crate::store::engine::Engine;
+use crate::store::index::Location;
 use crate::store::operations::read::live_version;
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::Pinned;
 use crate::store::timeline::Moment;
 
 impl Engine {
@@ -13,8 +14,8 @@ impl Engine {
         let deadline = self.lifetime(ttl, now).deadline;
         let (pinned, touched) = {
             let shard = self.index.read(hash);
-            let found = shard.find(hash, key).filter(|found| !found.record.word.deadline.has_passed(now.ms))?;
-            (found.pin(), found.segment.touch(found.slot, &found.record, deadline))
+            let found = shard.find(hash, key).filter(|found| !found.has_expired(now.ms))?;
+            (found.pin(), found.touch(deadline))
         };
         if touched.is_none() {
             self.drop_damaged(&pinned);
@@ -28,9 +29,7 @@ impl Engine {
         let touched = {
             let shard = self.index.read(hash);
             match shard.find(hash, key) {
-                Some(found) if found.is(current) && !found.record.word.deadline.has_passed(now_ms) => {
-                    found.segment.touch(found.slot, &found.record, deadline)
-                }
+                Some(found) if found.is(current) && !found.has_expired(now_ms) => found.touch(deadline),
                 _ => return false,
             }
         };
@@ -46,12 +45,12 @@ impl Engine {
         let Some(found) = shard.find(hash, key) else {
             return condition.refuses(None).unwrap_or(Outcome::Missing);
         };
-        let version = live_version(found.segment, &found.record, now_ms);
+        let version = live_version(&found, now_ms);
         if let Some(refused) = condition.refuses(version) {
             return refused;
         }
-        let location = found.location();
-        found.segment.mark_gone(found.slot, &found.record);
+        let location = Location::of(&found);
+        found.mark_gone();
         shard.remove(hash, location);
         version.map_or(Outcome::Missing, |version| Outcome::Done { version })
     }
@@ -63,7 +62,7 @@ impl Engine {
             let mut emptied = self.index.write_shard(shard);
             for (segment, slot, offset) in emptied.take_all() {
                 match segment.record(slot) {
-                    Some(record) => segment.mark_gone(slot, &record),
+                    Some(record) => record.mark_gone(),
                     None => {
                         segment.write_off(slot, offset);
                         self.index.damaged.add(1);

@@ -6,10 +6,9 @@ use crate::store::api::request::{Condition, Outcome, Ttl, Update};
 use crate::store::disk::format::Word;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::index::Found;
 use crate::store::operations::draft::{Draft, Marks, Prefix, Rewrite};
 use crate::store::operations::write::{Decision, WriteError, Writer};
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::{Pinned, RecordRef};
 use crate::store::segment::ttl_class::TtlClass;
 
 impl Engine {
@@ -40,20 +39,18 @@ impl Writer<'_> {
         let Rewrite { ttl, marks, client_flags, version } = rewrite;
         let now = self.engine.timeline.now();
         let now_ms = now.ms;
-        let hash = current.record.slot.hash;
+        let hash = current.record().hash();
         let prefix = Prefix::new(client_flags.unwrap_or_else(|| current.client_flags()), version);
         let draft = Draft { prefix, marks, key, value: parts };
         self.engine.check_lengths(key, draft.value_len())?;
         let lifetime = ttl.map(|ttl| self.engine.lifetime(ttl, now));
-        let class = lifetime.map_or(TtlClass(current.segment.header.ttl_class), |lifetime| lifetime.class);
+        let class = lifetime.map_or(TtlClass(current.segment().header.ttl_class), |lifetime| lifetime.class);
         let reservation = self.prepare_record(class, &draft.payload(), now_ms)?;
-        let sequence = current.sequence();
-        let is_current = |found: &Found<'_>| {
-            found.segment.sequence(&found.record) == sequence && !found.record.word.deadline.has_passed(now_ms)
-        };
+        let sequence = current.record().sequence();
+        let is_current = |found: &RecordRef<'_>| found.sequence() == sequence && !found.has_expired(now_ms);
         Ok(self.publish(hash, key, reservation, version, now_ms, |found| match found {
             Some(found) if is_current(found) => {
-                let before = found.record.word;
+                let before = found.word();
                 let deadline = lifetime.map_or(before.deadline, |lifetime| lifetime.deadline);
                 Decision::Commit(Word { flags: draft.flags(), deadline, ..before })
             }

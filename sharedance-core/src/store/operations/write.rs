@@ -12,12 +12,12 @@ use crate::store::disk::format::{self, FLAG_REFRESHER, FLAG_STALE, RecordState, 
 use crate::store::durability::syncs::Syncs;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
-use crate::store::index::{Found, Location};
+use crate::store::index::Location;
 use crate::store::operations::draft::{Draft, Marks, Prefix};
 use crate::store::operations::read::live_version;
 use crate::store::segment::accesses::{self, Access};
 use crate::store::segment::payload::Payload;
-use crate::store::segment::pinned::Pinned;
+use crate::store::segment::record::{Pinned, RecordRef};
 use crate::store::segment::reservation::Reservation;
 use crate::store::segment::ttl_class::TtlClass;
 
@@ -96,7 +96,7 @@ impl Writer<'_> {
         }
         let current = self.engine.peek(hash, key, value.len(), condition);
         if let Some(current) = &current
-            && let Some(refused) = condition.refuses(live_version(&current.segment, &current.record, now_ms))
+            && let Some(refused) = condition.refuses(live_version(&current.record(), now_ms))
         {
             return Ok(refused);
         }
@@ -113,7 +113,7 @@ impl Writer<'_> {
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
         let version = attributes.version;
         Ok(self.publish(hash, key, reservation, version, now_ms, |current| {
-            match condition.refuses(current.and_then(|found| live_version(found.segment, &found.record, now_ms))) {
+            match condition.refuses(current.and_then(|found| live_version(found, now_ms))) {
                 Some(refused) => Decision::GiveUp(refused),
                 None => Decision::Commit(current.map_or(word, |found| word_in_place_of(word, found, condition))),
             }
@@ -137,11 +137,11 @@ impl Writer<'_> {
         let (segment, slot) = (reservation.segment().clone(), reservation.slot());
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
         let outcome = self.publish(self.engine.hash(key), key, reservation, version, now_ms, |current| {
-            let version = current.and_then(|found| live_version(found.segment, &found.record, now_ms));
+            let version = current.and_then(|found| live_version(found, now_ms));
             Condition::Absent.refuses(version).map_or(Decision::Commit(word), Decision::GiveUp)
         });
         let record = outcome.is_done().then(|| segment.committed(slot)).flatten();
-        Ok(record.map(|record| Pinned { segment, slot, record }))
+        Ok(record.map(|record| record.pin()))
     }
 
     /// A value that is gone at once: what was there goes, and nothing comes in its place.
@@ -187,7 +187,7 @@ impl Writer<'_> {
         reservation: Reservation,
         version: Option<NonZeroU64>,
         now_ms: u64,
-        decide: impl FnOnce(Option<&Found<'_>>) -> Decision,
+        decide: impl FnOnce(Option<&RecordRef<'_>>) -> Decision,
     ) -> Outcome {
         let segment = reservation.segment().clone();
         let (slot, record_offset) = (reservation.slot(), reservation.record_offset());
@@ -197,18 +197,18 @@ impl Writer<'_> {
             Decision::Commit(word) => Word { state: RecordState::Live, ..word },
             Decision::GiveUp(outcome) => return outcome,
         };
-        let old = found.map(|found| (found.segment.clone(), found.slot, found.record));
+        let old = found.map(|found| found.pin());
         let sequence = self.engine.log.next_sequence();
         reservation.commit(hash, sequence, word);
         if let Some(accesses) = &segment.accesses {
             accesses.note(slot, Access { at_secs: accesses::seconds(now_ms), was_read: false });
         }
-        let replaced = old.as_ref().map(|(segment, slot, _)| Location { segment: segment.number, slot: *slot });
+        let replaced = old.as_ref().map(|old| Location::of(&old.record()));
         shard.insert(hash, &segment, slot, record_offset, replaced);
         match old {
             Some(old) => {
-                segment.inherit_reads(slot, old.0.take_reads(old.1));
-                self.syncs.superseded.supersede(&self.syncs.group_commit, &segment, slot, old);
+                segment.inherit_reads(slot, old.segment().take_reads(old.slot()));
+                self.syncs.superseded.supersede(&self.syncs.group_commit, &segment, slot, &old);
             }
             None if self.engine.log.queues.as_ref().is_some_and(|queues| queues.welcome(hash)) => {
                 segment.note_read(slot)
@@ -225,16 +225,16 @@ impl Engine {
     fn peek(&self, hash: u64, key: &[u8], value_len: usize, condition: Condition) -> Option<Pinned> {
         let shard = self.index.read(hash);
         let found = shard.find(hash, key)?;
-        let worth_it = condition != Condition::Always || found.record.slot.value_len as usize == value_len;
+        let worth_it = condition != Condition::Always || found.value_len() == value_len;
         worth_it.then(|| found.pin())
     }
 }
 
 /// The word to commit in the place of what is there: a newer one than was asked for makes it stale.
-fn word_in_place_of(word: Word, found: &Found<'_>, condition: Condition) -> Word {
-    let before = found.record.word;
+fn word_in_place_of(word: Word, found: &RecordRef<'_>, condition: Condition) -> Word {
+    let before = found.word();
     match condition {
-        Condition::VersionOrStale(oldest) if found.segment.version(&found.record) > oldest => {
+        Condition::VersionOrStale(oldest) if found.version() > oldest => {
             let flags = word.flags | FLAG_STALE | before.flags & FLAG_REFRESHER;
             Word { flags, deadline: before.deadline, ..word }
         }

@@ -67,7 +67,7 @@ pub(crate) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned
             }
             match scanned.segment.record(record.slot) {
                 Some(found) => {
-                    scanned.segment.mark_gone(record.slot, &found);
+                    found.mark_gone();
                     entered.expired += 1;
                 }
                 None => scanned.segment.write_off(record.slot, record.offset as usize),
@@ -90,13 +90,13 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
         shard.insert(hash, segment, slot, offset, None);
         return false;
     };
-    let (sequence, other_sequence) = (segment.sequence(&record), other.sequence(&other_record));
+    let (sequence, other_sequence) = (record.sequence(), other_record.sequence());
     if (sequence, carried_order(segment)) > (other_sequence, carried_order(&other)) {
         let replaced = Location { segment: other.number, slot: other_slot };
         shard.insert(hash, segment, slot, offset, Some(replaced));
-        other.mark_dead(other_slot, &other_record);
+        other_record.mark_dead();
     } else {
-        segment.mark_dead(slot, &record);
+        record.mark_dead();
     }
     sequence != other_sequence
 }
@@ -110,9 +110,9 @@ fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32)
     let (Some(gone), Some(record)) = (segment.committed(slot), other.record(other_slot)) else {
         return false;
     };
-    let is_older = other.sequence(&record) <= segment.sequence(&gone);
+    let is_older = record.sequence() <= gone.sequence();
     if is_older && shard.remove(hash, Location { segment: other.number, slot: other_slot }) {
-        other.mark_gone(other_slot, &record);
+        record.mark_gone();
     }
     is_older
 }

@@ -6,7 +6,7 @@
 //! | [`open`] | the exclusive right to append to a segment |
 //! | [`reservation`] | the exclusive right to write one record |
 //! | [`blank`] | a file that is allocated and not in use |
-//! | [`pinned`] | a record that a reader holds |
+//! | [`record`] | a committed record, and what may be done to it |
 //! | [`payload`] | the bytes of a record that is to be written |
 //! | [`sources`] | records that are on disk in two places |
 //! | [`ttl_class`] | which records share segments |
@@ -16,8 +16,8 @@ pub(crate) mod accesses;
 pub(crate) mod blank;
 pub(crate) mod open;
 pub(crate) mod payload;
-pub(crate) mod pinned;
 pub(crate) mod reads;
+pub(crate) mod record;
 pub(crate) mod reservation;
 pub(crate) mod sealed;
 pub(crate) mod sources;

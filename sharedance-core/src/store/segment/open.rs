@@ -98,5 +98,6 @@ impl Deref for OpenSegment {
 }
 
 fn set_reserved(segment: &Segment, reserved: Reserved) {
+    segment.slots.store(reserved.slots, Ordering::Relaxed);
     segment.mapping.word(RESERVATION_OFFSET).store(reserved.word(), Ordering::Release);
 }

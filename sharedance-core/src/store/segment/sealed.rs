@@ -1,13 +1,14 @@
 //! One segment: reserve room, commit a record, read it, mark it dead, take it out of use.
 //!
-//! Together with `open.rs`, `reservation.rs` and `blank.rs` this file keeps the protocol that makes `disk/mapping.rs` sound:
+//! Together with `open.rs`, `reservation.rs`, `record.rs` and `blank.rs` this file keeps the protocol that makes `disk/mapping.rs` sound:
 //!
 //! 1. A [`Reservation`] owns its byte range and its slot alone: an [`OpenSegment`] hands ranges out once, by a write offset
 //!    that only grows, and there is one `OpenSegment` for a segment, whose `reserve` takes `&mut self`.
 //! 2. The range is written through `&mut Reservation` while the slot's word is empty, and the word is stored last, with
 //!    `Release`: that store is the commit, and consumes the reservation. After it neither the bytes nor the slot's first
 //!    three words change.
-//! 3. A slice is made only from a slot whose word was read as committed, with `Acquire`.
+//! 3. A slice is made only by a [`RecordRef`], which is made of a slot whose word was read as committed, with `Acquire`,
+//!    and belongs to the segment that it was read from.
 //! 4. A [`Segment`] becomes a [`Blank`] again only by value, which means that no [`Arc`] to it is left: no reader, no
 //!    writer, no slice.
 //!
@@ -18,19 +19,17 @@
 //! The stores of a thread that is killed become visible as a prefix of its program order, so another process finds
 //! a slot empty or its record complete, never in between.
 
-#![allow(unsafe_code)]
-
 use crate::store::disk::directory::DirectoryLock;
 use crate::store::disk::format::{
-    self, Deadline, Header, Kind, RESERVATION_OFFSET, RawSlot, RecordLayout, RecordState, Reserved, SLOT_LEN,
-    STATE_OFFSET, Slot, State, Word,
+    self, Deadline, Header, Kind, RESERVATION_OFFSET, RawSlot, RecordState, Reserved, SLOT_LEN, STATE_OFFSET, State,
+    Word,
 };
 use crate::store::disk::mapping::Mapping;
 use crate::store::primitives::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::store::primitives::{Arc, MappedWord};
 use crate::store::segment::accesses::Accesses;
-use crate::store::segment::payload::Payload;
 use crate::store::segment::reads::Reads;
+use crate::store::segment::record::RecordRef;
 use crate::store::segment::sources::{Carried, Source};
 
 /// A segment in use.
@@ -45,6 +44,8 @@ pub(crate) struct Segment {
     pub(super) live_bytes: AtomicU64,
     pub(super) live_records: AtomicU32,
     pub(super) in_flight: AtomicU32,
+    /// Slots that were reserved. Beyond them no slot is read: records may be there.
+    pub(super) slots: AtomicU32,
     /// Where its records were before, or those whose place they took, as long as the disk may need that.
     pub(crate) carried: Carried<Segment>,
     in_quarantine: AtomicBool,
@@ -54,21 +55,13 @@ pub(crate) struct Segment {
     next_expiry_ms: AtomicU64,
     /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
     /// since. Slots beyond were written by this process.
-    verified: Option<Box<[AtomicU64]>>,
+    pub(super) verified: Option<Box<[AtomicU64]>>,
     /// How often records were read; `None` where that is not tracked.
     reads: Option<Reads>,
     /// When records were last read; `None` where that is not tracked.
     pub(crate) accesses: Option<Accesses>,
     /// Keeps the directory locked for as long as anything is mapped.
     _lock: Arc<DirectoryLock>,
-}
-
-/// A committed record, found in its segment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Record {
-    pub(crate) slot: Slot,
-    pub(crate) word: Word,
-    pub(crate) layout: RecordLayout,
 }
 
 impl Segment {
@@ -80,6 +73,7 @@ impl Segment {
             live_bytes: AtomicU64::new(0),
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
+            slots: AtomicU32::new(0),
             carried: Carried::nowhere(),
             in_quarantine: AtomicBool::new(false),
             sealed_at: AtomicU64::new(0),
@@ -102,7 +96,9 @@ impl Segment {
         now_ms: u64,
     ) -> Segment {
         let sealed = mapping.word(STATE_OFFSET).load(Ordering::Acquire) != State::Active.word();
+        let reserved = Reserved::from_word(mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire));
         let mut segment = Segment::new(number, header, mapping, lock);
+        segment.slots = AtomicU32::new(reserved.slots.min(format::max_slots(segment.file_len())));
         if sealed || header.kind == Kind::Big {
             segment.sealed_at = AtomicU64::new(now_ms + 1);
         }
@@ -244,53 +240,13 @@ impl Segment {
     }
 
     /// The record in slot `slot`, where one was committed and is live.
-    pub(crate) fn record(&self, slot: u32) -> Option<Record> {
-        self.committed(slot).filter(|record| record.word.is_live())
+    pub(crate) fn record(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
+        self.committed(slot).filter(RecordRef::is_live)
     }
 
     /// The record in slot `slot`, where one was committed, live or dead.
-    pub(crate) fn committed(&self, slot: u32) -> Option<Record> {
-        let raw = self.raw_slot(slot);
-        let word = Word::decode(raw.word())?;
-        let layout = raw.slot().layout(word, format::slot_offset(self.file_len(), slot))?;
-        Some(Record { slot: raw.slot(), word, layout })
-    }
-
-    pub(crate) fn key(&self, record: &Record) -> &[u8] {
-        // SAFETY: a `Record` is only made by `record`, of a slot whose word was committed: rule 2 of the file.
-        unsafe { self.mapping.bytes(record.layout.key()) }
-    }
-
-    pub(crate) fn value(&self, record: &Record) -> &[u8] {
-        // SAFETY: as for `key`.
-        unsafe { self.mapping.bytes(record.layout.value()) }
-    }
-
-    /// The number that the caller stored with the value; zero where there was none.
-    pub(crate) fn client_flags(&self, record: &Record) -> u32 {
-        match record.word.flags & format::FLAG_CLIENT_FLAGS {
-            0 => 0,
-            _ => format::read_u32(self.payload(record), 0),
-        }
-    }
-
-    /// The version of the value: the one that the caller chose or, without such a one, the sequence of the write.
-    pub(crate) fn version(&self, record: &Record) -> u64 {
-        match record.word.flags & format::FLAG_VERSION {
-            0 => self.sequence(record),
-            _ => format::read_u64(self.payload(record), record.word.version_offset()),
-        }
-    }
-
-    /// All of the record: client flags, version, key and value.
-    pub(crate) fn payload(&self, record: &Record) -> &[u8] {
-        // SAFETY: as for `key`.
-        unsafe { self.mapping.bytes(record.layout.payload()) }
-    }
-
-    /// The sequence of the write that made the record.
-    pub(crate) fn sequence(&self, record: &Record) -> u64 {
-        record.slot.sequence(self.header.base)
+    pub(crate) fn committed(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
+        RecordRef::read(self, slot)
     }
 
     /// Whether a record of this sequence can stand here.
@@ -298,87 +254,27 @@ impl Segment {
         i32::try_from(sequence.wrapping_sub(self.header.base) as i64).is_ok()
     }
 
-    /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
-    pub(crate) fn verify(&self, slot: u32, record: &Record) -> bool {
-        let Some(verified) = self.verified.as_deref().and_then(|verified| verified.get(slot as usize / 64)) else {
-            return true;
-        };
-        let bit = 1 << (slot % 64);
-        if verified.load(Ordering::Relaxed) & bit != 0 {
-            return true;
-        }
-        let is_intact = self.is_intact(record);
-        if is_intact {
-            verified.fetch_or(bit, Ordering::Relaxed);
-        }
-        is_intact
-    }
-
-    /// Whether the record has this payload. One that has another is not looked at: its checksum tells.
-    pub(crate) fn has_payload(&self, record: &Record, payload: &Payload<'_>) -> bool {
-        record.layout.payload().len() == payload.len()
-            && self.has_checksum(record, payload.crc())
-            && payload.is(self.payload(record))
-    }
-
-    /// Whether the record's bytes are at this moment the ones that were written.
-    pub(crate) fn is_intact(&self, record: &Record) -> bool {
-        self.has_checksum(record, crc32c::crc32c(self.payload(record)))
-    }
-
-    /// Whether the record was written with a payload of this CRC-32C.
-    pub(crate) fn has_checksum(&self, record: &Record, payload_crc: u32) -> bool {
-        record.slot.seal(payload_crc, self.header.base, record.word) == record.slot.crc
-    }
-
-    /// Marks the record dead, on disk as in the accounts, since another took its place. The caller holds its key's shard
-    /// for writing, or has just taken the record out of the index.
-    pub(crate) fn mark_dead(&self, slot: u32, record: &Record) {
-        self.bury(slot, record.word, RecordState::Dead);
-        self.discount(record);
-    }
-
-    /// Marks the record gone: otherwise as [`Segment::mark_dead`].
-    pub(crate) fn mark_gone(&self, slot: u32, record: &Record) {
-        self.bury(slot, record.word, RecordState::Gone);
-        self.discount(record);
-    }
-
     /// Marks the source of the record in `slot` dead or gone on disk, if it has one.
     pub(crate) fn bury_source(&self, slot: u32, state: RecordState) {
         if let Some(source) = self.carried.source(slot) {
             if let Some(record) = source.segment.record(source.slot) {
-                source.segment.bury(source.slot, record.word, state);
+                record.bury(state);
             }
             self.carried.forget(slot);
         }
-    }
-
-    /// Marks the record dead or gone on disk, and before it its source. That is gone if the record is: of the two it may be
-    /// the only one that the disk knows.
-    fn bury(&self, slot: u32, word: Word, state: RecordState) {
-        self.bury_source(slot, state);
-        self.slot_word(slot).store(Word { state, ..word }.encode(), Ordering::Release);
-        self.mapping.note_change();
-    }
-
-    /// Takes the record out of the accounts.
-    pub(crate) fn discount(&self, record: &Record) {
-        self.live_bytes.fetch_sub(record.layout.footprint() as u64, Ordering::Relaxed);
-        self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Takes a record out of the accounts whose slot is damaged, and overwrites the slot so that no recovery believes it.
     /// The record was committed at `offset`. The caller holds its shard for writing, and takes it out of the index.
     ///
     /// How long the record is, only its slot knew: its bytes are counted up to the next record that can be read.
-    pub(crate) fn write_off(&self, slot: u32, offset: usize) {
+    pub(crate) fn write_off(self: &Arc<Self>, slot: u32, offset: usize) {
         self.bury_source(slot, RecordState::Gone);
         self.disown(slot);
         let reserved = self.reserved();
         let next = (slot + 1..reserved.slots).find_map(|slot| self.committed(slot));
         let end = match next {
-            Some(next) => next.layout.payload().start,
+            Some(next) => next.offset(),
             None if self.header.kind == Kind::Big => self.file_len(),
             None => reserved.write_offset as usize,
         };
@@ -392,41 +288,6 @@ impl Segment {
         let dead = Word { state: RecordState::Dead, flags: 0, key_len: 0, deadline: Deadline::at_ms(0) };
         self.slot_word(slot).store(dead.encode(), Ordering::Release);
         self.mapping.note_change();
-    }
-
-    /// Moves the record's deadline; returns its word as it is then, or `None` where the word is damaged. The caller holds
-    /// its key's shard, at least for reading.
-    pub(crate) fn touch(&self, slot: u32, record: &Record, deadline: Deadline) -> Option<Word> {
-        let before = self.change_word(slot, record, |word| Word { deadline, ..word })?;
-        self.expect_expiry(deadline);
-        Some(Word { deadline, ..before })
-    }
-
-    /// Sets a flag of the record; returns whether it was clear before: of several callers at once, one gets `true`. `None`
-    /// where the word is damaged. The caller holds its key's shard, at least for reading.
-    pub(crate) fn mark(&self, slot: u32, record: &Record, flag: u8) -> Option<bool> {
-        let before = self.change_word(slot, record, |word| Word { flags: word.flags | flag, ..word })?;
-        Some(before.flags & flag == 0)
-    }
-
-    /// Changes the record's word in one step; returns the one before. Under its shard's lock the record stays live, but
-    /// other holders of that lock for reading may change the word at the same time: each failed exchange is one of theirs
-    /// (or spurious), so the loop ends.
-    ///
-    /// Returns `None` where the word in the file is not one that the store writes: memory or disk changed it since the
-    /// record was found. No expected value that is made from the record would ever match such a word.
-    fn change_word(&self, slot: u32, record: &Record, change: impl Fn(Word) -> Word) -> Option<Word> {
-        let mut current = record.word;
-        loop {
-            let (old, new) = (current.encode(), change(current).encode());
-            match self.slot_word(slot).compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    self.mapping.note_change();
-                    return Some(current);
-                }
-                Err(actual) => current = Word::decode(actual).filter(|word| word.is_live())?,
-            }
-        }
     }
 
     /// When the next record can expire, in store milliseconds; `u64::MAX` where none will.
@@ -487,10 +348,10 @@ mod tests {
         let mut segment = segment();
         let slot = write(&mut segment, b"key", b"value", 12);
         let record = segment.record(slot).unwrap();
-        assert_eq!((segment.key(&record), segment.value(&record)), (&b"key"[..], &b"value"[..]));
-        assert_eq!((segment.sequence(&record), segment.next_expiry_ms()), (12, 1_000));
+        assert_eq!((record.key(), record.value()), (&b"key"[..], &b"value"[..]));
+        assert_eq!((record.sequence(), segment.next_expiry_ms()), (12, 1_000));
         assert_eq!(segment.live_bytes(), 16 + SLOT_LEN as u64);
-        segment.mark_dead(slot, &record);
+        record.mark_dead();
         assert!(segment.record(slot).is_none());
         assert_eq!(segment.live_bytes(), 0);
     }
@@ -538,7 +399,7 @@ mod tests {
     fn a_blank_is_free_and_has_no_slots_wherever_its_making_was_interrupted() {
         let mut segment = segment();
         let slots: Vec<_> = (0..5).map(|i| write(&mut segment, &[i], b"v", 20)).collect();
-        slots.iter().for_each(|slot| segment.mark_dead(*slot, &segment.record(*slot).unwrap()));
+        slots.iter().for_each(|slot| segment.record(*slot).unwrap().mark_dead());
         segment.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::Relaxed);
         // Killed here; another process finds the file.
         let mapping = Arc::into_inner(segment.seal(0)).unwrap().mapping;
@@ -555,35 +416,35 @@ mod tests {
         let mut segment = segment();
         let old = write(&mut segment, b"key", b"value", 11);
         let record = segment.record(old).unwrap();
+        let value_offset = record.offset() + b"key".len();
         let mut mapping = Arc::into_inner(segment.seal(0)).unwrap().mapping;
-        mapping.copy_in_exclusively(record.layout.value().start, b"V");
+        mapping.copy_in_exclusively(value_offset, b"V");
         let mut segment = OpenSegment::new(Segment::recovered(0, header(10), mapping, lock(), 1, 0));
-        assert!(!segment.verify(old, &segment.record(old).unwrap()));
+        assert!(!segment.record(old).unwrap().verify());
         let new = write(&mut segment, b"key", b"value", 12);
-        assert!(segment.verify(new, &segment.record(new).unwrap()));
+        assert!(segment.record(new).unwrap().verify());
     }
 
     #[test]
     fn changing_a_word_that_was_damaged_ends() {
         let mut segment = segment();
         let slot = write(&mut segment, b"key", b"value", 12);
-        let record = segment.record(slot).unwrap();
-        let whole = record.word.encode();
+        let pinned = segment.record(slot).unwrap().pin();
+        let word = pinned.record().word();
+        let whole = word.encode();
         // A flipped bit, nothing at all, and a record that is dead already.
-        for damaged in [whole ^ 1 << 30, 0, Word { state: RecordState::Dead, ..record.word }.encode()] {
+        for damaged in [whole ^ 1 << 30, 0, Word { state: RecordState::Dead, ..word }.encode()] {
             segment.slot_word(slot).store(damaged, Ordering::Relaxed);
             let (changed, changes) = std::sync::mpsc::channel();
-            let segment = segment.clone();
+            let pinned = pinned.clone();
             std::thread::spawn(move || {
-                let touched = segment.touch(slot, &record, Deadline::at_ms(2_000));
-                changed.send((touched, segment.mark(slot, &record, format::FLAG_STALE))).unwrap();
+                let record = pinned.record();
+                let touched = record.touch(Deadline::at_ms(2_000));
+                changed.send((touched, record.mark(format::FLAG_STALE))).unwrap();
             });
-            let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("it goes on for ever");
+            let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("it does not end");
             assert_eq!(changes, (None, None));
         }
-        assert_eq!(
-            segment.slot_word(slot).load(Ordering::Relaxed),
-            Word { state: RecordState::Dead, ..record.word }.encode()
-        );
+        assert_eq!(segment.slot_word(slot).load(Ordering::Relaxed), Word { state: RecordState::Dead, ..word }.encode());
     }
 }

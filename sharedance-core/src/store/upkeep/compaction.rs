@@ -12,7 +12,8 @@ use crate::store::index::{Index, Location};
 use crate::store::log::segment_log::Log;
 use crate::store::primitives::Arc;
 use crate::store::segment::payload::Payload;
-use crate::store::segment::sealed::{Record, Segment};
+use crate::store::segment::record::RecordRef;
+use crate::store::segment::sealed::Segment;
 use crate::store::segment::sources::{Reason, Source};
 use crate::store::segment::ttl_class::TtlClass;
 
@@ -197,21 +198,21 @@ pub(crate) fn carry_forward(
     let Some(record) = victim.record(slot) else {
         return Ok(0);
     };
-    let hash = record.slot.hash;
+    let hash = record.hash();
     let source = Location { segment: victim.number, slot };
     if !index.read(hash).names(hash, victim, slot) {
         return Ok(0);
     }
-    let has_expired = |record: &Record| record.word.deadline.has_passed(now_ms);
+    let has_expired = |record: &RecordRef<'_>| record.has_expired(now_ms);
     if has_expired(&record) {
         // Unless it is touched just now.
         index.remove_if(victim, slot, has_expired);
         return Ok(0);
     }
-    let payload = Payload::of([victim.payload(&record)]);
+    let payload = Payload::of([record.payload()]);
     // The copy gets a checksum of its own, so that damage would go unnoticed from here on.
-    if !victim.has_checksum(&record, payload.crc()) {
-        index.remove_damaged(victim, slot, &record);
+    if !record.has_checksum(payload.crc()) {
+        index.remove_damaged(&record);
         return Ok(0);
     }
     let mut reservation = log.reserve_cold(TtlClass(victim.header.ttl_class), &payload, now_ms)?;
@@ -221,7 +222,7 @@ pub(crate) fn carry_forward(
     let Some(current) = victim.record(slot).filter(|_| shard.names(hash, victim, slot)) else {
         return Ok(payload.len());
     };
-    let sequence = match victim.sequence(&record) {
+    let sequence = match record.sequence() {
         sequence if segment.can_express(sequence) => sequence,
         // Two thousand million writes older than the segment: its version changes.
         _ => log.next_sequence(),
@@ -230,10 +231,10 @@ pub(crate) fn carry_forward(
     if let (Some(from), Some(to)) = (&victim.accesses, &segment.accesses) {
         to.note(copy, from.last(slot));
     }
-    reservation.commit(hash, sequence, current.word);
+    reservation.commit(hash, sequence, current.word());
     shard.insert(hash, &segment, copy, copy_offset, Some(source));
     segment.note_source(copy, Source { segment: victim.clone(), slot, reason: Reason::Compaction });
-    victim.discount(&current);
+    current.discount();
     Ok(payload.len())
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn evict_segment(
 fn evict(queues: &Queues, index: &Index, victim: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
     let mut was_of_use = false;
     let removed = index.remove_if(victim, slot, |record| {
-        was_of_use = !record.word.deadline.has_passed(now_ms);
+        was_of_use = !record.has_expired(now_ms);
         true
     });
     if removed && was_of_use {

@@ -129,9 +129,9 @@ fn live_word(raw: RawSlot) -> Option<Word> {
 /// Decides again under the lock: the record may have been touched, overwritten or deleted since it was looked at.
 fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
     index.remove_if(segment, slot, |record| {
-        let has_expired = record.word.deadline.has_passed(now_ms);
+        let has_expired = record.has_expired(now_ms);
         if !has_expired {
-            segment.expect_expiry(record.word.deadline);
+            segment.expect_expiry(record.word().deadline);
         }
         has_expired
     })

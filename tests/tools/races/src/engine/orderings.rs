@@ -16,8 +16,8 @@ use crate::store::primitives::atomic::{AtomicU64, Ordering};
 use crate::store::segment::blank::Blank;
 use crate::store::segment::open::OpenSegment;
 use crate::store::segment::payload::Payload;
+use crate::store::segment::record::RecordRef;
 use crate::store::segment::reservation::Reservation;
-use crate::store::segment::sealed::{Record, Segment};
 use crate::store::segment::sources::{Reason, Source};
 
 /// Interruptions of threads that could have continued.
@@ -81,11 +81,10 @@ fn write(mut reservation: Reservation, deadline_ms: u64) {
     reservation.commit(HASH, 2, Word::live(KEY.len(), Deadline::at_ms(deadline_ms)));
 }
 
-fn assert_whole(segment: &Segment, record: &Record) {
-    assert_eq!((segment.key(record), segment.value(record)), (KEY, VALUE));
-    assert_eq!((record.slot.hash, segment.sequence(record)), (HASH, 2));
-    let crc = crc32c::crc32c(segment.payload(record));
-    assert_eq!(record.slot.seal(crc, segment.header.base, record.word), record.slot.crc);
+fn assert_whole(record: RecordRef<'_>) {
+    assert_eq!((record.key(), record.value()), (KEY, VALUE));
+    assert_eq!((record.hash(), record.sequence()), (HASH, 2));
+    assert!(record.is_intact());
 }
 
 fn a_record_is_complete_or_missing() {
@@ -93,10 +92,10 @@ fn a_record_is_complete_or_missing() {
     let segment = Arc::clone(&open);
     let writer = thread::spawn(move || write(reserve(&mut open), 100));
     if let Some(record) = segment.record(0) {
-        assert_whole(&segment, &record);
+        assert_whole(record);
     }
     writer.join().unwrap();
-    assert_whole(&segment, &segment.record(0).unwrap());
+    assert_whole(segment.record(0).unwrap());
 }
 
 fn a_slot_of_an_earlier_incarnation_is_ignored() {
@@ -139,14 +138,14 @@ fn a_pinned_segment_is_not_recycled() {
         move || {
             let found = {
                 let named = named.lock().unwrap();
-                named.as_ref().map(|segment| (segment.clone(), segment.record(0).unwrap()))
+                named.as_ref().map(|segment| segment.record(0).unwrap().pin())
             };
-            found.iter().for_each(|(segment, record)| assert_whole(segment, record));
+            found.iter().for_each(|pinned| assert_whole(pinned.record()));
         }
     });
     {
         let mut named = named.lock().unwrap();
-        old.mark_dead(0, &old.record(0).unwrap());
+        old.record(0).unwrap().mark_dead();
         *named = None;
     }
     let old = old.seal(1);
@@ -155,7 +154,7 @@ fn a_pinned_segment_is_not_recycled() {
         let mut new = activate(old.into_blank(), Kind::Hot);
         assert_eq!(new.raw_slot(0).word(), Word::EMPTY);
         write(reserve(&mut new), 200);
-        assert_whole(&new, &new.record(0).unwrap());
+        assert_whole(new.record(0).unwrap());
     }
     reader.join().unwrap();
 }
@@ -166,18 +165,18 @@ fn a_sweep_does_not_miss_a_deadline() {
     let segment = Arc::clone(&open);
     let touching = thread::spawn({
         let segment = segment.clone();
-        move || segment.touch(0, &segment.record(0).unwrap(), Deadline::at_ms(50))
+        move || segment.record(0).unwrap().touch(Deadline::at_ms(50))
     });
     let writing = thread::spawn(move || write(reserve(&mut open), 70));
     segment.forget_expiry();
     for slot in 0..segment.reserved().slots {
-        segment.record(slot).iter().for_each(|record| segment.expect_expiry(record.word.deadline));
+        segment.record(slot).iter().for_each(|record| segment.expect_expiry(record.word().deadline));
     }
     touching.join().unwrap();
     writing.join().unwrap();
     assert_eq!(segment.next_expiry_ms(), 50);
     let first = segment.record(0).unwrap();
-    segment.touch(0, &first, Deadline::at_ms(200));
+    first.touch(Deadline::at_ms(200));
 }
 
 fn concurrent_changes_of_deadline_and_mark_both_stay() {
@@ -186,11 +185,11 @@ fn concurrent_changes_of_deadline_and_mark_both_stay() {
     let segment = open.seal(1);
     let touching = thread::spawn({
         let segment = segment.clone();
-        move || segment.touch(0, &segment.record(0).unwrap(), Deadline::at_ms(50))
+        move || segment.record(0).unwrap().touch(Deadline::at_ms(50))
     });
-    let was_first = segment.mark(0, &segment.record(0).unwrap(), FLAG_CLIENT_FLAGS);
+    let was_first = segment.record(0).unwrap().mark(FLAG_CLIENT_FLAGS);
     touching.join().unwrap();
-    let word = segment.record(0).unwrap().word;
+    let word = segment.record(0).unwrap().word();
     assert!(was_first == Some(true) && word.flags & FLAG_CLIENT_FLAGS != 0 && word.deadline == Deadline::at_ms(50));
 }
 
@@ -203,7 +202,7 @@ fn a_source_dies_before_its_copy() {
     cold.note_source(0, Source { segment: source.clone(), slot: 0, reason: Reason::Compaction });
     let deleting = thread::spawn({
         let cold = cold.clone();
-        move || cold.mark_dead(0, &cold.record(0).unwrap())
+        move || cold.record(0).unwrap().mark_dead()
     });
     let copy = Word::decode(cold.raw_slot(0).word()).unwrap();
     if copy.state == RecordState::Dead {

@@ -185,9 +185,9 @@ impl World {
             let mut live_bytes = 0;
             for slot in 0..segment.reserved().slots {
                 if let Some(record) = segment.record(slot)
-                    && engine.index.read(record.slot.hash).names(record.slot.hash, &segment, slot)
+                    && engine.index.read(record.hash()).names(record.hash(), &segment, slot)
                 {
-                    live_bytes += record.layout.footprint() as u64;
+                    live_bytes += record.footprint() as u64;
                     named += 1;
                 }
             }

@@ -1,0 +1,291 @@
+//! A committed record, and what may be done to it.
+
+#![allow(unsafe_code)]
+
+use crate::store::disk::format::{self, Deadline, RecordLayout, RecordState, Slot, Word};
+use crate::store::primitives::Arc;
+use crate::store::primitives::atomic::Ordering;
+use crate::store::segment::accesses::{self, Access};
+use crate::store::segment::payload::Payload;
+use crate::store::segment::sealed::Segment;
+
+/// A committed record in its segment, as its slot was when it was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordRef<'s> {
+    segment: &'s Arc<Segment>,
+    fields: Fields,
+}
+
+/// A record that a reader holds: its bytes do not change, and its segment is not reused.
+#[derive(Debug, Clone)]
+pub(crate) struct Pinned {
+    segment: Arc<Segment>,
+    fields: Fields,
+}
+
+/// What was read from a slot of the segment beside it.
+#[derive(Debug, Clone, Copy)]
+struct Fields {
+    index: u32,
+    slot: Slot,
+    word: Word,
+    layout: RecordLayout,
+}
+
+impl Pinned {
+    #[inline]
+    pub(crate) fn record(&self) -> RecordRef<'_> {
+        RecordRef { segment: &self.segment, fields: self.fields }
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    pub(crate) fn slot(&self) -> u32 {
+        self.fields.index
+    }
+
+    /// The same record with the deadline and marks of `word`, which was read from its slot, or written to it, since.
+    pub(crate) fn with_word(self, word: Word) -> Pinned {
+        // A word that gives the record other parts is damaged.
+        let word = if word.prefix_len() == self.fields.word.prefix_len() { word } else { self.fields.word };
+        Pinned { fields: Fields { word, ..self.fields }, ..self }
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        bytes(&self.segment, self.fields, RecordLayout::key)
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        bytes(&self.segment, self.fields, RecordLayout::value)
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.record().version()
+    }
+
+    pub(crate) fn client_flags(&self) -> u32 {
+        self.record().client_flags()
+    }
+
+    /// Records that it was read, where that is tracked.
+    pub(crate) fn note_read(&self, now_ms: u64) {
+        self.segment.note_read(self.fields.index);
+        if let Some(accesses) = &self.segment.accesses {
+            accesses.note(self.fields.index, Access { at_secs: accesses::seconds(now_ms), was_read: true });
+        }
+    }
+}
+
+/// A part of a record's bytes.
+#[inline]
+fn bytes(segment: &Segment, fields: Fields, part: impl Fn(&RecordLayout) -> std::ops::Range<usize>) -> &[u8] {
+    // SAFETY: `Fields` are only made by `RecordRef::read`, of a slot of this segment whose word was committed, and stay
+    // with the segment. The bytes were written before the commit and do not change until the segment is a `Blank`, which
+    // it becomes by value: not while it is borrowed.
+    unsafe { segment.mapping.bytes(part(&fields.layout)) }
+}
+
+impl<'s> RecordRef<'s> {
+    /// The record in slot `index`, where one was committed, live or dead.
+    #[inline]
+    pub(super) fn read(segment: &'s Arc<Segment>, index: u32) -> Option<RecordRef<'s>> {
+        // A caller has the index from a reservation, or from a walk over the reserved slots, and so sees their number.
+        if index >= segment.slots.load(Ordering::Relaxed) {
+            return None;
+        }
+        let raw = segment.raw_slot(index);
+        let word = Word::decode(raw.word())?;
+        let layout = raw.slot().layout(word, format::slot_offset(segment.file_len(), index))?;
+        Some(RecordRef { segment, fields: Fields { index, slot: raw.slot(), word, layout } })
+    }
+
+    pub(crate) fn segment(&self) -> &'s Arc<Segment> {
+        self.segment
+    }
+
+    /// The number of its slot.
+    pub(crate) fn slot(&self) -> u32 {
+        self.fields.index
+    }
+
+    pub(crate) fn word(&self) -> Word {
+        self.fields.word
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.fields.slot.hash
+    }
+
+    pub(crate) fn value_len(&self) -> usize {
+        self.fields.slot.value_len as usize
+    }
+
+    /// Where it begins in its file.
+    pub(crate) fn offset(&self) -> usize {
+        self.fields.layout.payload().start
+    }
+
+    /// The bytes that it takes, its slot included.
+    pub(crate) fn footprint(&self) -> usize {
+        self.fields.layout.footprint()
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.fields.word.is_live()
+    }
+
+    pub(crate) fn has_expired(&self, now_ms: u64) -> bool {
+        self.fields.word.deadline.has_passed(now_ms)
+    }
+
+    #[inline]
+    pub(crate) fn pin(&self) -> Pinned {
+        Pinned { segment: self.segment.clone(), fields: self.fields }
+    }
+
+    /// Whether this is the record that `pinned` holds. The slot of a held record is not reused, so the place is enough.
+    pub(crate) fn is(&self, pinned: &Pinned) -> bool {
+        Arc::ptr_eq(self.segment, &pinned.segment) && self.fields.index == pinned.fields.index
+    }
+
+    #[inline]
+    pub(crate) fn key(&self) -> &'s [u8] {
+        bytes(self.segment, self.fields, RecordLayout::key)
+    }
+
+    #[cfg(any(test, loom))]
+    pub(crate) fn value(&self) -> &'s [u8] {
+        bytes(self.segment, self.fields, RecordLayout::value)
+    }
+
+    /// All of the record: client flags, version, key and value.
+    #[inline]
+    pub(crate) fn payload(&self) -> &'s [u8] {
+        bytes(self.segment, self.fields, RecordLayout::payload)
+    }
+
+    /// The number that the caller stored with the value; zero where there was none.
+    pub(crate) fn client_flags(&self) -> u32 {
+        match self.fields.word.flags & format::FLAG_CLIENT_FLAGS {
+            0 => 0,
+            _ => format::read_u32(self.payload(), 0),
+        }
+    }
+
+    /// The version of the value: the one that the caller chose or, without such a one, the sequence of the write.
+    pub(crate) fn version(&self) -> u64 {
+        match self.fields.word.flags & format::FLAG_VERSION {
+            0 => self.sequence(),
+            _ => format::read_u64(self.payload(), self.fields.word.version_offset()),
+        }
+    }
+
+    /// The sequence of the write that made the record: unlike a chosen version, no other write of the key has it.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.fields.slot.sequence(self.segment.header.base)
+    }
+
+    /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
+    pub(crate) fn verify(&self) -> bool {
+        let index = self.fields.index;
+        let verified = self.segment.verified.as_deref().and_then(|verified| verified.get(index as usize / 64));
+        let Some(verified) = verified else {
+            return true;
+        };
+        let bit = 1 << (index % 64);
+        if verified.load(Ordering::Relaxed) & bit != 0 {
+            return true;
+        }
+        let is_intact = self.is_intact();
+        if is_intact {
+            verified.fetch_or(bit, Ordering::Relaxed);
+        }
+        is_intact
+    }
+
+    /// Whether the record has this payload. Where the checksums differ, the bytes are not read.
+    pub(crate) fn has_payload(&self, payload: &Payload<'_>) -> bool {
+        self.fields.layout.payload().len() == payload.len()
+            && self.has_checksum(payload.crc())
+            && payload.is(self.payload())
+    }
+
+    /// Whether the record's bytes are at this moment the ones that were written.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.has_checksum(crc32c::crc32c(self.payload()))
+    }
+
+    /// Whether the record was written with a payload of this CRC-32C.
+    pub(crate) fn has_checksum(&self, payload_crc: u32) -> bool {
+        let slot = &self.fields.slot;
+        slot.seal(payload_crc, self.segment.header.base, self.fields.word) == slot.crc
+    }
+
+    /// Marks the record dead, on disk and in the accounts, since another replaced it. The caller holds its key's shard for
+    /// writing, or has just taken the record out of the index.
+    pub(crate) fn mark_dead(&self) {
+        self.bury(RecordState::Dead);
+        self.discount();
+    }
+
+    /// Marks the record gone: otherwise as [`RecordRef::mark_dead`].
+    pub(crate) fn mark_gone(&self) {
+        self.bury(RecordState::Gone);
+        self.discount();
+    }
+
+    /// Marks the record dead or gone on disk, and before it its source. That is gone if the record is: of the two it may be
+    /// the only one that the disk knows.
+    pub(super) fn bury(&self, state: RecordState) {
+        self.segment.bury_source(self.fields.index, state);
+        let word = Word { state, ..self.fields.word };
+        self.segment.slot_word(self.fields.index).store(word.encode(), Ordering::Release);
+        self.segment.mapping.note_change();
+    }
+
+    /// Takes the record out of the accounts.
+    pub(crate) fn discount(&self) {
+        self.segment.live_bytes.fetch_sub(self.footprint() as u64, Ordering::Relaxed);
+        self.segment.live_records.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Moves the record's deadline; returns its word as it is then, or `None` where the word is damaged. The caller holds
+    /// its key's shard, at least for reading.
+    pub(crate) fn touch(&self, deadline: Deadline) -> Option<Word> {
+        let before = self.change_word(|word| Word { deadline, ..word })?;
+        self.segment.expect_expiry(deadline);
+        Some(Word { deadline, ..before })
+    }
+
+    /// Sets a flag of the record; returns whether it was clear before: of several callers at once, one gets `true`. `None`
+    /// where the word is damaged. The caller holds its key's shard, at least for reading.
+    pub(crate) fn mark(&self, flag: u8) -> Option<bool> {
+        let before = self.change_word(|word| Word { flags: word.flags | flag, ..word })?;
+        Some(before.flags & flag == 0)
+    }
+
+    /// Changes the record's word in one step; returns the one before. Under its shard's lock the record stays live, but
+    /// other holders of that lock for reading may change the word at the same time: each failed exchange is one of theirs
+    /// (or spurious), so the loop ends.
+    ///
+    /// Returns `None` where the word in the file is not one that the store writes: memory or disk changed it since the
+    /// record was found. No expected value that is made from the record would ever match such a word.
+    fn change_word(&self, change: impl Fn(Word) -> Word) -> Option<Word> {
+        let mut current = self.fields.word;
+        loop {
+            let (old, new) = (current.encode(), change(current).encode());
+            let word = self.segment.slot_word(self.fields.index);
+            match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    self.segment.mapping.note_change();
+                    return Some(current);
+                }
+                Err(actual) => current = Word::decode(actual).filter(|word| word.is_live())?,
+            }
+        }
+    }
+}
