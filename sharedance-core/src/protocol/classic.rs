@@ -274,7 +274,7 @@ pub enum ResponseError {
 }
 
 /// Decodes the answer to `request` from all the bytes that have arrived so far; `ended` says that the peer has closed
-/// the connection in good order and that no more will come.
+/// the connection in order, without a reset, and that no more will come.
 ///
 /// An acknowledgement is complete with its last byte. A value is complete when the connection has ended, and by
 /// nothing else: nothing in this dialect tells a value from the first part of a longer one, nor an empty value from a

@@ -58,7 +58,7 @@ impl Dialect {
 /// The longest key that a dialect carries, in bytes.
 pub const MAX_KEY_LEN: usize = 250;
 
-/// The limit on a whole request unless told otherwise: 32 MiB.
+/// The default limit on a whole request: 32 MiB.
 pub const DEFAULT_MAX_REQUEST_LEN: usize = 32 * 1024 * 1024;
 
 /// What a peer asked for, free of the dialect in which it was said.
@@ -73,7 +73,7 @@ pub const DEFAULT_MAX_REQUEST_LEN: usize = 32 * 1024 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// Store `value` under `key`, replacing what is there, with a new lifetime.
+    /// Store `value` under `key` with a new lifetime, replacing an old value.
     Store {
         /// The key, already found to be well-formed.
         key: &'a [u8],
@@ -256,13 +256,13 @@ pub enum DecodeError {
         /// The limit in force.
         max: usize,
     },
-    /// A command line goes on beyond the limit.
+    /// A command line is longer than the limit.
     #[error("a command line is longer than {max} bytes")]
     LineTooLong {
         /// The limit.
         max: usize,
     },
-    /// A data block that is thrown away does not end where its line says: it is not known where the next line begins.
+    /// A discarded data block does not end where its line says: it is not known where the next line begins.
     #[error("a data block does not end where its command line says")]
     BlockEnd,
     /// A frame of the binary dialect begins with another byte than its magic one.

@@ -175,7 +175,7 @@ pub enum StoreError {
     NotANumber,
     /// There is no room, on the file system, within [`max_bytes`](crate::store::Options::max_bytes) or among the memory mappings
     /// of the process ([`max_mappings`](crate::store::Options::max_mappings)), and none could be made.
-    /// What is stored stays, and can be read, touched and deleted; writing works again once there is room.
+    /// Stored pairs stay, and can be read, touched and deleted; writing works again once there is room.
     #[error(
         "there is no room for it: on the file system, within max_bytes, or among the memory mappings (vm.max_map_count)"
     )]

@@ -227,7 +227,7 @@ impl Index {
         }
     }
 
-    /// Drops what the shards hold of segment `number`, which no location names any more.
+    /// Drops what the shards hold of segment `number`, which no location names.
     pub(crate) fn forget_segment(&self, number: u32) {
         for shard in 0..self.shards() {
             if let Some(held) = self.write_shard(shard).segments.get_mut(number as usize) {
@@ -290,7 +290,7 @@ impl Shard {
         self.holds(segment) && self.table.find(hash, |entry| self.packing.location(entry.place) == location).is_some()
     }
 
-    /// Names the record in `slot` of `segment`, which stands at `record_offset`, in place of the location `replaced` or
+    /// Names the record in `slot` of `segment`, which is at `record_offset`, in place of the location `replaced` or
     /// as a new entry.
     pub(crate) fn insert(
         &mut self,

@@ -2,7 +2,7 @@
 //!
 //! For what deserves better than to be forgotten with the process, and less than a database: web sessions, caches,
 //! codes, counters. Each pair lives for as long as it was told, and is then gone. Values may be mapped and sent from
-//! where they lie; what was acknowledged survives the death of the process at any instant, `kill -9` included.
+//! where they lie; an acknowledged write survives the death of the process at any instant, `kill -9` included.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,7 +25,7 @@
 //!
 //! Records are appended to *segments*: files of one length (8 MiB, unless [told otherwise](Options::segment_len)) that
 //! are mapped into memory. An *index* in memory says for each key which segment its record is in, and where. To
-//! overwrite or to delete is to mark the old record dead; a segment in which nothing lives any more is used again, or
+//! overwrite or to delete is to mark the old record dead; a segment without live records is used again, or
 //! its file deleted. At the end of each segment stands a *slot* of 32 bytes for each of its records: opening reads
 //! these, and not the pairs. [`on_disk`] describes the files to the last byte.
 //!
@@ -39,7 +39,7 @@
 //! | [`touch`](Store::touch), [`delete`](Store::delete) | eight bytes in the mapping |
 //! | [`append`](Store::append), [`incr`](Store::incr), [`update`](Store::update) | a `get` and a `set` |
 //! | a value above a quarter of a segment | a file of its own: to be created, and in the end deleted |
-//! | a pair, in memory | some 20 to 40 bytes of the index; the mapping is the system's page cache |
+//! | a pair, in memory | about 20 to 40 bytes of the index; the mapping is the system's page cache |
 //! | a pair, on disk | key, value and 32 bytes, rounded up to sixteen; with what compaction has still to take away up to twice that |
 //! | [`len`](Store::len) | nothing; [`iter`](Store::iter) and [`iter_prefix`](Store::iter_prefix) look at all pairs, [`verify`](Store::verify) reads all bytes |
 //!
@@ -57,26 +57,26 @@
 //! has forgotten what it could not write, and trying again would succeed without having written it.
 //!
 //! After a restart of the machine every record is compared with its checksum when the store is opened. What does not
-//! verify is dropped and counted, never served, and never a reason not to open: [`Store::recovery`] tells what was
+//! verify is dropped and counted, never served, and never a reason not to open: [`Store::recovery`] reports what was
 //! found.
 //!
 //! # Expiry
 //!
 //! A pair is never served from the millisecond on at which it expires, whether maintenance has removed it or not. Its
-//! memory and its room come back by [maintenance](Store::maintain), within seconds. Reading a pair does not prolong its
+//! memory and its room are given back by [maintenance](Store::maintain), within seconds. Reading a pair does not prolong its
 //! life; setting and [touching](Store::touch) it does. Pairs of about the same [`Ttl`] share segments, so that these
 //! empty by themselves.
 //!
-//! Time is the store's own: it goes on while the machine is up, or sleeps, and while it is off by what the wall clock
-//! says. Setting the clock neither ends a pair's life nor prolongs it. A test may turn it [by
-//! hand](crate::clock::Clock::manual).
+//! Time is the store's own: it advances while the machine is up, or sleeps, and while it is off by the difference of the wall
+//! clock. Setting the clock neither ends a pair's life nor prolongs it. A test may [set it
+//! itself](crate::clock::Clock::manual).
 //!
 //! # Room
 //!
 //! Maintenance keeps the files below twice the bytes of the live pairs plus some segments, by copying what lives out of
 //! segments that hold little else. With [`Options::max_bytes`], or where the file system is full, a write that finds no
 //! room does that at once; if it does not help, the write is [refused](StoreError::Full), or [old pairs make
-//! room](WhenFull::Evict). Reading, deleting and touching need none, and go on. A store with a single pair takes a few
+//! room](WhenFull::Evict). Reading, deleting and touching need none. A store with a single pair takes a few
 //! segments: for many small stores choose short ones.
 //!
 //! # Threads

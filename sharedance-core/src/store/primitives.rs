@@ -1,9 +1,9 @@
 //! Where the engine takes its locks, atomics, shared ownership and threads from: the standard library's, all of them,
 //! and from nowhere else, so that a tool that looks for races can put its own in their place.
 //!
-//! | `--cfg` | what stands in | for |
+//! | `--cfg` | replacement | for |
 //! | --- | --- | --- |
-//! | `shuttle` | `shuttle.rs`: at every access it is decided which thread goes on | orders drawn by chance |
+//! | `shuttle` | `shuttle.rs`: at every access the checker decides which thread runs next | orders drawn by chance |
 //! | `loom` | `loom.rs`: atomics that answer whatever the memory model allows, for segments | all orders |
 //! | `visible_locks` | `visible.rs`: locks of instrumented code alone | sanitizers, which do not see the standard ones |
 //!

@@ -31,7 +31,7 @@ pub(crate) struct Moment {
 }
 
 impl Timeline {
-    /// Goes on from what was saved; `same_boot` says whether the saved boot time counts from the same start.
+    /// Continues from the saved time; `same_boot` says whether the saved boot time counts from the same start.
     pub(crate) fn resume(clock: Clock, saved: Option<SavedClock>, same_boot: bool) -> Timeline {
         let boot_ms = clock.boot_ms();
         let store_base_ms = saved.map_or(0, |saved| match boot_ms.checked_sub(saved.boot_ms) {

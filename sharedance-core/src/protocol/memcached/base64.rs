@@ -16,7 +16,7 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// The most bytes that `encoded_len` characters stand for.
+/// The most bytes that `encoded_len` characters decode to.
 pub(super) const fn decoded_len(encoded_len: usize) -> usize {
     encoded_len.div_ceil(4) * 3
 }
@@ -45,7 +45,7 @@ pub(super) fn decode<'r>(encoded: &[u8], room: &'r mut [u8]) -> Option<&'r [u8]>
         bytes.copy_from_slice(&bits.to_be_bytes()[1..]);
     }
     let (bytes, surplus) = room[..encoded.len() / 4 * 3].split_at(encoded.len() / 4 * 3 - padding);
-    // A key has one spelling: bits that stand for nothing are zero.
+    // A key has one spelling: unused bits are zero.
     let is_canonical = surplus.iter().all(|&byte| byte == 0) && !encoded[..digits].contains(&PADDING);
     is_canonical.then_some(bytes)
 }

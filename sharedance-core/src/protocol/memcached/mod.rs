@@ -3,7 +3,7 @@
 //! What the three have in common: keys, lifetimes, and what a store is asked to do. A connection has one decoder, which
 //! is called in a loop on the bytes that are not consumed yet; it answers one request after the other, each of which
 //! borrows from those bytes. A decoder remembers what lies behind a request's first bytes: a retrieval of many keys is
-//! decoded key by key, however long its line is, and the body of a request that is refused is thrown away as it comes.
+//! decoded key by key, for any length of its line, and the body of a refused request is discarded as it arrives.
 //! Neither is ever held as a whole.
 
 use std::fmt;
@@ -72,12 +72,12 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// The key as it stands in the request.
+    /// The key as it is in the request.
     pub fn said(&self) -> &'a [u8] {
         self.said
     }
 
-    /// Whether it stands there in base64.
+    /// Whether it is encoded in base64.
     pub fn is_base64(&self) -> bool {
         self.is_base64
     }
@@ -101,7 +101,7 @@ impl fmt::Debug for Key<'_> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exptime {
-    /// For ever.
+    /// Never expires.
     Never,
     /// For so many seconds from now on.
     Secs(u32),
@@ -118,7 +118,7 @@ impl Exptime {
         numbers::signed(word).map(Exptime::new)
     }
 
-    /// The exptime that a number of a request stands for, in any dialect.
+    /// The exptime that a number of a request means, in any dialect.
     #[inline]
     pub(crate) fn new(number: i64) -> Exptime {
         match number {

@@ -1,6 +1,6 @@
 //! Lines, and the words in them that spaces part.
 
-/// Where `wanted` first stands in `bytes`. Eight bytes are looked at in one step: lines are short, and this is what a
+/// Where `wanted` first occurs in `bytes`. Eight bytes are looked at in one step: lines are short, and this is what a
 /// decoder spends its time on.
 #[inline]
 pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {

@@ -32,17 +32,17 @@ pub enum Durability {
     /// minute of writes: of a key that was written in that time the older value may be left, or none. No write waits.
     #[default]
     Os,
-    /// Also a crash of the system, except what was written or deleted within this time before it: such a key then has the
+    /// Also a crash of the system, except for writes and deletes within this time before it: such a key then has the
     /// value that it had at the last sync, or a later one. At least a millisecond.
     ///
     /// A sync begins when half the time has passed since the last one began. So the promise holds while syncs take up to
-    /// half the time; where the disk takes longer, syncs follow one another without a pause, and what was written within
+    /// half the time; where the disk takes longer, syncs follow one another without a pause, and writes within
     /// the length of two of them may be lost. A sync also begins early when a quarter of a million overwrites wait for it,
     /// which bounds the memory that they take.
     ///
     /// No write waits where a thread runs [`Store::keep_synced`](crate::store::Store::keep_synced), as
     /// [`Store::start_maintenance`](crate::store::Store::start_maintenance) and sharedanced have it. Without such a thread the
-    /// first write, or [`Store::maintain`](crate::store::Store::maintain), that comes when a sync is due runs it; what is written
+    /// first write, or [`Store::maintain`](crate::store::Store::maintain), that comes when a sync is due runs it; a write
     /// right before all calls cease is then only as safe as with [`Durability::Os`].
     Interval(Duration),
     /// Also a crash of the system at any time: each write, touch and delete waits for the next sync, which all waiting
@@ -51,7 +51,7 @@ pub enum Durability {
     Always,
 }
 
-/// What to do with a store that was last in use before the machine was restarted, in good order or not, or that was
+/// What to do with a store that was last in use before the machine was restarted, whether orderly or by a crash, or that was
 /// copied from elsewhere. That the process died, however it did, is no such thing: then all is there.
 ///
 /// ```
@@ -69,7 +69,7 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UncleanBoot {
-    /// Keep what verifies. What was deleted within the time that the [`Durability`] may lose can be back.
+    /// Keep records that verify. Pairs that were deleted within the time that the [`Durability`] may lose can be back.
     #[default]
     Salvage,
     /// Start empty: for sessions whose end must stick.

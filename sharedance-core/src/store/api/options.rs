@@ -19,7 +19,7 @@ const SEGMENTS_WITHIN_LIMIT: u64 = 32;
 const DEFAULT_MAX_VALUE_LEN: usize = 64 * 1024 * 1024;
 /// Below, the page that each segment spends on its header would count.
 const MIN_SEGMENT_LEN: usize = 16 * RECORDS_OFFSET;
-/// One open for new writes (so few segments have a single append point), one for what compaction carries forward, one
+/// One open for new writes (so few segments have a single append point), one for the records that compaction copies, one
 /// ready, one to be emptied, and as many to hold something.
 const MIN_SEGMENTS: u64 = 8;
 /// Value lengths have 32 bits on disk; half of that keeps all sums within them.
@@ -85,10 +85,10 @@ pub enum WhenFull {
     Refuse,
     /// Old pairs that are not being read make room for it. For caches.
     ///
-    /// New pairs are on probation for a part of the room, at least a tenth, which grows while what is read moves on.
+    /// New pairs are on probation for a part of the room, at least a tenth, which grows while the set of read pairs changes.
     /// Those that were read when it ends are kept for another round for each reading, up to three, and a value that
     /// replaces another is as well read as that was; reading moves nothing and takes no lock. That is S3-FIFO with the
-    /// self-tuning of ARC; the crate's README tells how often it hits beside others. Room is made by
+    /// self-tuning of ARC; the crate's README compares its hit ratio with others. Room is made by
     /// [`Store::maintain`](crate::store::Store::maintain), a segment at a time, so that writers seldom wait for it. Costs some
     /// three bytes a pair in memory, and one for each record in a segment of which something was read.
     Evict,
@@ -193,7 +193,7 @@ impl Options {
         self
     }
 
-    /// The clock to live by, for tests: the system's unless told otherwise.
+    /// The clock of the store, for tests: by default the system's.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -212,7 +212,7 @@ impl Options {
         self
     }
 
-    /// The boot that this is. Unless told, the store reads it when it is opened; a program that changes its root
+    /// The id of this boot. By default the store reads it when it is opened; a program that changes its root
     /// directory before reads it itself. Without one, every record is verified at each opening.
     ///
     /// ```
@@ -258,7 +258,7 @@ impl Options {
     }
 
     /// What to do when there is no more room, within [`Options::max_bytes`] or on the file system:
-    /// [`WhenFull::Refuse`] unless told otherwise.
+    /// [`WhenFull::Refuse`] by default.
     ///
     /// ```
     /// # use sharedance_core::store::{Options, WhenFull};
@@ -277,7 +277,7 @@ impl Options {
     }
 
     /// Notes when each pair is read, for [`Store::look`] to tell: in memory only, four bytes a pair, and forgotten when
-    /// the store is closed. Not unless told.
+    /// the store is closed. Off by default.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -299,7 +299,7 @@ impl Options {
         self
     }
 
-    /// How many memory mappings the system allows the process: [`max_mappings`](crate::store::max_mappings) unless told otherwise.
+    /// How many memory mappings the system allows the process: [`max_mappings`](crate::store::max_mappings) by default.
     /// Each segment file takes one. The store leaves a sixteenth of them, at most 4096, to the rest of the process, and is
     /// full when it has used the others.
     ///
@@ -318,7 +318,7 @@ impl Options {
         self
     }
 
-    /// What an acknowledged write survives: [`Durability::Os`] unless told otherwise.
+    /// What an acknowledged write survives: [`Durability::Os`] by default.
     ///
     /// ```
     /// # use sharedance_core::store::{Durability, Options};
@@ -334,7 +334,7 @@ impl Options {
         self
     }
 
-    /// What to do with what another boot of the machine left: [`UncleanBoot::Salvage`] unless told otherwise.
+    /// What to do with what another boot of the machine left: [`UncleanBoot::Salvage`] by default.
     ///
     /// ```
     /// # use sharedance_core::store::{BootId, Options, UncleanBoot};

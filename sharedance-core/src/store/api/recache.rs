@@ -31,7 +31,7 @@ pub struct Look {
     /// Ask to be chosen where it has less than this left to live.
     pub refresh_below: Option<Duration>,
     /// Whether this counts as a reading of the value, for those who ask for [`Seen::idle`] and [`Seen::was_read`]
-    /// later, and for [`WhenFull::Evict`](crate::store::WhenFull::Evict), which keeps what is read.
+    /// later, and for [`WhenFull::Evict`](crate::store::WhenFull::Evict), which keeps pairs that are read.
     pub note_access: bool,
     /// Whether the reader is not to be chosen, whatever the state of the value.
     pub never_chosen: bool,
@@ -60,7 +60,7 @@ pub struct Seen {
     pub value: Value,
     /// Whether it was stored just now, by this look: it is empty.
     pub is_new: bool,
-    /// How long it still lives; `None` for ever.
+    /// How long it still lives; `None` where it never expires.
     pub expires_in: Option<Duration>,
     /// How long ago it was written or, if it has been since, read; in whole seconds. `None` unless
     /// [`Options::track_accesses`](crate::store::Options::track_accesses).

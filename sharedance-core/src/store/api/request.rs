@@ -26,9 +26,9 @@ pub enum Ttl {
     /// As long as the store was told: [`Options::default_ttl`](crate::store::Options::default_ttl).
     #[default]
     Default,
-    /// This long, in whole milliseconds. Nothing that has lived for no time is ever seen, and 34 years are for ever.
+    /// This long, in whole milliseconds. A pair with no time to live is never visible, and 34 years or more mean never.
     After(Duration),
-    /// For ever.
+    /// Never expires.
     Never,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A deletion can fail: the directory is not writable for a while, or the disk reports an error. Such a file holds
 //! nothing that counts, but it takes room. It stays in the account of [`Space`] and is tried again until it is gone;
-//! then its room comes back.
+//! then its room is given back.
 
 use std::io;
 

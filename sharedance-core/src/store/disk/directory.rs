@@ -61,7 +61,7 @@ pub(crate) struct CreateError {
     pub(crate) leftover: Option<io::Error>,
 }
 
-/// What stands in the directory besides the lock and the description.
+/// What the directory contains besides the lock and the description.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: Vec<FileName>,

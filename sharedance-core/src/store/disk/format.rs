@@ -59,7 +59,7 @@ pub(crate) fn big_file_len(payload_len: usize) -> usize {
 pub(crate) enum Kind {
     /// New writes.
     Hot,
-    /// What compaction carried forward.
+    /// Records that compaction copied.
     Cold,
     /// A single record, in a file of its own size.
     Big,
@@ -250,7 +250,7 @@ impl Word {
         word | Self::check(word) << CHECK_SHIFT
     }
 
-    /// The word's meaning; none where it is empty, or where its check shows that it is not what was written.
+    /// The decoded word; `None` where it is empty, or where its check shows that it is damaged.
     pub(crate) fn decode(word: u64) -> Option<Word> {
         let state = match word & STATE_BITS {
             1 => RecordState::Live,
@@ -275,7 +275,7 @@ impl Word {
         self.version_offset() + version_len + usize::from(self.key_len)
     }
 
-    /// Where the version stands in the record, if there is one: behind the client flags.
+    /// Where the version is in the record, if there is one: after the client flags.
     pub(crate) fn version_offset(self) -> usize {
         if self.flags & FLAG_CLIENT_FLAGS == 0 { 0 } else { CLIENT_FLAGS_LEN }
     }
@@ -314,13 +314,13 @@ impl Deadline {
         self != Self::NEVER && self.0 <= now_ms
     }
 
-    /// How long it is until then; `None` for ever.
+    /// How long it is until then; `None` where it never expires.
     pub(crate) fn remaining(self, now_ms: u64) -> Option<Duration> {
         (self != Self::NEVER).then(|| Duration::from_millis(self.0.saturating_sub(now_ms)))
     }
 }
 
-/// A slot as it stands in memory or on disk: four words, not verified.
+/// A slot as it is in memory or on disk: four words, not verified.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RawSlot(pub(crate) [u64; 4]);
 
@@ -399,7 +399,7 @@ impl Slot {
     }
 }
 
-/// Where the parts of one record stand in its file.
+/// Where the parts of one record are in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RecordLayout {
     pub(crate) offset: usize,

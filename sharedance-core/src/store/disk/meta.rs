@@ -50,7 +50,7 @@ impl Clears {
     pub(crate) const NONE: Clears = Clears { due_at_ms: NEVER, cleared_below: 0 };
 }
 
-/// Identifies one boot of the kernel: what was written since is coherent in the page cache, whatever process died.
+/// Identifies one boot of the kernel: writes since then are coherent in the page cache, even if a process died.
 ///
 /// ```
 /// # use sharedance_core::store::{BootId, Options};
@@ -232,7 +232,7 @@ impl Meta {
     }
 
     /// Writes down when the store is to be cleared, and what was cleared. The next [`Meta::save_synced`] syncs it. After an
-    /// error what was written down before counts.
+    /// error the values saved before stay valid.
     pub(crate) fn save_clears(&mut self, clears: Clears, times: Times, next_record_sequence: u64) -> io::Result<()> {
         let before = std::mem::replace(&mut self.clears, clears);
         let saved = self.save(times, next_record_sequence);

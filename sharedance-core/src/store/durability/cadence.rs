@@ -1,6 +1,6 @@
 //! When a sync begins under [`Durability::Interval`](crate::store::Durability::Interval), and which thread runs it.
 //!
-//! A crash loses at most what was written since the last completed sync *began*; right before the next one ends, that is
+//! A crash loses at most the writes since the last completed sync *began*; right before the next one ends, that is
 //! the time between the two beginnings and the length of the latter. So a sync begins when half the interval has passed
 //! since the last one began: then the loss stays within the interval as long as no sync takes more than half of it. Syncs
 //! that take longer follow one another without a pause, and the loss is at most the length of two.

@@ -46,7 +46,7 @@ impl GroupCommit {
         self.lock().running
     }
 
-    /// The number of the first sync that will cover what is written by now.
+    /// The number of the first sync that will cover all writes so far.
     pub(crate) fn next(&self) -> u64 {
         self.lock().begun + 1
     }
@@ -146,7 +146,7 @@ mod tests {
                     for _ in 0..3 {
                         let (group, released) = (group.clone(), released.clone());
                         thread::spawn(move || {
-                            released.send(group.sync(|| unreachable!("nothing is synced any more"))).unwrap();
+                            released.send(group.sync(|| unreachable!("no sync follows a failed one"))).unwrap();
                         });
                     }
                     panic!("in the middle of a sync");
@@ -155,7 +155,7 @@ mod tests {
         });
         assert!(panicking.join().is_err());
         for _ in 0..3 {
-            let is_synced = releases.recv_timeout(Duration::from_secs(60)).expect("a writer waits for ever");
+            let is_synced = releases.recv_timeout(Duration::from_secs(60)).expect("a writer is still waiting");
             assert!(!is_synced.unwrap(), "what is on the disk is unknown");
         }
         assert!(group.has_failed() && group.ended() == 0);
@@ -167,6 +167,6 @@ mod tests {
         assert!(group.sync(|| Ok(())).unwrap());
         assert!(group.sync(|| Err(io::Error::other("the disk is gone"))).is_err());
         assert!(group.has_failed());
-        assert!(!group.sync(|| unreachable!("nothing is synced any more")).unwrap());
+        assert!(!group.sync(|| unreachable!("no sync follows a failed one")).unwrap());
     }
 }

@@ -1,7 +1,7 @@
 //! Spent segments that must not go yet, since the disk may know their records from nowhere else.
 //!
-//! A segment is spent because its records were overwritten, deleted, expired, or carried forward; in memory. On the disk
-//! it may still be the only one that has them, and what was carried forward is live in it until it goes. Where the store promises to survive a crash of the system, it is kept
+//! A segment is spent because its records were overwritten, deleted, expired, or copied; in memory. On the disk
+//! it may still be the only one that has them, and the source of a copy is live in it until it is retired. Where the store promises to survive a crash of the system, it is kept
 //! until a sync has ended that began after it was spent. Where it does not, records that were written long ago must
 //! still not get lost by being moved: a segment that was emptied by compaction is kept for as long as the system takes
 //! to write the copies back, unless that takes too much room.

@@ -118,7 +118,7 @@ mod tests {
         (dir, store, hand)
     }
 
-    /// How many live records of a value stand in the files, whatever the index says.
+    /// How many live records of a value are in the files, in the index or not.
     fn live_on_disk(store: &Store, value: &[u8]) -> usize {
         let count = |segment: &Arc<Segment>| {
             let records = (0..segment.reserved().slots).filter_map(|slot| segment.record(slot));

@@ -13,7 +13,7 @@ use crate::store::primitives::atomic::Ordering;
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
 use crate::store::timeline::Timeline;
 
-/// A thread that keeps the interval looks at the clock at least this often: the store's clock goes on while the machine
+/// A thread that keeps the interval looks at the clock at least this often: the store's clock advances while the machine
 /// is suspended, and timeouts do not.
 const MAX_REST: Duration = Duration::from_millis(100);
 
@@ -44,7 +44,7 @@ impl Syncs {
         self.group_commit.has_failed()
     }
 
-    /// Waits until what was written before the call is on the disk.
+    /// Waits until all writes before the call are on the disk.
     pub(crate) fn sync(&self, log: &Log, timeline: &Timeline) -> Result<(), StoreError> {
         let synced = self.group_commit.sync(|| {
             self.cadence.begin(timeline.boot_time());
@@ -110,7 +110,7 @@ impl Syncs {
     }
 
     fn due_in(&self, interval: Duration, timeline: &Timeline) -> Duration {
-        // What they take in memory, and the segments that they keep from being reused, come back by a sync alone.
+        // Only a sync frees the memory that they take, and the segments that they keep from being reused.
         if self.superseded.len() >= MAX_OVERWRITES_WAITING {
             return Duration::ZERO;
         }

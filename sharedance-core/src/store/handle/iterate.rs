@@ -18,7 +18,7 @@ impl<'a> IntoIterator for &'a Store {
 
 /// Looking at all pairs.
 impl Store {
-    /// Walks over all pairs, in no order. No other call waits for it: other operations go on meanwhile.
+    /// Walks over all pairs, in no order. No other call waits for it.
     ///
     /// A pair that is there all the time that the walk takes comes exactly once, with a value that it has at some
     /// moment of that time, however often it is overwritten; one that is stored or deleted meanwhile may come or not.
@@ -61,8 +61,8 @@ impl Store {
         Pairs { shared, prefix: prefix.as_ref().to_vec(), walk: Walk::new(&shared.engine) }
     }
 
-    /// Reads every record, compares it with its checksum, and drops those that are not what was written. Takes as long
-    /// as reading all the files; other operations go on meanwhile.
+    /// Reads every record, compares it with its checksum, and drops damaged ones. Takes as long
+    /// as reading all the files; other operations do not wait for it.
     ///
     /// ```
     /// # use sharedance_core::store::Store;

@@ -107,7 +107,7 @@ impl Store {
     /// where that has happened before.
     pub fn sync(&self) -> Result<(), StoreError> {
         if let Some(deferral) = &self.deferral {
-            // Before it begins: what is written meanwhile may be too late for it.
+            // Before it begins: it may not cover writes that come meanwhile.
             deferral.settle();
         }
         self.shared.sync()

@@ -6,7 +6,7 @@ use crate::store::handle::store::Store;
 
 /// Storing values, whatever is there or on a condition.
 impl Store {
-    /// Stores `value` under `key` for the default TTL, in place of what was there.
+    /// Stores `value` under `key` for the default TTL, replacing an old value.
     ///
     /// When this returns, the value is safe from the death of the process; what else it survives was chosen with
     /// [`Options::durability`](crate::store::Options::durability). Setting the value that is there only moves its

@@ -1,7 +1,7 @@
 //! Ghosts: which pairs were evicted not long ago, and from which queue. Of a pair a fingerprint is left, no more.
 //!
 //! A table of buckets, in each of which the newest stands first and pushes the oldest out: so it forgets in about the
-//! order of the evictions, and takes no lock. Who is mistaken for another, one in some hundred millions, is only kept for
+//! order of the evictions, and takes no lock. A pair that is mistaken for another, about one in a hundred million, is only kept for
 //! longer than others.
 
 use crate::store::primitives::OnceLock;
@@ -25,7 +25,7 @@ pub(crate) enum Queue {
     Main,
 }
 
-/// A pair that comes back.
+/// A pair that is stored again after its eviction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recalled {
     pub(crate) evicted_from: Queue,

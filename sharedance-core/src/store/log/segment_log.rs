@@ -1,4 +1,4 @@
-//! The set of segments: where records are appended, what stands ready, what is recycled.
+//! The set of segments: where records are appended, which files are prepared, which are recycled.
 //!
 //! Locks are taken in the order append point, then spare blanks or table; a shard of the index may be held before
 //! either. None is held over a file operation.
@@ -102,8 +102,8 @@ struct Table {
 #[derive(Debug, Default)]
 struct Spare {
     blanks: Vec<Blank>,
-    /// Where no other can be made: for what compaction carries forward, which gives back more than it takes. Of new
-    /// writes the last blank would be used up, and no segment could be emptied any more.
+    /// Where no other can be created: for the copies of compaction, which gives back more than it takes. Of new
+    /// writes the last blank would be used up, and then no segment could be emptied.
     for_survivors: Option<Blank>,
     /// Blanks put to use since [`Log::note_demand`] was last called, and how many a second it was before, by its account.
     activations: usize,
@@ -217,7 +217,7 @@ impl Log {
         if self.can_number(segment) { segment.reserve(payload) } else { None }
     }
 
-    /// Whether the sequences of new records can stand in the slots of `segment`.
+    /// Whether the slots of `segment` can hold the sequences of new records.
     fn can_number(&self, segment: &Segment) -> bool {
         self.peek_sequence() - segment.header.base < MAX_SEQUENCE_SPAN
     }
@@ -245,7 +245,7 @@ impl Log {
             || is_roomy(&lock(&self.cold.open)) && self.has_room_for_survivors()
     }
 
-    /// Whether a segment for new records stands ready or can be made.
+    /// Whether a segment for new records is ready or can be created.
     pub(crate) fn can_add_segment(&self) -> bool {
         let (has_blanks, reserve) = {
             let spare = lock(&self.spare);
@@ -264,8 +264,8 @@ impl Log {
         }
     }
 
-    /// Takes room for a record that is carried forward. One segment is open for those of all classes: they have shown
-    /// that they do not expire with what was written beside them.
+    /// Takes room for the copy of a record by compaction. One segment is open for those of all classes: they have shown
+    /// that they do not expire with the records that were written beside them.
     ///
     /// # Errors
     /// As for [`Log::reserve`].
@@ -422,7 +422,7 @@ impl Log {
         !lock(&self.spare).blanks.is_empty()
     }
 
-    /// Room that can still be had for segments, blanks that stand ready included, in bytes.
+    /// Room that is left for segments, ready blanks included, in bytes.
     pub(crate) fn headroom(&self) -> u64 {
         let blanks = lock(&self.spare).blanks.len() as u64 * self.description.segment_len as u64;
         self.room().saturating_add(blanks)
@@ -437,7 +437,7 @@ impl Log {
         }
     }
 
-    /// An id that no file has, whatever else stands in the directory: a file that is made takes the place of another.
+    /// An id that no file in the directory has: a new file replaces one of the same name.
     fn fresh_id(&self, name: fn(u32) -> FileName) -> u32 {
         loop {
             let id = self.next_segment_id.fetch_add(1, Ordering::Relaxed);
@@ -458,7 +458,7 @@ impl Log {
         Ok(Blank::new(id, mapping))
     }
 
-    /// Makes blanks until enough stand ready; waits up to `wait` for one to be needed, and as long after a failure.
+    /// Creates blanks until enough are ready; waits up to `wait` for one to be needed, and as long after a failure.
     pub(crate) fn prepare(&self, wait: Duration) -> Result<(), StoreError> {
         let enough = |spare: &mut Spare| spare.blanks.len() >= spare.ready_target();
         let waited = self.spare_taken.wait_timeout_while(lock(&self.spare), wait, enough);
@@ -491,7 +491,7 @@ impl Log {
         }
     }
 
-    /// Takes a spent segment out of use. No shard of the index holds it any more. Its file is recycled, at once or when
+    /// Takes a spent segment out of use. No shard of the index holds it. Its file is recycled, at once or when
     /// its last reader is done with it, or deleted; a deletion that fails is tried again.
     pub(crate) fn retire(&self, segment: Arc<Segment>) {
         {
@@ -576,7 +576,7 @@ impl Log {
         self.delete_all(surplus);
     }
 
-    /// Gives the room of the blanks that stand ready back.
+    /// Deletes the ready blanks, which gives their room back.
     pub(crate) fn delete_blanks(&self) {
         let blanks = std::mem::take(&mut lock(&self.spare).blanks);
         self.delete_all(blanks);
@@ -603,7 +603,7 @@ impl Log {
         self.deletions.retry(&self.directory, &self.space);
     }
 
-    /// Goes on after what recovery found.
+    /// Continues from what recovery found.
     pub(crate) fn resume(&self, next_sequence: u64, next_segment_id: u32, file_bytes: u64) {
         self.sequence.store(next_sequence, Ordering::Relaxed);
         self.next_segment_id.store(next_segment_id, Ordering::Relaxed);
@@ -621,7 +621,7 @@ impl Log {
         lock(&self.spare).blanks.push(blank);
     }
 
-    /// Goes on appending to a segment that recovery found half full, unless its class has a fuller one.
+    /// Continues appending to a segment that recovery found half full, unless its class has a fuller one.
     pub(crate) fn reopen(&self, segment: OpenSegment, now_ms: u64) {
         let span = self.peek_sequence().saturating_sub(segment.header.base);
         let point = match segment.header.kind {

@@ -23,7 +23,7 @@ impl Marks {
     }
 }
 
-/// What is written in the place of a value that is there, besides the new value. What is `None` stays as it is, except
+/// The attributes of a value that replaces another. Those that are `None` stay as they are, except
 /// that the version is a new one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rewrite {

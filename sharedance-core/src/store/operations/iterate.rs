@@ -67,7 +67,7 @@ impl Pair {
         self.pinned.value()
     }
 
-    /// How long it had still to live when the walk came by; `None` for ever.
+    /// How long it had still to live when the walk came by; `None` where it never expires.
     ///
     /// ```
     /// # use std::time::Duration;

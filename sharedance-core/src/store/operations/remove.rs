@@ -39,7 +39,7 @@ impl Engine {
         touched.is_some()
     }
 
-    /// Takes `key` out of the index and marks its record dead, if `condition` holds; tells what was there.
+    /// Takes `key` out of the index and marks its record dead, if `condition` holds; returns the version that was there.
     pub(crate) fn remove(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> Outcome {
         let mut shard = self.index.write(hash);
         let Some(found) = shard.find(hash, key) else {

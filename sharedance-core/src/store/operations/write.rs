@@ -84,7 +84,7 @@ impl Writer<'_> {
         let hash = self.engine.hash(key);
         if lifetime.deadline.has_passed(now_ms) {
             match condition {
-                // What is written as stale lives as long as the value in its place would have.
+                // A value that is written as stale lives as long as the one that it replaces would have.
                 Condition::VersionOrStale(oldest) => {
                     match self.write_for_no_time(hash, key, Condition::Version(oldest), attributes.version, now_ms) {
                         Outcome::Exists => {}
@@ -144,7 +144,7 @@ impl Writer<'_> {
         Ok(record.map(|record| record.pin()))
     }
 
-    /// A value that is gone at once: what was there goes, and nothing comes in its place.
+    /// A write without time to live: deletes the old value, and stores none.
     fn write_for_no_time(
         &self,
         hash: u64,
@@ -178,8 +178,8 @@ impl Writer<'_> {
         Ok(reservation)
     }
 
-    /// Asks `decide` about what is there, and accordingly commits the record in its place or gives it up. `version` is
-    /// the one that stands in the record, if one does.
+    /// Calls `decide` with the current record, and commits the new one in its place or gives it up. `version` is
+    /// the one in the record, if the caller chose one.
     pub(crate) fn publish(
         &self,
         hash: u64,
@@ -230,7 +230,7 @@ impl Engine {
     }
 }
 
-/// The word to commit in the place of what is there: a newer one than was asked for makes it stale.
+/// The word to commit in place of `found`, which makes the new value stale if its version is newer than was asked for.
 fn word_in_place_of(word: Word, found: &RecordRef<'_>, condition: Condition) -> Word {
     let before = found.word();
     match condition {
@@ -316,7 +316,7 @@ mod tests {
         let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
         assert_eq!(store.get(b"k").unwrap().version(), 3);
         store.append(b"k", b"!").unwrap();
-        assert!(version(&store, b"k") > 3, "the store goes on with its own");
+        assert!(version(&store, b"k") > 3, "the store continues with its own");
     }
 
     #[test]

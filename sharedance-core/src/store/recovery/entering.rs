@@ -42,7 +42,7 @@ impl Scanned {
     }
 }
 
-/// Enters one shard's records into the index; answers how many had a later one, and how many had expired. Of two for the
+/// Enters one shard's records into the index; returns how many had a later one, and how many had expired. Of two for the
 /// same key the later one stays; only then those go that have expired, or an earlier one would be back in the place of
 /// one that lived for less.
 pub(crate) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned]) -> Entered {
@@ -78,7 +78,7 @@ pub(crate) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned
 }
 
 /// Enters a record unless the index has a later one for its key, or its copy; whichever loses is marked dead. Answers
-/// whether there were two writes of the key: a record that was carried forward, and its copy, are one.
+/// whether there were two writes of the key: a record and its copy by compaction are one.
 fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) -> bool {
     let LiveRecord { hash, slot, offset, .. } = entering;
     let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
@@ -117,7 +117,7 @@ fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32)
     is_older
 }
 
-/// Grows from a record's first place to that of its last copy. Copies stand in cold segments, of which one is open at a
+/// Grows from a record's first place to that of its last copy. Copies are in cold segments, of which one is open at a
 /// time; that one may have been put to use before the segment that the record was first written to.
 fn carried_order(segment: &Segment) -> (bool, u64) {
     (segment.header.kind == Kind::Cold, segment.header.base)

@@ -1,6 +1,6 @@
 //! Opening: scan the segments, verify, rebuild the index, skip what is torn, report what was dropped.
 //!
-//! Nothing that stands in a file is believed because it stands there. Where the store was last in use during this same
+//! The contents of a file are not trusted. Where the store was last in use during this same
 //! boot, the page cache is coherent: the slot arrays are what the dead process left, a slot is empty or complete, and
 //! records are verified when they are first read. Otherwise every record is read and verified now. In either case what
 //! does not verify is dropped and counted, never served and never a reason not to open.
@@ -37,7 +37,7 @@ use crate::store::recovery::slots::{SlotReader, read_exactly, verify_header};
 
 /// How far sequences jump at each opening, past what the dead process may have used since it last wrote them down…
 const SEQUENCE_JUMP: u64 = 1 << 20;
-/// …and where the crash of the system may have taken along what was written for a minute: a million writes a second.
+/// …and where the crash of the system may have lost the writes of a minute: a million writes a second.
 const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 26;
 
 /// Opens the store in `dir`, whatever state it was left in.

@@ -1,8 +1,8 @@
 //! The bytes of a record that is to be written: in parts as they come, which will stand one after the other.
 
-/// What stands in a record: client flags, version, key and value.
+/// The contents of a record: client flags, version, key and value.
 ///
-/// The checksum is computed before the bytes are copied: it tells what stands in a segment already from what does not
+/// The checksum is computed before the bytes are copied: it shows whether a segment has the same payload already
 /// without a look at it, which would have to be fetched from memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Payload<'a> {
@@ -13,7 +13,7 @@ pub(crate) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Client flags and a version, key, and a value of two parts: what was there and what is appended or prepended.
+    /// Client flags and a version, key, and a value of two parts: the old value, and the part that is appended or prepended.
     const MAX_PARTS: usize = 4;
 
     /// # Panics

@@ -23,7 +23,7 @@ pub(crate) struct Pinned {
     fields: Fields,
 }
 
-/// What was read from a slot of the segment beside it.
+/// The contents of a slot, when it was read. It is kept together with the segment of the slot.
 #[derive(Debug, Clone, Copy)]
 struct Fields {
     index: u32,

@@ -9,7 +9,7 @@ use crate::store::segment::payload::Payload;
 use crate::store::segment::sealed::Segment;
 
 /// The sole right to write one record into a segment. Dropped without a commit, it leaves an empty slot behind, which
-/// is ignored, and room that comes back with the segment.
+/// is ignored, and room that is given back with the segment.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     pub(super) segment: Arc<Segment>,

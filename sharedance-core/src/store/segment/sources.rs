@@ -123,7 +123,7 @@ impl<S> Carried<S> {
         self.with_sources(|sources| sources.retain(|_, source| !Arc::ptr_eq(&source.segment, segment)));
     }
 
-    /// Forgets all sources: the store is closed, and segments with sources in each other would stay for ever.
+    /// Forgets all sources: the store is closed, and segments with sources in each other would never be freed.
     pub(crate) fn forget_all(&self) {
         drop(self.with_sources(std::mem::take));
     }

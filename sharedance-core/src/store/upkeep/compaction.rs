@@ -28,7 +28,7 @@ const MAX_LIVE_RATIO: f64 = 0.9;
 /// byte gained. Any segment is emptied while a whole segment's worth is dead in all of them together.
 const MIN_DEAD_PART: u64 = 16;
 /// A segment with a greater part of it live is left alone before old pairs are evicted: to copy it would cost more than
-/// to lose some of what is read least.
+/// to lose some of the pairs that are read least.
 const MAX_LIVE_RATIO_BEFORE_EVICTION: f64 = 0.6;
 /// A segment whose records all expire within this is left alone: waiting gains more.
 const SOON_MS: u64 = 60_000;
@@ -46,7 +46,7 @@ pub(crate) enum Need {
     Eviction,
 }
 
-/// The segment that is being emptied: the work goes on where it stopped.
+/// The segment that is being emptied: the work continues where it stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Compaction {
     victim: Option<Arc<Segment>>,
@@ -105,7 +105,7 @@ impl Compaction {
                 index.remove_unreadable_if_unspent(&victim);
                 self.victim = None;
                 if need == Need::Full {
-                    // The caller takes it out of use, and sees whether that is enough.
+                    // The caller takes it out of use, and checks whether that is enough.
                     break;
                 }
             }
@@ -186,7 +186,7 @@ fn gain(segment: &Segment, now_ms: u64, max_live_ratio: f64) -> Option<f64> {
     Some((1.0 - live_ratio) / (1.0 + live_ratio) * age_ms as f64)
 }
 
-/// Copies the record in `slot`, if it is live, and makes the copy the key's; answers how many bytes were copied. The
+/// Copies the record in `slot`, if it is live, and makes the copy the key's; returns how many bytes were copied. The
 /// source stays live on disk until the copy is safe there: see the quarantine.
 pub(crate) fn carry_forward(
     log: &Log,
@@ -401,7 +401,7 @@ mod tests {
             let (_dir, store, hand) = thin_out_and_damage(word, bits);
             for _ in 0..3 {
                 let turns = (0..2_000).take_while(|_| store.maintain(16).unwrap().pending).count();
-                assert!(turns < 2_000, "it goes on for ever after a flip of {bits:#x} in word {word}");
+                assert!(turns < 2_000, "it does not end after a flip of {bits:#x} in word {word}");
                 hand.advance(Duration::from_secs(60));
             }
             let stats = store.stats();

@@ -1,13 +1,13 @@
 //! Eviction: what goes when there is no more room, if the operator would rather lose old pairs than refuse new ones.
 //!
 //! Whole segments go, the oldest first, but not what is being read: a record that was read since it was last looked at
-//! is carried forward instead. So the hot segments are a first-in first-out queue on probation, and the cold ones the
+//! is copied instead. So the hot segments are a first-in first-out queue on probation, and the cold ones the
 //! main queue, in which each reading buys another round; a new pair that is not read pushes out others like itself, and
 //! not what is in use. That is S3-FIFO (Yang and others, 2023) with segments for queues: reading costs no lock and moves
 //! nothing, and writing stays sequential.
 //!
-//! How much room new pairs should have depends on the traffic: little where the same are read for ever, much where what
-//! is read moves on. So it is learned, as by CAR (Bansal and Modha, 2004): a pair that comes back soon after it was
+//! How much room new pairs should have depends on the traffic: little where the same pairs are always read, much where what
+//! is read moves on. So it is learned, as by CAR (Bansal and Modha, 2004): a pair that is stored again soon after it was
 //! evicted as new shows that new ones had too little room, one that was evicted from the main queue that they had too
 //! much. The former counts as read from the start.
 
@@ -21,7 +21,7 @@ use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
 use crate::store::upkeep::compaction::carry_forward;
 
-/// How much of a segment may be carried forward because it is read, in percent: the less, the more segments have been
+/// How much of a segment may be copied because it is read, in percent: the less, the more segments have been
 /// tried without making room. Where everything is read, something that is has to go.
 const MAX_KEPT_PERCENT: [usize; ROUNDS] = [100, 100, 100, 75, 75, 50, 50, 0];
 /// How many segments are tried in a row.
@@ -34,14 +34,14 @@ pub(crate) const WRITERS_ROUND: usize = 3;
 pub(crate) struct Evicted {
     /// Records removed that were live.
     pub(crate) records: usize,
-    /// Bytes carried forward because they are read.
+    /// Bytes copied because they are read.
     pub(crate) kept_bytes: usize,
 }
 
 /// Empties one segment, the `round`-th in a row; none where there is nothing to evict.
 ///
 /// # Errors
-/// [`StoreError::Io`] where a file for what is read cannot be made. Where there is no room for one, it goes as well.
+/// [`StoreError::Io`] where a file for read pairs cannot be created. Where there is no room for one, it goes as well.
 pub(crate) fn evict_segment(
     log: &Log,
     queues: &Queues,

@@ -12,7 +12,7 @@ use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
 use crate::store::segment::ttl_class::TtlClass;
 
-/// The walk over segments with something expired in them: it goes on where it stopped.
+/// The walk over segments with something expired in them: it continues where it stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     due: VecDeque<Arc<Segment>>,

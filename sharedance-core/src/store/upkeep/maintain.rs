@@ -57,7 +57,7 @@ pub(crate) struct Upkeep {
     refused_bytes: u64,
 }
 
-/// Segments that there should be room for where old pairs may be evicted: for new writes, for what is carried forward,
+/// Segments that there should be room for where old pairs may be evicted: for new writes, for copies of compaction,
 /// and one more.
 const HEADROOM_SEGMENTS: u64 = 3;
 /// How long no writer tries again to make room after that failed, in milliseconds: writers that are refused must
@@ -110,7 +110,7 @@ pub(crate) fn maintain(
     let awaited_sync = upkeep.quarantine.awaited_sync();
     drop(upkeep);
     syncs.sync_unless_kept(&engine.log, &engine.timeline)?;
-    // Under `Always` only writers sync: without them spent segments would wait for ever. Where writers find no room,
+    // Under `Always` only writers sync: without them spent segments would never be freed. Where writers find no room,
     // spent segments do not wait for the interval either.
     let is_urgent = need == Need::Full || is_time_to_save && syncs.mode == Durability::Always;
     if is_urgent && awaited_sync.is_some_and(|number| number > syncs.group_commit.ended()) {
@@ -233,7 +233,7 @@ pub(crate) fn reclaim(
         return Ok(());
     }
     engine.log.retry_deletions_now();
-    // A walk that is under way is finished: its segment does not know any more when its next record expires.
+    // A walk that is under way is finished: its segment has forgotten when its next record expires.
     engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
     upkeep.sweep.plan(engine.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));

@@ -44,7 +44,7 @@ impl Status {
         }
     }
 
-    /// What stands in the body of an answer with this status.
+    /// The body of a response with this status.
     fn text(self) -> &'static [u8] {
         match self {
             Status::Done => b"",
@@ -90,7 +90,7 @@ pub fn push_done(out: &mut Vec<u8>, tag: Tag, version: u64) {
     push_head(out, tag, Status::Done, &Head { version, ..Head::default() });
 }
 
-/// Appends an answer that tells what went wrong.
+/// Appends a response that reports an error.
 pub fn push_error(out: &mut Vec<u8>, tag: Tag, status: Status) {
     push_text_of(out, tag, status, status.text());
 }

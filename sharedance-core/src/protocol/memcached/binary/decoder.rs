@@ -10,7 +10,7 @@ const CREATES_NOTHING: u32 = u32::MAX;
 /// Decodes the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// So many bytes come next that are thrown away.
+    /// This many of the next bytes are discarded.
     discarding: u64,
 }
 
@@ -23,7 +23,7 @@ struct Frame {
     version: Option<u64>,
 }
 
-/// What an opcode stands for.
+/// The command of an opcode.
 #[derive(Clone, Copy)]
 enum Verb {
     Get { with_key: bool, wants_value: bool, touches: bool },

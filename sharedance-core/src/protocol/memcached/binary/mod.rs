@@ -5,7 +5,7 @@
 //!   1      1         2             1       1  2        4          4       8                           bytes
 //! ```
 //!
-//! Numbers are big-endian; the body is what stands behind the header. An answer is a frame too, with 0x81 in front and a
+//! Numbers are big-endian; the body follows the header. A response is a frame too, with 0x81 in front and a
 //! status in place of the bytes that are zero. It repeats the opcode and the opaque.
 //!
 //! ```
@@ -74,7 +74,7 @@ pub struct Tag {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command<'a> {
-    /// Nothing: bytes that were to be thrown away. There is no answer.
+    /// Nothing: discarded bytes. There is no response.
     Discarded,
     /// To be answered by [`push_found`] or [`push_missing`].
     Get {

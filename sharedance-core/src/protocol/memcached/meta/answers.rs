@@ -40,7 +40,7 @@ pub struct Facts {
     pub client_flags: u32,
     /// The value's version.
     pub version: u64,
-    /// How long it still lives, in seconds; `None` for ever.
+    /// How long it still lives, in seconds; `None` where it never expires.
     pub ttl_secs: Option<u64>,
     /// How long ago the last access was, in seconds.
     pub idle_secs: u64,

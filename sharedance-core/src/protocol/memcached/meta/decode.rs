@@ -64,7 +64,7 @@ fn decode_set(mut tokens: Tokens<'_>) -> Line<'_> {
         return Line::refused_without_length(Reply::BadFormat);
     };
     if tokens.rest().iter().find(|&&byte| byte != b' ').is_some_and(|flag| !flag.is_ascii_alphabetic()) {
-        // A key with a space in it: this is the length, and what stands in its place is a part of the key.
+        // A key with a space in it: this is the length, and the byte in its place is a part of the key.
         return Line::refused_without_length(Reply::InvalidFlag);
     }
     if key.len() > MAX_KEY_LEN {

@@ -192,7 +192,7 @@ pub struct Count<'a> {
     pub wants_value: bool,
     /// Whether success is not answered: `q`.
     pub quiet: bool,
-    /// The version that the value must have: `C`. Zero stands for any.
+    /// The version that the value must have: `C`. Zero means any.
     pub version: Option<NonZeroU64>,
     /// Which way: `M`.
     pub direction: Direction,

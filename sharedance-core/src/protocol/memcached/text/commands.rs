@@ -13,7 +13,7 @@ const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 2;
 /// More words than any command has, except retrievals. What follows them is ignored.
 const MAX_WORDS: usize = 8;
 
-/// A longer wait for a lock, or a longer life of one, counts as this: some 136 years. Sums with it do not overflow.
+/// A longer wait for a lock, or a longer life of one, counts as this: about 136 years. Sums with it do not overflow.
 const MAX_LOCK_TIME: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// What holds for all keys of a retrieval.

@@ -63,7 +63,7 @@ fn length(block: &[u8]) -> impl Strategy<Value = String> + use<> {
         strings(&["-1", "a", "1x", "2147483646", "2147483647", "99999999999999999999", "100000", "noreply"]);
     wrong.push(format!("+{len}"));
     wrong.extend((1..=8).map(|more| (len + more).to_string()));
-    // A shorter length is only told from the right one if the block does not go on as if it ended there.
+    // A shorter length differs from the right one only if the block does not continue as if it ended there.
     let is_told = |shorter: &usize| !block[*shorter..].starts_with(b"\r\n");
     wrong.extend((0..len).filter(is_told).map(|shorter| shorter.to_string()));
     word(len.to_string(), wrong)

@@ -24,11 +24,11 @@ enum State {
     Line,
     /// Keys, up to the end of the line.
     Keys(Retrieval),
-    /// A data block that is thrown away: so many bytes, the last of which are to be [`END_OF_BLOCK`].
+    /// A data block that is discarded: this many bytes, the last of which are to be [`END_OF_BLOCK`].
     Discarding(u64),
-    /// The rest of a line, thrown away.
+    /// The rest of a line, discarded.
     DiscardingLine,
-    /// All that follows, thrown away: it is not known where the next line begins.
+    /// All that follows, discarded: it is not known where the next line begins.
     Ended,
 }
 
@@ -110,7 +110,7 @@ impl Decoder {
     }
 
     /// Handles a storage command that is refused for any reason: its data block must not be taken for
-    /// commands. A block of known length is thrown away; otherwise nothing that follows is decoded.
+    /// commands. A block of known length is discarded; otherwise nothing that follows is decoded.
     #[cold]
     fn refuse<'a>(&mut self, refused: RefusedStorage) -> Request<'a> {
         let RefusedStorage { reply, block_len, noreply } = refused;
@@ -130,7 +130,7 @@ impl Decoder {
         self.state = State::Discarding(block_len + END_OF_BLOCK.len() as u64);
     }
 
-    /// A line whose end is too far away. A retrieval goes on key by key, from behind its last word that is no key.
+    /// A line whose end is too far away. A retrieval is decoded key by key, from after its last word that is not a key.
     fn decode_long_line<'a>(&mut self, window: &'a [u8]) -> Result<Decoded<Request<'a>>, DecodeError> {
         let too_long = DecodeError::LineTooLong { max: MAX_LINE_LEN };
         let mut tokens = Tokens::new(window);

@@ -12,7 +12,7 @@
 //! use sharedance_core::protocol::memcached::text::{Decoder, Reply, Request, push_value};
 //! use sharedance_core::protocol::{DecodeError, Decoded, Limits};
 //!
-//! /// Answers what is whole in `input`; how many of its bytes that was. The others are to be shown again with more behind.
+//! /// Responds to the complete requests in `input`; returns how many bytes they took. The rest is to be passed again later.
 //! fn serve(decoder: &mut Decoder, input: &[u8], output: &mut Vec<u8>) -> Result<usize, DecodeError> {
 //!     let mut done = 0;
 //!     while let Decoded::Complete { message, consumed } = decoder.decode(&input[done..], &Limits::default())? {
@@ -60,7 +60,7 @@ pub use replies::{Reply, push_digits, push_number, push_stat, push_unlocked, pus
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// Nothing: bytes that were to be thrown away. There is no answer.
+    /// Nothing: discarded bytes. There is no response.
     Discarded,
     /// A key of `get`, `gets`, `gat` or `gats`.
     Get(Get<'a>),
@@ -152,10 +152,10 @@ pub enum Request<'a> {
     },
     /// A meta command.
     Meta(meta::Request<'a>),
-    /// What cannot be carried out, and what to answer. The connection goes on.
+    /// A request that cannot be executed, and the response. The connection stays open.
     Refused(Reply),
     /// A storage command that cannot be carried out, and what to answer, whether or not the client wants answers. The
-    /// connection is to be closed then: it is not known where the data block ends, and the decoder throws away all that
+    /// connection is to be closed then: it is not known where the data block ends, and the decoder discards all that
     /// follows.
     Fatal(Reply),
 }

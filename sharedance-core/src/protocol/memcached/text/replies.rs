@@ -46,7 +46,7 @@ pub enum Reply {
     BadDelta,
     /// The value is no number.
     NotANumber,
-    /// A flag stands there twice.
+    /// A flag is given twice.
     DuplicateFlag,
     /// A flag that there is not.
     InvalidFlag,
