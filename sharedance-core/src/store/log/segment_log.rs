@@ -15,9 +15,12 @@ use crate::store::disk::meta::Description;
 use crate::store::disk::space::Space;
 use crate::store::error::StoreError;
 use crate::store::index::MAX_SEGMENTS;
+use crate::store::log::append_points::{AppendPoint, AppendPoints};
 use crate::store::log::queues::Queues;
-use crate::store::primitives::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
-use crate::store::primitives::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use crate::store::log::spares::Spares;
+use crate::store::log::table::SegmentTable;
+use crate::store::primitives::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::store::primitives::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::store::segment::blank::Blank;
 use crate::store::segment::open::OpenSegment;
 use crate::store::segment::payload::Payload;
@@ -25,46 +28,22 @@ use crate::store::segment::reservation::Reservation;
 use crate::store::segment::sealed::Segment;
 use crate::store::segment::ttl_class::TtlClass;
 
-/// Append points for hot segments: each holds a segment open, so few; enough that what expires together lies together.
-const APPEND_POINTS: usize = 8;
 /// A segment takes no new writes once its sequences would span more than this; slots have 31 bits for them.
 const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
-/// Blanks that are kept ready while writers use them up.
-const READY_WHILE_WRITING: usize = 2;
-/// Blanks that are kept ready while no writer needs one.
-const READY_AT_REST: usize = 1;
-/// Once a second, the account of how many blanks are used up goes down by one part in so many, if it is not borne out: it
-/// takes some seconds to forget a burst, for the next one would find the files deleted that it needs.
-const DEMAND_DECAY: usize = 4;
-/// Unconfirmed demand counts for at most this many, and for no more than there are segments in use: no great part of
-/// a disk is kept for what may come, and hardly any once all has expired.
-const MAX_LASTING: usize = 8;
-/// The greatest number of blanks kept from recycling, however fast they are used up.
-const MAX_SPARE: usize = 64;
-
-/// Of a few segments, one in so many may be open for new writes: what is open can be neither emptied nor evicted.
-const SEGMENTS_A_POINT: u64 = 8;
-
-fn append_points(max_bytes: Option<u64>, segment_len: usize) -> usize {
-    let segments = max_bytes.unwrap_or(u64::MAX) / segment_len as u64;
-    (segments / SEGMENTS_A_POINT).clamp(1, APPEND_POINTS as u64) as usize
-}
 
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) directory: Directory,
-    description: Description,
+    pub(super) description: Description,
     /// The next sequence: of a record's write, or of a segment's activation.
     sequence: AtomicU64,
     next_segment_id: AtomicU32,
-    points: Box<[AppendPoint]>,
-    /// Where compaction's survivors go.
-    cold: AppendPoint,
-    table: RwLock<Table>,
-    spare: Mutex<Spare>,
+    points: AppendPoints,
+    pub(super) table: SegmentTable,
+    pub(super) spare: Mutex<Spares>,
     spare_taken: Condvar,
     /// Spent segments that readers still hold.
-    limbo: Mutex<Vec<Arc<Segment>>>,
+    pub(super) limbo: Mutex<Vec<Arc<Segment>>>,
     pub(crate) space: Space,
     /// Files out of use that could not be deleted.
     pub(crate) deletions: Deletions,
@@ -85,42 +64,7 @@ pub(crate) struct Tracking {
     pub(crate) accesses: bool,
 }
 
-/// Where records of one TTL class go.
-#[derive(Debug, Default)]
-struct AppendPoint {
-    /// The class, plus one; zero where the point serves none.
-    class: AtomicU16,
-    open: Mutex<Option<OpenSegment>>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    segments: Vec<Option<Arc<Segment>>>,
-    vacant: Vec<u32>,
-}
-
-#[derive(Debug, Default)]
-struct Spare {
-    blanks: Vec<Blank>,
-    /// Where no other can be created: for the copies of compaction, which gives back more than it takes. Of new
-    /// writes the last blank would be used up, and then no segment could be emptied.
-    for_survivors: Option<Blank>,
-    /// Blanks put to use since [`Log::note_demand`] was last called, and how many a second it was before, by its account.
-    activations: usize,
-    demand: usize,
-}
-
-impl Spare {
-    fn ready_target(&self) -> usize {
-        if self.activations + self.demand > 0 { READY_WHILE_WRITING } else { READY_AT_REST }
-    }
-
-    fn keep_target(&self) -> usize {
-        self.activations.max(self.demand).clamp(self.ready_target(), MAX_SPARE)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -136,9 +80,8 @@ impl Log {
             description,
             sequence: AtomicU64::new(1),
             next_segment_id: AtomicU32::new(0),
-            points: (0..append_points(max_bytes, description.segment_len)).map(|_| AppendPoint::default()).collect(),
-            cold: AppendPoint::default(),
-            table: RwLock::default(),
+            points: AppendPoints::new(max_bytes, description.segment_len),
+            table: SegmentTable::default(),
             spare: Mutex::default(),
             spare_taken: Condvar::new(),
             limbo: Mutex::default(),
@@ -172,15 +115,9 @@ impl Log {
         self.segments_where(|_| true)
     }
 
-    fn segments_in_use(&self) -> usize {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.segments.len() - table.vacant.len()
-    }
-
-    /// The segments in use that are as asked for.
+    /// The segments in use for which `wanted` returns true.
     pub(crate) fn segments_where(&self, wanted: impl Fn(&Segment) -> bool) -> Vec<Arc<Segment>> {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        table.segments.iter().flatten().filter(|segment| wanted(segment)).cloned().collect()
+        self.table.segments_where(wanted)
     }
 
     /// Takes room for a new record in the open segment of its TTL class, or in any open segment where none can be added.
@@ -193,7 +130,7 @@ impl Log {
         payload: &Payload<'_>,
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
-        match self.reserve_at(self.point_for(class), Kind::Hot, class, payload, now_ms) {
+        match self.reserve_at(self.points.point_for(class), Kind::Hot, class, payload, now_ms) {
             Err(StoreError::Full) if self.shares_segments_when_full => {
                 self.reserve_anywhere(payload).ok_or(StoreError::Full)
             }
@@ -202,12 +139,12 @@ impl Log {
     }
 
     fn reserve_anywhere(&self, payload: &Payload<'_>) -> Option<Reservation> {
-        let hot = self.points.iter().find_map(|point| {
+        let hot = self.points.hot().find_map(|point| {
             let mut open = lock(&point.open);
             self.reserve_in(open.as_mut()?, payload)
         });
         hot.or_else(|| {
-            let mut open = lock(&self.cold.open);
+            let mut open = lock(&self.points.cold.open);
             // Survivors of a segment that is being emptied fit into this one and a whole one.
             if self.has_room_for_survivors() { self.reserve_in(open.as_mut()?, payload) } else { None }
         })
@@ -241,8 +178,8 @@ impl Log {
         let is_roomy = |open: &Option<OpenSegment>| {
             open.as_ref().is_some_and(|segment| segment.room() >= longest && self.can_number(segment))
         };
-        self.points.iter().any(|point| is_roomy(&lock(&point.open)))
-            || is_roomy(&lock(&self.cold.open)) && self.has_room_for_survivors()
+        self.points.hot().any(|point| is_roomy(&lock(&point.open)))
+            || is_roomy(&lock(&self.points.cold.open)) && self.has_room_for_survivors()
     }
 
     /// Whether a segment for new records is ready or can be created.
@@ -256,7 +193,7 @@ impl Log {
 
     /// Ends appending to `segment`, if it is open.
     pub(crate) fn seal(&self, segment: &Arc<Segment>, now_ms: u64) {
-        for point in self.points.iter().chain([&self.cold]) {
+        for point in self.points.all() {
             let mut open = lock(&point.open);
             if let Some(open) = open.take_if(|open| Arc::ptr_eq(open, segment)) {
                 open.seal(now_ms);
@@ -275,7 +212,7 @@ impl Log {
         payload: &Payload<'_>,
         now_ms: u64,
     ) -> Result<Reservation, StoreError> {
-        self.reserve_at(&self.cold, Kind::Cold, class, payload, now_ms)
+        self.reserve_at(&self.points.cold, Kind::Cold, class, payload, now_ms)
     }
 
     fn reserve_at(
@@ -313,24 +250,6 @@ impl Log {
         }
     }
 
-    /// The append point that serves `class`, or that of the nearest longer class when all are taken by others.
-    fn point_for(&self, class: TtlClass) -> &AppendPoint {
-        let wanted = u16::from(class.0) + 1;
-        if let Some(point) = self.points.iter().find(|point| point.class.load(Ordering::Acquire) == wanted) {
-            return point;
-        }
-        let claimed = self
-            .points
-            .iter()
-            .find(|point| point.class.compare_exchange(0, wanted, Ordering::AcqRel, Ordering::Acquire).is_ok());
-        if let Some(point) = claimed {
-            return point;
-        }
-        let class_of = |point: &&AppendPoint| point.class.load(Ordering::Acquire);
-        let longer = self.points.iter().filter(|point| class_of(point) > wanted).min_by_key(class_of);
-        longer.or_else(|| self.points.iter().max_by_key(class_of)).unwrap_or(&self.points[0])
-    }
-
     /// Creates a file for a single record, with the record's payload already in it.
     pub(crate) fn create_big(
         &self,
@@ -359,30 +278,21 @@ impl Log {
 
     /// Gives a segment its number, and its place in the table.
     pub(crate) fn enter(&self, now_ms: u64, make: impl FnOnce(u32) -> Segment) -> OpenSegment {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let number = table.vacant.pop().unwrap_or(table.segments.len() as u32);
-        let mut segment = make(number);
-        if self.tracking.reads {
-            segment.count_reads();
-        }
-        if self.tracking.accesses {
-            segment.track_accesses(now_ms);
-        }
-        let segment = OpenSegment::new(segment);
-        match table.segments.get_mut(number as usize) {
-            Some(place) => *place = Some(Arc::clone(&segment)),
-            None => table.segments.push(Some(Arc::clone(&segment))),
-        }
-        segment
+        self.table.add(|number| {
+            let mut segment = make(number);
+            if self.tracking.reads {
+                segment.count_reads();
+            }
+            if self.tracking.accesses {
+                segment.track_accesses(now_ms);
+            }
+            segment
+        })
     }
 
     fn take_spare(&self, kind: Kind) -> Option<Blank> {
         let mut spare = lock(&self.spare);
-        let blank = match spare.blanks.pop() {
-            None if kind == Kind::Cold => spare.for_survivors.take(),
-            blank => blank,
-        }?;
-        spare.activations += 1;
+        let blank = spare.take(kind == Kind::Cold)?;
         self.spare_taken.notify_one();
         Some(blank)
     }
@@ -394,7 +304,7 @@ impl Log {
         contents: Contents<'_>,
         kind: Kind,
     ) -> Result<Mapping, StoreError> {
-        if self.segments_in_use() >= MAX_SEGMENTS {
+        if self.table.len() >= MAX_SEGMENTS {
             return Err(StoreError::Full);
         }
         let reserve = {
@@ -430,7 +340,7 @@ impl Log {
 
     /// Room to leave, within the limit and on the file system. Compaction may use up what new writes must leave: it gives
     /// it back. Where a blank is kept for it, they need not leave any.
-    fn reserve_of(&self, kind: Kind, spare: &Spare) -> u64 {
+    fn reserve_of(&self, kind: Kind, spare: &Spares) -> u64 {
         match kind {
             Kind::Hot | Kind::Big if spare.for_survivors.is_none() => self.description.segment_len as u64,
             Kind::Hot | Kind::Big | Kind::Cold => 0,
@@ -460,7 +370,7 @@ impl Log {
 
     /// Creates blanks until enough are ready; waits up to `wait` for one to be needed, and as long after a failure.
     pub(crate) fn prepare(&self, wait: Duration) -> Result<(), StoreError> {
-        let enough = |spare: &mut Spare| spare.blanks.len() >= spare.ready_target();
+        let enough = |spare: &mut Spares| spare.blanks.len() >= spare.ready_target();
         let waited = self.spare_taken.wait_timeout_while(lock(&self.spare), wait, enough);
         let (mut spare, _) = waited.unwrap_or_else(PoisonError::into_inner);
         while spare.blanks.len() < spare.ready_target() {
@@ -480,7 +390,7 @@ impl Log {
 
     /// Closes the append points whose segments hold nothing but dead records, so that these can be taken out of use.
     pub(crate) fn seal_idle(&self, now_ms: u64) {
-        for point in self.points.iter().chain([&self.cold]) {
+        for point in self.points.all() {
             let mut open = lock(&point.open);
             if open.as_ref().is_some_and(|segment| segment.is_idle()) {
                 if let Some(idle) = open.take() {
@@ -491,116 +401,13 @@ impl Log {
         }
     }
 
-    /// Takes a spent segment out of use. No shard of the index holds it. Its file is recycled, at once or when
-    /// its last reader is done with it, or deleted; a deletion that fails is tried again.
-    pub(crate) fn retire(&self, segment: Arc<Segment>) {
-        {
-            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(place) = table.segments.get_mut(segment.number as usize) {
-                *place = None;
-                table.vacant.push(segment.number);
-            }
-        }
-        if segment.header.kind == Kind::Big {
-            return self.delete_file(FileName::Big(segment.header.segment_id), segment.file_len());
-        }
-        self.recycle(segment);
-    }
-
-    /// Tries again to recycle the segments that readers held.
-    pub(crate) fn recycle_limbo(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.limbo));
-        waiting.into_iter().for_each(|segment| self.recycle(segment));
-    }
-
-    fn recycle(&self, segment: Arc<Segment>) {
-        let keep = {
-            let spare = lock(&self.spare);
-            match self.space.is_exceeded() {
-                false => spare.blanks.len() < spare.keep_target(),
-                true => spare.for_survivors.is_none(),
-            }
-        };
-        if !keep {
-            // A reader's mapping outlives the name.
-            return self.delete_file(FileName::Segment(segment.header.segment_id), segment.file_len());
-        }
-        match Arc::try_unwrap(segment) {
-            Ok(segment) => {
-                let blank = segment.into_blank();
-                self.keep_blank(blank);
-            }
-            Err(held) => lock(&self.limbo).push(held),
-        }
-    }
-
-    /// Keeps a blank for use: for survivors, where it is the only one that can be had for them.
-    fn keep_blank(&self, blank: Blank) {
-        let is_last = self.room() < self.description.segment_len as u64;
-        let mut spare = lock(&self.spare);
-        if is_last && spare.for_survivors.is_none() {
-            spare.for_survivors = Some(blank);
-        } else {
-            spare.blanks.push(blank);
-        }
-    }
-
     /// Room for files that are not there yet, in bytes.
-    fn room(&self) -> u64 {
+    pub(super) fn room(&self) -> u64 {
         if !self.directory.mappings.has_room(false) {
             return 0;
         }
         let on_disk = self.directory.available_space().unwrap_or(u64::MAX);
         self.space.left().min(on_disk)
-    }
-
-    /// Once a second: learns how fast blanks are used up, and deletes those beyond what that calls for.
-    pub(crate) fn note_demand(&self) {
-        let segment_len = self.description.segment_len as u64;
-        let has_room = self.room() >= segment_len;
-        let most_lasting = self.segments_in_use().min(MAX_LASTING);
-        let surplus = {
-            let mut spare = lock(&self.spare);
-            if has_room
-                && self.space.left() >= segment_len
-                && let Some(blank) = spare.for_survivors.take()
-            {
-                spare.blanks.push(blank);
-            }
-            let lasting = (spare.demand - spare.demand.div_ceil(DEMAND_DECAY)).min(most_lasting);
-            spare.demand = std::mem::take(&mut spare.activations).max(lasting);
-            let keep = if self.space.is_exceeded() { 0 } else { spare.keep_target() };
-            let surplus = spare.blanks.len().saturating_sub(keep);
-            spare.blanks.drain(..surplus).collect()
-        };
-        self.delete_all(surplus);
-    }
-
-    /// Deletes the ready blanks, which gives their room back.
-    pub(crate) fn delete_blanks(&self) {
-        let blanks = std::mem::take(&mut lock(&self.spare).blanks);
-        self.delete_all(blanks);
-    }
-
-    fn delete_all(&self, blanks: Vec<Blank>) {
-        for blank in blanks {
-            self.delete_file(FileName::Segment(blank.segment_id), blank.file_len());
-        }
-    }
-
-    fn delete_file(&self, name: FileName, len: usize) {
-        let deletion = Deletion { name, is_temporary: false, len: len as u64 };
-        self.deletions.delete(&self.directory, &self.space, deletion);
-    }
-
-    /// Tries again to delete the files that could not be deleted.
-    pub(crate) fn retry_deletions(&self, now_ms: u64) {
-        self.deletions.retry_if_due(&self.directory, &self.space, now_ms);
-    }
-
-    /// The same for a writer that found no room: at once.
-    pub(crate) fn retry_deletions_now(&self) {
-        self.deletions.retry(&self.directory, &self.space);
     }
 
     /// Continues from what recovery found.
@@ -625,8 +432,8 @@ impl Log {
     pub(crate) fn reopen(&self, segment: OpenSegment, now_ms: u64) {
         let span = self.peek_sequence().saturating_sub(segment.header.base);
         let point = match segment.header.kind {
-            Kind::Cold => &self.cold,
-            _ => self.point_for(TtlClass(segment.header.ttl_class)),
+            Kind::Cold => &self.points.cold,
+            _ => self.points.point_for(TtlClass(segment.header.ttl_class)),
         };
         let mut open = lock(&point.open);
         let is_fuller = open.as_ref().is_none_or(|other| segment.room() < other.room());
@@ -659,7 +466,7 @@ mod tests {
                 store.set_with_ttl(&(octave * 3 + i).to_be_bytes(), b"value", ttl).unwrap();
             }
         }
-        assert_eq!(store.stats().segments, super::APPEND_POINTS as u64);
+        assert_eq!(store.stats().segments, crate::store::log::append_points::APPEND_POINTS as u64);
         assert_eq!(store.len(), 60);
     }
 
