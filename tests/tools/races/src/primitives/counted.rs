@@ -29,24 +29,24 @@ impl<T> Counted<T> {
     unsafe fn let_go(counted: NonNull<Counted<T>>) {
         // SAFETY: it is there for as long as the caller's hold is counted.
         if unsafe { counted.as_ref() }.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: nobody else holds it; it was made of a box.
+            // SAFETY: no other thread holds it; it was made of a box.
             drop(unsafe { Box::from_raw(counted.as_ptr()) });
         }
     }
 }
 
-/// Stands in for [`std::sync::Arc`].
+/// Replaces [`std::sync::Arc`].
 pub(crate) struct Arc<T> {
     counted: NonNull<Counted<T>>,
     owns: PhantomData<T>,
 }
 
-/// Stands in for [`std::sync::Weak`].
+/// Replaces [`std::sync::Weak`].
 pub(crate) struct Weak<T> {
     counted: NonNull<Counted<T>>,
 }
 
-// SAFETY: as for the standard ones: what they share is shared, and dropped by whoever comes last.
+// SAFETY: as for the standard ones: the shared value is dropped by the last owner.
 unsafe impl<T: Send + Sync> Send for Arc<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Arc<T> {}
@@ -117,7 +117,7 @@ impl<T> Clone for Arc<T> {
 impl<T> Drop for Arc<T> {
     fn drop(&mut self) {
         if self.counted().owners.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: the last owner: nobody else looks at the value, and it was not taken.
+            // SAFETY: the last owner: no other thread reads the value, and it was not taken.
             unsafe { ManuallyDrop::drop(&mut *self.counted().value.get()) };
             // SAFETY: the owners' hold, which was this one's.
             unsafe { Counted::let_go(self.counted) };
@@ -156,7 +156,7 @@ impl<T> Deref for Arc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: an owner is counted, so the value was neither dropped nor taken, and nobody has it exclusively.
+        // SAFETY: an owner is counted, so the value was neither dropped nor taken, and no thread has it exclusively.
         unsafe { &*self.counted().value.get() }
     }
 }

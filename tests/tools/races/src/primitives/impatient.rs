@@ -1,4 +1,4 @@
-//! A condition variable on which no time passes: a wait that has an end comes to it at once, for nobody knows how long
+//! A condition variable on which no time passes: a wait that has an end ends at once, for it is unknown how long
 //! the others take. One that has none is the checker's own.
 
 use std::sync::LockResult;

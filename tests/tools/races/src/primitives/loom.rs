@@ -9,7 +9,7 @@ pub(crate) use ::loom::sync::{Mutex, MutexGuard};
 pub(crate) use super::counted::{Arc, Weak};
 pub(crate) use super::impatient::Condvar;
 
-/// A word of a mapping, which is none of a file.
+/// A word of a mapping, which is not of a file here.
 pub(crate) type MappedWord = atomic::AtomicU64;
 
 pub(crate) mod atomic {

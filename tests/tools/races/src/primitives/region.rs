@@ -15,7 +15,7 @@ use crate::store::primitives::MappedWord;
 
 const HEADER_WORDS: usize = 2;
 
-/// Stands in for the memory behind a mapping; see `region.rs`.
+/// Replaces the memory behind a mapping; see `region.rs`.
 #[derive(Debug)]
 pub(crate) struct Region {
     /// The bytes; those of words aside.
@@ -34,7 +34,7 @@ impl Region {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Short ones only: everything is created anew for each order that is tried.
+    /// Short ones only: everything is created again for each order that is tried.
     pub(crate) fn of_heap(len: usize) -> Region {
         let record_words = (len - RECORDS_OFFSET) / 8;
         Region {
@@ -95,7 +95,7 @@ impl Region {
         }
     }
 
-    /// Only of the header, at which nobody looks through a mapping.
+    /// Only of the header, which is not read through a mapping.
     pub(crate) fn copy_in_exclusively(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= HEADER_LEN);
     }

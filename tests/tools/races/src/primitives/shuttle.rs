@@ -1,5 +1,5 @@
 //! Shuttle's locks, atomics and threads: one thread runs at a time, and at each access to anything shared it is decided
-//! which one goes on. Every access counts as sequentially consistent.
+//! which one runs next. Every access counts as sequentially consistent.
 
 #![allow(unsafe_code)]
 
@@ -12,12 +12,12 @@ pub(crate) use std::sync::OnceLock;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Lets another thread go on, or not.
+/// Lets the checker choose the next thread.
 pub(crate) fn before_access() {
     thread::sleep(Duration::ZERO);
 }
 
-/// A word of a mapped file. Shuttle's own atomics cannot stand in foreign memory; it decides before each access, and so
+/// A word of a mapped file. Shuttle's own atomics cannot be in foreign memory; it decides before each access, and so
 /// does this.
 #[derive(Debug)]
 #[repr(transparent)]

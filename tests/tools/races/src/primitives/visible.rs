@@ -122,7 +122,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Wakes everybody up, whoever was meant: waits may end without a reason.
+/// Wakes all waiting threads: waits may end without a reason.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar {
     notified: AtomicU64,
@@ -183,7 +183,7 @@ impl Condvar {
     }
 }
 
-/// Set once, by whoever comes first.
+/// Set once, by the first caller.
 #[derive(Debug)]
 pub(crate) struct OnceLock<T> {
     setting: Mutex<()>,
@@ -209,14 +209,14 @@ impl<T> OnceLock<T> {
         if !self.is_set.load(Ordering::Acquire) {
             return None;
         }
-        // SAFETY: it is set, so nobody writes to it any more.
+        // SAFETY: it is set, and is not written to again.
         unsafe { &*self.value.get() }.as_ref()
     }
 
     pub(crate) fn get_or_init(&self, value: impl FnOnce() -> T) -> &T {
         let _setting = self.setting.lock();
         if !self.is_set.load(Ordering::Acquire) {
-            // SAFETY: it is not set, and nobody else is setting it.
+            // SAFETY: it is not set, and no other thread is setting it.
             unsafe { *self.value.get() = Some(value()) };
             self.is_set.store(true, Ordering::Release);
         }
