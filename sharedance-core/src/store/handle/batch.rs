@@ -2,30 +2,6 @@
 
 use crate::store::handle::store::Store;
 use crate::store::primitives::Arc;
-use crate::store::primitives::atomic::{AtomicBool, Ordering};
-
-/// Of a handle, and its clones, whose writes do not wait for the disk one by one.
-#[derive(Debug, Default)]
-pub(crate) struct Deferral {
-    owes: AtomicBool,
-}
-
-impl Deferral {
-    /// Something was written.
-    pub(crate) fn owe(&self) {
-        self.owes.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether something was written since a sync last began.
-    fn owes(&self) -> bool {
-        self.owes.load(Ordering::SeqCst)
-    }
-
-    /// A sync is about to begin.
-    pub(crate) fn settle(&self) {
-        self.owes.store(false, Ordering::SeqCst);
-    }
-}
 
 /// Several writes, and one wait for the disk.
 impl Store {

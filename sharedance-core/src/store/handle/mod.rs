@@ -7,9 +7,10 @@
 //! | [`read`], [`write`], [`rewrite`] | get, set, and new values made from old ones |
 //! | [`lifetime`] | touch, invalidate, delete, clear |
 //! | [`iterate`] | all pairs, and their verification |
-//! | [`batch`] | writes that share one sync |
+//! | [`batch`], [`deferral`] | writes that share one sync |
 //! | [`maintain`] | background work, and syncs |
 
+pub(crate) mod deferral;
 pub(crate) mod store;
 
 // In the order in which rustdoc shows them; the blank lines keep rustfmt from sorting them.

@@ -13,7 +13,7 @@ use crate::store::recovery::open::Opened;
 use crate::store::recovery::report::RecoveryReport;
 use crate::store::upkeep::maintain::{self, Upkeep};
 
-use crate::store::handle::batch::Deferral;
+use crate::store::handle::deferral::Deferral;
 
 /// What all handles of a store share.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::store::disk::format::{self, Deadline, RecordLayout, RecordState, Slot, Word};
+use crate::store::disk::format::{self, Deadline, Kind, RecordLayout, RecordState, SLOT_LEN, Slot, Word};
 use crate::store::primitives::Arc;
 use crate::store::primitives::atomic::Ordering;
 use crate::store::segment::accesses::{self, Access};
@@ -287,5 +287,46 @@ impl<'s> RecordRef<'s> {
                 Err(actual) => current = Word::decode(actual).filter(|word| word.is_live())?,
             }
         }
+    }
+}
+
+impl Segment {
+    /// The record in slot `slot`, where one was committed and is live.
+    pub(crate) fn record(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
+        self.committed(slot).filter(RecordRef::is_live)
+    }
+
+    /// The record in slot `slot`, where one was committed, live or dead.
+    pub(crate) fn committed(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
+        RecordRef::read(self, slot)
+    }
+
+    /// Marks the source of the record in `slot` dead or gone on disk, if it has one.
+    pub(crate) fn bury_source(&self, slot: u32, state: RecordState) {
+        if let Some(source) = self.carried.source(slot) {
+            if let Some(record) = source.segment.record(source.slot) {
+                record.bury(state);
+            }
+            self.carried.forget(slot);
+        }
+    }
+
+    /// Takes a record out of the accounts whose slot is damaged, and overwrites the slot so that no recovery believes it.
+    /// The record was committed at `offset`. The caller holds its shard for writing, and takes it out of the index.
+    ///
+    /// How long the record is, only its slot knew: its bytes are counted up to the next record that can be read.
+    pub(crate) fn write_off(self: &Arc<Self>, slot: u32, offset: usize) {
+        self.bury_source(slot, RecordState::Gone);
+        self.disown(slot);
+        let reserved = self.reserved();
+        let next = (slot + 1..reserved.slots).find_map(|slot| self.committed(slot));
+        let end = match next {
+            Some(next) => next.offset(),
+            None if self.header.kind == Kind::Big => self.file_len(),
+            None => reserved.write_offset as usize,
+        };
+        let footprint = (end.saturating_sub(offset) + SLOT_LEN) as u64;
+        self.live_bytes.fetch_sub(footprint.min(self.live_bytes()), Ordering::Relaxed);
+        self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -7,7 +7,7 @@
 //! 2. The range is written through `&mut Reservation` while the slot's word is empty, and the word is stored last, with
 //!    `Release`: that store is the commit, and consumes the reservation. After it neither the bytes nor the slot's first
 //!    three words change.
-//! 3. A slice is made only by a [`RecordRef`], which is made of a slot whose word was read as committed, with `Acquire`,
+//! 3. A slice is made only by a `RecordRef`, which is made of a slot whose word was read as committed, with `Acquire`,
 //!    and belongs to the segment that it was read from.
 //! 4. A [`Segment`] becomes a [`Blank`] again only by value, which means that no [`Arc`] to it is left: no reader, no
 //!    writer, no slice.
@@ -29,7 +29,6 @@ use crate::store::primitives::atomic::{AtomicBool, AtomicU32, AtomicU64, Orderin
 use crate::store::primitives::{Arc, MappedWord};
 use crate::store::segment::accesses::Accesses;
 use crate::store::segment::reads::Reads;
-use crate::store::segment::record::RecordRef;
 use crate::store::segment::sources::{Carried, Source};
 
 /// A segment in use.
@@ -239,48 +238,9 @@ impl Segment {
         RawSlot([part(0), part(1), part(2), word])
     }
 
-    /// The record in slot `slot`, where one was committed and is live.
-    pub(crate) fn record(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
-        self.committed(slot).filter(RecordRef::is_live)
-    }
-
-    /// The record in slot `slot`, where one was committed, live or dead.
-    pub(crate) fn committed(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
-        RecordRef::read(self, slot)
-    }
-
     /// Whether a record of this sequence can stand here.
     pub(crate) fn can_express(&self, sequence: u64) -> bool {
         i32::try_from(sequence.wrapping_sub(self.header.base) as i64).is_ok()
-    }
-
-    /// Marks the source of the record in `slot` dead or gone on disk, if it has one.
-    pub(crate) fn bury_source(&self, slot: u32, state: RecordState) {
-        if let Some(source) = self.carried.source(slot) {
-            if let Some(record) = source.segment.record(source.slot) {
-                record.bury(state);
-            }
-            self.carried.forget(slot);
-        }
-    }
-
-    /// Takes a record out of the accounts whose slot is damaged, and overwrites the slot so that no recovery believes it.
-    /// The record was committed at `offset`. The caller holds its shard for writing, and takes it out of the index.
-    ///
-    /// How long the record is, only its slot knew: its bytes are counted up to the next record that can be read.
-    pub(crate) fn write_off(self: &Arc<Self>, slot: u32, offset: usize) {
-        self.bury_source(slot, RecordState::Gone);
-        self.disown(slot);
-        let reserved = self.reserved();
-        let next = (slot + 1..reserved.slots).find_map(|slot| self.committed(slot));
-        let end = match next {
-            Some(next) => next.offset(),
-            None if self.header.kind == Kind::Big => self.file_len(),
-            None => reserved.write_offset as usize,
-        };
-        let footprint = (end.saturating_sub(offset) + SLOT_LEN) as u64;
-        self.live_bytes.fetch_sub(footprint.min(self.live_bytes()), Ordering::Relaxed);
-        self.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Overwrites a slot that recovery does not believe, so that no later recovery does.
