@@ -276,8 +276,8 @@ impl Options {
         self
     }
 
-    /// Notes when each pair is read, for [`Store::look`] to tell: in memory only, four bytes a pair, and forgotten when
-    /// the store is closed. Off by default.
+    /// Records when each pair is read, which [`Store::look`](crate::store::Store::look) returns: in memory only, four
+    /// bytes a pair, and forgotten when the store is closed. Off by default.
     ///
     /// ```
     /// # use std::time::Duration;
