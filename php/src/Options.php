@@ -4,6 +4,21 @@ namespace Sharedance;
 
 use Sharedance\Exception\InvalidOption;
 
+use function array_diff_key;
+use function array_filter;
+use function array_key_exists;
+use function array_keys;
+use function array_values;
+use function ceil;
+use function constant;
+use function defined;
+use function getenv;
+use function implode;
+use function is_array;
+use function is_string;
+use function preg_match;
+use function preg_split;
+
 /**
  * The settings, each from the most specific place that has it: the constructor's array, constants (SHAREDANCE_HOST ...)
  * defined before, the environment (the same names), the defaults.
@@ -11,7 +26,8 @@ use Sharedance\Exception\InvalidOption;
 final class Options
 {
     /** The settings and their constants; the variables of the environment have the same names. */
-    const NAMES = [
+    const NAMES = self::COMMON_NAMES + self::TLS_NAMES;
+    const COMMON_NAMES = [
         'host' => 'SHAREDANCE_HOST',
         'port' => 'SHAREDANCE_PORT',
         'servers' => 'SHAREDANCE_SERVERS',
@@ -28,6 +44,9 @@ final class Options
         'protocol' => 'SHAREDANCE_PROTOCOL',
         'user' => 'SHAREDANCE_USER',
         'password' => 'SHAREDANCE_PASSWORD',
+    ];
+    /** Outside of the constructor's array these are read only where a server has TLS: each costs a page time. */
+    const TLS_NAMES = [
         'tls_ca' => 'SHAREDANCE_TLS_CA',
         'tls_cert' => 'SHAREDANCE_TLS_CERT',
         'tls_key' => 'SHAREDANCE_TLS_KEY',
@@ -89,15 +108,24 @@ final class Options
         if ($unknown) {
             throw new InvalidOption('Unknown setting: ' . implode(', ', array_keys($unknown)));
         }
-        list($constants, $environment) = self::outside($settings);
+        list($constants, $environment) = self::outside($settings, self::COMMON_NAMES);
+        if (!isset($constants['host']) && defined('SESSION_HANDLER_HOST')) {
+            $constants['host'] = constant('SESSION_HANDLER_HOST');
+        }
+        if (isset($environment['port'])) {
+            $environment = self::withoutServiceLink($environment);
+        }
         $this->values = self::DEFAULTS;
-        foreach ($settings + $constants + $environment as $name => $value) {
-            if ($value !== null && array_key_exists($name, self::DEFAULTS)) {
-                $this->values[$name] = self::parse($name, $value);
+        $this->parseAll($settings + $constants + $environment);
+        $this->findServers([$settings, $constants, $environment]);
+        foreach ($this->servers as $server) {
+            if ($server->isTls()) {
+                list($constants, $environment) = self::outside($settings, self::TLS_NAMES);
+                $this->parseAll($constants + $environment);
+                break;
             }
         }
         $this->checkCombinations();
-        $this->findServers([$settings, $constants, $environment]);
     }
 
     /**
@@ -234,10 +262,10 @@ final class Options
     }
 
     /** The constants that are defined, and the variables of the environment, of what the array does not have. */
-    private static function outside(array $settings)
+    private static function outside(array $settings, array $names)
     {
         $constants = $environment = [];
-        foreach (self::NAMES as $name => $constant) {
+        foreach ($names as $name => $constant) {
             if (isset($settings[$name])) {
                 continue;
             }
@@ -251,10 +279,18 @@ final class Options
                 $environment[$name] = $value;
             }
         }
-        if (!isset($constants['host']) && defined('SESSION_HANDLER_HOST')) {
-            $constants['host'] = constant('SESSION_HANDLER_HOST');
+        return [$constants, $environment];
+    }
+
+    private function parseAll(
+        #[\SensitiveParameter]
+        array $settings
+    ) {
+        foreach ($settings as $name => $value) {
+            if ($value !== null && array_key_exists($name, self::DEFAULTS)) {
+                $this->values[$name] = self::parse($name, $value);
+            }
         }
-        return [$constants, isset($environment['port']) ? self::withoutServiceLink($environment) : $environment];
     }
 
     /**
@@ -328,12 +364,14 @@ final class Options
     /** Several servers or one host: those of the most specific place that has either; within a place, several win. */
     private function findServers(array $places)
     {
-        $port = self::DEFAULT_PORT;
-        $specs = null;
-        foreach (array_reverse($places) as $place) {
-            $port = isset($place['port']) ? $place['port'] : $port;
+        $port = $specs = null;
+        foreach ($places as $place) {
+            if (isset($place['port'])) {
+                $port = Setting::integer('port', $place['port'], 1, Server::MAX_PORT);
+                break;
+            }
         }
-        $port = Setting::integer('port', $port, 1, Server::MAX_PORT);
+        $port = $port ?: self::DEFAULT_PORT;
         foreach ($places as $place) {
             if (isset($place['servers'])) {
                 $specs = is_array($place['servers'])

@@ -4,6 +4,16 @@ namespace Sharedance;
 
 use Sharedance\Exception\InvalidOption;
 
+use function gettype;
+use function is_string;
+use function preg_match;
+use function strcspn;
+use function strlen;
+use function strncmp;
+use function strpos;
+use function substr;
+use function trim;
+
 /**
  * Address of one server (a host and a port in clear or with TLS, or a unix socket), and its weight among several.
  */
@@ -37,6 +47,13 @@ final class Server
         if (!is_string($spec)) {
             throw new InvalidOption('A server is written as text (host:port), not as ' . gettype($spec));
         }
+        // A name or an address of IPv4 alone, as most servers are written.
+        if (
+            $spec !== '' && strcspn($spec, "[]:/?; \t\n\v\f\r") === strlen($spec) && $defaultPort >= 1
+            && $defaultPort <= self::MAX_PORT
+        ) {
+            return self::plain('tcp://', $spec, $spec, $defaultPort, 1);
+        }
         $weight = 1;
         if (preg_match('/^(.*)\?weight=([0-9]{1,5})$/Ds', $spec, $found)) {
             list(, $spec, $weight) = $found;
@@ -63,8 +80,13 @@ final class Server
         $name = strpos($found['host'], ':') !== false && $found['host'][0] !== '['
             ? '[' . $found['host'] . ']' : $found['host'];
         $bare = trim($found['host'], '[]');
+        return self::plain($found['scheme'] ?: 'tcp://', $name, $bare, $port, (int) $weight);
+    }
+
+    private static function plain($scheme, $name, $bare, $port, $weight)
+    {
         $nameOnContinuum = $port === self::UNNAMED_PORT ? $bare : $bare . ':' . $port;
-        return new self(($found['scheme'] ?: 'tcp://') . $name . ':' . $port, $nameOnContinuum, (int) $weight);
+        return new self($scheme . $name . ':' . $port, $nameOnContinuum, $weight);
     }
 
     /**

@@ -15,6 +15,15 @@ use Sharedance\Wire\ClassicRequests;
 use Sharedance\Wire\ConnectionPool;
 use Sharedance\Wire\Dialect;
 
+use function bin2hex;
+use function count;
+use function debug_backtrace;
+use function function_exists;
+use function is_string;
+use function random_bytes;
+use function session_create_id;
+use function sprintf;
+
 /**
  * Sessions of PHP, kept by Sharedance.
  *
@@ -35,10 +44,15 @@ class SessionHandler implements
     /** @var InvalidOption|null */
     private $fault;
     private $prefix = '';
+    /** @var Server|null the server, where there is only one */
+    private $server;
+    /** @var ServerRing|null null where there is one server */
     private $ring;
     private $pool;
-    private $locked;
-    private $classic;
+    /** @var SessionStore[] by whether they are classic, made when they are needed */
+    private $stores = [];
+    /** @var SessionKey|null what keyOf() returned last: most pages have one session */
+    private $key;
     /** @var LoadedSession|null the session of the page, from validateId() or read() on */
     private $session;
     private $loadedKey;
@@ -106,7 +120,7 @@ class SessionHandler implements
     ) {
         $key = $this->keyOf($id);
         $id = self::HIDDEN;
-        if (!$this->isLoadedAhead || $key->id() !== $this->loadedKey->id()) {
+        if (!$this->isLoadedAhead || ($key !== $this->loadedKey && $key->id() !== $this->loadedKey->id())) {
             $this->load($key);
         }
         $failure = $this->failure;
@@ -272,16 +286,26 @@ class SessionHandler implements
             throw $this->fault;
         }
         $key->check();
-        $server = $this->ring->serverOf($key->key());
+        $server = $this->serverOf($key);
         $isClassic = Dialect::isClassic($server, $this->options, $this->pool);
-        return [$server, $isClassic ? $this->classic : $this->locked];
+        if (!isset($this->stores[$isClassic])) {
+            $this->stores[$isClassic] = $isClassic
+                ? new ClassicSessions($this->options, new ClassicRequests($this->options))
+                : new LockedSessions($this->options, $this->pool);
+        }
+        return [$server, $this->stores[$isClassic]];
+    }
+
+    private function serverOf(SessionKey $key)
+    {
+        return $this->ring === null ? $this->server : $this->ring->serverOf($key->key());
     }
 
     /** Releases the lock of a session that the page does not go on with. */
     private function forget()
     {
         if ($this->session !== null && $this->session->lock() !== null) {
-            $this->locked->release($this->place[0], $this->session);
+            $this->place[1]->release($this->place[0], $this->session);
         }
         $this->session = $this->failure = null;
         $this->isLoadedAhead = $this->isUntouched = false;
@@ -289,7 +313,8 @@ class SessionHandler implements
 
     private function loadedAs(SessionKey $key)
     {
-        return $this->session !== null && $this->session->key->id() === $key->id() ? $this->session : null;
+        return $this->session !== null && ($this->session->key === $key || $this->session->key->id() === $key->id())
+            ? $this->session : null;
     }
 
     private function keyOf(
@@ -303,15 +328,18 @@ class SessionHandler implements
                 $this->fault = $fault;
             }
         }
-        return new SessionKey($this->prefix, $id);
+        if ($this->key === null || $this->key->id() !== $id) {
+            $this->key = new SessionKey($this->prefix, $id);
+        }
+        return $this->key;
     }
 
     private function configure(Options $options)
     {
-        $this->ring = new ServerRing($options->servers());
+        $servers = $options->servers();
+        $this->server = $servers[0];
+        $this->ring = count($servers) === 1 ? null : new ServerRing($servers);
         $this->pool = new ConnectionPool($options);
-        $this->locked = new LockedSessions($options, $this->pool);
-        $this->classic = new ClassicSessions($options, new ClassicRequests($options));
         $this->options = $options;
         $this->prefix = $options->prefix();
     }
@@ -319,7 +347,7 @@ class SessionHandler implements
     /** One warning; and false, for PHP. What PHP itself reports about that false matches $echo, and is left out. */
     private function fail($deed, SessionKey $key, \Throwable $failure, $echo)
     {
-        $place = $this->ring === null ? '' : ' on ' . $this->ring->serverOf($key->key())->name();
+        $place = $this->server === null ? '' : ' on ' . $this->serverOf($key)->name();
         $message = sprintf(
             'Sharedance could not %s the session%s: %s (after %.3F s)',
             $deed,

@@ -4,6 +4,24 @@ namespace Sharedance;
 
 use Sharedance\Exception\InvalidOption;
 
+use function floor;
+use function gettype;
+use function implode;
+use function in_array;
+use function is_bool;
+use function is_float;
+use function is_int;
+use function is_readable;
+use function is_scalar;
+use function is_string;
+use function preg_match;
+use function preg_replace;
+use function strpos;
+use function strtolower;
+use function strtoupper;
+use function substr;
+use function trim;
+
 /**
  * Reads the value of one setting: each method returns what Options keeps, or throws InvalidOption with the name of the
  * setting, what was found and what is possible. Values come from arrays, constants and the environment, so numbers
@@ -65,6 +83,10 @@ final class Setting
      */
     public static function integer($name, $value, $least, $most)
     {
+        $number = (int) (is_string($value) ? $value : 0);
+        if ((string) $number === $value && $number >= $least && $number <= $most) {
+            return $number;
+        }
         $digits = is_int($value) || is_string($value) ? (string) $value : '';
         // Compared as a float first: more digits than an integer holds would be cut to its limit.
         if (!preg_match('/^[0-9]{1,18}$/D', $digits) || (float) $digits > $most || (int) $digits < $least) {
@@ -81,6 +103,9 @@ final class Setting
      */
     public static function flag($name, $value)
     {
+        if (is_string($value) && isset(self::FLAGS[$value])) {
+            return self::FLAGS[$value];
+        }
         $text = is_bool($value) ? (string) (int) $value : (is_scalar($value) ? strtolower((string) $value) : null);
         if ($text === null || !isset(self::FLAGS[$text])) {
             throw self::invalid($name, $value, 'on or off');

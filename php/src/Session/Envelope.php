@@ -4,6 +4,11 @@ namespace Sharedance\Session;
 
 use Sharedance\Exception\ConnectionLost;
 
+use function pack;
+use function strlen;
+use function strncmp;
+use function substr;
+
 /**
  * What stands around the data of a session: in the classic dialect an answer ends where the connection ends, so one that
  * is cut by a server that dies looks whole. The length in front tells. It also makes a session that is empty something

@@ -13,6 +13,15 @@ use Sharedance\Wire\Connection;
 use Sharedance\Wire\ConnectionPool;
 use Sharedance\Wire\Meta;
 
+use function in_array;
+use function ini_get;
+use function max;
+use function strlen;
+use function strncmp;
+use function strpos;
+use function substr;
+use function substr_compare;
+
 /**
  * Sessions in the memcached dialect: a page has two round trips.
  *
@@ -30,10 +39,13 @@ use Sharedance\Wire\Meta;
  */
 final class LockedSessions implements SessionStore
 {
-    /** What load() almost always reads. */
-    const LOCKED_AND_FOUND = "/\\GLOCKED\r\nVA ([0-9]{1,10}) c([1-9][0-9]{0,19})\r\n/";
-    /** What write() almost always reads. */
-    const STORED_AND_UNLOCKED = "/\\G(HD c[1-9][0-9]{0,19})\r\nUNLOCKED\r\n/";
+    /** What load() almost always reads begins like this, and the length of it. */
+    const LOCKED_AND_FOUND = "LOCKED\r\nVA ";
+    const LOCKED_AND_FOUND_LEN = 11;
+    /** What write() almost always reads: the version stands in between. */
+    const STORED = 'HD c';
+    const AND_UNLOCKED = "\r\nUNLOCKED\r\n";
+    const AND_UNLOCKED_LEN = 12;
     const DEFAULT_TTL_SECS = 1440;
     const MIN_LOCK_TTL_SECS = 60;
     /** A page that reached its max_execution_time still stores its session. */
@@ -65,17 +77,7 @@ final class LockedSessions implements SessionStore
         $lockTtl = $this->lockTtlSecs();
         $request = 'lock ' . $name . ' ' . $this->waitMillis . ' ' . $lockTtl . "\r\nmg " . $name . " v c\r\n";
         $read = function (Connection $connection) use ($key, $lockTtl) {
-            $header = $connection->match(self::LOCKED_AND_FOUND);
-            if ($header === null) {
-                return $this->readLoaded($connection, $key, $lockTtl);
-            }
-            $data = $connection->block((int) $header[1]);
-            if ($data !== '' && $data[0] === Envelope::MAGIC[0]) {
-                $data = Envelope::open($data);
-            }
-            $session = new LoadedSession($key, $data, $header[2]);
-            $session->lockedBy($connection, $lockTtl);
-            return $session;
+            return self::readWhole($connection, $key, $lockTtl) ?: $this->readLoaded($connection, $key, $lockTtl);
         };
         $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $this->waitSecs);
         if ($session->isReadOnly && $this->options->lockFailure() === Options::FAIL) {
@@ -210,9 +212,17 @@ final class LockedSessions implements SessionStore
             $request .= 'unlock ' . $session->key->key() . "\r\n";
         }
         $read = function (Connection $connection) use ($wait) {
-            $done = $connection->match(self::STORED_AND_UNLOCKED);
-            if ($done !== null) {
-                return $done[1];
+            $bytes = $connection->buffer;
+            $len = strlen($bytes) - $connection->pos - self::AND_UNLOCKED_LEN;
+            if (
+                $len > 0 && substr_compare($bytes, self::STORED, $connection->pos, 4) === 0
+                && substr_compare($bytes, self::AND_UNLOCKED, -self::AND_UNLOCKED_LEN) === 0
+            ) {
+                $version = substr($bytes, $connection->pos + 4, $len - 4);
+                if ($version === (string) (int) $version) {
+                    $connection->skip($len + self::AND_UNLOCKED_LEN);
+                    return self::STORED . $version;
+                }
             }
             $isLocked = $wait === null ? true : Meta::readLock($connection);
             $status = $connection->line();
@@ -232,6 +242,38 @@ final class LockedSessions implements SessionStore
     {
         $request = Meta::get($key->key(), 'v c');
         return $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
+    }
+
+    /**
+     * What load() almost always reads: the lock, and a session, all of which has arrived. It gets by without patterns and
+     * without looking for lines; what is anything else, in any way, is left to readLoaded().
+     */
+    private static function readWhole(Connection $connection, SessionKey $key, $lockTtl)
+    {
+        list($bytes, $pos) = [$connection->buffer, $connection->pos];
+        if (strncmp($pos === 0 ? $bytes : substr($bytes, $pos, 11), self::LOCKED_AND_FOUND, 11) !== 0) {
+            return null;
+        }
+        $begin = $pos + self::LOCKED_AND_FOUND_LEN;
+        $end = strpos($bytes, "\r\n", $begin);
+        $len = (int) substr($bytes, $begin, 10);
+        $data = $end === false ? '' : substr($bytes, $end + 2, -2);
+        if ($end === false || strlen($data) !== $len || substr_compare($bytes, "\r\n", -2) !== 0) {
+            return null;
+        }
+        $versionAt = $begin + strlen($len) + 2;
+        $version = (string) substr($bytes, $versionAt, $end - $versionAt);
+        // An integer of 32 bits may be too small for a version.
+        if (substr_compare($bytes, $len . ' c', $begin, $versionAt - $begin) !== 0 || $version !== (string) (int) $version) {
+            return null;
+        }
+        $connection->skip(strlen($bytes) - $pos);
+        if ($data !== '' && $data[0] === Envelope::MAGIC[0]) {
+            $data = Envelope::open($data);
+        }
+        $session = new LoadedSession($key, $data, $version);
+        $session->lockedBy($connection, $lockTtl);
+        return $session;
     }
 
     /** What load() reads where there is no session, or no lock, or the response comes in pieces. */

@@ -5,6 +5,9 @@ namespace Sharedance\Session;
 use Sharedance\Argument;
 use Sharedance\Exception\InvalidKey;
 
+use function preg_match;
+use function strlen;
+
 /**
  * The id of a session, which is a credential and comes from a cookie, in an object: traces and dumps show no more of it
  * than the class.

@@ -2,6 +2,10 @@
 
 namespace Sharedance\Wire;
 
+use function pack;
+use function preg_match;
+use function strlen;
+
 /**
  * The bytes of the classic dialect, one request a connection. No I/O, and no policy but the rules for keys.
  */

@@ -13,6 +13,9 @@ use Sharedance\Exception\UnexpectedReply;
 use Sharedance\Options;
 use Sharedance\Server;
 
+use function strlen;
+use function strncmp;
+
 /**
  * Store, fetch and delete in the classic dialect: each on a connection of its own, which ends the response.
  */

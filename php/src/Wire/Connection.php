@@ -11,6 +11,30 @@ use Sharedance\Exception\UnexpectedReply;
 use Sharedance\Options;
 use Sharedance\Server;
 
+use function fclose;
+use function fread;
+use function function_exists;
+use function fwrite;
+use function hrtime;
+use function implode;
+use function max;
+use function microtime;
+use function php_uname;
+use function restore_error_handler;
+use function set_error_handler;
+use function sprintf;
+use function stream_get_meta_data;
+use function stream_select;
+use function stream_set_blocking;
+use function stream_set_chunk_size;
+use function stream_set_timeout;
+use function stream_socket_get_name;
+use function strlen;
+use function strncmp;
+use function strpos;
+use function substr;
+use function substr_compare;
+
 /**
  * One connection to one server: bytes and deadlines, no dialect. Each end of an exchange other than finish() leaves its
  * stream marked as busy (KeptStream), so that every path that was not thought of is safe.
@@ -42,8 +66,10 @@ final class Connection
     /** @var float when the exchange began, as Clock has it */
     public $began = -INF;
     private $lastUsed = -INF;
-    private $buffer = '';
-    private $pos = 0;
+    /** @var string what has arrived of the response; from $pos on it was not read yet */
+    public $buffer = '';
+    /** @var int */
+    public $pos = 0;
     private $deadline = 0.0;
     /** What PHP reported first since begin(), and the error handler that keeps it. */
     private static $notice = '';
@@ -131,7 +157,8 @@ final class Connection
             if ($written === strlen($request)) {
                 $read = [$stream];
                 $write = $except = null;
-                if (stream_select($read, $write, $except, (int) $secs, (int) (($secs - (int) $secs) * 1e6))) {
+                $whole = (int) $secs;
+                if (stream_select($read, $write, $except, $whole, (int) (($secs - $whole) * 1e6))) {
                     $bytes = fread($stream, self::READ_LEN);
                     if ($bytes === false) {
                         throw $this->brokenOff();
@@ -240,16 +267,13 @@ final class Connection
     }
 
     /**
-     * @param string $pattern beginning with \G
-     * @return array|null what it found in the bytes that have arrived, which are then consumed
+     * Reads a response that has arrived to its end, by a caller that has looked at $buffer from $pos on.
+     *
+     * @param int $len
      */
-    public function match($pattern)
+    public function skip($len)
     {
-        if (!preg_match($pattern, $this->buffer, $found, 0, $this->pos)) {
-            return null;
-        }
-        $this->pos += strlen($found[0]);
-        return $found;
+        $this->pos += $len;
     }
 
     /**

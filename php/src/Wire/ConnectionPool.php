@@ -12,6 +12,14 @@ use Sharedance\Exception\UnexpectedReply;
 use Sharedance\Options;
 use Sharedance\Server;
 
+use function bin2hex;
+use function getmypid;
+use function md5;
+use function preg_match;
+use function random_bytes;
+use function serialize;
+use function strlen;
+
 /**
  * The connections to the servers, and the rules by which they are used again:
  *
@@ -40,7 +48,7 @@ final class ConnectionPool
 
     private $options;
     private $timeoutSecs;
-    private $keptAs;
+    private $isPersistent;
     private $own = [];
     /** What connectionTo() returned last: most pools have one server. */
     private $lastServer;
@@ -50,7 +58,7 @@ final class ConnectionPool
     {
         $this->options = $options;
         $this->timeoutSecs = $options->timeoutSecs();
-        $this->keptAs = $options->isPersistent() ? self::nameFor($options) : null;
+        $this->isPersistent = $options->isPersistent();
     }
 
     /**
@@ -217,8 +225,9 @@ final class ConnectionPool
 
     private function find(Server $server)
     {
-        $name = $server->address() . $this->keptAs;
-        if ($this->keptAs !== null) {
+        $keptAs = $this->isPersistent ? $this->nameFor($server) : null;
+        $name = $server->address() . $keptAs;
+        if ($this->isPersistent) {
             $connection = isset(self::$kept[$name]) ? self::$kept[$name] : null;
         } else {
             $connection = isset($this->own[$name]) ? $this->own[$name] : null;
@@ -231,7 +240,7 @@ final class ConnectionPool
         }
         ServerState::check($server);
         try {
-            $connection = Connection::open($server, $this->options, $this->keptAs);
+            $connection = Connection::open($server, $this->options, $keptAs);
         } catch (CannotConnect $failure) {
             ServerState::recordFailure($server);
             throw $failure;
@@ -245,7 +254,7 @@ final class ConnectionPool
 
     private function keep($name, Connection $connection)
     {
-        if ($this->keptAs !== null) {
+        if ($this->isPersistent) {
             self::$kept[$name] = $connection;
         } else {
             $this->own[$name] = $connection;
@@ -256,10 +265,13 @@ final class ConnectionPool
      * What PHP keeps a connection as: those of other credentials are other ones, and a process that was forked must not
      * share its parent's.
      */
-    private static function nameFor(Options $options)
+    private function nameFor(Server $server)
     {
-        $identity = [$options->user(), $options->password(), $options->tlsContext()];
-        $isPlain = $identity === [null, '', []];
-        return 'sharedance-' . getmypid() . ($isPlain ? '' : '-' . md5(serialize($identity)));
+        $name = 'sharedance-' . getmypid();
+        if ($this->options->user() === null && !$server->isTls()) {
+            return $name;
+        }
+        $tls = $server->isTls() ? $this->options->tlsContext() : [];
+        return $name . '-' . md5(serialize([$this->options->user(), $this->options->password(), $tls]));
     }
 }

@@ -6,6 +6,16 @@ use Sharedance\Exception\CannotConnect;
 use Sharedance\Options;
 use Sharedance\Server;
 
+use function fclose;
+use function preg_replace;
+use function restore_error_handler;
+use function set_error_handler;
+use function stream_context_create;
+use function stream_get_meta_data;
+use function stream_set_chunk_size;
+use function stream_socket_client;
+use function trim;
+
 /**
  * Opens a stream to a server, or takes up the one that PHP has kept from an earlier request of this worker.
  *

@@ -8,6 +8,12 @@ use Sharedance\Exception\TooLarge;
 use Sharedance\Exception\UnexpectedReply;
 use Sharedance\VersionedValue;
 
+use function base64_encode;
+use function preg_match;
+use function sprintf;
+use function strlen;
+use function time;
+
 /**
  * The meta commands of the memcached text dialect, and the locks: requests as bytes, responses read from a connection.
  *

@@ -2,6 +2,14 @@
 
 namespace Sharedance\Wire;
 
+use function array_keys;
+use function max;
+use function md5;
+use function restore_error_handler;
+use function set_error_handler;
+use function stream_set_chunk_size;
+use function stream_socket_client;
+
 /**
  * Numbers that a worker process keeps from one PHP request to the next, without files and without extensions.
  *
