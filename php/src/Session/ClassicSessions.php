@@ -7,7 +7,6 @@ use Sharedance\Options;
 use Sharedance\Server;
 use Sharedance\Wire\ClassicRequests;
 
-
 /**
  * Sessions in the classic dialect, for servers of the first generation: no locks, no versions, and the server's
  * --expiration for all. There is no request that only prolongs, so an unchanged session is stored again, if the server

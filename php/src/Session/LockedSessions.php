@@ -20,7 +20,6 @@ use function strlen;
 use function strncmp;
 use function strpos;
 use function substr;
-use function substr_compare;
 
 /**
  * Sessions in the memcached dialect: a page has two round trips.
@@ -40,12 +39,14 @@ use function substr_compare;
 final class LockedSessions implements SessionStore
 {
     /** What load() almost always reads begins like this, and the length of it. */
-    const LOCKED_AND_FOUND = "LOCKED\r\nVA ";
-    const LOCKED_AND_FOUND_LEN = 11;
+    const LOCKED_AND_FOUND = "MN\r\nLOCKED\r\nVA ";
+    const LOCKED_AND_FOUND_LEN = 15;
     /** What write() almost always reads: the version stands in between. */
     const STORED = 'HD c';
     const AND_UNLOCKED = "\r\nUNLOCKED\r\n";
     const AND_UNLOCKED_LEN = 12;
+    /** What prolong() almost always reads. */
+    const PROLONGED_AND_UNLOCKED = "HD\r\nUNLOCKED\r\n";
     const DEFAULT_TTL_SECS = 1440;
     const MIN_LOCK_TTL_SECS = 60;
     /** A page that reached its max_execution_time still stores its session. */
@@ -57,6 +58,7 @@ final class LockedSessions implements SessionStore
     private $waitSecs;
     private $waitMillis;
     private $maxSize;
+    private $timeoutSecs;
 
     public function __construct(Options $options, ConnectionPool $pool)
     {
@@ -66,6 +68,7 @@ final class LockedSessions implements SessionStore
         $this->waitSecs = $options->lockWaitSecs();
         $this->waitMillis = (int) ($this->waitSecs * 1000);
         $this->maxSize = $options->maxSize();
+        $this->timeoutSecs = $options->timeoutSecs();
     }
 
     public function load(Server $server, SessionKey $key, $isNew)
@@ -76,10 +79,20 @@ final class LockedSessions implements SessionStore
         $name = $key->key();
         $lockTtl = $this->lockTtlSecs();
         $request = 'lock ' . $name . ' ' . $this->waitMillis . ' ' . $lockTtl . "\r\nmg " . $name . " v c\r\n";
+        $started = $this->pool->connectionTo($server);
+        if ($started->isTrusted) {
+            $response = $started->start("mn\r\n" . $request, $this->timeoutSecs);
+            $session = self::wholeSession($response, $started, $key, $lockTtl);
+            if ($session !== null) {
+                return $session;
+            }
+        } else {
+            $started = null;
+        }
         $read = function (Connection $connection) use ($key, $lockTtl) {
-            return self::readWhole($connection, $key, $lockTtl) ?: $this->readLoaded($connection, $key, $lockTtl);
+            return $this->readLoaded($connection, $key, $lockTtl);
         };
-        $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $this->waitSecs);
+        $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $this->waitSecs, $started);
         if ($session->isReadOnly && $this->options->lockFailure() === Options::FAIL) {
             throw $this->lockTimedOut();
         }
@@ -186,12 +199,22 @@ final class LockedSessions implements SessionStore
         if ($isLocked) {
             $request .= Meta::unlock($session->key->key());
         }
+        $started = $ifDead === ConnectionPool::REPEAT && $isLocked ? $this->pool->connectionTo($server) : null;
+        if ($started !== null && $started->isTrusted) {
+            if ($started->start($request, $this->timeoutSecs) === self::PROLONGED_AND_UNLOCKED) {
+                $started->finishStarted();
+                $session->unlocked();
+                return 'HD';
+            }
+        } else {
+            $started = null;
+        }
         $read = function (Connection $connection) use ($isLocked) {
             $status = Meta::readStatus($connection);
             $unlocked = $isLocked ? Meta::readUnlock($connection) : true;
             return $unlocked instanceof SharedanceException ? $unlocked : $status;
         };
-        $status = $this->pool->ask($server, $request, $ifDead, $read);
+        $status = $this->pool->ask($server, $request, $ifDead, $read, null, $started);
         $session->unlocked();
         return $status;
     }
@@ -203,27 +226,26 @@ final class LockedSessions implements SessionStore
         #[\SensitiveParameter]
         $request
     ) {
-        $wait = null;
+        $wait = $started = null;
         if ($this->isLocking) {
-            if (!$session->isLockedBy($this->pool->connectionTo($server))) {
+            $connection = $this->pool->connectionTo($server);
+            if ($session->isLockedBy($connection)) {
+                $started = $connection->isTrusted ? $connection : null;
+            } else {
                 $wait = $this->waitSecs;
                 $request = Meta::lock($session->key->key(), $wait, $this->lockTtlSecs()) . $request;
             }
             $request .= 'unlock ' . $session->key->key() . "\r\n";
         }
-        $read = function (Connection $connection) use ($wait) {
-            $bytes = $connection->buffer;
-            $len = strlen($bytes) - $connection->pos - self::AND_UNLOCKED_LEN;
-            if (
-                $len > 0 && substr_compare($bytes, self::STORED, $connection->pos, 4) === 0
-                && substr_compare($bytes, self::AND_UNLOCKED, -self::AND_UNLOCKED_LEN) === 0
-            ) {
-                $version = substr($bytes, $connection->pos + 4, $len - 4);
-                if ($version === (string) (int) $version) {
-                    $connection->skip($len + self::AND_UNLOCKED_LEN);
-                    return self::STORED . $version;
-                }
+        if ($started !== null) {
+            $response = $started->start($request, $this->timeoutSecs);
+            $version = (string) substr($response, 4, -self::AND_UNLOCKED_LEN);
+            if ($version === (string) (int) $version && $response === self::STORED . $version . self::AND_UNLOCKED) {
+                $started->finishStarted();
+                return self::STORED . $version;
             }
+        }
+        $read = function (Connection $connection) use ($wait) {
             $isLocked = $wait === null ? true : Meta::readLock($connection);
             $status = $connection->line();
             $status = in_array(substr($status, 0, 2), ['HD', 'EX', 'NF', 'NS'], true) ? $status : Meta::refusal($status);
@@ -235,7 +257,7 @@ final class LockedSessions implements SessionStore
             }
             return $isLocked ? $status : $this->lockTimedOut();
         };
-        return $this->pool->ask($server, $request, ConnectionPool::RAISE, $read, $wait);
+        return $this->pool->ask($server, $request, ConnectionPool::RAISE, $read, $wait, $started);
     }
 
     private function look(Server $server, SessionKey $key)
@@ -245,32 +267,39 @@ final class LockedSessions implements SessionStore
     }
 
     /**
-     * What load() almost always reads: the lock, and a session, all of which has arrived. It gets by without patterns and
-     * without looking for lines; what is anything else, in any way, is left to readLoaded().
+     * The session that load() almost always finds: the lock is granted, and all of the response has arrived by one read.
+     * Anything else, in any way, is null, and left to readLoaded().
      */
-    private static function readWhole(Connection $connection, SessionKey $key, $lockTtl)
-    {
-        list($bytes, $pos) = [$connection->buffer, $connection->pos];
-        if (strncmp($pos === 0 ? $bytes : substr($bytes, $pos, 11), self::LOCKED_AND_FOUND, 11) !== 0) {
+    private static function wholeSession(
+        #[\SensitiveParameter]
+        $response,
+        Connection $connection,
+        SessionKey $key,
+        $lockTtl
+    ) {
+        if (strncmp($response, self::LOCKED_AND_FOUND, self::LOCKED_AND_FOUND_LEN) !== 0) {
             return null;
         }
-        $begin = $pos + self::LOCKED_AND_FOUND_LEN;
-        $end = strpos($bytes, "\r\n", $begin);
-        $len = (int) substr($bytes, $begin, 10);
-        $data = $end === false ? '' : substr($bytes, $end + 2, -2);
-        if ($end === false || strlen($data) !== $len || substr_compare($bytes, "\r\n", -2) !== 0) {
+        $len = (int) substr($response, self::LOCKED_AND_FOUND_LEN, 10);
+        $versionAt = self::LOCKED_AND_FOUND_LEN + strlen($len) + 2;
+        $end = strpos($response, "\r\n", self::LOCKED_AND_FOUND_LEN);
+        if (
+            $end === false || $end <= $versionAt || strlen($response) !== $end + $len + 4
+            || substr($response, -2) !== "\r\n"
+            || substr($response, self::LOCKED_AND_FOUND_LEN, $versionAt - self::LOCKED_AND_FOUND_LEN) !== $len . ' c'
+        ) {
             return null;
         }
-        $versionAt = $begin + strlen($len) + 2;
-        $version = (string) substr($bytes, $versionAt, $end - $versionAt);
-        // An integer of 32 bits may be too small for a version.
-        if (substr_compare($bytes, $len . ' c', $begin, $versionAt - $begin) !== 0 || $version !== (string) (int) $version) {
+        $version = substr($response, $versionAt, $end - $versionAt);
+        // A version can be more than an integer of 32 bits holds.
+        if ($version !== (string) (int) $version) {
             return null;
         }
-        $connection->skip(strlen($bytes) - $pos);
+        $data = (string) substr($response, $end + 2, $len);
         if ($data !== '' && $data[0] === Envelope::MAGIC[0]) {
-            $data = Envelope::open($data);
+            return null;
         }
+        $connection->finishStarted();
         $session = new LoadedSession($key, $data, $version);
         $session->lockedBy($connection, $lockTtl);
         return $session;

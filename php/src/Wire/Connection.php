@@ -66,11 +66,14 @@ final class Connection
     /** @var float when the exchange began, as Clock has it */
     public $began = -INF;
     private $lastUsed = -INF;
-    /** @var string what has arrived of the response; from $pos on it was not read yet */
-    public $buffer = '';
-    /** @var int */
-    public $pos = 0;
+    private $buffer = '';
+    private $pos = 0;
     private $deadline = 0.0;
+    /** Whether start() was called and begin() was not, and how much of the request was sent. */
+    private $isStarted = false;
+    /** Whether its read failed: another read does not have to report that again. */
+    private $isBroken = false;
+    private $sent = 0;
     /** What PHP reported first since begin(), and the error handler that keeps it. */
     private static $notice = '';
     private static $catchNotice;
@@ -140,39 +143,62 @@ final class Connection
         $request,
         $secs
     ) {
+        if (!$this->isStarted) {
+            $this->start($request, $secs);
+        }
+        $this->isStarted = false;
+        if ($this->isBroken) {
+            throw $this->brokenOff();
+        }
+        if ($this->sent !== strlen($request)) {
+            $this->send($request, $this->sent);
+        }
+    }
+
+    /**
+     * What almost always happens, in as few steps as possible: all is sent by one write, and all comes back by one read.
+     * The caller either finds the whole response in it, and calls finish(), or goes on with begin() and the same request,
+     * which reports what went wrong: this never throws.
+     *
+     * @param string $request
+     * @param float $secs
+     * @return string what has arrived
+     */
+    public function start(
+        #[\SensitiveParameter]
+        $request,
+        $secs
+    ) {
         $stream = $this->stream;
         stream_set_chunk_size($stream, KeptStream::BUSY);
-        $this->isBusy = true;
+        $this->isBusy = $this->isStarted = true;
         self::$notice = '';
-        $this->began = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
-        $this->deadline = $this->began + $secs;
+        $this->sent = 0;
+        $this->began = $now = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
+        $this->deadline = $now + $secs;
         if ($this->isBlocking) {
-            $this->send($request);
-            return;
+            return '';
         }
-        // What almost always happens, in as few steps as possible: all is sent at once, and all comes back at once.
         set_error_handler(self::$catchNotice);
         try {
-            $written = fwrite($stream, $request);
-            if ($written === strlen($request)) {
+            $this->sent = (int) fwrite($stream, $request);
+            if ($this->sent === strlen($request)) {
                 $read = [$stream];
                 $write = $except = null;
                 $whole = (int) $secs;
                 if (stream_select($read, $write, $except, $whole, (int) (($secs - $whole) * 1e6))) {
                     $bytes = fread($stream, self::READ_LEN);
-                    if ($bytes === false) {
-                        throw $this->brokenOff();
-                    }
-                    $this->buffer = $bytes;
-                    $this->deadline += strlen($bytes) / self::SLOWEST_BYTES_PER_SEC;
+                    $this->isBroken = $bytes === false;
+                    $this->buffer = (string) $bytes;
+                    $this->deadline += strlen($this->buffer) / self::SLOWEST_BYTES_PER_SEC;
                 }
             }
+        } catch (\Throwable $failure) {
+            // PHP 8 throws a TypeError for a stream that the handler of a signal has closed. The next use throws it again.
         } finally {
             restore_error_handler();
         }
-        if ($written !== strlen($request)) {
-            $this->send($request, (int) $written);
-        }
+        return $this->buffer;
     }
 
     /**
@@ -267,16 +293,6 @@ final class Connection
     }
 
     /**
-     * Reads a response that has arrived to its end, by a caller that has looked at $buffer from $pos on.
-     *
-     * @param int $len
-     */
-    public function skip($len)
-    {
-        $this->pos += $len;
-    }
-
-    /**
      * @param int $len
      * @return string a data block of the response, without the end of line behind it
      * @throws ConnectionLost
@@ -302,6 +318,15 @@ final class Connection
         return $block;
     }
 
+    /** Ends an exchange whose whole response is what start() returned. */
+    public function finishStarted()
+    {
+        $this->buffer = '';
+        stream_set_chunk_size($this->stream, KeptStream::IDLE);
+        $this->isBusy = $this->isFresh = $this->isStarted = false;
+        $this->lastUsed = $this->began;
+    }
+
     /**
      * Ends an exchange whose responses were read to their end. From here on the connection can be used again, also by
      * the next request of PHP.
@@ -316,7 +341,7 @@ final class Connection
         $this->buffer = '';
         $this->pos = 0;
         stream_set_chunk_size($this->stream, KeptStream::IDLE);
-        $this->isBusy = $this->isFresh = false;
+        $this->isBusy = $this->isFresh = $this->isStarted = false;
         $this->lastUsed = $this->began;
     }
 

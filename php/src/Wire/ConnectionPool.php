@@ -71,6 +71,8 @@ final class ConnectionPool
      *     returns is thrown once the exchange is over, one that it throws closes the connection
      * @param float|null $waitSecs not null where the responses wait for a lock, this long: the server then has to show
      *     first that it is there, within the usual time
+     * @param Connection|null $started the connection whose start() was given the request, "mn" before it where it waits,
+     *     but did not return the whole response; it is trusted
      * @return mixed
      * @throws SharedanceException
      */
@@ -80,9 +82,10 @@ final class ConnectionPool
         $request,
         $ifDead,
         callable $read,
-        $waitSecs = null
+        $waitSecs = null,
+        $started = null
     ) {
-        $connection = $this->connectionTo($server);
+        $connection = $started ?: $this->connectionTo($server);
         if ($ifDead === self::CONFIRM && $connection->idleSecs() > self::SURE_SECS) {
             $this->ask($server, "mn\r\n", self::REPEAT, [__CLASS__, 'readNoop']);
             $connection = $this->connectionTo($server);
