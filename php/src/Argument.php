@@ -76,7 +76,7 @@ final class Argument
     /**
      * @param mixed $ttl seconds, or a DateInterval; null for the default
      * @param int $default
-     * @return string an expiration time of the text dialect: 0 is for ever, and less than 0 is over
+     * @return string an expiration time of the text dialect: 0 never expires, and less than 0 has expired
      * @throws InvalidArgument
      */
     public static function exptime($ttl, $default)

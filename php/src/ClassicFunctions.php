@@ -8,7 +8,7 @@ use Sharedance\Exception\SharedanceException;
 
 /**
  * What is behind the functions of sharedance.php: the server that was chosen, and their results, in which 0, -1 and
- * FALSE stand for the exceptions of Client. They speak the classic dialect, as they always did. A page that opens another
+ * FALSE replace the exceptions of Client. They speak the classic dialect, as they always did. A page that opens another
  * server here does not move its session there.
  */
 final class ClassicFunctions

@@ -20,7 +20,7 @@ use Sharedance\Wire\Meta;
  *
  * A key has 1 to 250 bytes, with spaces or control characters 1 to 186. A value is a string; an integer is stored as its digits.
  *
- * A TTL is a number of seconds or a DateInterval. null is the setting "ttl", or else 30 minutes; 0 is for ever; with less
+ * A TTL is a number of seconds or a DateInterval. null is the setting "ttl", or else 30 minutes; 0 never expires; with less
  * than 0 the pair is gone at once.
  */
 class Client
@@ -138,7 +138,7 @@ class Client
     }
 
     /**
-     * Stores a value if nobody has changed the pair since gets() returned it.
+     * Stores a value if no client has changed the pair since gets() returned it.
      *
      * @param string $key
      * @param string|int $value
@@ -233,7 +233,7 @@ class Client
     }
 
     /**
-     * Counts down, to 0 at the least.
+     * Counts down, and stops at 0.
      *
      * @param string $key
      * @param int $by

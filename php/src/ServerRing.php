@@ -6,7 +6,7 @@ namespace Sharedance;
  * Which of several servers has a key: consistent hashing on libmemcached's weighted continuum, so that ext-memcached with
  * OPT_LIBKETAMA_COMPATIBLE and the Rust client find the same keys on the same servers. Adding a server or taking one away
  * moves only the keys that it gets or had. A server that is down keeps its keys: a session that moved to another server
- * for a minute would come back as an older one.
+ * for a minute would be an older one afterwards.
  *
  * A page needs one key or two. Sorting all points costs more than looking at each of them that often, so the sorted
  * continuum is made only for many keys, or when APCu keeps it for the requests to come.

@@ -65,7 +65,7 @@ class SessionHandler implements
     private $isLoadedAhead = false;
     /** Whether the page has neither stored nor destroyed it. */
     private $isUntouched = false;
-    /** The id that was made here last, which nobody else can have. */
+    /** The id that was made here last, which no other visitor can have. */
     private $made;
     /** The id that could not be read, and must not be written. */
     private $unread;
@@ -182,7 +182,7 @@ class SessionHandler implements
         }
     }
 
-    /** Which PHP calls where the data are those of read(); write() sees that itself. */
+    /** Which PHP calls where the data are those of read(); write() compares them. */
     #[\ReturnTypeWillChange]
     public function updateTimestamp(
         #[\SensitiveParameter]
@@ -301,7 +301,7 @@ class SessionHandler implements
         return $this->ring === null ? $this->server : $this->ring->serverOf($key->key());
     }
 
-    /** Releases the lock of a session that the page does not go on with. */
+    /** Releases the lock of a session that the page no longer uses. */
     private function forget()
     {
         if ($this->session !== null && $this->session->lock() !== null) {

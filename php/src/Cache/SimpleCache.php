@@ -67,7 +67,7 @@ abstract class SimpleCache implements CacheInterface
                 . ' printable ASCII characters');
         }
         if ($options['default_ttl'] !== null && (!is_int($options['default_ttl']) || $options['default_ttl'] < 0)) {
-            throw new InvalidOption('The default_ttl of a cache is a number of seconds, 0 for ever, or null');
+            throw new InvalidOption('The default_ttl of a cache is a number of seconds, 0 for a value that never expires, or null');
         }
         if (!in_array($options['clear'], ['prefix', 'flush'], true)) {
             throw new InvalidOption('The option clear of a cache is prefix or flush');
@@ -225,7 +225,7 @@ abstract class SimpleCache implements CacheInterface
         });
     }
 
-    /** The current one may be newer; then what is stored counts as stored before clear(). */
+    /** The current one may be newer; then the stored value counts as stored before clear(). */
     private function generationToWrite()
     {
         if ($this->options['clear'] === 'flush') {

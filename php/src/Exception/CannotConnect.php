@@ -3,7 +3,7 @@
 namespace Sharedance\Exception;
 
 /**
- * No connection came about: nobody listens there, the name is unknown, it took too long, a certificate was refused.
+ * No connection was made: no server listens there, the name is unknown, it took too long, a certificate was refused.
  */
 class CannotConnect extends \RuntimeException implements SharedanceException
 {

@@ -3,7 +3,7 @@
 namespace Sharedance\Exception;
 
 /**
- * What came back is no answer to the request: something else than a Sharedance server listens there.
+ * The response does not belong to the request: the peer is not a Sharedance server.
  */
 class UnexpectedReply extends \RuntimeException implements SharedanceException
 {

@@ -28,7 +28,7 @@ final class Envelope
 
     /**
      * @param string $data
-     * @return string the same for the same data, so that the server can see that nothing changed
+     * @return string the same for the same data, so that the server recognises an unchanged session
      */
     public static function seal(
         #[\SensitiveParameter]

@@ -16,7 +16,7 @@ final class LoadedSession
     public $data;
     /** @var string|null the version of the data, in the memcached dialect */
     public $version;
-    /** @var bool whether another request held the lock, and the policy is to go on without writing */
+    /** @var bool whether another request held the lock, and the policy is to read only */
     public $isReadOnly = false;
     /** @var Connection|null the connection that holds the lock */
     private $lockedBy;

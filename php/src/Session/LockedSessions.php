@@ -32,7 +32,7 @@ use function substr;
  *
  * A write is bound to the version that was read, and to the lock, so one that comes too late (its lock has expired, its
  * session was destroyed) changes nothing and fails. A page that lost its lock or its connection asks for the lock again
- * before it writes: if nobody has changed the session meanwhile, nothing is lost.
+ * before it writes: if no other page has changed the session meanwhile, nothing is lost.
  *
  * Without locking, the last page to end wins; what was destroyed is not created again.
  */
@@ -41,7 +41,7 @@ final class LockedSessions implements SessionStore
     /** What load() almost always reads begins like this, and the length of it. */
     const LOCKED_AND_FOUND = "MN\r\nLOCKED\r\nVA ";
     const LOCKED_AND_FOUND_LEN = 15;
-    /** What write() almost always reads: the version stands in between. */
+    /** What write() almost always reads: the version is in between. */
     const STORED = 'HD c';
     const AND_UNLOCKED = "\r\nUNLOCKED\r\n";
     const AND_UNLOCKED_LEN = 12;

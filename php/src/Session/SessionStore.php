@@ -15,7 +15,7 @@ interface SessionStore
      *
      * @param Server $server
      * @param SessionKey $key
-     * @param bool $isNew whether its id was made in this request, so that nobody can have stored it
+     * @param bool $isNew whether its id was made in this request, so that no other page can have stored it
      * @return LoadedSession
      * @throws SharedanceException
      */
@@ -56,7 +56,7 @@ interface SessionStore
      *
      * @param Server $server
      * @param LoadedSession $session
-     * @return bool false where it is not there any more
+     * @return bool false where it no longer exists
      * @throws SharedanceException
      */
     public function prolong(Server $server, LoadedSession $session);
@@ -71,7 +71,7 @@ interface SessionStore
     public function destroy(Server $server, LoadedSession $session);
 
     /**
-     * Deletes the session, whose data go on under another id, and releases the lock. Fails where another page destroyed
+     * Deletes the session, whose data move to another id, and releases the lock. Fails where another page destroyed
      * the session since load(): a logout holds for its new id too.
      *
      * @param Server $server

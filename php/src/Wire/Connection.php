@@ -83,7 +83,7 @@ final class Connection
         if (self::$catchNotice === null) {
             // Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same.
             self::$catchNotice = static function ($severity, $message) {
-                // The first is the cause, of several. A signal that interrupts select() is none.
+                // The first is the cause, of several. A signal that interrupts select() is not an error.
                 if (self::$notice === '' && strpos($message, 'select') === false) {
                     self::$notice = $message;
                 }
@@ -156,8 +156,8 @@ final class Connection
     }
 
     /**
-     * What almost always happens, in as few steps as possible: all is sent by one write, and all comes back by one read.
-     * The caller either finds the whole response in it, and calls finish(), or goes on with begin() and the same request,
+     * The usual case in as few steps as possible: one write sends all, and one read receives all.
+     * The caller either finds the whole response in it, and calls finish(), or continues with begin() and the same request,
      * which reports what went wrong: this never throws.
      *
      * @param string $request
@@ -202,7 +202,7 @@ final class Connection
     }
 
     /**
-     * Reads the response to "mn", which stands in front of requests that may wait, and allows the wait.
+     * Reads the response to "mn", which precedes requests that may wait, and allows the wait.
      *
      * @param float $waitSecs
      * @throws ConnectionLost
@@ -346,7 +346,7 @@ final class Connection
     }
 
     /**
-     * @return bool false once it was closed here, or where the server has closed it or sent what nobody asked for
+     * @return bool false once it was closed here, or where the server has closed it or sent what was not requested
      */
     public function isOpen()
     {
@@ -355,7 +355,7 @@ final class Connection
         }
         set_error_handler(self::$catchNotice);
         try {
-            // Not feof(): before PHP 8 it waits for ever with TLS.
+            // Not feof(): before PHP 8 it never returns with TLS.
             stream_set_blocking($this->stream, false);
             $bytes = fread($this->stream, 1);
             stream_set_blocking($this->stream, $this->isBlocking);
@@ -432,7 +432,7 @@ final class Connection
         return $bytes;
     }
 
-    /** @return string some bytes; '' where the server has closed the connection in good order */
+    /** @return string some bytes; '' where the server has closed the connection without a reset */
     private function receive()
     {
         set_error_handler(self::$catchNotice);
@@ -445,7 +445,7 @@ final class Connection
             restore_error_handler();
         }
         if ($bytes === '' || $bytes === false) {
-            // Before PHP 7.4 a read is '' after a reset too; but then the socket has no peer any more.
+            // Before PHP 7.4 a read is '' after a reset too; but then the socket no longer has a peer.
             if ($bytes === false || self::$notice !== '' || stream_socket_get_name($this->stream, true) === false) {
                 throw $this->brokenOff();
             }
@@ -465,7 +465,7 @@ final class Connection
     }
 
     /**
-     * Waits until the connection is ready. The remaining time is computed anew after each signal, which interrupts
+     * Waits until the connection is ready. The remaining time is computed again after each signal, which interrupts
      * select(): a wait inside of fread() would begin again with its whole time-out.
      */
     private function await($isWrite)

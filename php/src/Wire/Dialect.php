@@ -9,7 +9,7 @@ use Sharedance\Server;
 
 /**
  * Which dialect a server is spoken to in. A server of the first generation closes a connection at once whose first byte
- * is none of its commands. So does one that dies; therefore it has to do so twice, and to store a pair in the classic
+ * is not one of its commands. So does one that dies; therefore it has to do so twice, and to store a pair in the classic
  * dialect in between. What was found is remembered for the life of the worker process.
  */
 final class Dialect

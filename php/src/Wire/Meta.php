@@ -26,7 +26,7 @@ final class Meta
     const MAX_RELATIVE_SECS = 2592000;
     const FOREVER = '0';
     const EXPIRED = '-1';
-    /** What surrounds key and value of a set at the most: command, length, flags, ends of lines. */
+    /** The most that surrounds key and value of a set: command, length, flags, ends of lines. */
     const MAX_SET_OVERHEAD = 100;
 
     /**
@@ -55,7 +55,7 @@ final class Meta
         $value,
         $flags
     ) {
-        // The flags of a token in base64 stand behind the length.
+        // The flags of a token in base64 follow the length.
         list($token, $encoding) = self::isPlain($key) ? [$key, ''] : [base64_encode($key), ' b'];
         return 'ms ' . $token . ' ' . strlen($value) . $encoding . ' ' . $flags . "\r\n" . $value . "\r\n";
     }
@@ -112,7 +112,7 @@ final class Meta
 
     /**
      * @param string $key
-     * @return bool whether it can stand in a line of the text dialect as it is
+     * @return bool whether a line of the text dialect can contain it unchanged
      */
     public static function isPlain(
         #[\SensitiveParameter]

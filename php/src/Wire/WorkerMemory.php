@@ -53,7 +53,7 @@ final class WorkerMemory
         self::exchange($name, self::UNSET_CHUNK_SIZE + $number);
     }
 
-    /** As if this request of PHP began anew, for tests. */
+    /** As if this request of PHP began again, for tests. */
     public static function endRequest()
     {
         self::$numbers = self::$streams = [];

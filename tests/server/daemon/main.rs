@@ -129,7 +129,7 @@ fn the_statistics_count_when_no_connections_are_accepted_and_for_how_long() {
     let mut kept = server.connect();
     assert_eq!((stat(&mut kept, "accepting_conns"), stat(&mut kept, "listen_disabled_num")), (1, 0));
     assert_eq!(stat(&mut kept, "time_in_listen_disabled_us"), 0);
-    // Few refusals are free, so that the server goes on accepting; it is the many in a short time that make it pause.
+    // Few refusals are free, so that the server continues to accept connections; many refusals in a short time make it pause.
     eventually("the server pauses", || {
         let refused: Vec<_> = (0..300).filter_map(|_| TcpStream::connect(server.address()).ok()).collect();
         drop(refused);
