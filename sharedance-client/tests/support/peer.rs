@@ -3,11 +3,14 @@
 // Each test that includes this file uses only some of the items.
 #![allow(dead_code)]
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::thread;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use socket2::SockRef;
+use tempfile::TempDir;
 
 /// Longer than any test takes: the timeout of operations that must not time out.
 pub(crate) const AMPLE: Duration = Duration::from_secs(60);
@@ -50,4 +53,19 @@ pub(crate) fn hold(stream: TcpStream) -> std::io::Result<()> {
 /// Closes the connection by a reset.
 pub(crate) fn reset(stream: TcpStream) -> std::io::Result<()> {
     SockRef::from(&stream).set_linger(Some(Duration::ZERO))
+}
+
+/// Listens on a unix socket: accepts one connection, passes it to `handle`, and closes it.
+pub(crate) fn once(handle: impl FnOnce(&mut UnixStream) + Send + 'static) -> (TempDir, String, JoinHandle<()>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let peer = thread::spawn(move || handle(&mut listener.accept().unwrap().0));
+    (folder, format!("unix:{}", path.display()), peer)
+}
+
+/// Reads a request for a lock, and grants it.
+pub(crate) fn grant_a_lock(stream: &mut UnixStream) {
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
+    stream.write_all(b"LOCKED\r\n").unwrap();
 }

@@ -1,29 +1,12 @@
 //! The system calls of a call, and the effect of a closed connection on the host process.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::thread::{self, JoinHandle};
+use std::io::Read;
 
 use crate::ample;
 use crate::child;
 use crate::memcached::Memcached;
-use crate::peer::AMPLE;
+use crate::peer::{AMPLE, grant_a_lock, once};
 use sharedance_client::{LockOptions, Ttl};
-use tempfile::TempDir;
-
-/// Accepts one connection, passes it to `handle`, and closes it.
-fn once(handle: impl FnOnce(&mut UnixStream) + Send + 'static) -> (TempDir, String, JoinHandle<()>) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let peer = thread::spawn(move || handle(&mut listener.accept().unwrap().0));
-    (folder, format!("unix:{}", path.display()), peer)
-}
-
-fn grant_a_lock(stream: &mut UnixStream) {
-    BufReader::new(stream.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
-    stream.write_all(b"LOCKED\r\n").unwrap();
-}
 
 fn run<T>(body: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(body)
