@@ -1,6 +1,7 @@
 //! `sharedanced`: parses the command line, binds, forks, gives up rights, opens the store, and serves.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use sharedance_server::process::directory::Directory;
 use sharedance_server::process::logging::{self, Chain, Logging};
 use sharedance_server::process::notify::Notify;
 use sharedance_server::process::privileges::Privileges;
-use sharedance_server::process::{allocator, signals, title};
+use sharedance_server::process::signals::Pending;
+use sharedance_server::process::{allocator, title};
 
 const TITLE: &str = "sharedanced [SERVER]";
 
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error>> {
+    let signals = Pending::collect()?;
     allocator::return_large_blocks();
     rustix::process::umask(Mode::from_bits_truncate(0o077));
     raise_descriptor_limit();
@@ -49,7 +52,9 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
         None
     };
     title::set(TITLE);
-    let confinement = privileges.give_up(&directory)?;
+    let reloads = server.reloads();
+    let confinement = privileges.give_up(&directory, &reloads.files())?;
+    reloads.check_files();
     if !confinement.is_by_landlock {
         logging.forget_syslog_directory();
     }
@@ -59,12 +64,7 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
         .open(&confinement.path, directory.path(), options.server.maxreadsize, boot_id, max_mappings)
         .map_err(|error| format!("cannot open the store: {}", Chain(&error)))?;
     info!("{}: {}", directory.path().display(), store.recovery());
-    let shutdown = server.shutdown();
-    let manager = Arc::clone(&notify);
-    signals::on_stop(move || {
-        manager.stopping();
-        shutdown.begin();
-    })?;
+    act_on_signals(signals, &server, &notify)?;
     info!(target: logging::START, "{}", start_line(options, &server, &directory, &store));
 
     if let Some(background) = background {
@@ -75,6 +75,21 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     server.run(&store)?;
     info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn act_on_signals(signals: Pending, server: &Server, notify: &Arc<Notify>) -> io::Result<()> {
+    let (shutdown, manager) = (server.shutdown(), Arc::clone(notify));
+    let stop = move || {
+        manager.stopping();
+        shutdown.begin();
+    };
+    let (reloads, manager) = (server.reloads(), Arc::clone(notify));
+    let reload = move || {
+        manager.reloading();
+        reloads.reload_all();
+        manager.ready();
+    };
+    signals.act(stop, reload)
 }
 
 /// The version, the limits and the addresses. The addresses come last.

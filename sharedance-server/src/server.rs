@@ -27,6 +27,7 @@ use crate::maintenance;
 use crate::observe::AllCounters;
 use crate::options::ServerOptions;
 use crate::process::logging::{Chain, LogLimits};
+use crate::process::reload::Reloads;
 use crate::reactor::{Reactor, Shared};
 
 /// One descriptor in this many is reserved for the store and the rest of the program, besides the descriptors of the
@@ -85,6 +86,7 @@ pub struct Server {
     listeners: Vec<Vec<Listener>>,
     local_addr: SocketAddr,
     shutdown: Shutdown,
+    reloads: Reloads,
 }
 
 impl Server {
@@ -112,7 +114,8 @@ impl Server {
             connection_limit: ConnectionLimit::new(max_connections),
             is_stopping: AtomicBool::new(false),
         };
-        Ok(Server { listeners, local_addr, shutdown: Shutdown { shared: Arc::new(shared), pollers: Arc::default() } })
+        let shutdown = Shutdown { shared: Arc::new(shared), pollers: Arc::default() };
+        Ok(Server { listeners, local_addr, shutdown, reloads: Reloads::default() })
     }
 
     /// The address that the server listens on; the first one, if a name has several.
@@ -128,6 +131,11 @@ impl Server {
     /// How many connections may be open: the option, or fewer if there are not enough descriptors.
     pub fn max_connections(&self) -> usize {
         self.shutdown.shared.connection_limit.max_connections()
+    }
+
+    /// What can be reloaded while the server runs, with [`Reloads::reload_all`].
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// The handle that stops the server.

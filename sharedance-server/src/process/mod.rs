@@ -1,4 +1,5 @@
-//! What belongs to the process and not to the server: ids and rights, signals, the terminal, logging, the allocator.
+//! What belongs to the process and not to the server: ids and rights, signals and what they reload, the terminal, logging,
+//! the allocator.
 
 pub mod allocator;
 pub mod daemon;
@@ -6,5 +7,6 @@ pub mod directory;
 pub mod logging;
 pub mod notify;
 pub mod privileges;
+pub mod reload;
 pub mod signals;
 pub mod title;

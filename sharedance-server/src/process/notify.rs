@@ -8,6 +8,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Notify {
@@ -36,6 +38,14 @@ impl Notify {
     /// Reports that the server serves, in this process.
     pub fn ready(&self) {
         self.send(&format!("READY=1\nMAINPID={}\n", std::process::id()));
+    }
+
+    /// Reports that the server reloads. [`ready`](Self::ready) follows.
+    pub fn reloading(&self) {
+        // systemd compares this with the time at which it sent the signal.
+        let now = clock_gettime(ClockId::Monotonic);
+        let now_micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now_micros}\n"));
     }
 
     /// Reports that the server stops.

@@ -6,13 +6,16 @@
 //! supplementary groups, that is a warning.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use log::{debug, info, warn};
 use nix::unistd::{Gid, Group, Uid, User};
 use thiserror::Error;
 
 use super::directory::Directory;
+use super::reload::ReloadableFile;
 
 /// Why the process cannot give up its rights as the options require.
 #[derive(Debug, Error)]
@@ -107,11 +110,12 @@ impl Privileges {
         self.gid.as_raw()
     }
 
-    /// Gives up all rights except those that the server needs within `directory`. Called while the process has one thread.
+    /// Gives up all rights except those that the server needs within `directory`, and those to read `files` again. Called
+    /// while the process has one thread.
     ///
     /// # Errors
     /// The first step that failed. The process has fewer rights than before, and must exit.
-    pub fn give_up(&self, directory: &Directory) -> Result<Confinement, PrivilegeError> {
+    pub fn give_up(&self, directory: &Directory, files: &[ReloadableFile]) -> Result<Confinement, PrivilegeError> {
         let path = if self.is_root {
             // Read while /proc is visible.
             let may_set_groups = may_set_groups();
@@ -122,7 +126,11 @@ impl Privileges {
             directory.path().to_owned()
         };
         rustix::thread::set_no_new_privs(true).map_err(failed("exclude new rights (no_new_privs)", ""))?;
-        let is_by_landlock = confine(&path)?;
+        let readable: Vec<_> = files.iter().flat_map(ReloadableFile::directories).collect();
+        let is_by_landlock = confine(&path, &readable)?;
+        if self.is_root && !is_by_landlock {
+            files.iter().for_each(ReloadableFile::forget);
+        }
         if self.is_root && self.uid.is_root() {
             warn!("the server stays root within its directory; --uid=USER makes it an ordinary user");
         } else if self.is_root {
@@ -211,9 +219,9 @@ fn change_root(directory: &Directory) -> Result<(), PrivilegeError> {
     rustix::process::chdir(c"/").map_err(failed(&step, ""))
 }
 
-/// Lets the kernel deny this process all files except those beneath `path`, and all further sockets. Returns `false` if
-/// the kernel cannot.
-fn confine(path: &Path) -> Result<bool, PrivilegeError> {
+/// Lets the kernel deny this process all files except those beneath `path`, and all further sockets. Files beneath the
+/// `readable` directories may be read. Returns `false` if the kernel cannot.
+fn confine(path: &Path, readable: &[Arc<OwnedFd>]) -> Result<bool, PrivilegeError> {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
         RulesetStatus,
@@ -233,8 +241,11 @@ fn confine(path: &Path) -> Result<bool, PrivilegeError> {
     let enforced = || {
         let ruleset =
             Ruleset::default().handle_access(everything)?.handle_access(AccessNet::from_all(ABI_TRIED))?.create()?;
-        let rule = PathBeneath::new(PathFd::new(path)?, needed);
-        let restricted = ruleset.add_rule(rule)?.restrict_self()?;
+        let mut ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, needed))?;
+        for directory in readable {
+            ruleset = ruleset.add_rule(PathBeneath::new(&**directory, AccessFs::ReadFile))?;
+        }
+        let restricted = ruleset.restrict_self()?;
         Ok(restricted.ruleset)
     };
     let enforced: Result<_, Box<dyn std::error::Error>> = enforced();

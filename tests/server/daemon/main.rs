@@ -98,15 +98,6 @@ fn a_peer_that_does_not_read_does_not_prevent_a_shutdown() {
     assert!(server.terminate().0.success());
 }
 
-#[test]
-fn sighup_does_not_end_the_server() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), &[]);
-    server.signal(Signal::HUP);
-    assert_eq!(server.ask(&store(b"k", b"v")), b"OK\n");
-    assert!(server.terminate().0.success());
-}
-
 /// A number among the general statistics, asked for on a connection that is kept.
 fn stat(stream: &mut TcpStream, name: &str) -> u64 {
     stream.write_all(b"stats\r\n").unwrap();

@@ -1,0 +1,7 @@
+//! What an operator does with a running `sharedanced`: signals, reloading, configuration.
+
+// A test panics when it cannot continue.
+#![allow(clippy::unwrap_used)]
+
+mod reload;
+mod signals;
