@@ -23,7 +23,7 @@ const TITLE: &str = "sharedanced [SERVER]";
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let logging = Logging::start(options.debug);
+    let logging = Logging::start(options.process.debug);
     start(&options, &logging).unwrap_or_else(|error| {
         error!("{}", Chain(&*error));
         ExitCode::FAILURE
@@ -38,12 +38,12 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
 
     // Everything that needs files of the system comes before the root directory changes.
     let server = Server::bind(&options.server)?;
-    let privileges = Privileges::resolve(options.uid.as_deref(), options.gid.as_deref())?;
+    let privileges = Privileges::resolve(options.process.uid.as_deref(), options.process.gid.as_deref())?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let (boot_id, max_mappings) = (BootId::read(), max_mappings());
     let notify = Arc::new(Notify::connect());
 
-    let background = if options.daemonize {
+    let background = if options.process.daemonize {
         match daemon::daemonize()? {
             Side::Parent(exit_code) => return Ok(exit_code),
             Side::Child(background) => Some(background),

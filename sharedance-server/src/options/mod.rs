@@ -1,9 +1,11 @@
 //! The options of the server: as a program sets them, and as they are given on the command line.
 
 mod command_line;
+mod process;
 mod server;
 mod storage;
 
 pub use command_line::Options;
+pub use process::ProcessOptions;
 pub use server::ServerOptions;
 pub use storage::StorageOptions;

@@ -1,10 +1,39 @@
-//! The options of a [`Server`](crate::Server). Each field has the name of its option on the command line.
+//! The options of a [`Server`](crate::Server). Each field has the name of its option.
 
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
+use clap::{Args, value_parser};
 use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
+use sharedance_core::store::Durability;
+
+use crate::buffers::Budget;
+
+const MAX_THREADS: u64 = 1024;
+
+/// The default number of threads with `--durability=always`, where each store waits for the disk: the stores of all threads
+/// share a sync.
+const SYNCING_THREADS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+const MAX_READSIZE: u64 = 64 * 1024 * 1024;
+
+/// The length of the longest value that the store can have.
+const MAX_MAXREADSIZE: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Times have 31 bits of seconds: 68 years.
+const MAX_SECS: u64 = i32::MAX as u64;
+
+const DEFAULT_INFLIGHT: usize = 256 * 1024 * 1024;
+
+const MAX_CONNECTIONS: u64 = u32::MAX as u64;
+
+/// Enough for what is sent at once, and for responses that are left over.
+const MIN_CONNECTION_MEMORY: u64 = 512 * 1024;
+/// The default memory of a connection besides its largest request.
+const DEFAULT_RESPONSES_LEN: usize = 4 * 1024 * 1024;
+
+/// Without `--inflight`, this many of the largest requests may arrive at a time.
+const LARGEST_REQUESTS_IN_FLIGHT: usize = 4;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -49,5 +78,151 @@ impl Default for ServerOptions {
             idle_timeout: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         }
+    }
+}
+
+/// The same options, as they are given.
+#[derive(Debug, Args)]
+pub(super) struct ServerArguments {
+    /// Listen on this address or name [default: any address, IPv4 and IPv6]
+    #[arg(short, long, value_name = "ADDRESS")]
+    ip: Option<String>,
+
+    /// Listen on this port, a number or the name of a service; 0 takes any free one
+    #[arg(short, long, default_value = "1042", value_parser = parse_port)]
+    port: u16,
+
+    /// How many connections may wait to be accepted, at each listening socket; each thread has four
+    #[arg(short, long, value_name = "N", default_value = "100", allow_negative_numbers = true,
+          value_parser = value_parser!(i32).range(1..))]
+    backlog: i32,
+
+    /// Size of the read buffer, in bytes
+    #[arg(short, long, value_name = "BYTES", default_value = "4096", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_READSIZE))]
+    readsize: u64,
+
+    /// The largest request, in bytes, with its header and its key
+    #[arg(short = 'R', long, value_name = "BYTES", default_value = "33554432", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(10..=MAX_MAXREADSIZE))]
+    maxreadsize: u64,
+
+    /// Disconnect a client that sends or receives nothing for this long within a request or a response, in seconds; each
+    /// may take three times as long in all, and a second more for every 16 KiB
+    #[arg(short, long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_SECS))]
+    timeout: u64,
+
+    /// How many threads serve [default: one for each core; with --durability=always 32, which share syncs]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_THREADS))]
+    threads: Option<u64>,
+
+    /// The most memory that incomplete requests and unsent responses of all connections may use, in bytes; beyond it,
+    /// large requests are refused [default: 256 MiB, or four of the largest requests]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(1..))]
+    inflight: Option<u64>,
+
+    /// How many connections may be open at once [default: as many as there are descriptors for]
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(1..=MAX_CONNECTIONS))]
+    max_connections: Option<u64>,
+
+    /// The most of the memory that --inflight limits that one connection may use, in bytes; larger requests are refused
+    /// [default: 4 MiB more than --maxreadsize]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(MIN_CONNECTION_MEMORY..))]
+    max_connection_memory: Option<u64>,
+
+    /// Disconnect a client that sends no request for this long, in seconds, in the dialects with many requests on a
+    /// connection; 0 is never
+    #[arg(long, value_name = "SECONDS", default_value = "0", allow_negative_numbers = true,
+          value_parser = value_parser!(u64).range(0..=MAX_SECS))]
+    idle_timeout: u64,
+}
+
+impl ServerArguments {
+    /// The options of a server whose store has this `durability`.
+    ///
+    /// # Errors
+    /// Two options contradict each other.
+    pub(super) fn into_options(self, durability: Durability) -> Result<ServerOptions, String> {
+        let defaults = ServerOptions::default();
+        // The ranges above fit a usize, also one of 32 bits.
+        let maxreadsize = self.maxreadsize as usize;
+        let threads = self.threads.and_then(|n| NonZeroUsize::new(n as usize));
+        let default_threads = match durability {
+            Durability::Always => SYNCING_THREADS,
+            _ => defaults.threads,
+        };
+        let max_connection_memory = match self.max_connection_memory {
+            Some(len) => usize::try_from(len).unwrap_or(usize::MAX),
+            None => maxreadsize.saturating_add(DEFAULT_RESPONSES_LEN),
+        };
+        Ok(ServerOptions {
+            ip: self.ip,
+            port: self.port,
+            backlog: self.backlog,
+            readsize: self.readsize as usize,
+            maxreadsize,
+            inflight: inflight(self.inflight, maxreadsize)?,
+            max_connection_memory,
+            max_connections: self.max_connections.and_then(|n| NonZeroUsize::new(n as usize)),
+            timeout: Duration::from_secs(self.timeout),
+            idle_timeout: Some(Duration::from_secs(self.idle_timeout)).filter(|timeout| !timeout.is_zero()),
+            threads: threads.unwrap_or(default_threads),
+        })
+    }
+}
+
+fn inflight(given: Option<u64>, maxreadsize: usize) -> Result<usize, String> {
+    let Some(given) = given else {
+        let largest = maxreadsize.saturating_mul(LARGEST_REQUESTS_IN_FLIGHT);
+        return Ok(largest.max(DEFAULT_INFLIGHT));
+    };
+    let inflight = usize::try_from(given).unwrap_or(usize::MAX);
+    let largest = Budget::largest_lease(inflight);
+    if largest <= maxreadsize {
+        return Err(format!(
+            "--inflight={inflight} has room for requests of less than {largest} bytes, but --maxreadsize allows \
+             {maxreadsize}: raise --inflight, or lower --maxreadsize"
+        ));
+    }
+    Ok(inflight)
+}
+
+fn parse_port(text: &str) -> Result<u16, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(port);
+    }
+    let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
+    port_of_service(text, &services)
+        .ok_or_else(|| "a port is a number from 0 to 65535, or the name of a service".to_owned())
+}
+
+/// The TCP port of `name` in the format of /etc/services: name, port and protocol, aliases, a comment.
+fn port_of_service(name: &str, services: &str) -> Option<u16> {
+    services.lines().find_map(|line| {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let official = words.next()?;
+        let port = words.next()?.strip_suffix("/tcp")?;
+        let named = official == name || words.any(|alias| alias == name);
+        named.then(|| port.parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_found_by_name_and_alias() {
+        let services = "# a comment\ndomain 53/udp\nhttp\t80/tcp  www # web\nodd\nafs3 1042/tcp";
+        assert_eq!(port_of_service("http", services), Some(80));
+        assert_eq!(port_of_service("www", services), Some(80));
+        assert_eq!(port_of_service("afs3", services), Some(1042));
+        assert_eq!(port_of_service("domain", services), None);
+        assert_eq!(port_of_service("web", services), None);
     }
 }

@@ -15,7 +15,7 @@ const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
 const MAX_SYNC_INTERVAL_MS: u64 = 3_600_000;
 
-/// How the pairs are stored. Each field has the name of its option on the command line.
+/// How the pairs are stored. Each field has the name of its option.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StorageOptions {
@@ -94,9 +94,9 @@ fn seen_from_outside(mut error: OpenError, inner: &Path, outer: &Path) -> OpenEr
     error
 }
 
-/// The same options, as they are given on the command line.
+/// The same options, as they are given.
 #[derive(Debug, Args)]
-pub(crate) struct StorageArguments {
+pub(super) struct StorageArguments {
     /// The directory of the pairs; created if it is missing
     #[arg(short, long, default_value = "/tmp/sharedance")]
     directory: PathBuf,
