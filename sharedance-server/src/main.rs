@@ -94,7 +94,7 @@ fn act_on_signals(signals: Pending, server: &Server, notify: &Arc<Notify>) -> io
 
 /// The version, the limits and the addresses. The addresses come last.
 fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
-    let addresses: Vec<String> = server.local_addrs().iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
     format!(
         "version {}, {} pairs in {}, {}, requests of up to {} bytes, up to {} connections, {} threads: listening on {}",
         env!("CARGO_PKG_VERSION"),

@@ -21,7 +21,7 @@ use thiserror::Error;
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::ConnectionOptions;
-use crate::listen::{self, BindError, ConnectionLimit, Listener};
+use crate::listen::{self, BindError, BoundAddress, ConnectionLimit, Listener, Listening};
 use crate::locks::Locks;
 use crate::maintenance;
 use crate::observe::AllCounters;
@@ -83,8 +83,7 @@ impl Shutdown {
 /// A server whose sockets are bound.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<Vec<Listener>>,
-    local_addr: SocketAddr,
+    listening: Listening,
     shutdown: Shutdown,
     reloads: Reloads,
 }
@@ -95,11 +94,8 @@ impl Server {
     /// # Errors
     /// The server cannot listen on the address.
     pub fn bind(options: &ServerOptions) -> Result<Server, ServerError> {
-        let listeners = listen::listen(options.ip.as_deref(), options.port, options.backlog, options.threads.get())?;
-        let local_addr = listen::local_addr(&listeners)
-            .ok_or_else(|| io::Error::other("no socket"))
-            .map_err(system("cannot determine the address that was bound"))?;
-        let available = available_connections(&listeners);
+        let listening = listen::listen(&options.listeners(), options.backlog, options.threads.get())?;
+        let available = available_connections(&listening.per_worker);
         let max_connections = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(available);
         let shared = Shared {
             connection_options: ConnectionOptions {
@@ -109,23 +105,23 @@ impl Server {
                 max_connection_memory: options.max_connection_memory,
                 budget: Budget::new(options.inflight),
             },
-            service: service(options, local_addr, max_connections),
+            service: service(options, &listening, max_connections),
             idle_timeout: options.idle_timeout,
             connection_limit: ConnectionLimit::new(max_connections),
             is_stopping: AtomicBool::new(false),
         };
         let shutdown = Shutdown { shared: Arc::new(shared), pollers: Arc::default() };
-        Ok(Server { listeners, local_addr, shutdown, reloads: Reloads::default() })
+        Ok(Server { listening, shutdown, reloads: Reloads::default() })
     }
 
-    /// The address that the server listens on; the first one, if a name has several.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    /// The first TCP address that the server listens on, if there is one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.addresses().iter().find_map(BoundAddress::as_socket_addr)
     }
 
     /// All addresses that the server listens on.
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        listen::local_addrs(&self.listeners)
+    pub fn addresses(&self) -> &[BoundAddress] {
+        &self.listening.addresses
     }
 
     /// How many connections may be open: the option, or fewer if there are not enough descriptors.
@@ -159,15 +155,15 @@ impl Server {
     }
 
     fn run_workers(self, store: &Store) -> Result<(), ServerError> {
-        let shutdown = self.shutdown;
-        let pollers: io::Result<Vec<_>> = self.listeners.iter().map(|_| Poller::new().map(Arc::new)).collect();
+        let Server { listening: Listening { per_worker, addresses }, shutdown, .. } = self;
+        let pollers: io::Result<Vec<_>> = per_worker.iter().map(|_| Poller::new().map(Arc::new)).collect();
         let pollers = pollers.map_err(system("cannot create a poller"))?;
         let pollers = shutdown.pollers.get_or_init(|| pollers);
 
         let locks = Arc::new(Locks::new(pollers, Instant::now()));
         let mut workers = Vec::new();
         let mut served = Ok(());
-        for (number, (listeners, poller)) in (0..).zip(self.listeners.into_iter().zip(pollers)) {
+        for (number, (listeners, poller)) in (0..).zip(per_worker.into_iter().zip(pollers)) {
             let (shared, locks) = (Arc::clone(&shutdown.shared), Arc::clone(&locks));
             let worker = Reactor::new(Arc::clone(poller), listeners, number, shared, locks, store.clone());
             match worker.and_then(|worker| spawn(number, worker, shutdown.clone())) {
@@ -183,7 +179,7 @@ impl Server {
             // A call of `begin` before the pollers were set has not notified them.
             shutdown.begin();
         }
-        debug!("{} workers serve {}", workers.len(), self.local_addr);
+        debug!("{} workers serve {addresses:?}", workers.len());
         for worker in workers {
             let result = worker.join().unwrap_or_else(|_| Err(io::Error::other("it panicked")));
             if let Err(source) = result {
@@ -211,12 +207,12 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn service(options: &ServerOptions, local_addr: SocketAddr, max_connections: usize) -> Service {
+fn service(options: &ServerOptions, listening: &Listening, max_connections: usize) -> Service {
     Service {
         counters: AllCounters::new(options.threads.get()),
         settings: Settings {
             address: options.ip.clone().unwrap_or_default(),
-            port: local_addr.port(),
+            port: listening.addresses.iter().find_map(BoundAddress::as_socket_addr).map_or(0, |address| address.port()),
             backlog: options.backlog,
             threads: options.threads.get(),
             max_connections,

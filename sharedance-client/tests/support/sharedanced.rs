@@ -26,7 +26,7 @@ impl Sharedanced {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let server = Server::bind(&ServerOptions { ip: Some("127.0.0.1".into()), port: 0, ..options }).unwrap();
-        let (address, shutdown) = (server.local_addr().to_string(), server.shutdown());
+        let (address, shutdown) = (server.local_addr().unwrap().to_string(), server.shutdown());
         let running = thread::spawn(move || server.run(&store).unwrap());
         Sharedanced { address, shutdown, running: Some(running), _directory: directory }
     }

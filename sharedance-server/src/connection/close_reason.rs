@@ -20,6 +20,8 @@ pub(crate) enum CloseReason {
     PeerClosed,
     /// The bytes are not a request, or not one that is allowed.
     InvalidRequest(DecodeError),
+    /// The listener does not allow the dialect.
+    DialectNotAllowed,
     /// The store could not execute the request.
     StoreFailed(StoreError),
     /// All connections together, or this one, would use more memory than they may.
@@ -40,7 +42,13 @@ impl CloseReason {
     /// Whether the connection ends without a decision on its request. The connection is [reset](crate::listen::reset)
     /// then, so that the peer can detect it.
     pub(crate) fn is_without_decision(&self) -> bool {
-        matches!(self, CloseReason::StoreFailed(_) | CloseReason::OverBudget | CloseReason::Stopping)
+        matches!(
+            self,
+            CloseReason::DialectNotAllowed
+                | CloseReason::StoreFailed(_)
+                | CloseReason::OverBudget
+                | CloseReason::Stopping
+        )
     }
 
     /// Logs the reason if the operator has to know it, without keys and values, and limited in number.
@@ -53,6 +61,7 @@ impl CloseReason {
                 log.log(Kind::OverBudget, Level::Warn, now, line);
             }
             CloseReason::InvalidRequest(_)
+            | CloseReason::DialectNotAllowed
             | CloseReason::TooManyConnections
             | CloseReason::TooSlow
             | CloseReason::SocketFailed(_) => {
@@ -68,6 +77,7 @@ impl fmt::Display for CloseReason {
             CloseReason::Completed => f.write_str("completed"),
             CloseReason::PeerClosed => f.write_str("the peer closed it within a request"),
             CloseReason::InvalidRequest(error) => write!(f, "invalid request: {error}"),
+            CloseReason::DialectNotAllowed => f.write_str("its listener does not allow this dialect"),
             CloseReason::StoreFailed(error) => write!(f, "the store could not execute the request: {error}"),
             CloseReason::OverBudget => f.write_str("too many bytes are in flight"),
             CloseReason::TooManyConnections => f.write_str("too many connections are open"),

@@ -14,6 +14,7 @@ use super::memcached::MemcachedConnection;
 use super::pace::Pace;
 use super::waiting_for::WaitingFor;
 use crate::commands::Interpreter;
+use crate::listen::ListenerOptions;
 use crate::locks::{ConnectionId, Locks};
 
 /// How many bytes are received and discarded from a peer that continues to send after its last request. Closing while
@@ -23,6 +24,7 @@ const DRAIN_LEN: usize = 256 * 1024;
 /// A connection. While it is idle it uses no other memory than this.
 pub(crate) struct Connection {
     socket: OwnedFd,
+    listener: ListenerOptions,
     id: ConnectionId,
     waiting_for: WaitingFor,
     pace: Pace,
@@ -45,9 +47,9 @@ impl AsFd for Connection {
 }
 
 impl Connection {
-    /// A connection that was accepted at `now`, on a non-blocking socket.
-    pub(crate) fn new(socket: OwnedFd, id: ConnectionId, now: Instant) -> Connection {
-        Connection { socket, id, waiting_for: WaitingFor::Request, pace: Pace::new(now), state: State::New }
+    /// A connection that a listener with these properties accepted at `now`, on a non-blocking socket.
+    pub(crate) fn new(socket: OwnedFd, listener: ListenerOptions, id: ConnectionId, now: Instant) -> Connection {
+        Connection { socket, listener, id, waiting_for: WaitingFor::Request, pace: Pace::new(now), state: State::New }
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -156,7 +158,11 @@ impl Connection {
             }
             Err(error) => return Err(error.into()),
         };
-        let interpreter = match Dialect::detect(turn.scratch[0]) {
+        let dialect = Dialect::detect(turn.scratch[0]);
+        if dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect)) {
+            return Err(CloseReason::DialectNotAllowed);
+        }
+        let interpreter = match dialect {
             Some(Dialect::MemcachedText) => Interpreter::text(),
             Some(Dialect::MemcachedBinary) => Interpreter::binary(),
             _ => {

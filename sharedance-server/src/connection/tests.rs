@@ -17,11 +17,13 @@ use super::state::State;
 use super::{CloseReason, Connection, ConnectionOptions, TurnContext, WaitingFor};
 use crate::buffers::{Budget, Output};
 use crate::commands::{Service, Settings};
+use crate::listen::{ListenerKind, ListenerOptions};
 use crate::locks::{ConnectionId, Locks};
 use crate::observe::AllCounters;
 use crate::process::logging::LogLimits;
 
 const ID: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 1 };
+const LISTENER: ListenerOptions = ListenerOptions::new(ListenerKind::Tcp);
 const READSIZE: usize = 4096;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -102,7 +104,7 @@ impl Fixture {
         peer.set_read_timeout(Some(TIMEOUT)).unwrap();
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
-        (Connection::new(socket.into(), ID, self.now), peer)
+        (Connection::new(socket.into(), LISTENER, ID, self.now), peer)
     }
 }
 

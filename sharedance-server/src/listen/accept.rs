@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 
 use super::admission::{Admission, ConnectionLimit};
-use super::sockets::{Accepted, Listener};
+use super::listener::{Accepted, Listener};
+use super::options::ListenerOptions;
 use crate::observe::Counters;
 
 /// Connections accepted from each listener in one turn: as many as a backlog of the usual length holds, and so few that
@@ -22,13 +23,21 @@ const ACCEPTS_PER_TURN: usize = 128;
 /// served without waiting.
 const ACCEPTS_WHEN_FULL: usize = 8;
 
+/// A connection that was accepted.
+pub(crate) struct NewConnection {
+    /// Does not block.
+    pub(crate) socket: OwnedFd,
+    /// The properties of its listener.
+    pub(crate) listener: ListenerOptions,
+}
+
 /// The listeners of one worker.
 pub(crate) struct Acceptor {
     poller: Arc<Poller>,
     /// Registered under the keys from 0.
     listeners: Vec<Listener>,
     /// Accepted in this turn and not yet served. Empty between turns.
-    accepted: Vec<OwnedFd>,
+    accepted: Vec<NewConnection>,
     spare: SpareDescriptor,
     admission: Admission,
 }
@@ -69,14 +78,17 @@ impl Acceptor {
                 return None;
             }
             let turn = limit.wait_turn();
-            match self.listeners[index].accept() {
-                Accepted::Connection(socket) => self.accepted.push(socket),
+            let listener = &self.listeners[index];
+            match listener.accept() {
+                Accepted::Connection(socket) => {
+                    self.accepted.push(NewConnection { socket, listener: listener.options() });
+                }
                 Accepted::Gone => {}
                 Accepted::NoneWaiting => return None,
                 // Tries again, now one worker at a time.
                 Accepted::Exhausted(_) if turn.is_none() => limit.accept_in_turns(),
                 Accepted::Exhausted(reason) => {
-                    self.spare.refuse(&self.listeners[index], ACCEPTS_PER_TURN);
+                    self.spare.refuse(listener, ACCEPTS_PER_TURN);
                     return Some(reason);
                 }
             }
@@ -85,12 +97,12 @@ impl Acceptor {
     }
 
     /// Takes the connections that were accepted. [`Acceptor::reuse`] returns the memory.
-    pub(crate) fn take_accepted(&mut self) -> Vec<OwnedFd> {
+    pub(crate) fn take_accepted(&mut self) -> Vec<NewConnection> {
         std::mem::take(&mut self.accepted)
     }
 
     /// Takes back the memory of the list, which is empty.
-    pub(crate) fn reuse(&mut self, accepted: Vec<OwnedFd>) {
+    pub(crate) fn reuse(&mut self, accepted: Vec<NewConnection>) {
         self.accepted = accepted;
     }
 

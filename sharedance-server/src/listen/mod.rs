@@ -1,10 +1,26 @@
 //! Listening sockets, accepting from them, and when to refuse or to pause.
+//!
+//! - [`ListenSpec`]: what to listen on, as the options describe it; [`listen`] binds the sockets.
+//! - [`ListenerOptions`]: what a connection may do because of its listener.
+//! - [`Acceptor`]: accepts connections for one worker.
+//! - [`ConnectionLimit`]: the limit on connections, and pauses of accepting.
 
 mod accept;
 mod admission;
-mod sockets;
+mod bind;
+mod error;
+mod listener;
+mod options;
+mod port;
+mod spec;
+mod tcp;
 
-pub(crate) use accept::{Acceptor, reset};
+pub(crate) use accept::{Acceptor, NewConnection, reset};
 pub(crate) use admission::ConnectionLimit;
-pub use sockets::BindError;
-pub(crate) use sockets::{Listener, listen, local_addr, local_addrs};
+pub use bind::BoundAddress;
+pub(crate) use bind::{Listening, listen};
+pub use error::BindError;
+pub(crate) use listener::Listener;
+pub use options::{Dialects, ListenerKind, ListenerOptions};
+pub(crate) use port::parse_port;
+pub use spec::{ListenAddress, ListenSpec, SpecError};

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use super::listen::ListenArguments;
 use super::process::{ProcessArguments, ProcessOptions};
 use super::server::{ServerArguments, ServerOptions};
 use super::storage::{StorageArguments, StorageOptions};
@@ -34,6 +35,9 @@ struct Arguments {
     server: ServerArguments,
 
     #[command(flatten)]
+    listen: ListenArguments,
+
+    #[command(flatten)]
     storage: StorageArguments,
 
     #[command(flatten)]
@@ -53,7 +57,10 @@ impl Options {
         let contradiction = |message| Arguments::command().error(ErrorKind::ValueValidation, message);
         let storage = StorageOptions::from(arguments.storage);
         Ok(Options {
-            server: arguments.server.into_options(storage.durability).map_err(contradiction)?,
+            server: arguments
+                .server
+                .into_options(arguments.listen.listen, storage.durability)
+                .map_err(contradiction)?,
             storage,
             process: arguments.process.into(),
         })
@@ -146,6 +153,22 @@ mod tests {
             assert!(message.contains(named), "{arguments}: {message}");
         }
         assert!(parse("--maxreadsize=10 --backlog=1 --readsize=1 --timeout=1 --expiration=1").is_ok());
+    }
+
+    #[test]
+    fn listen_replaces_ip_and_port() {
+        let options = parse("--listen=tcp:localhost:7 --listen tcp:[::1]:8,dialects=text").unwrap();
+        let listeners: Vec<String> = options.server.listeners().iter().map(ToString::to_string).collect();
+        assert_eq!(listeners, ["tcp:localhost:7", "tcp:[::1]:8,dialects=text"]);
+        let options = parse("--ip=::1 --port=9").unwrap();
+        let [only] = &options.server.listeners()[..] else { panic!("{options:?}") };
+        assert_eq!(only.to_string(), "tcp:::1:9");
+        for other in ["--ip=localhost", "--port=7", "-p 1042"] {
+            let message = parse(&format!("--listen=tcp:localhost:7 {other}")).unwrap_err();
+            assert!(message.contains("--listen") && message.contains("cannot be used with"), "{message}");
+        }
+        let message = parse("--listen=tcp:localhost").unwrap_err();
+        assert!(message.contains("HOST:PORT"), "{message}");
     }
 
     #[test]

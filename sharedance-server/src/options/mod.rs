@@ -1,6 +1,7 @@
 //! The options of the server: as a program sets them, and as they are given on the command line.
 
 mod command_line;
+mod listen;
 mod process;
 mod server;
 mod storage;

@@ -9,6 +9,7 @@ use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
 use sharedance_core::store::Durability;
 
 use crate::buffers::Budget;
+use crate::listen::{ListenAddress, ListenSpec, parse_port};
 
 const MAX_THREADS: u64 = 1024;
 
@@ -38,6 +39,8 @@ const LARGEST_REQUESTS_IN_FLIGHT: usize = 4;
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
+    /// What to listen on. If this is empty, the server listens on `ip` and `port`, which it ignores otherwise.
+    pub listen: Vec<ListenSpec>,
     /// The address or name to listen on; `None` is any address, IPv4 and IPv6.
     pub ip: Option<String>,
     /// The port; 0 lets the kernel choose.
@@ -63,9 +66,20 @@ pub struct ServerOptions {
     pub threads: NonZeroUsize,
 }
 
+impl ServerOptions {
+    /// Everything to listen on.
+    pub(crate) fn listeners(&self) -> Vec<ListenSpec> {
+        if !self.listen.is_empty() {
+            return self.listen.clone();
+        }
+        vec![ListenSpec::new(ListenAddress::Tcp { host: self.ip.clone(), port: self.port, tls: false })]
+    }
+}
+
 impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
+            listen: Vec::new(),
             ip: None,
             port: 1042,
             backlog: 100,
@@ -142,11 +156,11 @@ pub(super) struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// The options of a server whose store has this `durability`.
+    /// The options of a server that listens as `listen` describes, and whose store has this `durability`.
     ///
     /// # Errors
     /// Two options contradict each other.
-    pub(super) fn into_options(self, durability: Durability) -> Result<ServerOptions, String> {
+    pub(super) fn into_options(self, listen: Vec<ListenSpec>, durability: Durability) -> Result<ServerOptions, String> {
         let defaults = ServerOptions::default();
         // The ranges above fit a usize, also one of 32 bits.
         let maxreadsize = self.maxreadsize as usize;
@@ -160,6 +174,7 @@ impl ServerArguments {
             None => maxreadsize.saturating_add(DEFAULT_RESPONSES_LEN),
         };
         Ok(ServerOptions {
+            listen,
             ip: self.ip,
             port: self.port,
             backlog: self.backlog,
@@ -189,40 +204,4 @@ fn inflight(given: Option<u64>, maxreadsize: usize) -> Result<usize, String> {
         ));
     }
     Ok(inflight)
-}
-
-fn parse_port(text: &str) -> Result<u16, String> {
-    if let Ok(port) = text.parse() {
-        return Ok(port);
-    }
-    let services = std::fs::read_to_string("/etc/services").unwrap_or_default();
-    port_of_service(text, &services)
-        .ok_or_else(|| "a port is a number from 0 to 65535, or the name of a service".to_owned())
-}
-
-/// The TCP port of `name` in the format of /etc/services: name, port and protocol, aliases, a comment.
-fn port_of_service(name: &str, services: &str) -> Option<u16> {
-    services.lines().find_map(|line| {
-        let line = line.split('#').next().unwrap_or_default();
-        let mut words = line.split_whitespace();
-        let official = words.next()?;
-        let port = words.next()?.strip_suffix("/tcp")?;
-        let named = official == name || words.any(|alias| alias == name);
-        named.then(|| port.parse().ok()).flatten()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn services_are_found_by_name_and_alias() {
-        let services = "# a comment\ndomain 53/udp\nhttp\t80/tcp  www # web\nodd\nafs3 1042/tcp";
-        assert_eq!(port_of_service("http", services), Some(80));
-        assert_eq!(port_of_service("www", services), Some(80));
-        assert_eq!(port_of_service("afs3", services), Some(1042));
-        assert_eq!(port_of_service("domain", services), None);
-        assert_eq!(port_of_service("web", services), None);
-    }
 }

@@ -17,7 +17,7 @@ use super::turn::Reactor;
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::{ConnectionOptions, WaitingFor};
-use crate::listen::{self, ConnectionLimit};
+use crate::listen::{self, ConnectionLimit, Listening};
 use crate::locks::Locks;
 use crate::observe::AllCounters;
 use crate::process::logging::LogLimits;
@@ -35,8 +35,9 @@ impl Fixture {
     fn new(durability: Durability) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = Options::new().durability(durability).open(directory.path()).unwrap();
-        let mut listeners = listen::listen(Some("127.0.0.1"), 0, 16, 1).unwrap();
-        let address = listen::local_addr(&listeners).unwrap();
+        let spec = "tcp:127.0.0.1:0".parse().unwrap();
+        let Listening { mut per_worker, addresses } = listen::listen(&[spec], 16, 1).unwrap();
+        let address = addresses[0].as_socket_addr().unwrap();
         let poller = Arc::new(Poller::new().unwrap());
         let locks = Arc::new(Locks::new(&[Arc::clone(&poller)], Instant::now()));
         let shared = Shared {
@@ -57,7 +58,7 @@ impl Fixture {
             connection_limit: ConnectionLimit::new(100),
             is_stopping: AtomicBool::new(false),
         };
-        let listeners = listeners.pop().unwrap();
+        let listeners = per_worker.pop().unwrap();
         let readiness = Readiness::new(Arc::clone(&poller));
         let reactor = Reactor::new(poller, listeners, 0, Arc::new(shared), locks, store).unwrap();
         Fixture { reactor, readiness, address, _directory: directory }

@@ -15,7 +15,7 @@ use super::context::{Shared, WorkerContext};
 use super::interest::Connections;
 use super::readiness::Readiness;
 use crate::connection::{CloseReason, Connection};
-use crate::listen::{Acceptor, Listener, reset};
+use crate::listen::{Acceptor, Listener, NewConnection, reset};
 use crate::locks::{ConnectionId, LockWakeup, Locks};
 use crate::process::logging::Kind;
 
@@ -142,19 +142,19 @@ impl Reactor {
 
     fn serve_accepted(&mut self) -> io::Result<()> {
         let mut accepted = self.acceptor.take_accepted();
-        for socket in accepted.drain(..) {
-            self.serve(socket)?;
+        for connection in accepted.drain(..) {
+            self.serve(connection)?;
         }
         self.acceptor.reuse(accepted);
         Ok(())
     }
 
     /// Serves a connection that was accepted in this turn, and enters it into the table only if it has to wait.
-    fn serve(&mut self, socket: OwnedFd) -> io::Result<()> {
+    fn serve(&mut self, NewConnection { socket, listener }: NewConnection) -> io::Result<()> {
         self.next_serial = self.next_serial.wrapping_add(1);
         let token = self.connections.next_token() as u32;
         let id = ConnectionId { worker: self.context.worker, token, serial: self.next_serial };
-        let mut connection = Connection::new(socket, id, self.context.now);
+        let mut connection = Connection::new(socket, listener, id, self.context.now);
         self.context.counters.connections_opened.add(1);
         let may_wait = !self.context.shared.connection_limit.is_reached(0);
         let mut turn = self.context.turn(id);

@@ -1,4 +1,4 @@
-//! Listening sockets.
+//! Listening on TCP ports.
 //!
 //! Each worker has its own sockets on the same addresses (`SO_REUSEPORT`). The kernel distributes the connections among
 //! them, so that one connection wakes one worker. The first socket on an address is bound without that option: this fails
@@ -6,95 +6,26 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use log::warn;
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use thiserror::Error;
+
+use super::error::BindError;
+use super::listener::Listener;
+use super::options::ListenerOptions;
 
 /// How many sockets listen on an address for each worker. Each has its own backlog, and a connection that finds it full
 /// tries again after a second at the earliest. A burst of clients fills the usual backlog of 100 within one or two
 /// milliseconds, which is about as long as it may take until the worker runs.
 const SOCKETS_PER_WORKER: usize = 4;
 
-/// Why the server cannot listen.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum BindError {
-    /// The name of the host cannot be resolved.
-    #[error("the address \"{host}\" to listen on cannot be resolved")]
-    Resolve {
-        /// The name.
-        host: String,
-        /// The error of the resolver.
-        source: io::Error,
-    },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}{}", advice(.source))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => " (another server has this port: stop it, or choose another port with --port)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need root's rights)",
-        _ => "",
-    }
-}
-
-/// One listening socket.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    socket: Socket,
-}
-
-/// The result of an attempt to accept.
-pub(super) enum Accepted {
-    /// A connection, on a socket that does not block.
-    Connection(OwnedFd),
-    /// A connection was closed before it could be accepted; others may wait.
-    Gone,
-    /// No connection waits.
-    NoneWaiting,
-    /// A connection waits, and the process or the system has no descriptor or no memory for it.
-    Exhausted(Errno),
-}
-
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-impl Listener {
-    /// Accepts one connection, by one system call: each further call would be made for every request.
-    pub(super) fn accept(&self) -> Accepted {
-        match accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Ok(socket) => Accepted::Connection(socket),
-            Err(Errno::WOULDBLOCK) => Accepted::NoneWaiting,
-            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Accepted::Exhausted(error),
-            Err(_) => Accepted::Gone,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        let address = self.socket.local_addr()?;
-        address.as_socket().ok_or_else(|| io::Error::other("the listening socket has no address"))
-    }
-}
-
 /// Listens for `workers` workers on `host`; `None` is any address, IPv4 and IPv6. Returns for each worker the sockets on
 /// each address of `host`. With port 0 the kernel chooses one port for all.
-pub(crate) fn listen(
+pub(super) fn listen(
     host: Option<&str>,
     port: u16,
+    options: ListenerOptions,
     backlog: i32,
     workers: usize,
 ) -> Result<Vec<Vec<Listener>>, BindError> {
@@ -107,7 +38,7 @@ pub(crate) fn listen(
     let mut missing = Vec::new();
     for mut address in candidates {
         address.set_port(port);
-        match listen_on(address, backlog, workers * SOCKETS_PER_WORKER, Presence::Required) {
+        match listen_on(address, options, backlog, workers * SOCKETS_PER_WORKER, Presence::Required) {
             Ok(sockets) => {
                 distribute(sockets, &mut per_worker);
                 port = local_addr(&per_worker).map_or(port, |bound| bound.port());
@@ -128,7 +59,7 @@ pub(crate) fn listen(
     let mut refused = None;
     for mut address in missing {
         address.set_port(port);
-        match listen_on(address, backlog, workers * SOCKETS_PER_WORKER, Presence::Expected) {
+        match listen_on(address, options, backlog, workers * SOCKETS_PER_WORKER, Presence::Expected) {
             Ok(sockets) => {
                 distribute(sockets, &mut per_worker);
                 port = local_addr(&per_worker).map_or(port, |bound| bound.port());
@@ -152,16 +83,8 @@ fn distribute(mut sockets: Vec<Listener>, per_worker: &mut [Vec<Listener>]) {
 }
 
 /// The address of the first socket.
-pub(crate) fn local_addr(per_worker: &[Vec<Listener>]) -> Option<SocketAddr> {
+fn local_addr(per_worker: &[Vec<Listener>]) -> Option<SocketAddr> {
     per_worker.first()?.first()?.local_addr().ok()
-}
-
-/// The addresses of all sockets, each once.
-pub(crate) fn local_addrs(per_worker: &[Vec<Listener>]) -> Vec<SocketAddr> {
-    let sockets = per_worker.first().into_iter().flatten();
-    let mut addresses: Vec<_> = sockets.filter_map(|socket| socket.local_addr().ok()).collect();
-    addresses.dedup();
-    addresses
 }
 
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, BindError> {
@@ -193,11 +116,17 @@ enum Presence {
     Expected,
 }
 
-fn listen_on(mut address: SocketAddr, backlog: i32, count: usize, presence: Presence) -> io::Result<Vec<Listener>> {
+fn listen_on(
+    mut address: SocketAddr,
+    options: ListenerOptions,
+    backlog: i32,
+    count: usize,
+    presence: Presence,
+) -> io::Result<Vec<Listener>> {
     let first = open(address, presence)?;
     first.bind(&SockAddr::from(address))?;
     first.set_reuse_port(true)?;
-    let first = Listener { socket: first };
+    let first = Listener::new(first, options);
     address.set_port(first.local_addr()?.port());
 
     let mut listeners = vec![first];
@@ -205,11 +134,11 @@ fn listen_on(mut address: SocketAddr, backlog: i32, count: usize, presence: Pres
         let socket = open(address, presence)?;
         socket.set_reuse_port(true)?;
         socket.bind(&SockAddr::from(address))?;
-        listeners.push(Listener { socket });
+        listeners.push(Listener::new(socket, options));
     }
     // Only now, so that no client connects to a server that then fails to start.
     for listener in &listeners {
-        listener.socket.listen(backlog)?;
+        listener.start(backlog)?;
     }
     Ok(listeners)
 }
@@ -235,14 +164,20 @@ fn open(address: SocketAddr, presence: Presence) -> io::Result<Socket> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listener::Accepted;
+    use super::super::options::ListenerKind;
     use super::*;
     use std::net::TcpStream;
 
     const BACKLOG: i32 = 16;
 
+    fn listen(host: Option<&str>, port: u16, workers: usize) -> Result<Vec<Vec<Listener>>, BindError> {
+        super::listen(host, port, ListenerOptions::new(ListenerKind::Tcp), BACKLOG, workers)
+    }
+
     #[test]
     fn all_workers_share_one_port_of_both_families() {
-        let listeners = listen(None, 0, BACKLOG, 3).unwrap();
+        let listeners = listen(None, 0, 3).unwrap();
         assert_eq!(listeners.len(), 3);
         let port = local_addr(&listeners).unwrap().port();
         for worker in &listeners {
@@ -256,9 +191,9 @@ mod tests {
 
     #[test]
     fn a_port_of_another_server_is_refused_and_not_shared() {
-        let first = listen(Some("127.0.0.1"), 0, BACKLOG, 2).unwrap();
+        let first = listen(Some("127.0.0.1"), 0, 2).unwrap();
         let port = local_addr(&first).unwrap().port();
-        let refused = listen(Some("127.0.0.1"), port, BACKLOG, 2).unwrap_err();
+        let refused = listen(Some("127.0.0.1"), port, 2).unwrap_err();
         assert!(refused.to_string().contains("another server has this port"), "{refused}");
     }
 
@@ -269,7 +204,7 @@ mod tests {
     }
 
     fn can_be_bound_again() -> bool {
-        let first = listen(Some("127.0.0.1"), 0, BACKLOG, 1).unwrap();
+        let first = listen(Some("127.0.0.1"), 0, 1).unwrap();
         let port = local_addr(&first).unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         // The socket that is closed first stays in TIME_WAIT on the port. The connection exists once `connect` returns.
@@ -277,18 +212,18 @@ mod tests {
         assert_eq!(accepted.count(), 1);
         drop(first);
         drop(client);
-        listen(Some("127.0.0.1"), port, BACKLOG, 1).is_ok()
+        listen(Some("127.0.0.1"), port, 1).is_ok()
     }
 
     #[test]
     fn names_and_bracketed_addresses_are_understood() {
         for host in ["localhost", "127.0.0.1"] {
-            let listeners = listen(Some(host), 0, BACKLOG, 1).unwrap();
+            let listeners = listen(Some(host), 0, 1).unwrap();
             let port = local_addr(&listeners).unwrap().port();
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         }
         assert_eq!(resolve("[::1]", 7).unwrap(), [(Ipv6Addr::LOCALHOST, 7).into()]);
-        let unresolved = listen(Some("no such host.invalid"), 0, BACKLOG, 1).unwrap_err();
+        let unresolved = listen(Some("no such host.invalid"), 0, 1).unwrap_err();
         assert!(unresolved.to_string().contains("cannot be resolved"), "{unresolved}");
     }
 
@@ -297,15 +232,15 @@ mod tests {
     fn an_address_that_this_host_does_not_have_yet_is_listened_on() {
         for host in ["192.0.2.1", "2001:db8::1"] {
             let address = resolve(host, 0).unwrap()[0];
-            if address.is_ipv6() && !local_addr(&listen(None, 0, BACKLOG, 1).unwrap()).unwrap().is_ipv6() {
+            if address.is_ipv6() && !local_addr(&listen(None, 0, 1).unwrap()).unwrap().is_ipv6() {
                 continue;
             }
-            let listeners = listen(Some(host), 0, BACKLOG, 2).unwrap();
+            let listeners = listen(Some(host), 0, 2).unwrap();
             let bound = local_addr(&listeners).unwrap();
             assert_eq!((bound.ip(), listeners.len()), (address.ip(), 2));
             assert_ne!(bound.port(), 0);
             // Only the address may be missing: a port that is taken is refused.
-            let taken = listen(Some(host), bound.port(), BACKLOG, 2).unwrap_err();
+            let taken = listen(Some(host), bound.port(), 2).unwrap_err();
             assert!(taken.to_string().contains("another server has this port"), "{taken}");
         }
     }
