@@ -4,10 +4,7 @@
 //! socket does not take is [copied](Output::take_rest) for the connection, so that a slow peer pins nothing in the store.
 
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use sharedance_core::store::Value;
 
 /// Up to this length a value is copied: that costs less than pinning it and passing another piece to the kernel.
@@ -69,23 +66,19 @@ impl Output {
         self.len() == 0
     }
 
-    /// Sends what the socket takes. Returns how many bytes that were.
-    pub(crate) fn send(&mut self, socket: &OwnedFd) -> Result<usize, Errno> {
+    /// Sends what `send` takes, by one call of it: it gets the pieces, and returns how many bytes of them it has taken.
+    /// Returns how many bytes that were.
+    #[inline]
+    pub(crate) fn send<E>(&mut self, send: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<usize, E> {
         let sent = if self.values.is_empty() {
             let unsent = &self.bytes[self.sent..];
-            send(socket, &unsent[..unsent.len().min(BYTES_PER_CALL)], SendFlags::NOSIGNAL)
+            send(&[IoSlice::new(&unsent[..unsent.len().min(BYTES_PER_CALL)])])?
         } else {
             let (pieces, count) = self.pieces();
-            sendmsg(socket, &pieces[..count], &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+            send(&pieces[..count])?
         };
-        match sent {
-            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
-            sent => {
-                let sent = sent?;
-                self.sent += sent;
-                Ok(sent)
-            }
-        }
+        self.sent += sent;
+        Ok(sent)
     }
 
     /// Removes everything, and keeps some memory for reuse.
@@ -174,7 +167,7 @@ impl<'a> Piece<'a> {
 mod tests {
     use super::*;
     use sharedance_core::store::Store;
-    use std::io::Read;
+    use std::io::{self, Read, Write};
     use std::os::unix::net::UnixStream;
 
     /// The first is copied, the second shares its segment, the third is alone in its file.
@@ -201,9 +194,8 @@ mod tests {
         let store = Store::open(directory.path()).unwrap();
         let (mut output, expected) = responses(&store);
         assert_eq!(output.len(), expected.len());
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        let socket = OwnedFd::from(ours);
+        let (mut socket, mut theirs) = UnixStream::pair().unwrap();
+        socket.set_nonblocking(true).unwrap();
         let reader = std::thread::spawn(move || {
             let mut received = Vec::new();
             theirs.read_to_end(&mut received).unwrap();
@@ -212,7 +204,10 @@ mod tests {
         let mut turn = 0;
         while !output.is_empty() {
             let before = output.len();
-            let sent = output.send(&socket).unwrap();
+            let sent = match output.send(|pieces| socket.write_vectored(pieces)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                sent => sent.unwrap(),
+            };
             assert_eq!(output.len(), before - sent);
             if turn % 3 == 0 {
                 let rest_len = output.rest_len();

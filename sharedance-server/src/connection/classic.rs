@@ -3,19 +3,16 @@
 //! A request that arrives in one piece is received into the worker's scratch buffer, executed and answered within a
 //! single call, and nothing is allocated for it.
 
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 use sharedance_core::protocol::{DecodeError, Decoded, Response, classic};
 
 use super::close_reason::CloseReason;
 use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
 use super::pace::Pace;
+use super::transport::{Received, Transport};
 use super::waiting_for::WaitingFor;
 use crate::buffers::{Budget, Buffer, Lease, OverBudget};
 use crate::commands::{Body, execute};
@@ -38,69 +35,61 @@ struct Rest {
     lease: Lease,
 }
 
-enum Received {
-    /// `is_full`: the read has filled the buffer, so that more may be in the socket.
-    Part {
-        len: usize,
-        is_full: bool,
-    },
+enum Progress {
+    /// A part of the request was received.
+    Part(Received),
     Complete(Response<Body>),
 }
 
 impl ClassicConnection {
-    /// Receives the request, and executes and answers it once it is complete. The first `arrived` bytes are in the
+    /// Receives the request, and executes and answers it once it is complete. What has `arrived` is in the
     /// scratch buffer already.
     pub(super) fn receive(
         &mut self,
-        arrived: Option<usize>,
-        socket: &OwnedFd,
+        arrived: Option<Received>,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<WaitingFor, CloseReason> {
-        let (mut arrived, mut received) = (arrived, 0);
+        let (mut arrived, mut received_len) = (arrived, 0);
         for _ in 0..CALLS_PER_TURN {
-            let (len, is_full) = match self.receive_once(arrived.take(), socket, turn) {
+            let received = match self.receive_once(arrived.take(), transport, turn) {
                 Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => break,
                 Err(reason) => return Err(reason),
-                Ok(Received::Complete(response)) => return self.respond(response, socket, pace, turn),
-                Ok(Received::Part { len, is_full }) => (len, is_full),
+                Ok(Progress::Complete(response)) => return self.respond(response, transport, pace, turn),
+                Ok(Progress::Part(received)) => received,
             };
-            received += len;
-            // A read that does not fill the buffer has emptied the socket.
-            if !is_full || received >= BYTES_PER_TURN {
+            received_len += received.len;
+            if !received.may_have_more || received_len >= BYTES_PER_TURN {
                 break;
             }
         }
-        pace.add(received);
+        pace.add(received_len);
         pace.check(turn)?;
         Ok(WaitingFor::Request)
     }
 
     fn receive_once(
         &mut self,
-        arrived: Option<usize>,
-        socket: &OwnedFd,
+        arrived: Option<Received>,
+        transport: &mut Transport,
         turn: &mut TurnContext<'_>,
-    ) -> Result<Received, CloseReason> {
+    ) -> Result<Progress, CloseReason> {
         let TurnContext { store, options, .. } = turn;
         let scratch = &mut turn.scratch[..options.readsize];
         let in_place = self.input.len() >= scratch.len();
-        let (len, room) = if in_place {
-            let spare = self.input.spare(self.needed, &options.budget)?;
-            let room = (spare.capacity() - spare.len()).min(BYTES_PER_TURN);
-            let (_, len) = recv(socket, spare_capacity(spare), RecvFlags::empty())?;
-            (len, room)
+        let received = if in_place {
+            transport.recv_spare(self.input.spare(self.needed, &options.budget)?)?
         } else {
-            let len = match arrived {
-                Some(len) => len,
-                None => recv(socket, &mut *scratch, RecvFlags::empty())?.0,
-            };
-            (len, scratch.len())
+            match arrived {
+                Some(received) => received,
+                None => transport.recv(scratch)?,
+            }
         };
+        let len = received.len;
         if len == 0 {
             return Err(CloseReason::PeerClosed);
         }
-        let is_full = len >= room;
         turn.counters.bytes_read.add(len as u64);
 
         let arrived = if in_place {
@@ -112,21 +101,21 @@ impl ClassicConnection {
             self.input.unread()
         };
         if arrived.len() < self.needed {
-            return Ok(Received::Part { len, is_full });
+            return Ok(Progress::Part(received));
         }
         match classic::decode_request(arrived, &options.limits).map_err(CloseReason::InvalidRequest)? {
             Decoded::Complete { message, .. } => {
-                if is_full && has_unread_input(socket) {
+                if received.may_have_more && transport.has_unread_input() {
                     return Err(CloseReason::InvalidRequest(DecodeError::TrailingBytes(1)));
                 }
-                execute(message, store, turn.counters).map(Received::Complete).map_err(CloseReason::StoreFailed)
+                execute(message, store, turn.counters).map(Progress::Complete).map_err(CloseReason::StoreFailed)
             }
             Decoded::Incomplete { needed } => {
                 self.needed = needed;
                 if self.input.is_empty() {
                     self.input.append(&scratch[..len], needed, &options.budget)?;
                 }
-                Ok(Received::Part { len, is_full })
+                Ok(Progress::Part(received))
             }
         }
     }
@@ -135,7 +124,7 @@ impl ClassicConnection {
     fn respond(
         &mut self,
         response: Response<Body>,
-        socket: &OwnedFd,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<WaitingFor, CloseReason> {
@@ -143,25 +132,25 @@ impl ClassicConnection {
             self.held_back = Some(Box::new(response));
             return Ok(WaitingFor::Sync);
         }
-        self.send(response, socket, pace, turn)
+        self.send(response, transport, pace, turn)
     }
 
     fn send(
         &mut self,
         response: Response<Body>,
-        socket: &OwnedFd,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<WaitingFor, CloseReason> {
         let bytes = classic::encode_response(&response);
-        let sent = send_some(socket, bytes)?;
+        let sent = send_some(transport, bytes)?;
         turn.counters.bytes_written.add(sent as u64);
         if sent == bytes.len() {
             return Err(CloseReason::Completed);
         }
         // In this dialect the end of the connection is the end of the value. Until the last byte is sent, any other end,
         // also that of this process, must be a reset: the client must not take a part for the whole value.
-        set_socket_linger(socket, Some(Duration::ZERO))?;
+        transport.set_reset_at_end(true)?;
         self.input.clear();
         pace.begin(turn.now);
         pace.add(sent);
@@ -179,18 +168,18 @@ impl ClassicConnection {
     /// Sends the response that was held back, or more of a response.
     pub(super) fn send_rest(
         &mut self,
-        socket: &OwnedFd,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<WaitingFor, CloseReason> {
         if let Some(response) = self.held_back.take() {
-            return self.send(*response, socket, pace, turn);
+            return self.send(*response, transport, pace, turn);
         }
         let Some(rest) = &mut self.rest else {
             return Err(CloseReason::Completed);
         };
         let bytes = classic::encode_response(&rest.response);
-        let sent = send_some(socket, &bytes[rest.sent..])?;
+        let sent = send_some(transport, &bytes[rest.sent..])?;
         rest.sent += sent;
         turn.counters.bytes_written.add(sent as u64);
         if rest.sent < bytes.len() {
@@ -199,7 +188,7 @@ impl ClassicConnection {
             return Ok(WaitingFor::SocketRoom);
         }
         self.rest = None;
-        set_socket_linger(socket, None)?;
+        transport.set_reset_at_end(false)?;
         Ok(WaitingFor::PeerClose)
     }
 }
@@ -221,16 +210,6 @@ impl Rest {
 }
 
 /// Sends as much as the socket takes, and at most what a turn allows. Returns how much that was.
-fn send_some(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
-    let share = &bytes[..bytes.len().min(BYTES_PER_TURN)];
-    match send(socket, share, SendFlags::NOSIGNAL) {
-        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
-        sent => sent,
-    }
-}
-
-/// Whether the socket has input. This costs a system call, which the usual path avoids: a read that does not fill its
-/// buffer has emptied the socket.
-pub(super) fn has_unread_input(socket: &OwnedFd) -> bool {
-    matches!(recv(socket, &mut [0_u8; 1], RecvFlags::PEEK), Ok((1.., _)))
+fn send_some(transport: &mut Transport, bytes: &[u8]) -> Result<usize, CloseReason> {
+    transport.send(&[IoSlice::new(&bytes[..bytes.len().min(BYTES_PER_TURN)])])
 }

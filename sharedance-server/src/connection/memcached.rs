@@ -5,19 +5,17 @@
 //! requests it owns no buffer. While a response is unsent, nothing is received or executed, which bounds what a peer
 //! can make the server keep.
 
-use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
 use sharedance_core::protocol::memcached::text::Reply;
 
 use super::close_reason::CloseReason;
-use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
+use super::context::{CALLS_PER_TURN, TurnContext};
 use super::locks::ConnectionLocks;
 use super::pace::Pace;
 use super::pipeline::{self, Allowance, Pause};
+use super::transport::{Received, Transport};
 use super::waiting_for::WaitingFor;
 use crate::buffers::{Buffer, Lease, Output};
 use crate::commands::Interpreter;
@@ -72,29 +70,29 @@ impl MemcachedConnection {
         }
     }
 
-    /// Continues as far as the socket, the limits of a turn and the locks of others allow. The first `arrived` bytes are
+    /// Continues as far as the socket, the limits of a turn and the locks of others allow. What has `arrived` is
     /// in the scratch buffer already.
     pub(super) fn advance(
         &mut self,
-        arrived: Option<usize>,
-        socket: &OwnedFd,
+        arrived: Option<Received>,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<WaitingFor, CloseReason> {
         self.is_unfinished = false;
         self.needs_sync = false;
-        if !self.send_unsent(socket, pace, turn)? {
+        if !self.send_unsent(transport, pace, turn)? {
             return Ok(WaitingFor::SocketRoom);
         }
         if self.ending.is_none() {
             if !turn.may_wait && arrived.is_some() && self.refuse(TOO_MANY_CONNECTIONS, turn) {
                 turn.counters.connections_rejected.add(1);
                 turn.refusal = Some(CloseReason::TooManyConnections);
-            } else if self.end_wait(socket, turn)? {
-                self.receive_and_execute(arrived, socket, pace, turn)?;
+            } else if self.end_wait(transport, turn)? {
+                self.receive_and_execute(arrived, transport, pace, turn)?;
             }
         }
-        if !self.flush(socket, pace, turn)? {
+        if !self.flush(transport, pace, turn)? {
             return Ok(if self.needs_sync { WaitingFor::Sync } else { WaitingFor::SocketRoom });
         }
         match self.ending {
@@ -136,16 +134,14 @@ impl MemcachedConnection {
 
     /// Responds to a lock request whose wait has ended. Returns whether the connection may continue, which it may not
     /// while it waits.
-    fn end_wait(&mut self, socket: &OwnedFd, turn: &mut TurnContext<'_>) -> Result<bool, CloseReason> {
+    fn end_wait(&mut self, transport: &mut Transport, turn: &mut TurnContext<'_>) -> Result<bool, CloseReason> {
         let Some(locks) = &mut self.locks else {
             return Ok(true);
         };
         if locks.is_waiting() {
             // The poller reports a connection without an interest only when its peer has gone.
-            return match recv(socket, &mut [0_u8; 1], RecvFlags::PEEK) {
-                Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
-                Err(error) => Err(error.into()),
-            };
+            transport.check()?;
+            return Ok(false);
         }
         if let Some(is_acquired) = locks.take_wait_result() {
             let reply = if is_acquired { Reply::Locked } else { Reply::Timeout };
@@ -160,8 +156,8 @@ impl MemcachedConnection {
     /// Executes the requests that have arrived and that arrive, until there is nothing more, or a reason to pause.
     fn receive_and_execute(
         &mut self,
-        mut arrived: Option<usize>,
-        socket: &OwnedFd,
+        mut arrived: Option<Received>,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<(), CloseReason> {
@@ -170,7 +166,7 @@ impl MemcachedConnection {
             let (consumed, pause) = if self.input.len() >= self.needed {
                 self.execute_kept(&mut allowance, turn)
             } else if allowance.calls > 0 && allowance.bytes > 0 {
-                match self.receive(arrived.take(), &mut allowance, socket, pace, turn) {
+                match self.receive(arrived.take(), &mut allowance, transport, pace, turn) {
                     Ok(Some(executed)) => executed,
                     Ok(None) => continue,
                     Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => break,
@@ -191,7 +187,7 @@ impl MemcachedConnection {
                 Pause::Incomplete { needed } => self.needed = needed,
                 Pause::HighWater => {
                     allowance.bytes = allowance.bytes.saturating_sub(turn.output.len());
-                    if !self.flush(socket, pace, turn)? {
+                    if !self.flush(transport, pace, turn)? {
                         return Ok(());
                     }
                     if allowance.bytes == 0 {
@@ -231,26 +227,24 @@ impl MemcachedConnection {
     /// execution has paused, or `None` if there is too little input, or the input is in the connection's own buffer.
     fn receive(
         &mut self,
-        arrived: Option<usize>,
+        arrived: Option<Received>,
         allowance: &mut Allowance,
-        socket: &OwnedFd,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<Option<(usize, Pause)>, CloseReason> {
         let kept = self.input.len();
         if self.needed > turn.scratch.len() {
-            let spare = self.input.spare(self.needed, &turn.options.budget)?;
-            let room = (spare.capacity() - spare.len()).min(BYTES_PER_TURN);
-            let (_, len) = recv(socket, spare_capacity(spare), RecvFlags::empty())?;
-            self.count_received(len, len >= room, allowance, pace, turn);
+            let received = transport.recv_spare(self.input.spare(self.needed, &turn.options.budget)?)?;
+            self.count_received(received, allowance, pace, turn);
             return Ok(None);
         }
-        let (len, room) = match arrived {
-            Some(len) => (len, turn.options.readsize),
-            None => (recv(socket, &mut turn.scratch[kept..], RecvFlags::empty())?.0, turn.scratch.len() - kept),
+        let received = match arrived {
+            Some(received) => received,
+            None => transport.recv(&mut turn.scratch[kept..])?,
         };
-        self.count_received(len, len >= room, allowance, pace, turn);
-        let len = kept + len;
+        self.count_received(received, allowance, pace, turn);
+        let len = kept + received.len;
         if len < self.needed {
             self.input.append(&turn.scratch[kept..len], self.needed, &turn.options.budget)?;
             return Ok(None);
@@ -274,17 +268,16 @@ impl MemcachedConnection {
 
     fn count_received(
         &mut self,
-        len: usize,
-        is_full: bool,
+        received: Received,
         allowance: &mut Allowance,
         pace: &mut Pace,
         turn: &TurnContext<'_>,
     ) {
+        let Received { len, may_have_more } = received;
         if len == 0 {
             self.ending = Some(Ending::PeerClosed);
         }
-        // A read that does not fill the buffer has emptied the socket.
-        allowance.calls = if is_full { allowance.calls - 1 } else { 0 };
+        allowance.calls = if may_have_more { allowance.calls - 1 } else { 0 };
         allowance.bytes = allowance.bytes.saturating_sub(len);
         pace.add(len);
         turn.counters.bytes_read.add(len as u64);
@@ -302,7 +295,12 @@ impl MemcachedConnection {
 
     /// Sends the worker's output, and keeps what the socket does not take or what must not be sent before a sync.
     /// Returns whether nothing is left.
-    fn flush(&mut self, socket: &OwnedFd, pace: &mut Pace, turn: &mut TurnContext<'_>) -> Result<bool, CloseReason> {
+    fn flush(
+        &mut self,
+        transport: &mut Transport,
+        pace: &mut Pace,
+        turn: &mut TurnContext<'_>,
+    ) -> Result<bool, CloseReason> {
         if self.unsent.is_some() {
             return Ok(false);
         }
@@ -311,7 +309,7 @@ impl MemcachedConnection {
         }
         self.needs_sync = turn.needs_sync()?;
         for _ in 0..if self.needs_sync { 0 } else { CALLS_PER_TURN } {
-            let sent = turn.output.send(socket)?;
+            let sent = turn.output.send(|pieces| transport.send(pieces))?;
             turn.counters.bytes_written.add(sent as u64);
             if turn.output.is_empty() {
                 turn.output.clear();
@@ -335,14 +333,14 @@ impl MemcachedConnection {
     /// Sends more of the unsent output. Returns whether nothing is left.
     fn send_unsent(
         &mut self,
-        socket: &OwnedFd,
+        transport: &mut Transport,
         pace: &mut Pace,
         turn: &mut TurnContext<'_>,
     ) -> Result<bool, CloseReason> {
         let Some(unsent) = &mut self.unsent else {
             return Ok(true);
         };
-        let sent = unsent.output.send(socket)?;
+        let sent = unsent.output.send(|pieces| transport.send(pieces))?;
         turn.counters.bytes_written.add(sent as u64);
         pace.add(sent);
         if !unsent.output.is_empty() {

@@ -1,7 +1,8 @@
-//! One connection: a socket, the input that is not consumed yet, and the output that is not sent yet.
+//! One connection: its transport, the input that is not consumed yet, and the output that is not sent yet.
 //!
 //! - [`Connection`]: the state machine. Its first byte decides the dialect: `classic`, one request and one response, or a
 //!   dialect of `memcached`, any number of requests. It never blocks, registers itself nowhere and reads no clock.
+//! - `transport`: receives and sends every byte of the connection.
 //! - [`WaitingFor`]: what a connection waits for, which determines its poller interest and its timeout.
 //! - [`CloseReason`]: why a connection ends.
 //! - [`TurnContext`] and [`ConnectionOptions`]: what a connection uses while it advances.
@@ -16,6 +17,7 @@ mod pipeline;
 mod state;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod waiting_for;
 
 pub(crate) use close_reason::CloseReason;

@@ -4,14 +4,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown, recv, shutdown};
 use sharedance_core::protocol::Dialect;
 
-use super::classic::{ClassicConnection, has_unread_input};
+use super::classic::ClassicConnection;
 use super::close_reason::CloseReason;
 use super::context::{CALLS_PER_TURN, TurnContext};
 use super::memcached::MemcachedConnection;
 use super::pace::Pace;
+use super::transport::{Received, Transport};
 use super::waiting_for::WaitingFor;
 use crate::commands::Interpreter;
 use crate::listen::ListenerOptions;
@@ -23,7 +23,7 @@ const DRAIN_LEN: usize = 256 * 1024;
 
 /// A connection. While it is idle it uses no other memory than this.
 pub(crate) struct Connection {
-    socket: OwnedFd,
+    transport: Transport,
     listener: ListenerOptions,
     id: ConnectionId,
     waiting_for: WaitingFor,
@@ -42,14 +42,16 @@ pub(super) enum State {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.transport.as_fd()
     }
 }
 
 impl Connection {
     /// A connection that a listener with these properties accepted at `now`, on a non-blocking socket.
     pub(crate) fn new(socket: OwnedFd, listener: ListenerOptions, id: ConnectionId, now: Instant) -> Connection {
-        Connection { socket, listener, id, waiting_for: WaitingFor::Request, pace: Pace::new(now), state: State::New }
+        let transport = Transport::Plain(socket);
+        let (waiting_for, pace, state) = (WaitingFor::Request, Pace::new(now), State::New);
+        Connection { transport, listener, id, waiting_for, pace, state }
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -123,21 +125,21 @@ impl Connection {
         if let State::Memcached(memcached) = self.state {
             memcached.release_locks(locks, self.id.worker, now);
         }
-        self.socket
+        self.transport.into_socket()
     }
 
     fn step(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
         if self.waiting_for == WaitingFor::Sync {
             return Ok(WaitingFor::Sync);
         }
-        let Connection { socket, pace, state, .. } = self;
+        let Connection { transport, pace, state, .. } = self;
         let waiting_for = match state {
-            State::Memcached(memcached) => memcached.advance(None, socket, pace, turn)?,
+            State::Memcached(memcached) => memcached.advance(None, transport, pace, turn)?,
             State::New => return self.detect_dialect(turn),
             State::Classic(classic) if self.waiting_for == WaitingFor::SocketRoom => {
-                classic.send_rest(socket, pace, turn)?
+                classic.send_rest(transport, pace, turn)?
             }
-            State::Classic(classic) => classic.receive(None, socket, pace, turn)?,
+            State::Classic(classic) => classic.receive(None, transport, pace, turn)?,
             State::Draining(_) => return self.drain(turn.scratch),
         };
         match waiting_for {
@@ -148,15 +150,15 @@ impl Connection {
 
     /// Receives the first bytes, which decide the dialect.
     fn detect_dialect(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
-        let Connection { socket, pace, .. } = self;
-        let len = match recv(&*socket, &mut turn.scratch[..turn.options.readsize], RecvFlags::empty()) {
-            Ok((0, _)) => return Err(CloseReason::PeerClosed),
-            Ok((len, _)) => len,
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+        let Connection { transport, pace, .. } = self;
+        let received = match transport.recv(&mut turn.scratch[..turn.options.readsize]) {
+            Ok(Received { len: 0, .. }) => return Err(CloseReason::PeerClosed),
+            Ok(received) => received,
+            Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => {
                 pace.check(turn)?;
                 return Ok(WaitingFor::Request);
             }
-            Err(error) => return Err(error.into()),
+            Err(reason) => return Err(reason),
         };
         let dialect = Dialect::detect(turn.scratch[0]);
         if dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect)) {
@@ -167,13 +169,13 @@ impl Connection {
             Some(Dialect::MemcachedBinary) => Interpreter::binary(),
             _ => {
                 let mut classic = ClassicConnection::default();
-                let waiting_for = classic.receive(Some(len), socket, pace, turn)?;
+                let waiting_for = classic.receive(Some(received), transport, pace, turn)?;
                 self.state = State::Classic(classic);
                 return Ok(waiting_for);
             }
         };
         let mut memcached = MemcachedConnection::new(interpreter);
-        let waiting_for = memcached.advance(Some(len), socket, pace, turn);
+        let waiting_for = memcached.advance(Some(received), transport, pace, turn);
         // Also if the connection has ended: it may hold locks.
         self.state = State::Memcached(memcached);
         match waiting_for? {
@@ -184,10 +186,10 @@ impl Connection {
 
     /// Closes the sending side, and waits until the peer notices that.
     fn begin_drain(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
-        if !has_unread_input(&self.socket) {
+        if !self.transport.has_unread_input() {
             return Err(CloseReason::Completed);
         }
-        shutdown(&self.socket, Shutdown::Write)?;
+        self.transport.shut_down_sending()?;
         if let State::Memcached(memcached) = std::mem::replace(&mut self.state, State::Draining(0)) {
             memcached.release_locks(turn.locks, turn.id.worker, turn.now);
         }
@@ -200,11 +202,11 @@ impl Connection {
             return Err(CloseReason::Completed);
         };
         for _ in 0..CALLS_PER_TURN {
-            match recv(&self.socket, &mut *scratch, RecvFlags::empty()) {
-                Ok((0, _)) => return Err(CloseReason::Completed),
-                Ok((len, _)) => *discarded += len,
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(WaitingFor::PeerClose),
-                Err(error) => return Err(error.into()),
+            match self.transport.discard(scratch) {
+                Ok(0) => return Err(CloseReason::Completed),
+                Ok(len) => *discarded += len,
+                Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => return Ok(WaitingFor::PeerClose),
+                Err(reason) => return Err(reason),
             }
             if *discarded >= DRAIN_LEN {
                 return Err(CloseReason::Completed);
