@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sharedance_core::store::{BootId, Store, max_mappings};
 use sharedance_server::Server;
-use sharedance_server::options::Options;
+use sharedance_server::options::{Options, Size};
 use sharedance_server::process::daemon::{self, Side};
 use sharedance_server::process::directory::Directory;
 use sharedance_server::process::logging::{self, Chain, Logging};
@@ -96,12 +96,12 @@ fn act_on_signals(signals: Pending, server: &Server, notify: &Arc<Notify>) -> io
 fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
     let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
     format!(
-        "version {}, {} pairs in {}, {}, requests of up to {} bytes, up to {} connections, {} threads: listening on {}",
+        "version {}, {} pairs in {}, {}, requests of up to {}, up to {} connections, {} threads: listening on {}",
         env!("CARGO_PKG_VERSION"),
         store.len(),
         directory.path().display(),
         options.storage.limits(),
-        options.server.maxreadsize,
+        Size(options.server.maxreadsize as u64),
         server.max_connections(),
         options.server.threads,
         addresses.join(" "),

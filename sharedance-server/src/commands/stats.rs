@@ -238,6 +238,6 @@ fn settings(settings: &Settings, store: &Store) -> Vec<Stat> {
         ("maxconns_fast", yes(true)),
         ("flush_enabled", yes(true)),
         ("dump_enabled", yes(false)),
-        ("idle_timeout", settings.idle_timeout.as_secs().to_string()),
+        ("idle_timeout", settings.idle_timeout.as_secs_f64().ceil().to_string()),
     ]
 }

@@ -14,6 +14,7 @@ use super::listen::ListenArguments;
 use super::process::{ProcessArguments, ProcessOptions};
 use super::server::{ServerArguments, ServerOptions};
 use super::storage::{StorageArguments, StorageOptions};
+use super::units;
 
 /// All options of the program.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ pub struct Options {
 
 /// Shares web sessions and caches between a pool of web servers.
 #[derive(Debug, Parser)]
-#[command(name = "sharedanced", version)]
+#[command(name = "sharedanced", version, after_help = units::HELP)]
 struct Arguments {
     #[command(flatten)]
     server: ServerArguments,
@@ -176,6 +177,18 @@ mod tests {
         let options = parse("--maxreadsize=1000000000").unwrap();
         assert_eq!(options.server.inflight, 4_000_000_000);
         assert_eq!(parse("--inflight=50000000").unwrap().server.inflight, 50_000_000);
+    }
+
+    #[test]
+    fn sizes_and_times_have_units_and_plain_numbers_mean_what_they_meant() {
+        let units = "--max-bytes=1G --maxreadsize=8MiB --readsize=8k --inflight=1g --max-connection-memory=9M \
+                     --expiration=2h --timeout=500ms --idle-timeout=5m --durability=interval --sync-interval=2s";
+        let plain = "--max-bytes=1073741824 --maxreadsize=8388608 --readsize=8192 --inflight=1073741824 \
+                     --max-connection-memory=9437184 --expiration=7200 --timeout=500ms --idle-timeout=300 \
+                     --durability=interval --sync-interval=2000";
+        assert_eq!(format!("{:?}", parse(units).unwrap()), format!("{:?}", parse(plain).unwrap()));
+        let refused = parse("--max-bytes=1000k").unwrap_err();
+        assert!(refused.contains("1000 KiB (1024000 bytes)") && refused.contains("2 MiB (2097152 bytes)"), "{refused}");
     }
 
     #[test]

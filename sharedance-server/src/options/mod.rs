@@ -5,8 +5,10 @@ mod listen;
 mod process;
 mod server;
 mod storage;
+mod units;
 
 pub use command_line::Options;
 pub use process::ProcessOptions;
 pub use server::ServerOptions;
 pub use storage::StorageOptions;
+pub use units::{Size, Time};

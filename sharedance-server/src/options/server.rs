@@ -8,6 +8,7 @@ use clap::{Args, value_parser};
 use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
 use sharedance_core::store::Durability;
 
+use super::units::{Plain, Size, size, time};
 use crate::buffers::Budget;
 use crate::listen::{ListenAddress, ListenSpec, parse_port};
 
@@ -21,8 +22,9 @@ const MAX_READSIZE: u64 = 64 * 1024 * 1024;
 /// The length of the longest value that the store can have.
 const MAX_MAXREADSIZE: u64 = 2 * 1024 * 1024 * 1024;
 
+const MIN_TIME: Duration = Duration::from_millis(1);
 /// Times have 31 bits of seconds: 68 years.
-const MAX_SECS: u64 = i32::MAX as u64;
+const MAX_TIME: Duration = Duration::from_secs(i32::MAX as u64);
 
 const DEFAULT_INFLIGHT: usize = 256 * 1024 * 1024;
 
@@ -111,30 +113,30 @@ pub(super) struct ServerArguments {
           value_parser = value_parser!(i32).range(1..))]
     backlog: i32,
 
-    /// Size of the read buffer, in bytes
-    #[arg(short, long, value_name = "BYTES", default_value = "4096", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(1..=MAX_READSIZE))]
+    /// Size of the read buffer
+    #[arg(short, long, value_name = "SIZE", default_value = "4KiB", allow_negative_numbers = true,
+          value_parser = size(1..=MAX_READSIZE))]
     readsize: u64,
 
-    /// The largest request, in bytes, with its header and its key
-    #[arg(short = 'R', long, value_name = "BYTES", default_value = "33554432", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(10..=MAX_MAXREADSIZE))]
+    /// The largest request, with its header and its key
+    #[arg(short = 'R', long, value_name = "SIZE", default_value = "32MiB", allow_negative_numbers = true,
+          value_parser = size(10..=MAX_MAXREADSIZE))]
     maxreadsize: u64,
 
-    /// Disconnect a client that sends or receives nothing for this long within a request or a response, in seconds; each
-    /// may take three times as long in all, and a second more for every 16 KiB
-    #[arg(short, long, value_name = "SECONDS", default_value = "60", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(1..=MAX_SECS))]
-    timeout: u64,
+    /// Disconnect a client that sends or receives nothing for this long within a request or a response; each may take
+    /// three times as long in all, and a second more for every 16 KiB
+    #[arg(short, long, value_name = "TIME", default_value = "1m", allow_negative_numbers = true,
+          value_parser = time(Plain::Seconds, MIN_TIME..=MAX_TIME))]
+    timeout: Duration,
 
     /// How many threads serve [default: one for each core; with --durability=always 32, which share syncs]
     #[arg(long, value_name = "N", allow_negative_numbers = true,
           value_parser = value_parser!(u64).range(1..=MAX_THREADS))]
     threads: Option<u64>,
 
-    /// The most memory that incomplete requests and unsent responses of all connections may use, in bytes; beyond it,
-    /// large requests are refused [default: 256 MiB, or four of the largest requests]
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(1..))]
+    /// The most memory that incomplete requests and unsent responses of all connections may use; beyond it, large
+    /// requests are refused [default: 256 MiB, or four of the largest requests]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = size(1..=u64::MAX))]
     inflight: Option<u64>,
 
     /// How many connections may be open at once [default: as many as there are descriptors for]
@@ -142,17 +144,17 @@ pub(super) struct ServerArguments {
           value_parser = value_parser!(u64).range(1..=MAX_CONNECTIONS))]
     max_connections: Option<u64>,
 
-    /// The most of the memory that --inflight limits that one connection may use, in bytes; larger requests are refused
-    /// [default: 4 MiB more than --maxreadsize]
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(MIN_CONNECTION_MEMORY..))]
+    /// The most of the memory that --inflight limits that one connection may use; larger requests are refused [default:
+    /// 4 MiB more than --maxreadsize]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true,
+          value_parser = size(MIN_CONNECTION_MEMORY..=u64::MAX))]
     max_connection_memory: Option<u64>,
 
-    /// Disconnect a client that sends no request for this long, in seconds, in the dialects with many requests on a
-    /// connection; 0 is never
-    #[arg(long, value_name = "SECONDS", default_value = "0", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(0..=MAX_SECS))]
-    idle_timeout: u64,
+    /// Disconnect a client that sends no request for this long, in the dialects with many requests on a connection; 0 is
+    /// never
+    #[arg(long, value_name = "TIME", default_value = "0", allow_negative_numbers = true,
+          value_parser = time(Plain::Seconds, Duration::ZERO..=MAX_TIME))]
+    idle_timeout: Duration,
 }
 
 impl ServerArguments {
@@ -183,8 +185,8 @@ impl ServerArguments {
             inflight: inflight(self.inflight, maxreadsize)?,
             max_connection_memory,
             max_connections: self.max_connections.and_then(|n| NonZeroUsize::new(n as usize)),
-            timeout: Duration::from_secs(self.timeout),
-            idle_timeout: Some(Duration::from_secs(self.idle_timeout)).filter(|timeout| !timeout.is_zero()),
+            timeout: self.timeout,
+            idle_timeout: Some(self.idle_timeout).filter(|timeout| !timeout.is_zero()),
             threads: threads.unwrap_or(default_threads),
         })
     }
@@ -199,8 +201,11 @@ fn inflight(given: Option<u64>, maxreadsize: usize) -> Result<usize, String> {
     let largest = Budget::largest_lease(inflight);
     if largest <= maxreadsize {
         return Err(format!(
-            "--inflight={inflight} has room for requests of less than {largest} bytes, but --maxreadsize allows \
-             {maxreadsize}: raise --inflight, or lower --maxreadsize"
+            "--inflight={} has room for requests of less than {}, but --maxreadsize allows {}: raise --inflight, or \
+             lower --maxreadsize",
+            Size(given),
+            Size(largest as u64),
+            Size(maxreadsize as u64)
         ));
     }
     Ok(inflight)

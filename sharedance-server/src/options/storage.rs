@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum};
 use sharedance_core::store::{self, BootId, Durability, OpenError, Store, UncleanBoot, WhenFull};
 
+use super::units::{Plain, Size, size, time};
+
+const MIN_TIME: Duration = Duration::from_millis(1);
 /// Times have 31 bits of seconds: 68 years.
-const MAX_SECS: u64 = i32::MAX as u64;
+const MAX_TIME: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A 32nd of this is the length of the shortest segment that a store can have. With less room, the segments that are open
 /// or prepared would be most of it.
 const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
-const MAX_SYNC_INTERVAL_MS: u64 = 3_600_000;
+const MAX_SYNC_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How the pairs are stored. Each field has the name of its option.
 #[derive(Debug, Clone)]
@@ -37,7 +40,7 @@ impl StorageOptions {
     /// Describes the limits of the store, for the log.
     pub fn limits(&self) -> String {
         let room = match self.max_bytes {
-            Some(bytes) => format!("at most {bytes} bytes of files"),
+            Some(bytes) => format!("at most {} of files", Size(bytes)),
             None => "as many bytes of files as there is room for".to_owned(),
         };
         let when_full = match self.when_full {
@@ -101,14 +104,14 @@ pub(super) struct StorageArguments {
     #[arg(short, long, default_value = "/tmp/sharedance")]
     directory: PathBuf,
 
-    /// How long a pair lives after it was last stored, in seconds
-    #[arg(short, long, value_name = "SECONDS", default_value = "1800", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(1..=MAX_SECS))]
-    expiration: u64,
+    /// How long a pair lives after it was last stored
+    #[arg(short, long, value_name = "TIME", default_value = "30m", allow_negative_numbers = true,
+          value_parser = time(Plain::Seconds, MIN_TIME..=MAX_TIME))]
+    expiration: Duration,
 
     /// The most bytes that the files in the directory may use, at least 2 MiB; they normally use up to twice as many as the
     /// pairs have [default: as many as the file system has]
-    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = value_parser!(u64).range(MIN_BYTES..))]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true, value_parser = size(MIN_BYTES..=u64::MAX))]
     max_bytes: Option<u64>,
 
     /// What happens to new pairs when there is no more room, within --max-bytes or on the disk: they are refused, or old
@@ -122,10 +125,10 @@ pub(super) struct StorageArguments {
     #[arg(long, value_enum, default_value_t = Survives::Os)]
     durability: Survives,
 
-    /// For --durability=interval, in milliseconds
-    #[arg(long, value_name = "MILLISECONDS", default_value = "1000", allow_negative_numbers = true,
-          value_parser = value_parser!(u64).range(1..=MAX_SYNC_INTERVAL_MS))]
-    sync_interval: u64,
+    /// For --durability=interval; a plain number is in milliseconds
+    #[arg(long, value_name = "TIME", default_value = "1s", allow_negative_numbers = true,
+          value_parser = time(Plain::Milliseconds, MIN_TIME..=MAX_SYNC_INTERVAL))]
+    sync_interval: Duration,
 
     /// What to do after a power cut, or any other restart of the machine: keep the pairs that are intact, or start empty,
     /// so that a session whose logout was lost does not return
@@ -156,7 +159,7 @@ impl From<StorageArguments> for StorageOptions {
     fn from(arguments: StorageArguments) -> StorageOptions {
         StorageOptions {
             directory: arguments.directory,
-            expiration: Duration::from_secs(arguments.expiration),
+            expiration: arguments.expiration,
             max_bytes: arguments.max_bytes,
             when_full: match arguments.when_full {
                 Full::Refuse => WhenFull::Refuse,
@@ -164,7 +167,7 @@ impl From<StorageArguments> for StorageOptions {
             },
             durability: match arguments.durability {
                 Survives::Os => Durability::Os,
-                Survives::Interval => Durability::Interval(Duration::from_millis(arguments.sync_interval)),
+                Survives::Interval => Durability::Interval(arguments.sync_interval),
                 Survives::Always => Durability::Always,
             },
             after_crash: match arguments.after_crash {
