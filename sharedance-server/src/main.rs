@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sharedance_core::store::{BootId, Store, max_mappings};
 use sharedance_server::Server;
-use sharedance_server::options::{Options, Size};
+use sharedance_server::options::{Given, Options, Size};
 use sharedance_server::process::daemon::{self, Side};
 use sharedance_server::process::directory::Directory;
 use sharedance_server::process::logging::{self, Chain, Logging};
@@ -22,7 +22,8 @@ use sharedance_server::process::{allocator, title};
 const TITLE: &str = "sharedanced [SERVER]";
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let given = Given::to_this_process();
+    let options = Options::parse(&given);
     let logging = Logging::start(options.process.debug);
     start(&options, &logging).unwrap_or_else(|error| {
         error!("{}", Chain(&*error));

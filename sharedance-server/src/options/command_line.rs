@@ -5,11 +5,12 @@
 //! out of range is refused here, with a message, before anything is changed. Values that depend on the system (addresses,
 //! user names) are checked where they are used.
 
-use std::ffi::OsString;
+use std::io::Write;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
+use super::configuration::{ConfigurationArguments, ConfigurationError, Given, Merged};
 use super::listen::ListenArguments;
 use super::process::{ProcessArguments, ProcessOptions};
 use super::server::{ServerArguments, ServerOptions};
@@ -43,29 +44,67 @@ struct Arguments {
 
     #[command(flatten)]
     process: ProcessArguments,
+
+    #[command(flatten)]
+    configuration: ConfigurationArguments,
 }
 
 impl Options {
-    /// Reads the command line of this process. Exits where it asks for help or is refused.
-    pub fn parse() -> Options {
-        Options::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    /// Reads the options that a process was given. Prints what it is asked for, or what is wrong, and exits then.
+    pub fn parse(given: &Given) -> Options {
+        let (options, merged, request) = read(given).unwrap_or_else(|error| error.exit());
+        let text = match request {
+            Request::Run => return options,
+            Request::Check => checked(&merged.ignored),
+            Request::Print => merged.to_toml(&Options::command(), &options.server.derived()),
+        };
+        let is_written = std::io::stdout().write_all(text.as_bytes()).is_ok();
+        std::process::exit(i32::from(!is_written))
     }
 
-    fn try_parse_from<T: Into<OsString> + Clone>(
-        arguments: impl IntoIterator<Item = T>,
-    ) -> Result<Options, clap::Error> {
-        let arguments = Arguments::try_parse_from(arguments)?;
-        let contradiction = |message| Arguments::command().error(ErrorKind::ValueValidation, message);
-        let storage = StorageOptions::from(arguments.storage);
-        Ok(Options {
-            server: arguments
-                .server
-                .into_options(arguments.listen.listen, storage.durability)
-                .map_err(contradiction)?,
-            storage,
-            process: arguments.process.into(),
-        })
+    /// Reads the options that a process was given.
+    ///
+    /// # Errors
+    /// A value is invalid, an option is unknown, or the configuration file cannot be read.
+    pub fn try_parse(given: &Given) -> Result<Options, ConfigurationError> {
+        read(given).map(|(options, ..)| options)
     }
+
+    /// The command line, for documentation, manual pages and completions.
+    pub fn command() -> clap::Command {
+        Arguments::command()
+    }
+}
+
+/// The result of a check, with a line for each variable that may be a mistake.
+fn checked(ignored: &[String]) -> String {
+    let ignored = ignored.iter().map(|name| format!("{name} is ignored: it is not an option of the server\n"));
+    ignored.chain(["the configuration is valid\n".to_owned()]).collect()
+}
+
+/// What the options ask for.
+enum Request {
+    Run,
+    Check,
+    Print,
+}
+
+fn read(given: &Given) -> Result<(Options, Merged, Request), ConfigurationError> {
+    let merged = Merged::read(&Arguments::command(), given)?;
+    let arguments = Arguments::from_arg_matches(&merged.matches)?;
+    let contradiction = |message| merged.named(Arguments::command().error(ErrorKind::ValueValidation, message));
+    let request = match arguments.configuration {
+        ConfigurationArguments { print_config: true, .. } => Request::Print,
+        ConfigurationArguments { check_config: true, .. } => Request::Check,
+        _ => Request::Run,
+    };
+    let storage = StorageOptions::from(arguments.storage);
+    let options = Options {
+        server: arguments.server.into_options(arguments.listen.listen, storage.durability).map_err(contradiction)?,
+        storage,
+        process: arguments.process.into(),
+    };
+    Ok((options, merged, request))
 }
 
 #[cfg(test)]
@@ -79,8 +118,8 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &str) -> Result<Options, String> {
-        Options::try_parse_from(format!("sharedanced {arguments}").split_whitespace())
-            .map_err(|error| error.to_string())
+        let given = Given::new::<_, String>(arguments.split_whitespace(), []);
+        Options::try_parse(&given).map_err(|error| error.to_string())
     }
 
     #[test]

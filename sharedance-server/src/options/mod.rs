@@ -1,6 +1,8 @@
-//! The options of the server: as a program sets them, and as they are given on the command line.
+//! The options of the server: as a program sets them, and as they are given in a configuration file, in the environment,
+//! or on the command line.
 
 mod command_line;
+mod configuration;
 mod listen;
 mod process;
 mod server;
@@ -8,6 +10,7 @@ mod storage;
 mod units;
 
 pub use command_line::Options;
+pub use configuration::{ConfigurationError, Given};
 pub use process::ProcessOptions;
 pub use server::ServerOptions;
 pub use storage::StorageOptions;

@@ -1,6 +1,7 @@
 //! The options of the process: what it logs, and as which user it runs. Each field has the name of its option.
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 
 /// How the process runs.
 #[derive(Debug, Clone, Default)]
@@ -20,11 +21,13 @@ pub struct ProcessOptions {
 #[derive(Debug, Args)]
 pub(super) struct ProcessArguments {
     /// Log details
-    #[arg(short = 'D', long)]
+    #[arg(short = 'D', long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true)]
     debug: bool,
 
     /// Run in the background, once started
-    #[arg(short = 'B', long)]
+    #[arg(short = 'B', long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true)]
     daemonize: bool,
 
     /// Run as this user, by name or number; only root can

@@ -76,6 +76,15 @@ impl ServerOptions {
         }
         vec![ListenSpec::new(ListenAddress::Tcp { host: self.ip.clone(), port: self.port, tls: false })]
     }
+
+    /// The values whose defaults follow from other options or from the machine, by the names of their options.
+    pub(super) fn derived(&self) -> [(&'static str, String); 3] {
+        [
+            ("threads", self.threads.to_string()),
+            ("inflight", Size(self.inflight as u64).to_string()),
+            ("max-connection-memory", Size(self.max_connection_memory as u64).to_string()),
+        ]
+    }
 }
 
 impl Default for ServerOptions {

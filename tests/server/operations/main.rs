@@ -3,5 +3,6 @@
 // A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
+mod configuration;
 mod reload;
 mod signals;

@@ -10,7 +10,7 @@ use log::{error, info, warn};
 use super::file::ReloadableFile;
 use crate::process::logging::Chain;
 
-/// Why something was not reloaded. What was there stays in use.
+/// Why a thing was not reloaded. It stays as it was.
 pub type ReloadError = Box<dyn Error + Send + Sync>;
 
 /// Something that can be reloaded while the server runs.
@@ -52,11 +52,8 @@ impl Reloads {
     pub fn check_files(&self) {
         for file in self.files() {
             if let Err(error) = file.read() {
-                warn!(
-                    "a SIGHUP will keep what was read from {} at the start: {}",
-                    file.path().display(),
-                    Chain(&error)
-                );
+                let path = file.path().display();
+                warn!("a SIGHUP will not read {path} again, but keep the content of the start: {}", Chain(&error));
             }
         }
     }

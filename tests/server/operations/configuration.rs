@@ -1,0 +1,165 @@
+//! Options from a file, the environment and the command line.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use sharedance_test_support::server::{Server, program};
+use tempfile::TempDir;
+
+/// Returns a command without the variables of the caller.
+fn sharedanced(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SHAREDANCE_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments);
+    command
+}
+
+fn file(content: &str) -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sharedanced.toml");
+    fs::write(&path, content).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Returns the lines on standard error of a start that is refused as a mistake in the options is.
+fn refused(command: &mut Command) -> Vec<String> {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    String::from_utf8(output.stderr).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Returns the value and the source of `option` in the output of `--print-config`.
+fn value<'a>(printed: &'a str, option: &str) -> (&'a str, &'a str) {
+    let uncommented = |line: &'a str| line.strip_prefix("# ").unwrap_or(line);
+    let line = printed.lines().find_map(|line| uncommented(line).strip_prefix(option)?.strip_prefix(" = "));
+    let (value, source) = line.unwrap_or_else(|| panic!("no {option} in {printed}")).split_once('#').unwrap();
+    (value.trim(), source.trim())
+}
+
+#[test]
+fn the_environment_is_stronger_than_the_file_and_the_command_line_than_both() {
+    let (_directory, path) = file("port = 1\nbacklog = 2\nreadsize = '3k'\ndebug = true\n\nmax-bytes = '1G'\n");
+    let config = format!("--config={path}");
+    let mut command = sharedanced(&[&config, "--readsize=5k", "--debug=false", "--print-config"]);
+    command.env("SHAREDANCE_BACKLOG", "4").env("SHAREDANCE_READSIZE", "4k").env("SHAREDANCE_MAX_BYTES", "");
+    let printed = printed(&command.output().unwrap());
+    assert_eq!(value(&printed, "port"), ("1", &*format!("{path}:1")));
+    assert_eq!(value(&printed, "backlog"), ("4", "SHAREDANCE_BACKLOG"));
+    assert_eq!(value(&printed, "readsize"), ("\"5k\"", "command line"));
+    assert_eq!(value(&printed, "debug"), ("false", "command line"));
+    assert_eq!(value(&printed, "max-bytes"), ("\"1G\"", &*format!("{path}:6")));
+    assert_eq!(value(&printed, "timeout"), ("\"1m\"", "default"));
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_means_the_same() {
+    let (_directory, path) = file("directory = '/a \"b\" \\c'\nuid = '17'\ndaemonize = true\ntimeout = '90s'");
+    let first = printed(&sharedanced(&["--config", &path, "-D", "--print-config"]).output().unwrap());
+    let (_directory, path) = file(&first);
+    let second = printed(&sharedanced(&["--config", &path, "--print-config"]).output().unwrap());
+    let values = |printed: &str| -> Vec<String> {
+        let lines = printed.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split("  # ").next().unwrap().trim().to_owned()).collect()
+    };
+    assert_eq!(values(&first), values(&second));
+    assert!(values(&first).contains(&r#"directory = "/a \"b\" \\c""#.to_owned()), "{first}");
+    assert_eq!(values(&first).len(), 5, "{first}");
+    assert!(values(&first).contains(&r#"uid = 17"#.to_owned()), "{first}");
+}
+
+/// The source of the name of the file may be a variable as well, and a server starts with it.
+#[test]
+fn a_server_starts_with_a_file_that_is_named_by_a_variable() {
+    let store = tempfile::tempdir().unwrap();
+    let directory = store.path().to_str().unwrap();
+    let (_directory, path) =
+        file(&format!("ip = '127.0.0.1'\nport = 0\ndirectory = '{directory}'\nmax-bytes = '7MiB'"));
+    let server = Server::spawn(sharedanced(&[]).env("SHAREDANCE_CONFIG", path)).unwrap();
+    let log = server.log();
+    assert!(log.iter().any(|line| line.contains("at most 7 MiB of files")), "{log:?}");
+    assert!(Path::new(directory).join("store.meta").exists());
+}
+
+/// The default of --port was printed as if it had been set, which contradicts --listen.
+#[test]
+fn what_is_printed_sets_no_option_that_was_not_set() {
+    let (_directory, path) = file("listen = ['tcp:127.0.0.1:0', 'tcp:[::1]:0,admin']");
+    let printed = printed(&sharedanced(&["--config", &path, "--print-config"]).output().unwrap());
+    assert_eq!(value(&printed, "listen").0, r#"["tcp:127.0.0.1:0", "tcp:[::1]:0,admin"]"#);
+    let (_directory, path) = file(&printed);
+    assert!(sharedanced(&["--config", &path, "--check-config"]).output().unwrap().status.success(), "{printed}");
+}
+
+#[test]
+fn each_mistake_in_a_file_is_reported_with_its_line_and_the_nearest_name() {
+    let (_directory, path) = file(
+        "# a comment\nport = 65536\nmax_bytes = '1G'\nmax-bites = 1\nwhen-full = 'maybe'\nmax-bytes = '1000k'\n\
+         timeout = ['1s']\nconfig = 'other'\nexpiration = 2001-01-01\n[server]\nthreads = 1",
+    );
+    let lines = refused(&mut sharedanced(&["--check-config", "--config", &path]));
+    let expected = [
+        (2, "--port"),
+        (3, "did you mean max-bytes?"),
+        (4, "did you mean max-bytes?"),
+        (5, "[possible values: refuse, evict]"),
+        (6, "1000 KiB (1024000 bytes) is out of range: give at least 2 MiB (2097152 bytes)"),
+        (7, "not a list"),
+        (8, "not for a file"),
+        (9, "not a date"),
+        (10, "no option server"),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, (number, part)) in lines.iter().zip(expected) {
+        assert!(line.starts_with(&format!("sharedanced: error: {path}:{number}: ")), "{line}");
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_or_cannot_be_read_is_refused() {
+    let (directory, path) = file("port = 1\nbacklog =\n");
+    let lines = refused(&mut sharedanced(&["--config", &path]));
+    assert!(lines[0].contains(&format!("{path}:2: ")), "{lines:?}");
+    let missing = directory.path().join("missing");
+    let lines = refused(sharedanced(&[]).arg("--config").arg(&missing));
+    assert!(lines[0].contains("cannot read the configuration file") && lines[0].contains("missing"), "{lines:?}");
+}
+
+#[test]
+fn a_mistake_in_a_variable_or_between_two_sources_names_the_sources() {
+    let lines = refused(sharedanced(&[]).env("SHAREDANCE_TIMEOUT", "soon"));
+    assert!(lines[0].contains("SHAREDANCE_TIMEOUT: invalid value 'soon' for '--timeout <TIME>'"), "{lines:?}");
+    let (_directory, path) = file("maxreadsize = '1G'");
+    let lines = refused(&mut sharedanced(&["--config", &path, "--inflight=1M"]));
+    assert!(lines[0].contains("raise --inflight, or lower --maxreadsize"), "{lines:?}");
+    assert!(lines[0].ends_with(&format!("(--maxreadsize is from {path}:1)")), "{lines:?}");
+}
+
+#[test]
+fn a_check_reports_variables_that_are_no_options() {
+    let mut command = sharedanced(&["--check-config"]);
+    let output = command.env("SHAREDANCE_MAX_BYTE", "1G").env("SHAREDANCE_PORT", "7").output().unwrap();
+    let printed = printed(&output);
+    let lines: Vec<&str> = printed.lines().collect();
+    let expected = "SHAREDANCE_MAX_BYTE is ignored: it is not an option of the server";
+    assert_eq!(lines, [expected, "the configuration is valid"]);
+}
+
+#[test]
+fn short_options_can_be_joined_and_help_needs_no_valid_configuration() {
+    let output = sharedanced(&["-DB", "--print-config"]).output().unwrap();
+    let printed = printed(&output);
+    assert_eq!((value(&printed, "debug").0, value(&printed, "daemonize").0), ("true", "true"));
+    assert!(sharedanced(&["--config=/no/such/file", "--help"]).output().unwrap().status.success());
+}
