@@ -3,6 +3,7 @@
 mod client;
 mod driver;
 mod lock;
+mod methods;
 mod stream;
 mod turns;
 

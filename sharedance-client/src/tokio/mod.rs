@@ -19,6 +19,7 @@
 mod client;
 mod driver;
 mod lock;
+mod methods;
 mod stream;
 mod turns;
 
