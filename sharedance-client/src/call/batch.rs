@@ -1,6 +1,7 @@
 //! Commands for several keys, or for each server: groups them by server, and returns the results in the order of the
 //! commands.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::command::Command;
@@ -12,14 +13,16 @@ use crate::runtime::Runtime;
 use crate::servers::{Server, Servers};
 use crate::time::Deadline;
 
+use super::Call;
 use super::exchange::{Exchange, Finished};
-use super::{Call, Event, Link, Step};
+use super::sequence::{Next, Plan, Sequence};
 
-pub(crate) struct Batch<'s, R: Runtime, C: Command> {
+struct Batch<'s, R: Runtime, C: Command> {
     servers: &'s Servers<R>,
     deadline: Deadline,
     todo: Vec<Group<R, C>>,
-    current: Option<(Keys, Exchange<R, C>)>,
+    /// The keys of the exchange that is in progress.
+    current: Keys,
     results: Vec<Option<Result<C::Output, Error>>>,
 }
 
@@ -31,6 +34,7 @@ struct Group<R: Runtime, C> {
 }
 
 /// The keys of a group.
+#[derive(Default)]
 struct Keys {
     /// The indexes of their results.
     indexes: Vec<usize>,
@@ -38,35 +42,48 @@ struct Keys {
     attempts: Option<usize>,
 }
 
-impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
-    /// A key for which there is no command is not sent; its error is its result.
-    pub(crate) fn new(
-        servers: &'s Servers<R>,
-        commands: impl IntoIterator<Item = Result<C, Error>>,
-        deadline: Deadline,
-    ) -> Batch<'s, R, C> {
-        let mut batch = Batch { servers, deadline, todo: Vec::new(), current: None, results: Vec::new() };
-        for (index, command) in commands.into_iter().enumerate() {
-            match command {
-                Ok(command) => {
-                    batch.results.push(None);
-                    batch.assign(index, command, 0);
-                }
-                Err(error) => batch.results.push(Some(Err(error))),
+/// Executes commands for several keys. A key for which there is no command is not sent; its error is its result.
+pub(crate) fn for_keys<R: Runtime, C: Command>(
+    servers: &Servers<R>,
+    commands: impl IntoIterator<Item = Result<C, Error>>,
+    deadline: Deadline,
+) -> impl Call<R, Output = BatchResults<C::Output>> {
+    let mut batch = Batch::new(servers, deadline);
+    for (index, command) in commands.into_iter().enumerate() {
+        match command {
+            Ok(command) => {
+                batch.results.push(None);
+                batch.assign(index, command, 0);
             }
+            Err(error) => batch.results.push(Some(Err(error))),
         }
-        batch
+    }
+    batch.start()
+}
+
+/// Executes the same command on each server, in the order in which they were configured.
+pub(crate) fn for_each_server<R: Runtime, C: Command>(
+    servers: &Servers<R>,
+    command: C,
+    deadline: Deadline,
+) -> impl Call<R, Output = BatchResults<C::Output>> {
+    let mut batch = Batch::new(servers, deadline);
+    for (index, server) in servers.all().iter().enumerate() {
+        let keys = Keys { indexes: vec![index], attempts: None };
+        batch.todo.push(Group { server: Arc::clone(server), commands: vec![command], keys });
+        batch.results.push(None);
+    }
+    batch.start()
+}
+
+impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
+    fn new(servers: &'s Servers<R>, deadline: Deadline) -> Batch<'s, R, C> {
+        Batch { servers, deadline, todo: Vec::new(), current: Keys::default(), results: Vec::new() }
     }
 
-    /// The same command for each server, in the order in which they were configured.
-    pub(crate) fn of_each_server(servers: &'s Servers<R>, command: C, deadline: Deadline) -> Batch<'s, R, C> {
-        let mut batch = Batch::new(servers, [], deadline);
-        for (index, server) in servers.all().iter().enumerate() {
-            let keys = Keys { indexes: vec![index], attempts: None };
-            batch.todo.push(Group { server: Arc::clone(server), commands: vec![command], keys });
-            batch.results.push(None);
-        }
-        batch
+    fn start(mut self) -> Sequence<R, C, Self> {
+        let first = self.next();
+        Sequence::new(self, first)
     }
 
     /// Adds the command to the group of its server; returns `false` if there is no server left to try.
@@ -89,30 +106,17 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
         true
     }
 
-    /// The exchange of the next group. Each group has an equal part of the time, so that a server that hangs leaves
-    /// time for the others.
-    fn next(&mut self) -> Option<(Keys, Exchange<R, C>)> {
-        let Group { server, commands, keys } = self.todo.pop()?;
+    /// The exchange of the next group, or all results. Each group has an equal part of the time, so that a server that
+    /// hangs leaves time for the others.
+    fn next(&mut self) -> Next<R, C, BatchResults<C::Output>> {
+        let Some(Group { server, commands, keys }) = self.todo.pop() else {
+            let results = std::mem::take(&mut self.results).into_iter();
+            let results = results.map(|result| result.expect("every group has a result"));
+            return ControlFlow::Break(BatchResults::new(results.collect()));
+        };
+        self.current = keys;
         let deadline = self.deadline.share(self.todo.len() + 1);
-        Some((keys, Exchange::new(server, commands, deadline)))
-    }
-
-    /// Takes the result of a group. Success or not, the other groups follow.
-    fn take(&mut self, keys: Keys, exchange: Exchange<R, C>) {
-        let server = Arc::clone(&exchange.link.server);
-        let Finished { commands, outcome, .. } = exchange.finish();
-        match outcome {
-            Ok(outputs) => self.answered(&server, keys.indexes, outputs),
-            Err(error) if error.is_unreached() => {
-                for (index, command) in keys.indexes.into_iter().zip(commands) {
-                    let is_assigned = keys.attempts.is_some_and(|attempts| self.assign(index, command, attempts + 1));
-                    if !is_assigned {
-                        self.fail([index], &error);
-                    }
-                }
-            }
-            Err(error) => self.fail(keys.indexes, &error),
-        }
+        ControlFlow::Continue(Exchange::new(server, commands, deadline))
     }
 
     fn answered(&mut self, server: &Server<R>, indexes: Vec<usize>, outputs: Outputs<C>) {
@@ -143,33 +147,26 @@ impl<'s, R: Runtime, C: Command> Batch<'s, R, C> {
     }
 }
 
-impl<R: Runtime, C: Command> Call<R> for Batch<'_, R, C> {
+impl<R: Runtime, C: Command> Plan<R, C> for Batch<'_, R, C> {
     type Output = BatchResults<C::Output>;
 
-    fn step(&mut self, mut event: Event<R>) -> Step {
-        loop {
-            if self.current.is_none() {
-                self.current = self.next();
+    /// Success or not, the other groups follow.
+    fn after(&mut self, exchange: Exchange<R, C>) -> Next<R, C, Self::Output> {
+        let keys = std::mem::take(&mut self.current);
+        let server = Arc::clone(&exchange.link.server);
+        let Finished { commands, outcome, .. } = exchange.finish();
+        match outcome {
+            Ok(outputs) => self.answered(&server, keys.indexes, outputs),
+            Err(error) if error.is_unreached() => {
+                for (index, command) in keys.indexes.into_iter().zip(commands) {
+                    let is_assigned = keys.attempts.is_some_and(|attempts| self.assign(index, command, attempts + 1));
+                    if !is_assigned {
+                        self.fail([index], &error);
+                    }
+                }
             }
-            let Some((_, exchange)) = &mut self.current else {
-                return Step::Done;
-            };
-            match exchange.step(event) {
-                Step::Done => event = Event::Start,
-                step => return step,
-            }
-            if let Some((keys, exchange)) = self.current.take() {
-                self.take(keys, exchange);
-            }
+            Err(error) => self.fail(keys.indexes, &error),
         }
-    }
-
-    fn link(&mut self) -> &mut Link<R> {
-        &mut self.current.as_mut().expect("the call is not done").1.link
-    }
-
-    fn finish(self) -> Self::Output {
-        let results = self.results.into_iter().map(|result| result.expect("every group has a result"));
-        BatchResults::new(results.collect())
+        self.next()
     }
 }

@@ -1,6 +1,7 @@
 //! Commands for one key: sent to the server that has it, or, with `WhenDown::NextServer`, to the next server that can
 //! be reached.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::command::Command;
@@ -11,16 +12,15 @@ use crate::runtime::Runtime;
 use crate::servers::Servers;
 use crate::time::Deadline;
 
+use super::Call;
 use super::exchange::{Exchange, Finished};
-use super::{Call, Event, Link, Step};
+use super::sequence::{Next, Plan, Sequence};
 
-pub(crate) struct Failover<'s, R: Runtime, C: Command> {
+struct Failover<'s, R: Runtime> {
     servers: &'s Servers<R>,
-    exchange: Option<Exchange<R, C>>,
     /// How many servers could not be reached, and the error of the first.
     attempts: usize,
     unreached: Option<Error>,
-    outcome: Option<Result<Answered<R, C>, Error>>,
 }
 
 /// The responses, and the lease of the connection on which they were received.
@@ -29,35 +29,37 @@ pub(crate) struct Answered<R: Runtime, C: Command> {
     pub(crate) outputs: Outputs<C>,
 }
 
-impl<'s, R: Runtime, C: Command> Failover<'s, R, C> {
-    /// `commands` are for one key, and there is at least one.
-    pub(crate) fn new(servers: &'s Servers<R>, commands: Vec<C>, deadline: Deadline) -> Failover<'s, R, C> {
-        let mut failover = Failover { servers, exchange: None, attempts: 0, unreached: None, outcome: None };
-        let is_assigned = failover.assign(commands, deadline);
-        debug_assert!(is_assigned, "there is a server for each key");
-        failover
-    }
+/// Executes commands for one key, of which there is at least one.
+pub(crate) fn for_key<R: Runtime, C: Command>(
+    servers: &Servers<R>,
+    commands: Vec<C>,
+    deadline: Deadline,
+) -> impl Call<R, Output = Result<Answered<R, C>, Error>> {
+    let failover = Failover { servers, attempts: 0, unreached: None };
+    let first = failover.exchange(commands, deadline).expect("there is a server for each key");
+    Sequence::new(failover, ControlFlow::Continue(first))
+}
 
-    /// Prepares for the next server; `false` if there is none.
-    fn assign(&mut self, commands: Vec<C>, deadline: Deadline) -> bool {
-        let server = self.servers.of(commands[0].key()).nth(self.attempts).map(Arc::clone);
-        self.exchange = server.map(|server| Exchange::new(server, commands, deadline));
-        self.exchange.is_some()
+impl<R: Runtime> Failover<'_, R> {
+    /// The exchange with the next server, if there is one.
+    fn exchange<C: Command>(&self, commands: Vec<C>, deadline: Deadline) -> Option<Exchange<R, C>> {
+        let server = self.servers.of(commands[0].key()).nth(self.attempts)?;
+        Some(Exchange::new(Arc::clone(server), commands, deadline))
     }
+}
 
-    /// Takes the result of the exchange, and returns whether another one follows.
-    fn goes_on(&mut self) -> bool {
-        let Some(exchange) = self.exchange.take() else {
-            return false;
-        };
+impl<R: Runtime, C: Command> Plan<R, C> for Failover<'_, R> {
+    type Output = Result<Answered<R, C>, Error>;
+
+    fn after(&mut self, exchange: Exchange<R, C>) -> Next<R, C, Self::Output> {
         let deadline = exchange.link.deadline;
         let Finished { commands, lease, outcome } = exchange.finish();
-        self.outcome = Some(match (outcome, lease) {
+        ControlFlow::Break(match (outcome, lease) {
             (Err(error), _) if error.is_unreached() => {
                 self.attempts += 1;
-                if self.assign(commands, deadline) {
+                if let Some(exchange) = self.exchange(commands, deadline) {
                     self.unreached.get_or_insert(error);
-                    return true;
+                    return ControlFlow::Continue(exchange);
                 }
                 Err(self.unreached.take().unwrap_or(error))
             }
@@ -65,30 +67,7 @@ impl<'s, R: Runtime, C: Command> Failover<'s, R, C> {
             (Ok(outputs), lease) => {
                 Ok(Answered { lease: lease.expect("responses were received on a connection"), outputs })
             }
-        });
-        false
-    }
-}
-
-impl<R: Runtime, C: Command> Call<R> for Failover<'_, R, C> {
-    type Output = Result<Answered<R, C>, Error>;
-
-    fn step(&mut self, mut event: Event<R>) -> Step {
-        while let Some(exchange) = &mut self.exchange {
-            match exchange.step(event) {
-                Step::Done if self.goes_on() => event = Event::Start,
-                step => return step,
-            }
-        }
-        Step::Done
-    }
-
-    fn link(&mut self) -> &mut Link<R> {
-        &mut self.exchange.as_mut().expect("the call is not done").link
-    }
-
-    fn finish(self) -> Self::Output {
-        self.outcome.expect("the call is done")
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The calls of the holder of a lock, on the connection that holds it only.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
@@ -13,9 +14,10 @@ use crate::runtime::Runtime;
 use crate::servers::{Server, Servers};
 use crate::time::Deadline;
 
+use super::Call;
 use super::exchange::{Exchange, Finished};
-use super::failover::{Answered, Failover};
-use super::{Call, Event, Link, Step};
+use super::failover::{Answered, for_key};
+use super::sequence::{Next, Plan, Sequence};
 
 /// A lock that is held.
 pub(crate) struct Held<R: Runtime> {
@@ -36,9 +38,9 @@ pub(crate) fn acquire<'s, R: Runtime>(
     key: &'s [u8],
     options: LockOptions,
     with_value: bool,
-) -> Failover<'s, R, Guarded<'s>> {
+) -> impl Call<R, Output = Result<Answered<R, Guarded<'s>>, Error>> {
     let deadline = Deadline::after(servers.options.operation_timeout.saturating_add(options.wait));
-    Failover::new(servers, guarded::acquire(key, options, with_value), deadline)
+    for_key(servers, guarded::acquire(key, options, with_value), deadline)
 }
 
 /// A lock, and the value that was read with it.
@@ -58,21 +60,25 @@ pub(crate) fn acquired<R: Runtime>(
 }
 
 impl<R: Runtime> Held<R> {
-    pub(crate) fn get(&mut self) -> Holding<'_, R, Option<Vec<u8>>> {
+    pub(crate) fn get(&mut self) -> impl Call<R, Output = Result<Option<Vec<u8>>, Error>> {
         let get = Guarded::Get { key: &self.key };
-        Holding::new(&self.key, &self.server, &mut self.state, vec![get], |known, outputs, server| {
+        Holding::call(&self.key, &self.server, &mut self.state, vec![get], |known, outputs, server| {
             let found = guarded::found(outputs, server)?;
             *known = found.known;
             Ok(Then::Return(found.value))
         })
     }
 
-    pub(crate) fn set<'h>(&'h mut self, value: &'h [u8], attributes: Attributes) -> Result<Holding<'h, R, ()>, Error> {
+    pub(crate) fn set<'h>(
+        &'h mut self,
+        value: &'h [u8],
+        attributes: Attributes,
+    ) -> Result<impl Call<R, Output = Result<(), Error>>, Error> {
         let max_request_len = self.server.options.max_request_len;
         let set = guarded_store(self.state.known.mode(), &self.key, value, attributes, max_request_len)?;
         let commands = vec![Guarded::Store(set)];
         let exptime = set.exptime;
-        Ok(Holding::new(&self.key, &self.server, &mut self.state, commands, move |known, outputs, server| {
+        Ok(Holding::call(&self.key, &self.server, &mut self.state, commands, move |known, outputs, server| {
             match guarded::stored(&outputs) {
                 Stored::As(version) => {
                     *known = Known::Version(version).living(exptime);
@@ -84,27 +90,27 @@ impl<R: Runtime> Held<R> {
         }))
     }
 
-    pub(crate) fn touch(&mut self, exptime: i64) -> Holding<'_, R, bool> {
+    pub(crate) fn touch(&mut self, exptime: i64) -> impl Call<R, Output = Result<bool, Error>> {
         let touch = Guarded::Touch(Touch { key: &self.key, exptime });
-        Holding::new(&self.key, &self.server, &mut self.state, vec![touch], move |known, outputs, server| {
+        Holding::call(&self.key, &self.server, &mut self.state, vec![touch], move |known, outputs, server| {
             let was_there = guarded::was(&outputs, server)?;
             *known = known.living(exptime);
             Ok(Then::Return(was_there))
         })
     }
 
-    pub(crate) fn delete(&mut self) -> Holding<'_, R, bool> {
+    pub(crate) fn delete(&mut self) -> impl Call<R, Output = Result<bool, Error>> {
         let delete = Guarded::Delete(Delete { key: &self.key });
-        Holding::new(&self.key, &self.server, &mut self.state, vec![delete], |known, outputs, server| {
+        Holding::call(&self.key, &self.server, &mut self.state, vec![delete], |known, outputs, server| {
             let was_there = guarded::was(&outputs, server)?;
             *known = Known::Absent;
             Ok(Then::Return(was_there))
         })
     }
 
-    pub(crate) fn release(&mut self) -> Holding<'_, R, bool> {
+    pub(crate) fn release(&mut self) -> impl Call<R, Output = Result<bool, Error>> {
         let unlock = Guarded::Unlock { key: &self.key };
-        Holding::new(&self.key, &self.server, &mut self.state, vec![unlock], |_, outputs, _| {
+        Holding::call(&self.key, &self.server, &mut self.state, vec![unlock], |_, outputs, _| {
             Ok(Then::Return(guarded::was_held(&outputs)))
         })
     }
@@ -113,11 +119,11 @@ impl<R: Runtime> Held<R> {
         &'h mut self,
         value: &'h [u8],
         attributes: Attributes,
-    ) -> Result<Holding<'h, R, ()>, Error> {
+    ) -> Result<impl Call<R, Output = Result<(), Error>>, Error> {
         let max_request_len = self.server.options.max_request_len;
         let set = guarded_store(self.state.known.mode(), &self.key, value, attributes, max_request_len)?;
         let commands = vec![Guarded::Store(set), Guarded::Unlock { key: &self.key }];
-        Ok(Holding::new(
+        Ok(Holding::call(
             &self.key,
             &self.server,
             &mut self.state,
@@ -141,77 +147,63 @@ enum Then<T> {
 type Take<'h, T> = Box<dyn FnOnce(&mut Known, Vec<GuardedOutput>, &str) -> Result<Then<T>, Error> + Send + 'h>;
 
 /// A call of the holder of a lock.
-pub(crate) struct Holding<'h, R: Runtime, T> {
+struct Holding<'h, R: Runtime, T> {
     key: &'h [u8],
     state: &'h mut State<R>,
-    exchange: Option<Exchange<R, Guarded<'h>>>,
     /// `None` while a read determines why a store was refused.
     take: Option<Take<'h, T>>,
-    outcome: Option<Result<T, Error>>,
 }
 
 impl<'h, R: Runtime, T> Holding<'h, R, T> {
-    fn new(
+    fn call(
         key: &'h [u8],
         server: &Arc<Server<R>>,
         state: &'h mut State<R>,
         commands: Vec<Guarded<'h>>,
         take: impl FnOnce(&mut Known, Vec<GuardedOutput>, &str) -> Result<Then<T>, Error> + Send + 'h,
-    ) -> Holding<'h, R, T> {
-        let deadline = Deadline::after(server.options.operation_timeout);
-        let exchange = state.lease.take().map(|lease| Exchange::on(lease, commands, deadline));
-        let lost = || Err(Error::LockLost { server: server.name() });
-        let outcome = if exchange.is_none() { Some(lost()) } else { None };
-        Holding { key, state, exchange, take: Some(Box::new(take)), outcome }
+    ) -> Sequence<R, Guarded<'h>, Self> {
+        let mut holding = Holding { key, state, take: Some(Box::new(take)) };
+        let first = holding.exchange(commands, server, Deadline::after(server.options.operation_timeout));
+        Sequence::new(holding, first)
     }
 
-    /// Takes the result of the exchange, and returns whether another one follows.
-    fn goes_on(&mut self) -> bool {
-        let Some(exchange) = self.exchange.take() else {
-            return false;
-        };
-        let (server, deadline) = (exchange.link.server.name(), exchange.link.deadline);
+    /// An exchange on the connection that holds the lock; an error if the connection has failed.
+    fn exchange(
+        &mut self,
+        commands: Vec<Guarded<'h>>,
+        server: &Server<R>,
+        deadline: Deadline,
+    ) -> Next<R, Guarded<'h>, Result<T, Error>> {
+        match self.state.lease.take() {
+            Some(lease) => ControlFlow::Continue(Exchange::on(lease, commands, deadline)),
+            None => ControlFlow::Break(Err(Error::LockLost { server: server.name() })),
+        }
+    }
+}
+
+impl<'h, R: Runtime, T> Plan<R, Guarded<'h>> for Holding<'h, R, T> {
+    type Output = Result<T, Error>;
+
+    fn after(&mut self, exchange: Exchange<R, Guarded<'h>>) -> Next<R, Guarded<'h>, Self::Output> {
+        let (server, deadline) = (Arc::clone(&exchange.link.server), exchange.link.deadline);
         let Finished { lease, outcome, .. } = exchange.finish();
         let outcome = outcome.and_then(|outputs| {
             // After an error the connection is closed, and the lock is lost.
             self.state.lease = lease;
-            let outputs = guarded::accepted(outputs, &server)?;
+            let name = server.name();
+            let outputs = guarded::accepted(outputs, &name)?;
             match self.take.take() {
-                Some(take) => take(&mut self.state.known, outputs, &server),
-                None => guarded::found(outputs, &server).and_then(|_| Err(guarded::conflict(&server))),
+                Some(take) => take(&mut self.state.known, outputs, &name),
+                None => guarded::found(outputs, &name).and_then(|_| Err(guarded::conflict(&name))),
             }
         });
         match outcome {
             Ok(Then::ConflictUnlessExpired) => {
                 let get = Guarded::Get { key: self.key };
-                self.exchange = self.state.lease.take().map(|lease| Exchange::on(lease, vec![get], deadline));
-                self.outcome = Some(Err(Error::LockLost { server }));
+                self.exchange(vec![get], &server, deadline)
             }
-            Ok(Then::Return(value)) => self.outcome = Some(Ok(value)),
-            Err(error) => self.outcome = Some(Err(error)),
+            Ok(Then::Return(value)) => ControlFlow::Break(Ok(value)),
+            Err(error) => ControlFlow::Break(Err(error)),
         }
-        self.exchange.is_some()
-    }
-}
-
-impl<R: Runtime, T> Call<R> for Holding<'_, R, T> {
-    type Output = Result<T, Error>;
-
-    fn step(&mut self, mut event: Event<R>) -> Step {
-        while let Some(exchange) = &mut self.exchange {
-            match exchange.step(event) {
-                Step::Done if self.goes_on() => event = Event::Start,
-                step => return step,
-            }
-        }
-        Step::Done
-    }
-
-    fn link(&mut self) -> &mut Link<R> {
-        &mut self.exchange.as_mut().expect("the call is not done").link
-    }
-
-    fn finish(self) -> Self::Output {
-        self.outcome.expect("the call is done")
     }
 }

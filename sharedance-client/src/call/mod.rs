@@ -11,6 +11,7 @@ mod batch;
 mod exchange;
 mod failover;
 mod guarded;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +25,8 @@ use crate::runtime::Runtime;
 use crate::servers::Server;
 use crate::time::Deadline;
 
-pub(crate) use batch::Batch;
-pub(crate) use failover::{Failover, single};
+pub(crate) use batch::{for_each_server, for_keys};
+pub(crate) use failover::{for_key, single};
 pub(crate) use guarded::{Held, acquire, acquired};
 
 /// The next step of the driver with the [`Link`] of the call.

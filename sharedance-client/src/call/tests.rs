@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use super::{Batch, Call, Cause, Event, Failover, Step, single};
+use super::{Call, Cause, Event, Step, for_key, for_keys, single};
 use crate::address::{Address, WeightedAddress};
 use crate::error::{Attempts, Delivery, Error, Phase};
 use crate::operations;
@@ -101,11 +101,11 @@ fn deadline() -> Deadline {
 }
 
 fn get(servers: &Servers<Script>, script: &[Happens]) -> Result<Option<Vec<u8>>, Error> {
-    single(drive(Failover::new(servers, vec![operations::get(b"k", None).unwrap()], deadline()), script))
+    single(drive(for_key(servers, vec![operations::get(b"k", None).unwrap()], deadline()), script))
 }
 
 fn delete(servers: &Servers<Script>, script: &[Happens]) -> Result<bool, Error> {
-    single(drive(Failover::new(servers, vec![operations::delete(b"k").unwrap()], deadline()), script))
+    single(drive(for_key(servers, vec![operations::delete(b"k").unwrap()], deadline()), script))
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn without_a_permit_nothing_is_sent() {
 #[test]
 fn the_connection_of_a_cancelled_call_is_not_used_again() {
     let servers = servers(1, WhenDown::Fail);
-    let mut call = Failover::new(&servers, vec![operations::get(b"k", None).unwrap()], deadline());
+    let mut call = for_key(&servers, vec![operations::get(b"k", None).unwrap()], deadline());
     assert_eq!(call.step(Event::Start), Step::Acquire);
     assert!(matches!(call.step(Event::Acquired(Some(()))), Step::Connect { .. }));
     assert_eq!(call.step(Event::Connected(Ok(Numbered))), Step::Send);
@@ -172,12 +172,12 @@ fn a_batch_sends_each_server_its_keys_and_continues_after_a_failure() {
     let is_first = |key: &[u8]| servers.of(key).next().unwrap().name().ends_with(":1");
     let count = keys.iter().filter(|key| is_first(key)).count();
     assert!(count > 0 && count < keys.len(), "both servers have keys");
-    let batch = Batch::new(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
+    let batch = for_keys(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
     let results = drive(batch, &[Turn, Refused, Turn, Refused]);
     assert_eq!(results.failures().count(), keys.len());
     // Both servers are down now.
-    let batch = Batch::new(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
+    let batch = for_keys(&servers, keys.iter().map(|key| operations::get(key, None)), deadline());
     assert!(drive(batch, &[]).iter().all(|result| matches!(result, Err(Error::Down { .. }))));
     let empty: [Result<crate::command::Get<'_>, Error>; 0] = [];
-    assert!(drive(Batch::new(&servers, empty, deadline()), &[]).is_empty());
+    assert!(drive(for_keys(&servers, empty, deadline()), &[]).is_empty());
 }

@@ -17,7 +17,7 @@ use crate::reply::{Flags, Reply, decimal};
 
 pub(crate) use guarded::{GUARDED_STORE_FLAGS, Guarded, GuardedOutput};
 pub(crate) use recache::{Invalidate, Look, Seen};
-pub(crate) use server::{Flush, Ping, ServerVersion, Statistics};
+pub(crate) use server::{FLUSH, PING, STATISTICS, ServerCommand, VERSION};
 
 /// A number in a request that its response repeats.
 pub(crate) type Tag = u32;

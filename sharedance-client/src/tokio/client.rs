@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::call::{Batch, Failover, single};
+use crate::call::{for_key, for_keys, single};
 use crate::command::Command;
 use crate::error::Error;
 use crate::options::Builder;
@@ -68,14 +68,14 @@ impl Client {
     }
 
     pub(super) async fn run<C: Command>(&self, command: Result<C, Error>) -> Result<C::Output, Error> {
-        single(drive(Failover::new(&self.servers, vec![command?], self.deadline())).await)
+        single(drive(for_key(&self.servers, vec![command?], self.deadline())).await)
     }
 
     pub(super) async fn run_all<C: Command>(
         &self,
         commands: impl IntoIterator<Item = Result<C, Error>>,
     ) -> BatchResults<C::Output> {
-        drive(Batch::new(&self.servers, commands, self.deadline())).await
+        drive(for_keys(&self.servers, commands, self.deadline())).await
     }
 
     pub(super) fn deadline(&self) -> Deadline {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::blocking::client::Client;
 use crate::blocking::driver::drive;
-use crate::call::Batch;
-use crate::command::{Command, Flush, Ping, ServerVersion, Statistics};
+use crate::call::for_each_server;
+use crate::command::{FLUSH, PING, STATISTICS, ServerCommand, VERSION};
 use crate::results::BatchResults;
 
 impl Client {
@@ -34,7 +34,7 @@ impl Client {
     /// # }
     /// ```
     pub fn ping(&self) -> BatchResults<()> {
-        self.ask_each(Ping)
+        self.run_on_each(PING)
     }
 
     /// Returns the version of each server.
@@ -47,7 +47,7 @@ impl Client {
     /// # }
     /// ```
     pub fn version(&self) -> BatchResults<String> {
-        self.ask_each(ServerVersion)
+        self.run_on_each(VERSION)
     }
 
     /// Returns the statistics of each server, by their names.
@@ -62,7 +62,7 @@ impl Client {
     /// # }
     /// ```
     pub fn stats(&self) -> BatchResults<BTreeMap<String, String>> {
-        self.ask_each(Statistics)
+        self.run_on_each(STATISTICS)
     }
 
     /// Deletes all pairs of each server.
@@ -75,10 +75,10 @@ impl Client {
     /// # }
     /// ```
     pub fn flush(&self) -> BatchResults<()> {
-        self.ask_each(Flush)
+        self.run_on_each(FLUSH)
     }
 
-    fn ask_each<C: Command>(&self, command: C) -> BatchResults<C::Output> {
-        drive(Batch::of_each_server(&self.servers, command, self.deadline()))
+    fn run_on_each<T>(&self, command: ServerCommand<T>) -> BatchResults<T> {
+        drive(for_each_server(&self.servers, command, self.deadline()))
     }
 }

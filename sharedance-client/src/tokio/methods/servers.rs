@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::call::Batch;
-use crate::command::{Command, Flush, Ping, ServerVersion, Statistics};
+use crate::call::for_each_server;
+use crate::command::{FLUSH, PING, STATISTICS, ServerCommand, VERSION};
 use crate::results::BatchResults;
 use crate::tokio::client::Client;
 use crate::tokio::driver::drive;
@@ -34,7 +34,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn ping(&self) -> BatchResults<()> {
-        self.ask_each(Ping).await
+        self.run_on_each(PING).await
     }
 
     /// Returns the version of each server.
@@ -47,7 +47,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn version(&self) -> BatchResults<String> {
-        self.ask_each(ServerVersion).await
+        self.run_on_each(VERSION).await
     }
 
     /// Returns the statistics of each server, by their names.
@@ -62,7 +62,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn stats(&self) -> BatchResults<BTreeMap<String, String>> {
-        self.ask_each(Statistics).await
+        self.run_on_each(STATISTICS).await
     }
 
     /// Deletes all pairs of each server.
@@ -75,10 +75,10 @@ impl Client {
     /// # }
     /// ```
     pub async fn flush(&self) -> BatchResults<()> {
-        self.ask_each(Flush).await
+        self.run_on_each(FLUSH).await
     }
 
-    async fn ask_each<C: Command>(&self, command: C) -> BatchResults<C::Output> {
-        drive(Batch::of_each_server(&self.servers, command, self.deadline())).await
+    async fn run_on_each<T>(&self, command: ServerCommand<T>) -> BatchResults<T> {
+        drive(for_each_server(&self.servers, command, self.deadline())).await
     }
 }
