@@ -149,6 +149,15 @@ pub(crate) fn version(flags: Flags<'_>) -> Option<Version> {
     Version::new(flags.number(b'c')?)
 }
 
+/// Whether the command found a value.
+fn existed(reply: Reply<'_>) -> Result<bool, Unexpected> {
+    match reply {
+        Reply::Done(_) => Ok(true),
+        Reply::Missing(_) => Ok(false),
+        _ => Err(Unexpected),
+    }
+}
+
 /// Sets a deadline. The output is whether there was a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Touch<'a> {
@@ -169,11 +178,7 @@ impl Command for Touch<'_> {
     }
 
     fn decode(&self, reply: Reply<'_>) -> Result<bool, Unexpected> {
-        match reply {
-            Reply::Done(_) => Ok(true),
-            Reply::Missing(_) => Ok(false),
-            _ => Err(Unexpected),
-        }
+        existed(reply)
     }
 }
 
@@ -315,11 +320,7 @@ impl Command for Delete<'_> {
     }
 
     fn decode(&self, reply: Reply<'_>) -> Result<bool, Unexpected> {
-        match reply {
-            Reply::Done(_) => Ok(true),
-            Reply::Missing(_) => Ok(false),
-            _ => Err(Unexpected),
-        }
+        existed(reply)
     }
 }
 
