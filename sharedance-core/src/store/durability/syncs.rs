@@ -48,11 +48,11 @@ impl Syncs {
     pub(crate) fn sync(&self, log: &Log, timeline: &Timeline) -> Result<(), StoreError> {
         let synced = self.group_commit.sync(|| {
             self.cadence.begin(timeline.boot_time());
-            if log.directory.is_synced() && !self.lock_meta().has_unsynced_clears() {
+            if log.files.directory.is_synced() && !self.lock_meta().has_unsynced_clears() {
                 return Ok(());
             }
             let sequence = log.peek_sequence();
-            log.directory.sync()?;
+            log.files.directory.sync()?;
             #[cfg(test)]
             self.cadence.disk.work();
             self.lock_meta().save_synced(timeline.times(), sequence)

@@ -71,7 +71,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn path(&self) -> &Path {
-        self.shared.engine.log.directory.path()
+        self.shared.engine.log.files.directory.path()
     }
 
     /// What an acknowledged write survives, as was chosen when the store was opened.
@@ -98,7 +98,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_bytes(&self) -> Option<u64> {
-        self.shared.engine.log.space.limit()
+        self.shared.engine.log.files.space.limit()
     }
 
     /// What happens to writes that find no room: see [`Store::max_bytes`].
@@ -177,7 +177,7 @@ impl Store {
         Stats {
             pairs: engine.index.len() as u64,
             live_bytes: segments.iter().map(|segment| segment.live_bytes()).sum(),
-            file_bytes: engine.log.space.used(),
+            file_bytes: engine.log.files.space.used(),
             segments: segments.len() as u64,
             index_bytes: engine.index.memory() as u64,
             expired: engine.counters.expired.count(),
@@ -188,9 +188,9 @@ impl Store {
             compacted_bytes: engine.counters.compacted_bytes.count(),
             evicted: engine.counters.evicted.count(),
             refused_full: engine.counters.refused_full.count(),
-            refused_mappings: engine.log.directory.mappings.refused.count(),
-            failed_deletions: engine.log.deletions.failed(),
-            pending_deletions: engine.log.deletions.pending() as u64,
+            refused_mappings: engine.log.files.directory.mappings.refused.count(),
+            failed_deletions: engine.log.files.deletions.failed(),
+            pending_deletions: engine.log.files.deletions.pending() as u64,
         }
     }
 

@@ -165,7 +165,7 @@ mod tests {
     /// Ends the store as `kill -9` does: nothing is saved, no destructor runs. The lock is given back, which the system
     /// does for a process that is gone.
     fn kill(store: Store) {
-        let lock = store.shared.engine.log.directory.lock.clone();
+        let lock = store.shared.engine.log.files.directory.lock.clone();
         std::mem::forget(store);
         lock.release();
     }

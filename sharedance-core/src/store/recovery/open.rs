@@ -74,7 +74,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Opened, OpenError> {
         cleared_below: meta.clears().cleared_below,
         findings: Mutex::default(),
     };
-    let (files, mappings) = (listing.segments.len(), &scan.log.directory.mappings);
+    let (files, mappings) = (listing.segments.len(), &scan.log.files.directory.mappings);
     let (allowed, max_files) = (mappings.allowed(), mappings.max_files());
     scan.read_all(&listing.segments).map_err(|error| match error.kind() {
         io::ErrorKind::OutOfMemory => OpenError::Mappings { path: dir.to_owned(), files, allowed },
@@ -159,7 +159,7 @@ impl Scan {
     }
 
     fn read_file(&self, name: FileName) -> io::Result<()> {
-        let file = self.log.directory.open_file(name)?;
+        let file = self.log.files.directory.open_file(name)?;
         let len = file.metadata()?.len() as usize;
         let mut head = [0; RECORDS_OFFSET];
         let is_whole = len >= RECORDS_OFFSET + SLOT_LEN && read_exactly(&file, &mut head, 0)?;
@@ -184,7 +184,7 @@ impl Scan {
     }
 
     fn set_aside(&self, name: FileName) -> io::Result<()> {
-        self.log.directory.set_aside(name)?;
+        self.log.files.directory.set_aside(name)?;
         self.findings().report.set_aside.push(name.to_string());
         Ok(())
     }
@@ -193,15 +193,15 @@ impl Scan {
     /// that fails is tried again by maintenance.
     fn take_free(&self, name: FileName, file: &File, len: usize) -> io::Result<()> {
         let is_kept =
-            self.same_boot && matches!(name, FileName::Segment(_)) && self.log.directory.mappings.has_room(false);
+            self.same_boot && matches!(name, FileName::Segment(_)) && self.log.files.directory.mappings.has_room(false);
         if !is_kept {
-            let Err(error) = self.log.directory.remove(name, false) else {
+            let Err(error) = self.log.files.directory.remove(name, false) else {
                 return Ok(());
             };
-            self.log.deletions.add_failed(Deletion { name, is_temporary: false, len: len as u64 }, error);
+            self.log.files.deletions.add_failed(Deletion { name, is_temporary: false, len: len as u64 }, error);
         } else {
-            let blank = Blank::recovered(name.id(), self.log.directory.map(name, file, len)?);
-            self.log.adopt_blank(blank);
+            let blank = Blank::recovered(name.id(), self.log.files.directory.map(name, file, len)?);
+            self.log.files.adopt_blank(blank);
         }
         let mut findings = self.findings();
         findings.file_bytes += len as u64;
@@ -234,9 +234,9 @@ impl Scan {
             _ => reader.verify(file, &header, reserved.map_or(0, |reserved| reserved.slots))?,
         };
         let unverified = if self.same_boot { slots.count } else { 0 };
-        let mapping = self.log.directory.map(name, file, len)?;
+        let mapping = self.log.files.directory.map(name, file, len)?;
         let segment = self.log.enter(self.now_ms, |number| {
-            Segment::recovered(number, header, mapping, self.log.directory.lock.clone(), unverified, self.now_ms)
+            Segment::recovered(number, header, mapping, self.log.files.directory.lock.clone(), unverified, self.now_ms)
         });
         slots.disowned.iter().chain(&slots.cleared).for_each(|slot| segment.disown(*slot));
         let is_shared = header.kind != Kind::Big;

@@ -79,7 +79,7 @@ pub(crate) fn maintain(
 ) -> Result<Progress, StoreError> {
     let mut upkeep = upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = engine.timeline.now_ms();
-    engine.log.retry_deletions(now_ms);
+    engine.log.files.retry_deletions(now_ms);
     if upkeep.sweep.is_done() {
         upkeep.sweep.plan(engine.log.segments_where(|segment| expiry::is_due(segment, now_ms)));
     }
@@ -103,7 +103,7 @@ pub(crate) fn maintain(
     if is_time_to_save {
         upkeep.next_save_ms = now_ms + SAVE_INTERVAL_MS;
         syncs.save_clock(&engine.log, &engine.timeline)?;
-        engine.log.note_demand();
+        engine.log.update_demand();
         (0..engine.index.shards()).for_each(|shard| engine.index.write_shard(shard).shrink());
     }
     let mut pending = !upkeep.sweep.is_done() || compacted.pending || evicted.is_some();
@@ -118,7 +118,7 @@ pub(crate) fn maintain(
         pending |= need == Need::Full;
     }
     // Last, so that a file that cannot be deleted keeps nothing else from being done.
-    if let Some(source) = engine.log.deletions.take_error() {
+    if let Some(source) = engine.log.files.deletions.take_error() {
         return Err(StoreError::Io { action: "delete a segment file", source });
     }
     Ok(Progress {
@@ -152,7 +152,7 @@ impl Upkeep {
             return Ok(None);
         };
         let round = std::mem::take(&mut self.rounds);
-        if round == eviction::ROUNDS || engine.log.headroom() >= wanted {
+        if round == eviction::ROUNDS || engine.log.files.headroom() >= wanted {
             return Ok(None);
         }
         let steps = engine.log.description().segment_len / compaction::BYTES_A_STEP;
@@ -174,7 +174,7 @@ impl Upkeep {
         if engine.log.queues.is_some() {
             return Need::Target;
         }
-        if self.refused_bytes > 0 && engine.log.headroom() >= self.refused_bytes {
+        if self.refused_bytes > 0 && engine.log.files.headroom() >= self.refused_bytes {
             self.refused_bytes = 0;
         }
         if self.refused_bytes > 0 || !engine.log.has_room() { Need::Full } else { Need::Target }
@@ -220,7 +220,7 @@ pub(crate) fn reclaim(
     big_len: Option<u64>,
 ) -> Result<(), StoreError> {
     let reserve = engine.log.description().segment_len as u64;
-    if big_len.is_some_and(|len| !engine.log.space.could_hold(len + reserve)) {
+    if big_len.is_some_and(|len| !engine.log.files.space.could_hold(len + reserve)) {
         return Ok(());
     }
     let wanted = reserve + big_len.unwrap_or(reserve);
@@ -228,23 +228,23 @@ pub(crate) fn reclaim(
     let now_ms = engine.timeline.now_ms();
     // Others may have made some while this one waited for its turn; but of blanks no big file can be made.
     let has_been_made = big_len.is_none()
-        && (engine.log.has_blanks() || engine.log.queues.is_some() && engine.log.headroom() >= wanted);
+        && (engine.log.files.has_blanks() || engine.log.queues.is_some() && engine.log.files.headroom() >= wanted);
     if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
-    engine.log.retry_deletions_now();
+    engine.log.files.retry_deletions_now();
     // A walk that is under way is finished: its segment has forgotten when its next record expires.
     engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
     upkeep.sweep.plan(engine.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
     let mut retired = upkeep.retire_spent_at_once(engine, syncs, now_ms)?;
     let is_enough = || match big_len {
-        None if engine.log.queues.is_some() => engine.log.can_add_segment(),
+        None if engine.log.queues.is_some() => engine.log.files.can_add_segment(),
         None => engine.log.has_room(),
         Some(_) => {
             // Of blanks no other file can be made.
-            engine.log.delete_blanks();
-            engine.log.headroom() >= wanted
+            engine.log.files.delete_blanks();
+            engine.log.files.headroom() >= wanted
         }
     };
     if is_enough() {
@@ -269,7 +269,7 @@ pub(crate) fn reclaim(
     while let Some(emptied) = upkeep.make_room(engine, syncs, now_ms, wanted)? {
         retired += emptied;
         if big_len.is_some() {
-            engine.log.delete_blanks();
+            engine.log.files.delete_blanks();
         }
     }
     if retired == 0 {

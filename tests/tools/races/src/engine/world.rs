@@ -194,7 +194,7 @@ impl World {
             assert_eq!(segment.live_bytes(), live_bytes, "live bytes of segment {}", segment.number);
         }
         assert_eq!(self.store.len(), named, "entries of the index, and live records");
-        assert_eq!(engine.log.space.used(), Image::take(self.dir.path()).segment_bytes(), "room");
+        assert_eq!(engine.log.files.space.used(), Image::take(self.dir.path()).segment_bytes(), "room");
     }
 
     /// Checks that nothing remains of removed pairs: no record, no open reservation, no pin.
