@@ -10,6 +10,8 @@
 mod request;
 mod sharded;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wakeups;
 
 pub(crate) use request::{ConnectionId, LockOutcome, LockRequest, LockTicket, LockWakeup};
