@@ -11,7 +11,7 @@ use tempfile::TempDir;
 fn sharedanced(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SHAREDANCE_") {
+        if name.to_string_lossy().starts_with("SHAREDANCED_") {
             command.env_remove(name);
         }
     }
@@ -52,10 +52,10 @@ fn the_environment_is_stronger_than_the_file_and_the_command_line_than_both() {
     let (_directory, path) = file("port = 1\nbacklog = 2\nreadsize = '3k'\ndebug = true\n\nmax-bytes = '1G'\n");
     let config = format!("--config={path}");
     let mut command = sharedanced(&[&config, "--readsize=5k", "--debug=false", "--print-config"]);
-    command.env("SHAREDANCE_BACKLOG", "4").env("SHAREDANCE_READSIZE", "4k").env("SHAREDANCE_MAX_BYTES", "");
+    command.env("SHAREDANCED_BACKLOG", "4").env("SHAREDANCED_READSIZE", "4k").env("SHAREDANCED_MAX_BYTES", "");
     let printed = printed(&command.output().unwrap());
     assert_eq!(value(&printed, "port"), ("1", &*format!("{path}:1")));
-    assert_eq!(value(&printed, "backlog"), ("4", "SHAREDANCE_BACKLOG"));
+    assert_eq!(value(&printed, "backlog"), ("4", "SHAREDANCED_BACKLOG"));
     assert_eq!(value(&printed, "readsize"), ("\"5k\"", "command line"));
     assert_eq!(value(&printed, "debug"), ("false", "command line"));
     assert_eq!(value(&printed, "max-bytes"), ("\"1G\"", &*format!("{path}:6")));
@@ -85,7 +85,7 @@ fn a_server_starts_with_a_file_that_is_named_by_a_variable() {
     let directory = store.path().to_str().unwrap();
     let (_directory, path) =
         file(&format!("ip = '127.0.0.1'\nport = 0\ndirectory = '{directory}'\nmax-bytes = '7MiB'"));
-    let server = Server::spawn(sharedanced(&[]).env("SHAREDANCE_CONFIG", path)).unwrap();
+    let server = Server::spawn(sharedanced(&[]).env("SHAREDANCED_CONFIG", path)).unwrap();
     let log = server.log();
     assert!(log.iter().any(|line| line.contains("at most 7 MiB of files")), "{log:?}");
     assert!(Path::new(directory).join("store.meta").exists());
@@ -138,8 +138,8 @@ fn a_file_that_is_no_toml_or_cannot_be_read_is_refused() {
 
 #[test]
 fn a_mistake_in_a_variable_or_between_two_sources_names_the_sources() {
-    let lines = refused(sharedanced(&[]).env("SHAREDANCE_TIMEOUT", "soon"));
-    assert!(lines[0].contains("SHAREDANCE_TIMEOUT: invalid value 'soon' for '--timeout <TIME>'"), "{lines:?}");
+    let lines = refused(sharedanced(&[]).env("SHAREDANCED_TIMEOUT", "soon"));
+    assert!(lines[0].contains("SHAREDANCED_TIMEOUT: invalid value 'soon' for '--timeout <TIME>'"), "{lines:?}");
     let (_directory, path) = file("maxreadsize = '1G'");
     let lines = refused(&mut sharedanced(&["--config", &path, "--inflight=1M"]));
     assert!(lines[0].contains("raise --inflight, or lower --maxreadsize"), "{lines:?}");
@@ -149,11 +149,28 @@ fn a_mistake_in_a_variable_or_between_two_sources_names_the_sources() {
 #[test]
 fn a_check_reports_variables_that_are_no_options() {
     let mut command = sharedanced(&["--check-config"]);
-    let output = command.env("SHAREDANCE_MAX_BYTE", "1G").env("SHAREDANCE_PORT", "7").output().unwrap();
+    let output = command.env("SHAREDANCED_MAX_BYTE", "1G").env("SHAREDANCED_PORT", "7").output().unwrap();
     let printed = printed(&output);
     let lines: Vec<&str> = printed.lines().collect();
-    let expected = "SHAREDANCE_MAX_BYTE is ignored: it is not an option of the server";
+    let expected = "SHAREDANCED_MAX_BYTE is ignored: it is not an option of the server";
     assert_eq!(lines, [expected, "the configuration is valid"]);
+}
+
+/// The PHP library has variables of the prefix without the D, and Kubernetes sets some for each service.
+#[test]
+fn variables_of_other_programs_do_not_change_the_options() {
+    let mut command = sharedanced(&["--print-config"]);
+    for (name, value) in [
+        ("SHAREDANCE_PORT", "17"),
+        ("SHAREDANCE_TIMEOUT", "17"),
+        ("SHAREDANCED_PORT", "tcp://10.0.0.1:1042"),
+        ("SHAREDANCED_SERVICE_HOST", "10.0.0.1"),
+    ] {
+        command.env(name, value);
+    }
+    let printed = printed(&command.output().unwrap());
+    assert_eq!(value(&printed, "port"), ("1042", "default"));
+    assert_eq!(value(&printed, "timeout"), ("\"1m\"", "default"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(in super::super) struct ConfigurationArguments {
-    /// Read options from this file: TOML, with the long names of the options as keys. The environment (SHAREDANCE_MAX_BYTES
+    /// Read options from this file: TOML, with the long names of the options as keys. The environment (SHAREDANCED_MAX_BYTES
     /// for --max-bytes) takes precedence over the file, and the command line over both
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
