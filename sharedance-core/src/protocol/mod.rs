@@ -13,6 +13,9 @@ use thiserror::Error;
 
 pub mod classic;
 pub mod memcached;
+mod operation;
+
+pub use operation::Operation;
 
 #[doc = include_str!("../../PROTOCOL.md")]
 pub mod dialects {}

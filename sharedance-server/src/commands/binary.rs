@@ -78,7 +78,7 @@ pub(super) fn execute<'a>(
             is_last = true;
             Ok(0)
         }
-        Command::Unknown => Err(Status::UnknownCommand),
+        Command::SaslMechanisms | Command::SaslAuthenticate { .. } | Command::Unknown => Err(Status::UnknownCommand),
         Command::Invalid(status) => {
             is_last = true;
             Err(status)

@@ -20,6 +20,12 @@ pub enum Status {
     NotStored,
     /// The value is no number.
     NotANumber,
+    /// The credentials are wrong, or a request needs some.
+    AuthenticationFailed,
+    /// The exchange of credentials continues.
+    AuthenticationContinues,
+    /// The client may not do this.
+    AccessDenied,
     /// There is no such command.
     UnknownCommand,
     /// There is no room for the value.
@@ -38,6 +44,9 @@ impl Status {
             Status::Invalid => 0x04,
             Status::NotStored => 0x05,
             Status::NotANumber => 0x06,
+            Status::AuthenticationFailed => 0x20,
+            Status::AuthenticationContinues => 0x21,
+            Status::AccessDenied => 0x24,
             Status::UnknownCommand => 0x81,
             Status::OutOfMemory => 0x82,
             Status::Failed => 0x84,
@@ -54,6 +63,9 @@ impl Status {
             Status::Invalid => b"Invalid arguments",
             Status::NotStored => b"Not stored.",
             Status::NotANumber => b"Non-numeric server-side value for incr or decr",
+            Status::AuthenticationFailed => b"Auth failure.",
+            Status::AuthenticationContinues => b"",
+            Status::AccessDenied => b"Access denied",
             Status::UnknownCommand => b"Unknown command",
             Status::OutOfMemory => b"Out of memory",
             Status::Failed => b"Internal error",

@@ -35,6 +35,8 @@ enum Verb {
     Version,
     Stats,
     Quit,
+    SaslMechanisms,
+    SaslAuthenticate { is_step: bool },
 }
 
 impl Verb {
@@ -72,6 +74,9 @@ impl Verb {
             0x1c => (Verb::Get { with_key: false, wants_value: false, touches: true }, false),
             0x1d => (get(false, true), false),
             0x1e => (get(false, true), true),
+            0x20 => (Verb::SaslMechanisms, false),
+            0x21 => (Verb::SaslAuthenticate { is_step: false }, false),
+            0x22 => (Verb::SaslAuthenticate { is_step: true }, false),
             0x23 => (get(true, true), false),
             0x24 => (get(true, true), true),
             _ => return None,
@@ -89,7 +94,8 @@ impl Verb {
             Verb::Update(_) => key_len > 0 && extras_len == 8,
             Verb::Count(_) => key_len > 0 && extras_len == 20 && !has_value,
             Verb::FlushAll => key_len == 0 && matches!(extras_len, 0 | 4) && !has_value,
-            Verb::Noop | Verb::Version | Verb::Quit => frame.body_len == 0,
+            Verb::Noop | Verb::Version | Verb::Quit | Verb::SaslMechanisms => frame.body_len == 0,
+            Verb::SaslAuthenticate { .. } => key_len > 0 && extras_len == 0,
             Verb::Stats => extras_len == 0 && !has_value,
         }
     }
@@ -225,6 +231,10 @@ impl Verb {
             Verb::Version => Command::Version,
             Verb::Stats => Command::Stats { about: key },
             Verb::Quit => Command::Quit,
+            Verb::SaslMechanisms => Command::SaslMechanisms,
+            Verb::SaslAuthenticate { is_step } => {
+                Command::SaslAuthenticate { mechanism: key, credentials: value, is_step }
+            }
         }
     }
 }
@@ -260,7 +270,7 @@ mod tests {
     #[test]
     fn every_opcode_is_known_or_not() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|&opcode| Verb::of(opcode).is_some()).collect();
-        let expected: Vec<u8> = (0..=0x1a).chain(0x1c..=0x1e).chain(0x23..=0x24).collect();
+        let expected: Vec<u8> = (0..=0x1a).chain(0x1c..=0x1e).chain(0x20..=0x24).collect();
         assert_eq!(known, expected);
     }
 

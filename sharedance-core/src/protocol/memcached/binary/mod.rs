@@ -135,6 +135,17 @@ pub enum Command<'a> {
     },
     /// To be answered by [`push_done`]; the connection is to be closed then.
     Quit,
+    /// Which mechanisms of authentication there are: to be answered by [`push_text`].
+    SaslMechanisms,
+    /// Credentials, in the form of a mechanism of SASL.
+    SaslAuthenticate {
+        /// The name of the mechanism.
+        mechanism: &'a [u8],
+        /// What the mechanism sends.
+        credentials: &'a [u8],
+        /// Whether it continues an exchange that another request has begun.
+        is_step: bool,
+    },
     /// There is no such command: [`Status::UnknownCommand`].
     Unknown,
     /// Not a frame: the response is this status, and the connection is to be closed.
@@ -155,6 +166,10 @@ impl fmt::Debug for Command<'_> {
             Command::Version => f.write_str("Version"),
             Command::Stats { .. } => f.write_str("Stats"),
             Command::Quit => f.write_str("Quit"),
+            Command::SaslMechanisms => f.write_str("SaslMechanisms"),
+            Command::SaslAuthenticate { credentials, is_step, .. } => {
+                write!(f, "SaslAuthenticate {{ credentials: {} bytes, is_step: {is_step} }}", credentials.len())
+            }
             Command::Unknown => f.write_str("Unknown"),
             Command::Invalid(status) => write!(f, "Invalid({status:?})"),
         }

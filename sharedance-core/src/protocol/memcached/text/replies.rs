@@ -72,6 +72,18 @@ pub enum Reply {
     BadMetaDelta,
     /// The opaque is too long.
     OpaqueTooLong,
+    /// The client has to send credentials first.
+    Unauthenticated,
+    /// The credentials are wrong.
+    AuthenticationFailed,
+    /// The data block of the credentials is not a name, a space and a password.
+    BadCredentials,
+    /// The data block of the credentials does not end where its line says.
+    BadCredentialsEnd,
+    /// The data block of the credentials is too long.
+    CredentialsTooLong,
+    /// The client may not do this.
+    AccessDenied,
     /// The requested statistics contain keys, which are secret.
     DumpNotAllowed,
     /// The value is larger than the limit.
@@ -119,6 +131,12 @@ impl Reply {
             Reply::BadInitial => b"CLIENT_ERROR invalid numeric initial value\r\n",
             Reply::BadMetaDelta => b"CLIENT_ERROR invalid numeric delta value\r\n",
             Reply::OpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
+            Reply::Unauthenticated => b"CLIENT_ERROR unauthenticated\r\n",
+            Reply::AuthenticationFailed => b"CLIENT_ERROR authentication failure\r\n",
+            Reply::BadCredentials => b"CLIENT_ERROR bad authentication token format\r\n",
+            Reply::BadCredentialsEnd => b"CLIENT_ERROR bad command line termination\r\n",
+            Reply::CredentialsTooLong => b"CLIENT_ERROR auth token too long\r\n",
+            Reply::AccessDenied => b"CLIENT_ERROR access denied\r\n",
             Reply::DumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
             Reply::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
             Reply::OutOfMemory => b"SERVER_ERROR out of memory storing object\r\n",
