@@ -11,11 +11,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use thiserror::Error;
 
 /// Certificates and lists of credentials are far smaller. This bounds the memory for a file that was named by mistake.
 const MAX_LEN: u64 = 16 * 1024 * 1024;
+
+/// What others than the owner may do with a file.
+const OTHERS: u32 = 0o077;
 
 /// Why a file cannot be read.
 #[derive(Debug, Error)]
@@ -43,6 +46,32 @@ pub enum FileError {
         uid: u32,
         /// The group of the server.
         gid: u32,
+    },
+    /// It contains secrets, and others than its owner may use it.
+    #[error("its mode {mode:04o} lets others than its owner use {}, which contains secrets; mend it with: chmod 600 {0}", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It contains secrets, and the user of the server has no right to read it.
+    #[error("user {uid} may not read {}; mend it with: chown {uid} {0}", path.display())]
+    DeniedSecret {
+        /// The file.
+        path: PathBuf,
+        /// The user of the server.
+        uid: u32,
+    },
+    /// It contains secrets, and belongs to a user that is neither root nor the user of the server.
+    #[error("{} belongs to user {owner}, and the server runs as user {uid}; mend it with: chown {uid} {0}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The user of the server.
+        uid: u32,
     },
     /// It is a directory, a device, or the like.
     #[error("{} is not a regular file", path.display())]
@@ -78,6 +107,8 @@ pub struct ReloadableFile {
 struct Shared {
     /// Absolute, as the operator sees it.
     path: PathBuf,
+    /// The user of the server, if the file contains secrets.
+    secret_of: Option<u32>,
     /// `None` once it was given up.
     reach: Mutex<Option<Reach>>,
 }
@@ -95,6 +126,19 @@ impl ReloadableFile {
     /// # Errors
     /// The file or its directory cannot be found.
     pub fn open(path: &Path) -> Result<ReloadableFile, FileError> {
+        ReloadableFile::new(path, None)
+    }
+
+    /// The same for a file that contains secrets of a server that will run as user `uid`. [`read`](Self::read) refuses it if
+    /// others than its owner may read or write it, or its owner is neither root nor that user.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_secret(path: &Path, uid: u32) -> Result<ReloadableFile, FileError> {
+        ReloadableFile::new(path, Some(uid))
+    }
+
+    fn new(path: &Path, secret_of: Option<u32>) -> Result<ReloadableFile, FileError> {
         let failed = |source: io::Error| FileError::Io { what: "find", path: path.to_owned(), source };
         let absolute = std::path::absolute(path).map_err(failed)?;
         let target = absolute.canonicalize().map_err(failed)?;
@@ -103,7 +147,7 @@ impl ReloadableFile {
             directories.push(Arc::new(open_directory(directory).map_err(failed)?));
         }
         let reach = Reach { root: open_directory(Path::new("/")).map_err(failed)?, directories };
-        Ok(ReloadableFile { shared: Arc::new(Shared { path: absolute, reach: Mutex::new(Some(reach)) }) })
+        Ok(ReloadableFile { shared: Arc::new(Shared { path: absolute, secret_of, reach: Mutex::new(Some(reach)) }) })
     }
 
     /// The file's absolute path, as the operator sees it.
@@ -114,12 +158,16 @@ impl ReloadableFile {
     /// Reads the file as it is now.
     ///
     /// # Errors
-    /// It is missing, the process may not read it, or it is no regular file of a reasonable size.
+    /// It is missing, the process may not read it, it is no regular file of a reasonable size, or it contains secrets and is
+    /// not protected.
     pub fn read(&self) -> Result<Vec<u8>, FileError> {
         let path = &self.shared.path;
         let reach = self.shared.reach.lock().unwrap_or_else(PoisonError::into_inner);
         let reach = reach.as_ref().ok_or_else(|| FileError::OutOfReach { path: path.clone() })?;
         let file = open_below(&reach.root, path).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied if self.shared.secret_of.is_some() => {
+                FileError::DeniedSecret { path: path.clone(), uid: rustix::process::geteuid().as_raw() }
+            }
             io::ErrorKind::PermissionDenied => FileError::Denied {
                 path: path.clone(),
                 uid: rustix::process::geteuid().as_raw(),
@@ -131,6 +179,9 @@ impl ReloadableFile {
         let stat = fstat(&file).map_err(|error| failed(error.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(FileError::NotRegular { path: path.clone() });
+        }
+        if let Some(uid) = self.shared.secret_of {
+            check_secret(path, &stat, uid)?;
         }
         let mut content = Vec::new();
         file.take(MAX_LEN + 1).read_to_end(&mut content).map_err(failed)?;
@@ -153,6 +204,17 @@ impl ReloadableFile {
     }
 }
 
+fn check_secret(path: &Path, found: &Stat, uid: u32) -> Result<(), FileError> {
+    let path = path.to_owned();
+    if ![0, uid].contains(&found.st_uid) {
+        return Err(FileError::Foreign { path, owner: found.st_uid, uid });
+    }
+    if found.st_mode & OTHERS != 0 {
+        return Err(FileError::Exposed { path, mode: found.st_mode & 0o7777 });
+    }
+    Ok(())
+}
+
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
@@ -166,7 +228,7 @@ fn open_below(root: &OwnedFd, path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
 
@@ -192,6 +254,33 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let message = file.read().unwrap_err().to_string();
         assert!(message.contains("cannot open") && message.contains(&*path.to_string_lossy()), "{message}");
+    }
+
+    #[test]
+    fn a_secret_that_others_may_use_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "secret").unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let secret = ReloadableFile::open_secret(&path, uid).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o610, 0o666] {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let error = secret.read().unwrap_err();
+            assert!(matches!(error, FileError::Exposed { mode: found, .. } if found == mode), "{error}");
+            assert!(error.to_string().contains("chmod 600 /"), "{error}");
+            assert_eq!(ReloadableFile::open(&path).unwrap().read().unwrap(), b"secret");
+        }
+        for mode in [0o600, 0o400] {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(secret.read().unwrap(), b"secret");
+        }
+        let others = ReloadableFile::open_secret(&path, 61_234).unwrap();
+        if uid == 0 {
+            assert_eq!(others.read().unwrap(), b"secret", "root's files can be trusted");
+            chown(&path, Some(61_234), None).unwrap();
+            assert!(matches!(secret.read(), Err(FileError::Foreign { owner: 61_234, uid: 0, .. })));
+        }
+        assert_eq!(others.read().is_ok(), uid == 0);
     }
 
     #[test]
