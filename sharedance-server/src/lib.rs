@@ -29,6 +29,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sharedanced needs Linux: epoll, SO_REUSEPORT that spreads connections, Landlock");
 
+mod access;
 mod buffers;
 mod commands;
 mod connection;
@@ -41,6 +42,7 @@ pub mod process;
 mod reactor;
 mod server;
 
+pub use access::{AuthFileError, CredentialsError};
 pub use listen::{
     BindError, BoundAddress, Dialects, ListenAddress, ListenSpec, ListenerKind, ListenerOptions, SpecError,
 };

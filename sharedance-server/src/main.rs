@@ -38,8 +38,10 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     raise_descriptor_limit();
 
     // Everything that needs files of the system comes before the root directory changes.
-    let server = Server::bind(&options.server)?;
     let privileges = Privileges::resolve(options.process.uid.as_deref(), options.process.gid.as_deref())?;
+    let mut server_options = options.server.clone();
+    server_options.access.uid = Some(privileges.uid());
+    let server = Server::bind(&server_options)?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let (boot_id, max_mappings) = (BootId::read(), max_mappings());
     let notify = Arc::new(Notify::connect());

@@ -13,11 +13,12 @@ use std::time::{Instant, SystemTime};
 
 use log::{debug, error};
 use polling::Poller;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, geteuid, getrlimit};
 use sharedance_core::protocol::Limits;
 use sharedance_core::store::Store;
 use thiserror::Error;
 
+use crate::access::{AccessControl, Credentials, CredentialsError};
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::ConnectionOptions;
@@ -25,9 +26,9 @@ use crate::listen::{self, BindError, BoundAddress, ConnectionLimit, Listener, Li
 use crate::locks::Locks;
 use crate::maintenance;
 use crate::observe::AllCounters;
-use crate::options::ServerOptions;
+use crate::options::{AccessOptions, ServerOptions};
 use crate::process::logging::{Chain, LogLimits};
-use crate::process::reload::Reloads;
+use crate::process::reload::{Reloadable, Reloads};
 use crate::reactor::{Reactor, Shared};
 
 /// One descriptor in this many is reserved for the store and the rest of the program, besides the descriptors of the
@@ -46,6 +47,9 @@ pub enum ServerError {
     /// The server cannot listen.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The credentials cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The system refused something else that the server needs.
     #[error("{what}")]
     System {
@@ -95,6 +99,8 @@ impl Server {
     /// The server cannot listen on the address.
     pub fn bind(options: &ServerOptions) -> Result<Server, ServerError> {
         let listening = listen::listen(&options.listeners(), options.backlog, options.threads.get())?;
+        let reloads = Reloads::default();
+        let credentials = load_credentials(&options.access, &reloads)?;
         let available = available_connections(&listening.per_worker);
         let max_connections = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(available);
         let shared = Shared {
@@ -105,13 +111,13 @@ impl Server {
                 max_connection_memory: options.max_connection_memory,
                 budget: Budget::new(options.inflight),
             },
-            service: service(options, &listening, max_connections),
+            service: service(options, &listening, credentials, max_connections),
             idle_timeout: options.idle_timeout,
             connection_limit: ConnectionLimit::new(max_connections),
             is_stopping: AtomicBool::new(false),
         };
         let shutdown = Shutdown { shared: Arc::new(shared), pollers: Arc::default() };
-        Ok(Server { listening, shutdown, reloads: Reloads::default() })
+        Ok(Server { listening, shutdown, reloads })
     }
 
     /// The first TCP address that the server listens on, if there is one.
@@ -207,7 +213,23 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn service(options: &ServerOptions, listening: &Listening, max_connections: usize) -> Service {
+/// Reads the credentials, and adds them to what is reloaded.
+fn load_credentials(options: &AccessOptions, reloads: &Reloads) -> Result<Option<Arc<Credentials>>, CredentialsError> {
+    let Some(path) = &options.auth_file else {
+        return Ok(None);
+    };
+    let uid = options.uid.unwrap_or_else(|| geteuid().as_raw());
+    let credentials = Arc::new(Credentials::load(path, uid)?);
+    reloads.add(Arc::clone(&credentials) as Arc<dyn Reloadable>);
+    Ok(Some(credentials))
+}
+
+fn service(
+    options: &ServerOptions,
+    listening: &Listening,
+    credentials: Option<Arc<Credentials>>,
+    max_connections: usize,
+) -> Service {
     Service {
         counters: AllCounters::new(options.threads.get()),
         settings: Settings {
@@ -221,6 +243,7 @@ fn service(options: &ServerOptions, listening: &Listening, max_connections: usiz
         },
         started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
         log: Arc::new(LogLimits::new(Instant::now())),
+        access: AccessControl::new(credentials, max_connections),
     }
 }
 

@@ -71,8 +71,8 @@ pub(super) fn execute<'a>(
             return Step::Done { consumed };
         }
         Command::Stats { about } => match stats::respond_in_binary(about, context, output.bytes(), tag) {
-            Some(()) => return Step::Done { consumed },
-            None => Err(Status::NotFound),
+            Ok(()) => return Step::Done { consumed },
+            Err(status) => Err(status),
         },
         Command::Quit => {
             is_last = true;

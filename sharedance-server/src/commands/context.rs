@@ -7,6 +7,7 @@ use sharedance_core::protocol::Limits;
 use sharedance_core::store::Store;
 
 use super::settings::Settings;
+use crate::access::{Access, AccessControl};
 use crate::locks::{ConnectionId, Locks};
 use crate::observe::{AllCounters, Counters};
 use crate::process::logging::LogLimits;
@@ -20,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) service: &'a Service,
     pub(crate) locks: &'a Locks,
+    /// What the connection may do.
+    pub(crate) access: &'a Access,
     pub(crate) connection: ConnectionId,
     pub(crate) now: Instant,
     /// The wall clock, as the time since 1970.
@@ -34,4 +37,5 @@ pub(crate) struct Service {
     /// When the server started, as the time since 1970.
     pub(crate) started: Duration,
     pub(crate) log: Arc<LogLimits>,
+    pub(crate) access: AccessControl,
 }

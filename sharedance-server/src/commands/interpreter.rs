@@ -5,23 +5,31 @@ use sharedance_core::protocol::{DecodeError, Decoded};
 
 use super::context::Context;
 use super::step::Step;
-use super::{binary, text};
+use super::{binary, guard, text};
 use crate::buffers::Output;
 
 /// Interprets the input of one connection in a dialect of memcached.
 #[derive(Debug)]
 pub(crate) enum Interpreter {
-    Text(memcached::text::Decoder),
-    Binary(memcached::binary::Decoder),
+    Text {
+        decoder: memcached::text::Decoder,
+        /// Whether a key of the current retrieval was refused.
+        is_refusing: bool,
+    },
+    Binary {
+        decoder: memcached::binary::Decoder,
+        /// Whether an exchange of credentials has begun.
+        has_begun_sasl: bool,
+    },
 }
 
 impl Interpreter {
     pub(crate) fn text() -> Interpreter {
-        Interpreter::Text(memcached::text::Decoder::new())
+        Interpreter::Text { decoder: memcached::text::Decoder::new(), is_refusing: false }
     }
 
     pub(crate) fn binary() -> Interpreter {
-        Interpreter::Binary(memcached::binary::Decoder::new())
+        Interpreter::Binary { decoder: memcached::binary::Decoder::new(), has_begun_sasl: false }
     }
 
     /// Decodes and executes the next request at the beginning of `input`. A retrieval of several keys takes a step for
@@ -38,12 +46,22 @@ impl Interpreter {
         output: &mut Output,
     ) -> Result<Step<'a>, DecodeError> {
         Ok(match self {
-            Interpreter::Text(decoder) => match decoder.decode(input, context.limits)? {
-                Decoded::Complete { message, consumed } => text::execute(message, consumed, context, output),
+            Interpreter::Text { decoder, is_refusing } => match decoder.decode(input, context.limits)? {
+                Decoded::Complete { message, consumed } if context.access.is_unrestricted() => {
+                    text::execute(message, consumed, context, output)
+                }
+                Decoded::Complete { message, consumed } => {
+                    guard::execute_text(message, consumed, is_refusing, context, output)
+                }
                 Decoded::Incomplete { needed } => Step::Incomplete { needed },
             },
-            Interpreter::Binary(decoder) => match decoder.decode(input, context.limits)? {
-                Decoded::Complete { message, consumed } => binary::execute(message, consumed, context, output),
+            Interpreter::Binary { decoder, has_begun_sasl } => match decoder.decode(input, context.limits)? {
+                Decoded::Complete { message, consumed } if context.access.is_unrestricted() => {
+                    binary::execute(message, consumed, context, output)
+                }
+                Decoded::Complete { message, consumed } => {
+                    guard::execute_binary(message, consumed, has_begun_sasl, context, output)
+                }
                 Decoded::Incomplete { needed } => Step::Incomplete { needed },
             },
         })

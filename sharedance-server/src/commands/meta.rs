@@ -73,7 +73,7 @@ fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
         create_version: get.new_version,
         refresh_below: get.refresh_below.and_then(|exptime| remaining(exptime, context)),
         note_access: !get.unnoticed,
-        never_chosen: false,
+        never_chosen: !context.access.may_be_chosen(),
     };
     let Some(seen) = context.look(key, &look)? else {
         if !get.quiet {

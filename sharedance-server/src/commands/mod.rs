@@ -7,13 +7,17 @@
 //! - `text`, `meta` and `binary`: the requests and responses of each dialect of memcached.
 //! - `pairs`: what these dialects do to a pair, and the counters of that.
 //! - `classic`: the classic dialect.
+//! - `guard`: decides, for a connection that may not do everything, before a request is executed; `log_in` checks
+//!   credentials.
 //! - `stats`: statistics and settings.
 //! - [`Context`]: what the execution of a request may use.
 
 mod binary;
 mod classic;
 mod context;
+mod guard;
 mod interpreter;
+mod log_in;
 mod meta;
 mod pairs;
 mod settings;

@@ -3,7 +3,7 @@
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use rustix::fs::statvfs;
-use sharedance_core::protocol::memcached::binary::{self, Tag};
+use sharedance_core::protocol::memcached::binary::{self, Status, Tag};
 use sharedance_core::protocol::memcached::text::{self, Reply};
 use sharedance_core::store::{self, Store, WhenFull};
 
@@ -48,10 +48,16 @@ impl Topic {
         }
     }
 
+    /// Whether the connection may not retrieve this, or reset it.
+    fn is_denied(&self, context: &Context<'_>) -> bool {
+        matches!(self, Topic::Settings | Topic::Reset) && !context.access.may_see_statistics()
+    }
+
     fn stats(&self, context: &Context<'_>) -> Vec<Stat> {
         match self {
+            Topic::Everything if !context.access.may_see_statistics() => identity(context),
             Topic::Everything => everything(context),
-            Topic::Settings => settings(&context.service.settings, context.store),
+            Topic::Settings => settings(context),
             Topic::Sizes => vec![("sizes_status", "disabled".into())],
             _ => Vec::new(),
         }
@@ -61,6 +67,9 @@ impl Topic {
 /// Appends the response in the text dialect.
 pub(super) fn respond_in_text(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>) {
     let topic = Topic::of(about);
+    if topic.is_denied(context) {
+        return out.extend_from_slice(Reply::AccessDenied.as_bytes());
+    }
     let reply = match topic {
         Topic::Reset => {
             context.service.counters.reset();
@@ -76,11 +85,20 @@ pub(super) fn respond_in_text(about: &[u8], context: &Context<'_>, out: &mut Vec
     out.extend_from_slice(reply.as_bytes());
 }
 
-/// Appends the response in the binary dialect. Returns `None` if there is no such topic.
-pub(super) fn respond_in_binary(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>, tag: Tag) -> Option<()> {
+/// Appends the response in the binary dialect. Returns an error if there is no such topic, or the connection may not
+/// retrieve it.
+pub(super) fn respond_in_binary(
+    about: &[u8],
+    context: &Context<'_>,
+    out: &mut Vec<u8>,
+    tag: Tag,
+) -> Result<(), Status> {
     let topic = Topic::of(about);
+    if topic.is_denied(context) {
+        return Err(Status::AccessDenied);
+    }
     match topic {
-        Topic::Keys | Topic::Unknown => return None,
+        Topic::Keys | Topic::Unknown => return Err(Status::NotFound),
         Topic::Reset => context.service.counters.reset(),
         _ => {}
     }
@@ -88,7 +106,7 @@ pub(super) fn respond_in_binary(about: &[u8], context: &Context<'_>, out: &mut V
         binary::push_stat(out, tag, name, &value);
     }
     binary::push_stat(out, tag, "", "");
-    Some(())
+    Ok(())
 }
 
 fn everything(context: &Context<'_>) -> Vec<Stat> {
@@ -107,12 +125,8 @@ fn number(number: u64) -> String {
     number.to_string()
 }
 
-fn process(context: &Context<'_>) -> Vec<Stat> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
-    let cpu = |time: Option<TimeVal>| {
-        let time = time.unwrap_or(TimeVal::new(0, 0));
-        format!("{}.{:06}", time.tv_sec(), time.tv_usec())
-    };
+/// What identifies the server. Clients and monitors rely on it, and it discloses nothing about other clients.
+fn identity(context: &Context<'_>) -> Vec<Stat> {
     vec![
         ("pid", std::process::id().to_string()),
         ("uptime", number(context.unix_time.saturating_sub(context.service.started).as_secs())),
@@ -120,9 +134,19 @@ fn process(context: &Context<'_>) -> Vec<Stat> {
         ("version", VERSION.into()),
         ("sharedance_version", OWN_VERSION.into()),
         ("pointer_size", usize::BITS.to_string()),
-        ("rusage_user", cpu(usage.map(|usage| usage.user_time()))),
-        ("rusage_system", cpu(usage.map(|usage| usage.system_time()))),
     ]
+}
+
+fn process(context: &Context<'_>) -> Vec<Stat> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok();
+    let cpu = |time: Option<TimeVal>| {
+        let time = time.unwrap_or(TimeVal::new(0, 0));
+        format!("{}.{:06}", time.tv_sec(), time.tv_usec())
+    };
+    let mut stats = identity(context);
+    stats.push(("rusage_user", cpu(usage.map(|usage| usage.user_time()))));
+    stats.push(("rusage_system", cpu(usage.map(|usage| usage.system_time()))));
+    stats
 }
 
 fn connections(ever: &Sums, sums: &Sums, settings: &Settings) -> Vec<Stat> {
@@ -166,6 +190,9 @@ fn commands(sums: &Sums, store: &store::Stats) -> Vec<Stat> {
         ("cas_badval", number(sums.cas_badval)),
         ("touch_hits", number(sums.touch_hits)),
         ("touch_misses", number(sums.touch_misses)),
+        ("auth_cmds", number(sums.auth_cmds)),
+        ("auth_errors", number(sums.auth_errors)),
+        ("auth_classic_refused", number(sums.auth_classic_refused)),
         ("store_too_large", number(sums.too_large)),
         ("store_no_memory", number(sums.out_of_memory)),
     ]
@@ -217,7 +244,9 @@ fn max_bytes(store: &Store) -> u64 {
     })
 }
 
-fn settings(settings: &Settings, store: &Store) -> Vec<Stat> {
+fn settings(context: &Context<'_>) -> Vec<Stat> {
+    let (settings, store) = (&context.service.settings, context.store);
+    let has_credentials = context.service.access.has_credentials();
     let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     vec![
         ("maxbytes", number(max_bytes(store))),
@@ -232,8 +261,8 @@ fn settings(settings: &Settings, store: &Store) -> Vec<Stat> {
         ("cas_enabled", yes(true)),
         ("tcp_backlog", settings.backlog.to_string()),
         ("binding_protocol", "auto-negotiate".into()),
-        ("auth_enabled_sasl", yes(false)),
-        ("auth_enabled_ascii", yes(false)),
+        ("auth_enabled_sasl", yes(has_credentials)),
+        ("auth_enabled_ascii", yes(has_credentials)),
         ("item_size_max", settings.max_request_len.to_string()),
         ("maxconns_fast", yes(true)),
         ("flush_enabled", yes(true)),

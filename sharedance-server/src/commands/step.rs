@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::access::LogIn;
+
 /// The result of interpreting the first bytes of an input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
@@ -16,6 +18,10 @@ pub(crate) enum Step<'a> {
     Unlock { consumed: usize, key: &'a [u8] },
     /// This many bytes release all locks of the connection.
     UnlockAll { consumed: usize, opaque: Option<&'a [u8]> },
+    /// This many bytes were the credentials of a user.
+    LogIn { consumed: usize, log_in: LogIn },
+    /// This many bytes were wrong credentials: the connection ends once the output is sent, which is delayed.
+    Rejected { consumed: usize },
     /// This many bytes were the last request: the connection ends once the output is sent.
     Last { consumed: usize },
 }

@@ -12,6 +12,7 @@ use sharedance_test_support::vectors::{self, End, Exchange};
 use tempfile::TempDir;
 
 use super::{Context, Interpreter, Service, Settings, Step};
+use crate::access::{Access, AccessControl};
 use crate::buffers::Output;
 use crate::locks::{ConnectionId, LockOutcome, LockRequest, Locks};
 use crate::observe::{AllCounters, Counters};
@@ -20,6 +21,8 @@ use crate::process::logging::LogLimits;
 const CONNECTION: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 0 };
 
 const START: Duration = Duration::from_secs(1_700_000_000);
+
+static UNRESTRICTED: Access = Access::new(false, true, false);
 
 /// A server without sockets.
 struct TestServer {
@@ -50,6 +53,7 @@ impl TestServer {
             settings: Settings { threads: 1, ..Settings::default() },
             started: START,
             log: Arc::new(LogLimits::new(Instant::now())),
+            access: AccessControl::new(None, 1),
         };
         let poller = Arc::new(Poller::new().unwrap());
         TestServer {
@@ -71,6 +75,7 @@ impl TestServer {
             counters: &self.counters,
             service: &self.service,
             locks: &self.locks,
+            access: &UNRESTRICTED,
             connection: CONNECTION,
             now: Instant::now(),
             unix_time: self.unix_time,
@@ -102,6 +107,7 @@ impl TestServer {
                         needed = more;
                     }
                     Ok(Step::Last { .. }) => return Received { responses: output.bytes().clone(), end: End::Closed },
+                    Ok(Step::LogIn { .. } | Step::Rejected { .. }) => panic!("this server has no credentials"),
                     Ok(Step::Lock { .. } | Step::Unlock { .. } | Step::UnlockAll { .. }) => {
                         panic!("this server has no connections that could hold locks")
                     }

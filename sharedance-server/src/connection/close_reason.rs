@@ -22,6 +22,18 @@ pub(crate) enum CloseReason {
     InvalidRequest(DecodeError),
     /// The listener does not allow the dialect.
     DialectNotAllowed,
+    /// The peer has sent wrong credentials.
+    WrongCredentials {
+        /// Its address.
+        peer: String,
+    },
+    /// The dialect has no credentials, and the listener requires them.
+    NoCredentials {
+        /// The address of the peer.
+        peer: String,
+    },
+    /// The credentials of the connection are no longer valid.
+    Revoked,
     /// The store could not execute the request.
     StoreFailed(StoreError),
     /// All connections together, or this one, would use more memory than they may.
@@ -45,6 +57,8 @@ impl CloseReason {
         matches!(
             self,
             CloseReason::DialectNotAllowed
+                | CloseReason::NoCredentials { .. }
+                | CloseReason::Revoked
                 | CloseReason::StoreFailed(_)
                 | CloseReason::OverBudget
                 | CloseReason::Stopping
@@ -56,11 +70,23 @@ impl CloseReason {
         match self {
             CloseReason::Completed | CloseReason::PeerClosed | CloseReason::Stopping | CloseReason::Idle => {}
             CloseReason::StoreFailed(error) => log.log_store_error(error, now),
+            CloseReason::WrongCredentials { peer } => {
+                let line = format_args!("wrong credentials from {peer}");
+                log.log(Kind::WrongCredentials, Level::Warn, now, line);
+            }
+            CloseReason::NoCredentials { peer } => {
+                let line = format_args!(
+                    "a connection of the classic dialect from {peer} was refused: that dialect has no credentials; a \
+                     listener with auth=off serves it"
+                );
+                log.log(Kind::NoCredentials, Level::Warn, now, line);
+            }
             CloseReason::OverBudget => {
                 let line = format_args!("a request was refused: {self}; --inflight sets the limit");
                 log.log(Kind::OverBudget, Level::Warn, now, line);
             }
             CloseReason::InvalidRequest(_)
+            | CloseReason::Revoked
             | CloseReason::DialectNotAllowed
             | CloseReason::TooManyConnections
             | CloseReason::TooSlow
@@ -78,6 +104,9 @@ impl fmt::Display for CloseReason {
             CloseReason::PeerClosed => f.write_str("the peer closed it within a request"),
             CloseReason::InvalidRequest(error) => write!(f, "invalid request: {error}"),
             CloseReason::DialectNotAllowed => f.write_str("its listener does not allow this dialect"),
+            CloseReason::WrongCredentials { .. } => f.write_str("its credentials are wrong"),
+            CloseReason::NoCredentials { .. } => f.write_str("its dialect has no credentials"),
+            CloseReason::Revoked => f.write_str("its credentials are no longer valid"),
             CloseReason::StoreFailed(error) => write!(f, "the store could not execute the request: {error}"),
             CloseReason::OverBudget => f.write_str("too many bytes are in flight"),
             CloseReason::TooManyConnections => f.write_str("too many connections are open"),

@@ -7,6 +7,7 @@ use sharedance_core::protocol::Limits;
 use sharedance_core::store::Store;
 
 use super::close_reason::CloseReason;
+use crate::access::Access;
 use crate::buffers::{Budget, Output};
 use crate::commands::{Context, Service};
 use crate::locks::{ConnectionId, Locks};
@@ -17,6 +18,9 @@ pub(super) const BYTES_PER_TURN: usize = 2 * 1024 * 1024;
 
 /// How many system calls one connection may make in one turn: a peer that sends byte by byte does not delay the others.
 pub(super) const CALLS_PER_TURN: usize = 16;
+
+/// The limits on the requests of a connection that has not sent credentials yet. Names and passwords are much shorter.
+static LOG_IN_LIMITS: Limits = Limits { max_request_len: 16 * 1024 };
 
 /// What a connection may use during one call.
 pub(crate) struct TurnContext<'a> {
@@ -54,13 +58,18 @@ impl<'a> TurnContext<'a> {
         Ok(needs_sync)
     }
 
-    pub(super) fn request_context(&self) -> Context<'a> {
+    pub(super) fn request_context<'b>(&self, access: &'b Access) -> Context<'b>
+    where
+        'a: 'b,
+    {
+        let is_unauthenticated = access.is_unauthenticated();
         Context {
             store: self.store,
-            limits: &self.options.limits,
+            limits: if is_unauthenticated { &LOG_IN_LIMITS } else { &self.options.limits },
             counters: self.counters,
             service: self.service,
             locks: self.locks,
+            access,
             unix_time: self.unix_time,
             now: self.now,
             connection: self.id,

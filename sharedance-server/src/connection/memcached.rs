@@ -17,6 +17,7 @@ use super::pace::Pace;
 use super::pipeline::{self, Allowance, Pause};
 use super::transport::{Received, Transport};
 use super::waiting_for::WaitingFor;
+use crate::access::{Access, Delay, Revoked};
 use crate::buffers::{Buffer, Lease, Output};
 use crate::commands::Interpreter;
 use crate::locks::Locks;
@@ -28,12 +29,15 @@ const OVER_BUDGET: &[u8] = b"SERVER_ERROR out of memory reading request\r\n";
 /// The state of such a connection.
 pub(super) struct MemcachedConnection {
     interpreter: Interpreter,
+    access: Access,
     input: Buffer,
     /// The input is decoded again once it has this many bytes.
     needed: usize,
     unsent: Option<Box<Unsent>>,
     locks: Option<Box<ConnectionLocks>>,
     ending: Option<Ending>,
+    /// The response to wrong credentials is held back.
+    delay: Option<Delay>,
     /// The connection has yielded to others, and could continue.
     is_unfinished: bool,
     /// The unsent output must not be sent before a sync.
@@ -57,14 +61,16 @@ struct Unsent {
 }
 
 impl MemcachedConnection {
-    pub(super) fn new(interpreter: Interpreter) -> MemcachedConnection {
+    pub(super) fn new(interpreter: Interpreter, access: Access) -> MemcachedConnection {
         MemcachedConnection {
             interpreter,
+            access,
             input: Buffer::default(),
             needed: 1,
             unsent: None,
             locks: None,
             ending: None,
+            delay: None,
             is_unfinished: false,
             needs_sync: false,
         }
@@ -81,6 +87,12 @@ impl MemcachedConnection {
     ) -> Result<WaitingFor, CloseReason> {
         self.is_unfinished = false;
         self.needs_sync = false;
+        if self.delay.is_some() {
+            // The poller reports a connection without an interest only when its peer has gone.
+            transport.check()?;
+            return Ok(WaitingFor::Delay);
+        }
+        self.access.renew(&turn.service.access).map_err(|Revoked| CloseReason::Revoked)?;
         if !self.send_unsent(transport, pace, turn)? {
             return Ok(WaitingFor::SocketRoom);
         }
@@ -92,6 +104,9 @@ impl MemcachedConnection {
                 self.receive_and_execute(arrived, transport, pace, turn)?;
             }
         }
+        if self.delay.is_some() {
+            return self.hold_back(turn);
+        }
         if !self.flush(transport, pace, turn)? {
             return Ok(if self.needs_sync { WaitingFor::Sync } else { WaitingFor::SocketRoom });
         }
@@ -99,7 +114,8 @@ impl MemcachedConnection {
             Some(Ending::Completed) => Ok(WaitingFor::PeerClose),
             Some(Ending::PeerClosed) => Err(CloseReason::Completed),
             None if self.is_waiting_for_lock() => Ok(WaitingFor::Lock),
-            None if self.is_between_requests() => Ok(WaitingFor::NextRequest),
+            // Nor may a connection be idle that has not sent its credentials yet.
+            None if self.is_between_requests() && !self.access.is_unauthenticated() => Ok(WaitingFor::NextRequest),
             None => Ok(WaitingFor::Request),
         }
     }
@@ -119,6 +135,11 @@ impl MemcachedConnection {
         if let Some(locks) = &mut self.locks {
             locks.end_wait(is_acquired);
         }
+    }
+
+    /// Ends the delay: the response to wrong credentials may be sent.
+    pub(super) fn end_delay(&mut self) {
+        self.delay = None;
     }
 
     /// Releases the locks, which end with the connection.
@@ -200,6 +221,7 @@ impl MemcachedConnection {
                     return Ok(());
                 }
                 Pause::Lock => return Ok(()),
+                Pause::Rejected => return self.reject(transport, turn),
                 Pause::Last => {
                     self.ending = Some(Ending::Completed);
                     return Ok(());
@@ -215,6 +237,28 @@ impl MemcachedConnection {
             pace.check(turn)?;
         }
         Ok(())
+    }
+
+    /// Ends a connection whose credentials were wrong, after a delay.
+    fn reject(&mut self, transport: &Transport, turn: &mut TurnContext<'_>) -> Result<(), CloseReason> {
+        let reason = CloseReason::WrongCredentials { peer: transport.peer() };
+        self.delay = turn.service.access.delay();
+        self.ending = Some(Ending::Completed);
+        if self.delay.is_none() {
+            return Err(reason);
+        }
+        turn.refusal = Some(reason);
+        Ok(())
+    }
+
+    /// Keeps the output until the delay is over.
+    fn hold_back(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
+        // A connection that was another user before may have stored something.
+        if !self.access.is_unauthenticated() && turn.store.owes_sync() {
+            turn.store.sync().map_err(CloseReason::StoreFailed)?;
+        }
+        self.keep_output(turn)?;
+        Ok(WaitingFor::Delay)
     }
 
     /// Lets other connections have their turn, although this one could continue.
@@ -251,8 +295,14 @@ impl MemcachedConnection {
         }
         let scratch = std::mem::take(&mut turn.scratch);
         scratch[..kept].copy_from_slice(self.input.unread());
-        let (consumed, pause) =
-            pipeline::execute(&mut self.interpreter, &mut self.locks, &scratch[..len], allowance, turn);
+        let (consumed, pause) = pipeline::execute(
+            &mut self.interpreter,
+            &mut self.access,
+            &mut self.locks,
+            &scratch[..len],
+            allowance,
+            turn,
+        );
         let kept = self.input.replace(&scratch[consumed..len], &turn.options.budget);
         turn.scratch = scratch;
         kept?;
@@ -261,7 +311,8 @@ impl MemcachedConnection {
 
     fn execute_kept(&mut self, allowance: &mut Allowance, turn: &mut TurnContext<'_>) -> (usize, Pause) {
         let input = self.input.unread();
-        let (consumed, pause) = pipeline::execute(&mut self.interpreter, &mut self.locks, input, allowance, turn);
+        let (consumed, pause) =
+            pipeline::execute(&mut self.interpreter, &mut self.access, &mut self.locks, input, allowance, turn);
         self.input.consume(consumed);
         (consumed, pause)
     }
@@ -285,7 +336,7 @@ impl MemcachedConnection {
 
     /// Queues a final error response. Returns `false` in the binary dialect, which has none.
     fn refuse(&mut self, response: &[u8], turn: &mut TurnContext<'_>) -> bool {
-        if matches!(self.interpreter, Interpreter::Binary(_)) {
+        if matches!(self.interpreter, Interpreter::Binary { .. }) {
             return false;
         }
         turn.output.bytes().extend_from_slice(response);
@@ -319,6 +370,13 @@ impl MemcachedConnection {
                 break;
             }
         }
+        self.keep_output(turn)?;
+        pace.begin(turn.now);
+        Ok(false)
+    }
+
+    /// Keeps what is in the worker's output and was not sent.
+    fn keep_output(&mut self, turn: &mut TurnContext<'_>) -> Result<(), CloseReason> {
         let rest_len = turn.output.rest_len();
         if self.input.len() + rest_len > turn.options.max_connection_memory {
             return Err(CloseReason::OverBudget);
@@ -326,8 +384,7 @@ impl MemcachedConnection {
         let mut lease = Lease::default();
         lease.grow_to(rest_len, &turn.options.budget)?;
         self.unsent = Some(Box::new(Unsent { output: turn.output.take_rest(), _lease: lease }));
-        pace.begin(turn.now);
-        Ok(false)
+        Ok(())
     }
 
     /// Sends more of the unsent output. Returns whether nothing is left.

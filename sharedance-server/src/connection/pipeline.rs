@@ -5,6 +5,7 @@ use sharedance_core::protocol::memcached::text::{Reply, push_unlocked};
 
 use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
 use super::locks::ConnectionLocks;
+use crate::access::Access;
 use crate::commands::{Interpreter, Step};
 use crate::locks::{LockOutcome, LockRequest};
 
@@ -40,6 +41,8 @@ pub(super) enum Pause {
     Lock,
     /// That was the last request.
     Last,
+    /// The credentials were wrong.
+    Rejected,
     /// The bytes are not a request.
     Invalid(DecodeError),
 }
@@ -47,12 +50,13 @@ pub(super) enum Pause {
 /// Executes the requests at the beginning of `input`. Returns how many bytes they have, and why it has paused there.
 pub(super) fn execute(
     interpreter: &mut Interpreter,
+    access: &mut Access,
     locks: &mut Option<Box<ConnectionLocks>>,
     input: &[u8],
     allowance: &mut Allowance,
     turn: &mut TurnContext<'_>,
 ) -> (usize, Pause) {
-    let context = turn.request_context();
+    let mut context = turn.request_context(access);
     let mut consumed = 0;
     loop {
         let rest = &input[consumed..];
@@ -93,6 +97,12 @@ pub(super) fn execute(
                 let count = locks.map_or(0, |locks| locks.unlock_all(turn.id.worker, turn.locks, turn.now));
                 push_unlocked(turn.output.bytes(), count, opaque);
             }
+            Ok(Step::LogIn { consumed: len, log_in }) => {
+                consumed += len;
+                access.log_in(log_in);
+                context = turn.request_context(access);
+            }
+            Ok(Step::Rejected { consumed: len }) => return (consumed + len, Pause::Rejected),
             Ok(Step::Last { consumed: len }) => return (consumed + len, Pause::Last),
             Err(error) => return (consumed, Pause::Invalid(error)),
         }

@@ -86,7 +86,7 @@ impl Connection {
             WaitingFor::NextRequest | WaitingFor::Request => {
                 !matches!(&self.state, State::Memcached(memcached) if memcached.is_between_requests())
             }
-            WaitingFor::SocketRoom | WaitingFor::Lock | WaitingFor::Sync => true,
+            WaitingFor::SocketRoom | WaitingFor::Lock | WaitingFor::Delay | WaitingFor::Sync => true,
         }
     }
 
@@ -102,6 +102,13 @@ impl Connection {
     pub(crate) fn end_sync_wait(&mut self) {
         if self.waiting_for == WaitingFor::Sync {
             self.waiting_for = WaitingFor::SocketRoom;
+        }
+    }
+
+    /// Ends the delay after wrong credentials. The caller calls [`Connection::advance`] next.
+    pub(crate) fn end_delay(&mut self) {
+        if let State::Memcached(memcached) = &mut self.state {
+            memcached.end_delay();
         }
     }
 
@@ -164,17 +171,22 @@ impl Connection {
         if dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect)) {
             return Err(CloseReason::DialectNotAllowed);
         }
+        let access = turn.service.access.new_connection(&self.listener);
         let interpreter = match dialect {
             Some(Dialect::MemcachedText) => Interpreter::text(),
             Some(Dialect::MemcachedBinary) => Interpreter::binary(),
             _ => {
+                if access.is_unauthenticated() && dialect == Some(Dialect::Classic) {
+                    turn.counters.auth_classic_refused.add(1);
+                    return Err(CloseReason::NoCredentials { peer: transport.peer() });
+                }
                 let mut classic = ClassicConnection::default();
                 let waiting_for = classic.receive(Some(received), transport, pace, turn)?;
                 self.state = State::Classic(classic);
                 return Ok(waiting_for);
             }
         };
-        let mut memcached = MemcachedConnection::new(interpreter);
+        let mut memcached = MemcachedConnection::new(interpreter, access);
         let waiting_for = memcached.advance(Some(received), transport, pace, turn);
         // Also if the connection has ended: it may hold locks.
         self.state = State::Memcached(memcached);

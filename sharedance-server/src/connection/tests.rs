@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::pace::PAUSES;
 use super::state::State;
 use super::{CloseReason, Connection, ConnectionOptions, TurnContext, WaitingFor};
+use crate::access::AccessControl;
 use crate::buffers::{Budget, Output};
 use crate::commands::{Service, Settings};
 use crate::listen::{ListenerKind, ListenerOptions};
@@ -66,6 +67,7 @@ impl Fixture {
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),
+                access: AccessControl::new(None, 1),
             },
             locks: Locks::new(&[Arc::new(Poller::new().unwrap())], Instant::now()),
             scratch: vec![0; 2 * READSIZE],

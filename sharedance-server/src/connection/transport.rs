@@ -1,6 +1,7 @@
 //! The transport of a connection. Every byte that a connection receives or sends passes it.
 
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -101,6 +102,15 @@ impl Transport {
         match recv(self, &mut [0_u8; 1], RecvFlags::PEEK) {
             Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The address of the peer, for the log.
+    pub(super) fn peer(&self) -> String {
+        let address = rustix::net::getpeername(self).ok().and_then(|address| address.map(SocketAddr::try_from));
+        match address {
+            Some(Ok(address)) => address.to_string(),
+            _ => "a Unix socket".to_owned(),
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) enum WaitingFor {
     PeerClose,
     /// A lock that another connection holds.
     Lock,
+    /// The end of the delay after wrong credentials.
+    Delay,
     /// The next sync, after which the responses are sent.
     Sync,
 }
@@ -35,6 +37,8 @@ pub(crate) enum Timeout {
     Idle,
     /// The peer has to notice that the connection ends.
     Drain,
+    /// The response to wrong credentials is delayed. The connection continues when this time is over.
+    Delay,
 }
 
 impl WaitingFor {
@@ -44,7 +48,7 @@ impl WaitingFor {
         match self {
             WaitingFor::NextRequest | WaitingFor::Request | WaitingFor::PeerClose => Some(Interest::Readable),
             WaitingFor::SocketRoom => Some(Interest::Writable),
-            WaitingFor::Lock => Some(Interest::Nothing),
+            WaitingFor::Lock | WaitingFor::Delay => Some(Interest::Nothing),
             WaitingFor::Sync => None,
         }
     }
@@ -55,6 +59,7 @@ impl WaitingFor {
             WaitingFor::NextRequest => Some(Timeout::Idle),
             WaitingFor::Request | WaitingFor::SocketRoom => Some(Timeout::Transfer),
             WaitingFor::PeerClose => Some(Timeout::Drain),
+            WaitingFor::Delay => Some(Timeout::Delay),
             WaitingFor::Lock | WaitingFor::Sync => None,
         }
     }

@@ -69,6 +69,11 @@ counters! {
     flushes,
     /// `me`.
     meta_debugs,
+    /// Credentials that clients have sent, those of them that were wrong, and classic connections that were refused because
+    /// they cannot send any.
+    auth_cmds,
+    auth_errors,
+    auth_classic_refused,
     /// Writes refused for their size, and for lack of room.
     too_large,
     out_of_memory,

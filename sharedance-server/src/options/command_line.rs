@@ -10,6 +10,7 @@ use std::io::Write;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use super::access::AccessArguments;
 use super::configuration::{ConfigurationArguments, ConfigurationError, Given, Merged};
 use super::listen::ListenArguments;
 use super::process::{ProcessArguments, ProcessOptions};
@@ -38,6 +39,9 @@ struct Arguments {
 
     #[command(flatten)]
     listen: ListenArguments,
+
+    #[command(flatten)]
+    access: AccessArguments,
 
     #[command(flatten)]
     storage: StorageArguments,
@@ -100,7 +104,10 @@ fn read(given: &Given) -> Result<(Options, Merged, Request), ConfigurationError>
     };
     let storage = StorageOptions::from(arguments.storage);
     let options = Options {
-        server: arguments.server.into_options(arguments.listen.listen, storage.durability).map_err(contradiction)?,
+        server: arguments
+            .server
+            .into_options(arguments.listen.listen, arguments.access.into(), storage.durability)
+            .map_err(contradiction)?,
         storage,
         process: arguments.process.into(),
     };

@@ -1,6 +1,7 @@
 //! The options of the server: as a program sets them, and as they are given in a configuration file, in the environment,
 //! or on the command line.
 
+mod access;
 mod command_line;
 mod configuration;
 mod listen;
@@ -9,6 +10,7 @@ mod server;
 mod storage;
 mod units;
 
+pub use access::AccessOptions;
 pub use command_line::Options;
 pub use configuration::{ConfigurationError, Given};
 pub use process::ProcessOptions;

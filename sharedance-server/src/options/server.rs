@@ -8,6 +8,7 @@ use clap::{Args, value_parser};
 use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
 use sharedance_core::store::Durability;
 
+use super::access::AccessOptions;
 use super::units::{Plain, Size, size, time};
 use crate::buffers::Budget;
 use crate::listen::{ListenAddress, ListenSpec, parse_port};
@@ -66,6 +67,8 @@ pub struct ServerOptions {
     pub idle_timeout: Option<Duration>,
     /// The number of workers.
     pub threads: NonZeroUsize,
+    /// Who may use the server.
+    pub access: AccessOptions,
 }
 
 impl ServerOptions {
@@ -102,6 +105,7 @@ impl Default for ServerOptions {
             timeout: Duration::from_secs(60),
             idle_timeout: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            access: AccessOptions::default(),
         }
     }
 }
@@ -171,7 +175,12 @@ impl ServerArguments {
     ///
     /// # Errors
     /// Two options contradict each other.
-    pub(super) fn into_options(self, listen: Vec<ListenSpec>, durability: Durability) -> Result<ServerOptions, String> {
+    pub(super) fn into_options(
+        self,
+        listen: Vec<ListenSpec>,
+        access: AccessOptions,
+        durability: Durability,
+    ) -> Result<ServerOptions, String> {
         let defaults = ServerOptions::default();
         // The ranges above fit a usize, also one of 32 bits.
         let maxreadsize = self.maxreadsize as usize;
@@ -197,6 +206,7 @@ impl ServerArguments {
             timeout: self.timeout,
             idle_timeout: Some(self.idle_timeout).filter(|timeout| !timeout.is_zero()),
             threads: threads.unwrap_or(default_threads),
+            access,
         })
     }
 }

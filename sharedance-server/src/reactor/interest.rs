@@ -14,6 +14,7 @@ use polling::{Event, PollMode, Poller};
 use slab::Slab;
 
 use super::deadlines::{Deadlines, Link, Linked};
+use crate::access::REFUSAL_DELAY;
 use crate::connection::{CloseReason, Connection, Interest, Pace, Timeout, WaitingFor};
 use crate::locks::ConnectionId;
 
@@ -67,6 +68,7 @@ struct DeadlineLists {
     /// `None` without an idle timeout.
     idle: Option<Deadlines>,
     drain: Deadlines,
+    delay: Deadlines,
 }
 
 impl DeadlineLists {
@@ -76,6 +78,7 @@ impl DeadlineLists {
             Timeout::Transfer => Some(&mut self.transfer),
             Timeout::Idle => self.idle.as_mut(),
             Timeout::Drain => Some(&mut self.drain),
+            Timeout::Delay => Some(&mut self.delay),
         }
     }
 }
@@ -98,6 +101,7 @@ impl Connections {
                 transfer: Deadlines::new(timeout),
                 idle: idle_timeout.map(Deadlines::new),
                 drain: Deadlines::new(DRAIN_TIMEOUT),
+                delay: Deadlines::new(REFUSAL_DELAY),
             },
         }
     }
@@ -253,16 +257,22 @@ impl Connections {
 
     /// When the next connection is overdue.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let DeadlineLists { transfer, idle, drain } = &self.deadlines;
-        [transfer.next(), idle.as_ref().and_then(Deadlines::next), drain.next()].into_iter().flatten().min()
+        let DeadlineLists { transfer, idle, drain, delay } = &self.deadlines;
+        let idle = idle.as_ref().and_then(Deadlines::next);
+        [transfer.next(), idle, drain.next(), delay.next()].into_iter().flatten().min()
     }
 
     /// A connection that is overdue at `now`, and the reason to close it.
     pub(super) fn overdue(&self, now: Instant) -> Option<(usize, CloseReason)> {
-        let DeadlineLists { transfer, idle, drain } = &self.deadlines;
+        let DeadlineLists { transfer, idle, drain, .. } = &self.deadlines;
         let idle = || idle.as_ref()?.expired(now).map(|token| (token, CloseReason::Idle));
         let drain = || drain.expired(now).map(|token| (token, CloseReason::Completed));
         transfer.expired(now).map(|token| (token, CloseReason::TooSlow)).or_else(idle).or_else(drain)
+    }
+
+    /// A connection whose delay is over at `now`.
+    pub(super) fn delayed_until(&self, now: Instant) -> Option<usize> {
+        self.deadlines.delay.expired(now)
     }
 
     fn entry(&mut self, id: ConnectionId) -> Option<&mut Entry> {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::context::Shared;
 use super::readiness::Readiness;
 use super::turn::Reactor;
+use crate::access::AccessControl;
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::{ConnectionOptions, WaitingFor};
@@ -53,6 +54,7 @@ impl Fixture {
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),
+                access: AccessControl::new(None, 1),
             },
             idle_timeout: None,
             connection_limit: ConnectionLimit::new(100),

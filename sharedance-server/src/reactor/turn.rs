@@ -114,6 +114,7 @@ impl Reactor {
         self.sync()?;
         self.close_overdue(seen_at)?;
         self.end_lock_waits()?;
+        self.end_delays(seen_at)?;
         self.acceptor.resume(&self.context.counters, self.context.now)
     }
 
@@ -244,6 +245,20 @@ impl Reactor {
             }
         }
         self.wakeups = wakeups;
+        Ok(())
+    }
+
+    /// Advances the connections whose delay was over at `seen_at`: they send their response, and end.
+    fn end_delays(&mut self, seen_at: Instant) -> io::Result<()> {
+        for _ in 0..CLOSES_PER_TURN {
+            let Some(token) = self.connections.delayed_until(seen_at) else {
+                break;
+            };
+            if let Some(connection) = self.connections.get_mut(token) {
+                connection.end_delay();
+            }
+            self.advance(token)?;
+        }
         Ok(())
     }
 

@@ -18,6 +18,10 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     /// Connections closed because of what the peer sent or did not send.
     ClosedConnection,
+    /// Connections that have sent wrong credentials.
+    WrongCredentials,
+    /// Connections of a dialect without credentials, where they are required.
+    NoCredentials,
     /// Connections refused because descriptors or memory have run out.
     Shortage,
     /// Requests refused because too many bytes are in flight.
