@@ -47,7 +47,7 @@ fn work(worker: u64, store: &Store, computed: &AtomicUsize) -> Result<(), Box<dy
         let number = (step * (worker + 1)) % NUMBERS;
         let key = format!("collatz:{number}");
         if !store.contains(&key) {
-            store.set(&key, &collatz_steps(number + 1).to_string())?;
+            store.set(&key, collatz_steps(number + 1).to_string())?;
             computed.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,5 +1,6 @@
 //! The version of a value, and the result of a conditional write: the same types in the store and in the client.
 
+use std::fmt;
 use std::num::NonZeroU64;
 
 /// The version of a stored value: another, greater one after each write to its key.
@@ -45,6 +46,19 @@ impl Version {
 impl From<NonZeroU64> for Version {
     fn from(number: NonZeroU64) -> Version {
         Version(number)
+    }
+}
+
+impl From<Version> for u64 {
+    fn from(version: Version) -> u64 {
+        version.get()
+    }
+}
+
+/// Prints the number.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -49,18 +49,18 @@ fn without_a_mapping_the_store_is_full_and_opens_again() {
     constant.truncate(constant.len() - 100);
     mutable.truncate(constant.len());
 
-    let refused = (0..1_000u32).find_map(|i| store.set(&i.to_be_bytes(), &BIG).err().map(|error| (i, error)));
+    let refused = (0..1_000u32).find_map(|i| store.set(i.to_be_bytes(), BIG).err().map(|error| (i, error)));
     let (stored, error) = refused.expect("there is a mapping for each");
     assert!(stored > 20, "{stored}");
     assert!(matches!(error, StoreError::Full), "{error:?}");
     assert!(error.to_string().contains("vm.max_map_count"), "{error}");
     assert!(store.stats().refused_mappings > 0);
     // Existing pairs can be read and deleted, which frees space.
-    assert!((0..stored).all(|i| store.get(&i.to_be_bytes()).unwrap() == BIG));
+    assert!((0..stored).all(|i| store.get(i.to_be_bytes()).unwrap() == BIG));
     assert_eq!(store.get("before").unwrap(), "it");
-    (0..5u32).for_each(|i| assert!(store.delete(&i.to_be_bytes()).unwrap()));
+    (0..5u32).for_each(|i| assert!(store.delete(i.to_be_bytes()).unwrap()));
     store.maintain(10_000).unwrap();
-    store.set("again", &BIG).unwrap();
+    store.set("again", BIG).unwrap();
     drop(store);
 
     // The process that opens the store has fewer mappings left: enough for the threads that read (about six each), not for

@@ -128,8 +128,8 @@ pub mod on_disk {}
 
 pub use api::durability::{Durability, UncleanBoot};
 pub use api::options::{Options, WhenFull};
-pub use api::recache::{Look, Refresh, Seen};
-pub use api::request::{Attributes, Condition, Outcome, Ttl, Update};
+pub use api::recache::{Entry, GetOptions, Recache};
+pub use api::request::{Attributes, Condition, DeleteResult, Ttl, Update};
 pub use api::stats::Stats;
 pub use api::value::Value;
 pub use disk::mapping_limit::max_mappings;

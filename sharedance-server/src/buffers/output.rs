@@ -177,9 +177,9 @@ mod tests {
         let (mut output, mut expected) = (Output::default(), Vec::new());
         for (n, len) in LENGTHS.into_iter().chain(LENGTHS).enumerate() {
             let value: Vec<u8> = (0..len).map(|at| (at * 31 + at / 251 + n) as u8).collect();
-            store.set(&[n as u8], &value).unwrap();
+            store.set([n as u8], &value).unwrap();
             output.bytes().extend_from_slice(b"before");
-            output.push_value(store.get(&[n as u8]).unwrap());
+            output.push_value(store.get([n as u8]).unwrap());
             expected.extend_from_slice(b"before");
             expected.extend_from_slice(&value);
         }

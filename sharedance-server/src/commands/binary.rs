@@ -2,7 +2,7 @@
 
 use sharedance_core::protocol::memcached::binary::{self, Command, Request, Status, Tag};
 use sharedance_core::protocol::memcached::{Exptime, Mode, Update};
-use sharedance_core::store::Outcome;
+use sharedance_core::store::DeleteResult;
 
 use super::context::Context;
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
@@ -46,9 +46,9 @@ pub(super) fn execute<'a>(
             Err(Status::TooLarge)
         }
         Command::Delete { key, version } => match context.delete(key, version) {
-            Ok(Outcome::Done { .. }) => Ok(0),
-            Ok(Outcome::Exists) => Err(Status::Exists),
-            Ok(Outcome::Missing) => Err(Status::NotFound),
+            Ok(DeleteResult::Deleted(_)) => Ok(0),
+            Ok(DeleteResult::Conflict) => Err(Status::Exists),
+            Ok(DeleteResult::NotFound) => Err(Status::NotFound),
             Err(failure) => Err(failure.into()),
         },
         Command::Count { key, direction, delta, initial, create, version } => {
@@ -116,7 +116,7 @@ fn retrieve(
     match value {
         Some(value) => {
             let value_len = if get.wants_value { value.len() } else { 0 };
-            binary::push_found(output.bytes(), tag, value.client_flags(), get.key, value_len, value.version());
+            binary::push_found(output.bytes(), tag, value.client_flags(), get.key, value_len, value.version().get());
             if get.wants_value {
                 output.push_value(value);
             }

@@ -7,20 +7,19 @@ use std::time::Duration;
 use sharedance_core::protocol::memcached::meta::{self, Delete, Facts, Flags, Get, Request, Set, Status};
 use sharedance_core::protocol::memcached::text::Reply;
 use sharedance_core::protocol::memcached::{Exptime, Key, KeyBuffer};
-use sharedance_core::store::{Look, Outcome, Refresh, Seen, Ttl};
+use sharedance_core::store::{DeleteResult, Entry, GetOptions, Recache, Ttl};
+use sharedance_core::{Version, WriteResult};
 
 use super::context::Context;
 use super::pairs::{Count, Counted, Remainder, WriteOptions, Written};
 use crate::buffers::Output;
 
 /// A retrieval without side effects.
-const WITHOUT_EFFECT: Look = Look {
-    touch: None,
-    create: None,
-    create_version: None,
-    refresh_below: None,
-    note_access: false,
-    never_chosen: true,
+const WITHOUT_EFFECT: GetOptions = {
+    let mut options = GetOptions::new();
+    options.peek = true;
+    options.never_recache = true;
+    options
 };
 
 /// Executes `request`.
@@ -67,25 +66,24 @@ fn execute_now(request: &Request<'_>, context: &Context<'_>, output: &mut Output
 fn get(get: &Get<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     let mut buffer = KeyBuffer::default();
     let key = get.key.bytes(&mut buffer);
-    let look = Look {
-        touch: get.touch.map(|exptime| context.ttl(exptime)),
-        create: get.create.map(|exptime| context.ttl(exptime)),
-        create_version: get.new_version,
-        refresh_below: get.refresh_below.and_then(|exptime| remaining(exptime, context)),
-        note_access: !get.unnoticed,
-        never_chosen: !context.access.may_be_chosen(),
-    };
-    let Some(seen) = context.look(key, &look)? else {
+    let options = GetOptions::new()
+        .touch(get.touch.map(|exptime| context.ttl(exptime)))
+        .create(get.create.map(|exptime| context.ttl(exptime)))
+        .create_version(get.new_version.map(Version::from))
+        .recache_below(get.refresh_below.and_then(|exptime| remaining(exptime, context)))
+        .peek(get.unnoticed)
+        .never_recache(!context.access.may_be_chosen());
+    let Some(entry) = context.get_with(key, options)? else {
         if !get.quiet {
             meta::push_status(output.bytes(), Status::Missing, get.flags, get.key);
         }
         return Ok(());
     };
     // A client that has this version does not need the value.
-    let wants_value = get.wants_value && get.known_version != NonZeroU64::new(seen.value.version());
-    meta::push_found(output.bytes(), &Get { wants_value, ..*get }, &facts(&seen));
+    let wants_value = get.wants_value && get.known_version.map(Version::from) != Some(entry.value.version());
+    meta::push_found(output.bytes(), &Get { wants_value, ..*get }, &facts(&entry));
     if wants_value {
-        output.push_value(seen.value);
+        output.push_value(entry.value);
         output.bytes().extend_from_slice(b"\r\n");
     }
     Ok(())
@@ -99,17 +97,17 @@ fn remaining(exptime: Exptime, context: &Context<'_>) -> Option<Duration> {
     }
 }
 
-fn facts(seen: &Seen) -> Facts {
+fn facts(entry: &Entry) -> Facts {
     Facts {
-        value_len: seen.value.len(),
-        client_flags: seen.value.client_flags(),
-        version: seen.value.version(),
-        ttl_secs: seen.expires_in.map(whole_secs),
-        idle_secs: seen.idle.unwrap_or_default().as_secs(),
-        was_read: seen.was_read,
-        is_yours: seen.refresh == Refresh::Yours,
-        is_stale: seen.is_stale,
-        is_taken: seen.refresh == Refresh::InProgress,
+        value_len: entry.value.len(),
+        client_flags: entry.value.client_flags(),
+        version: entry.value.version().get(),
+        ttl_secs: entry.expires_in.map(whole_secs),
+        idle_secs: entry.idle.unwrap_or_default().as_secs(),
+        was_read: entry.was_read,
+        is_yours: entry.recache == Recache::Yours,
+        is_stale: entry.is_stale,
+        is_taken: entry.recache == Recache::InProgress,
     }
 }
 
@@ -143,9 +141,15 @@ fn set(set: &Set<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), 
 fn delete(delete: &Delete<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     let mut buffer = KeyBuffer::default();
     let key = delete.key.bytes(&mut buffer);
-    let outcome = match (delete.removes_value, delete.invalidates) {
-        (false, false) => context.delete(key, delete.version)?,
-        (false, true) if delete.new_version.is_none() => context.invalidate(key, delete.version, delete.touch)?,
+    let status = match (delete.removes_value, delete.invalidates) {
+        (false, false) => match context.delete(key, delete.version)? {
+            DeleteResult::Deleted(_) => Status::Done,
+            DeleteResult::Conflict => Status::Exists,
+            DeleteResult::NotFound => Status::NotFound,
+        },
+        (false, true) if delete.new_version.is_none() => {
+            status_of(context.invalidate(key, delete.version, delete.touch)?)
+        }
         (removes_value, is_stale) => {
             let remainder = Remainder {
                 keeps_value: !removes_value,
@@ -154,17 +158,21 @@ fn delete(delete: &Delete<'_>, context: &Context<'_>, output: &mut Output) -> Re
                 touch: delete.touch,
                 new_version: delete.new_version,
             };
-            context.reduce(key, delete.version, &remainder)?
+            status_of(context.reduce(key, delete.version, &remainder)?)
         }
     };
-    let status = match outcome {
-        Outcome::Done { .. } if delete.quiet => return Ok(()),
-        Outcome::Done { .. } => Status::Done,
-        Outcome::Missing => Status::NotFound,
-        Outcome::Exists => Status::Exists,
-    };
-    meta::push_status(output.bytes(), status, delete.flags, delete.key);
+    if status != Status::Done || !delete.quiet {
+        meta::push_status(output.bytes(), status, delete.flags, delete.key);
+    }
     Ok(())
+}
+
+fn status_of(result: WriteResult) -> Status {
+    match result {
+        WriteResult::Stored(_) => Status::Done,
+        WriteResult::Conflict => Status::Exists,
+        WriteResult::NotFound => Status::NotFound,
+    }
 }
 
 fn count(count: &meta::Count<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
@@ -196,15 +204,15 @@ fn count(count: &meta::Count<'_>, context: &Context<'_>, output: &mut Output) ->
 }
 
 fn ttl_secs(key: &[u8], context: &Context<'_>) -> Option<u64> {
-    let seen = context.store.look(key, &WITHOUT_EFFECT).ok().flatten()?;
-    seen.expires_in.map(whole_secs)
+    let entry = context.store.get_with(key, WITHOUT_EFFECT).ok().flatten()?;
+    entry.expires_in.map(whole_secs)
 }
 
 fn debug(key: Key<'_>, context: &Context<'_>, output: &mut Output) -> Result<(), Reply> {
     context.counters.meta_debugs.add(1);
     let mut buffer = KeyBuffer::default();
-    match context.store.look(key.bytes(&mut buffer), &WITHOUT_EFFECT).map_err(|error| context.failure(&error))? {
-        Some(seen) => meta::push_debug(output.bytes(), key, &facts(&seen)),
+    match context.store.get_with(key.bytes(&mut buffer), WITHOUT_EFFECT).map_err(|error| context.failure(&error))? {
+        Some(entry) => meta::push_debug(output.bytes(), key, &facts(&entry)),
         None => output.bytes().extend_from_slice(b"EN\r\n"),
     }
     Ok(())

@@ -5,7 +5,8 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use sharedance_core::protocol::memcached::{Direction, Exptime, Key, KeyBuffer, Mode, Update};
-use sharedance_core::store::{self, Attributes, Condition, Look, Outcome, Seen, StoreError, Ttl, Value};
+use sharedance_core::store::{self, Attributes, Condition, DeleteResult, Entry, GetOptions, StoreError, Ttl, Value};
+use sharedance_core::{Version, WriteResult};
 
 use super::context::Context;
 
@@ -130,23 +131,23 @@ impl Context<'_> {
 
     /// Sets the expiration time of `key`, and returns its value.
     pub(super) fn touch(&self, key: &[u8], exptime: Exptime) -> Result<Option<Value>, Failure> {
-        let look = Look { touch: Some(self.ttl(exptime)), note_access: true, never_chosen: true, ..Look::default() };
-        let seen = self.store.look(key, &look).map_err(|error| self.failure(&error))?;
-        let counter = if seen.is_some() { &self.counters.touch_hits } else { &self.counters.touch_misses };
+        let options = GetOptions::new().touch(self.ttl(exptime)).never_recache(true);
+        let entry = self.store.get_with(key, options).map_err(|error| self.failure(&error))?;
+        let counter = if entry.is_some() { &self.counters.touch_hits } else { &self.counters.touch_misses };
         counter.add(1);
-        Ok(seen.map(|seen| seen.value))
+        Ok(entry.map(|entry| entry.value))
     }
 
     /// The value of `key`, with its metadata.
-    pub(super) fn look(&self, key: &[u8], look: &Look) -> Result<Option<Seen>, Failure> {
-        let seen = self.store.look(key, look).map_err(|error| self.failure(&error))?;
-        let counter = match (&seen, look.touch) {
+    pub(super) fn get_with(&self, key: &[u8], options: GetOptions) -> Result<Option<Entry>, Failure> {
+        let entry = self.store.get_with(key, options).map_err(|error| self.failure(&error))?;
+        let counter = match (&entry, options.touch) {
             (None, _) => &self.counters.get_misses,
             (Some(_), Some(_)) => &self.counters.touch_hits,
             (Some(_), None) => &self.counters.get_hits,
         };
         counter.add(1);
-        Ok(seen)
+        Ok(entry)
     }
 
     /// Writes a value.
@@ -155,24 +156,28 @@ impl Context<'_> {
         self.counters.sets.add(1);
         let mut buffer = KeyBuffer::default();
         let key = update.key.bytes(&mut buffer);
+        let compares = update.version.is_some() && update.mode != Mode::Add;
         let condition = match (update.mode, update.version) {
             (Mode::Append | Mode::Prepend, _) => return self.extend(key, update, options),
-            (Mode::Add, _) => Condition::Absent,
-            // No value has version zero, so that it is not older than any.
-            (_, Some(version @ 1..)) if options.may_be_stale => Condition::VersionOrStale(version),
-            (_, Some(version)) => Condition::Version(version),
-            (Mode::Replace, None) => Condition::Present,
-            (Mode::Set, None) => Condition::Always,
+            (Mode::Add, _) => Some(Condition::Absent),
+            (_, Some(version)) if options.may_be_stale => Version::new(version).map(Condition::VersionOrStale),
+            (_, Some(version)) => Version::new(version).map(Condition::Version),
+            (Mode::Replace, None) => Some(Condition::Present),
+            (Mode::Set, None) => Some(Condition::Always),
         };
         let attributes = attributes(self.ttl(update.exptime), update, options);
-        let written = match self.store.write(key, update.value, attributes, condition) {
-            Ok(Outcome::Done { version }) => Written::Done { version },
-            Ok(_) if matches!(condition, Condition::Absent | Condition::Present) => Written::NotStored,
-            Ok(Outcome::Exists) => Written::Exists,
-            Ok(Outcome::Missing) => Written::NotFound,
+        let result = match condition {
+            Some(condition) => self.store.write(key, update.value, attributes, condition),
+            None => self.refuse_version_zero(key, update.value.len()),
+        };
+        let written = match result {
+            Ok(WriteResult::Stored(version)) => Written::Done { version: version.get() },
+            Ok(_) if !compares => Written::NotStored,
+            Ok(WriteResult::Conflict) => Written::Exists,
+            Ok(WriteResult::NotFound) => Written::NotFound,
             Err(error) => Written::Failed(self.failure(&error)),
         };
-        if let Condition::Version(_) | Condition::VersionOrStale(_) = condition {
+        if compares {
             match written {
                 Written::Done { .. } => self.counters.cas_hits.add(1),
                 Written::Exists => self.counters.cas_badval.add(1),
@@ -182,6 +187,17 @@ impl Context<'_> {
         }
         self.note_written(written, update);
         written
+    }
+
+    /// The result of a request that names version zero, which no value has.
+    #[cold]
+    fn refuse_version_zero(&self, key: &[u8], value_len: usize) -> Result<WriteResult, StoreError> {
+        let max = self.store.max_value_len();
+        if value_len > max {
+            return Err(StoreError::ValueLen { len: value_len, max });
+        }
+        let entry = self.store.get_with(key, GetOptions::new().peek(true).never_recache(true))?;
+        Ok(if entry.is_some() { WriteResult::Conflict } else { WriteResult::NotFound })
     }
 
     /// Counts a write. If a set was too large, deletes the old value, which would otherwise pass for the new one.
@@ -208,19 +224,19 @@ impl Context<'_> {
     /// Appends or prepends.
     fn extend(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Written {
         let written = loop {
-            let outcome = self.extend_once(key, update, options);
-            let created = match outcome {
-                Ok(Outcome::Missing) if options.creates => {
+            let extended = self.extend_once(key, update, options);
+            let created = match extended {
+                Ok(WriteResult::NotFound) if options.creates => {
                     let attributes = attributes(self.ttl(update.exptime), update, options);
                     self.store.write(key, update.value, attributes, Condition::Absent).map_err(Halt::from)
                 }
-                outcome => outcome,
+                extended => extended,
             };
             break match created {
-                Ok(Outcome::Done { version }) => Written::Done { version },
+                Ok(WriteResult::Stored(version)) => Written::Done { version: version.get() },
                 // Another client has created it in between.
-                Ok(Outcome::Exists) => continue,
-                Ok(Outcome::Missing) => Written::NotStored,
+                Ok(WriteResult::Conflict) => continue,
+                Ok(WriteResult::NotFound) => Written::NotStored,
                 Err(Halt::Exists) => Written::Exists,
                 Err(Halt::NotANumber | Halt::Store(StoreError::ValueLen { .. })) => Written::NotStored,
                 Err(Halt::Store(error)) => Written::Failed(self.failure(&error)),
@@ -230,7 +246,7 @@ impl Context<'_> {
         written
     }
 
-    fn extend_once(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Result<Outcome, Halt> {
+    fn extend_once(&self, key: &[u8], update: &Update<'_>, options: &WriteOptions<'_>) -> Result<WriteResult, Halt> {
         // No value has version zero, which is therefore no condition.
         let expected = update.version.filter(|&version| version != 0);
         if expected.is_none() && options.new_version.is_none() && options.value_len.is_none() {
@@ -240,7 +256,7 @@ impl Context<'_> {
             });
         }
         self.store.update(key, |value| {
-            if expected.is_some_and(|expected| value.version() != expected) {
+            if expected.is_some_and(|expected| value.version().get() != expected) {
                 return Err(Halt::Exists);
             }
             let parts: [&[u8]; 2] =
@@ -249,17 +265,25 @@ impl Context<'_> {
             if let Some(value_len) = options.value_len {
                 value_len.set(value.len());
             }
-            Ok(store::Update { value, version: options.new_version, ..store::Update::default() })
+            Ok(store::Update::new(value).version(options.new_version.map(Version::from)))
         })
     }
 
     /// Deletes a pair.
-    pub(super) fn delete(&self, key: &[u8], version: Option<u64>) -> Result<Outcome, Failure> {
-        let condition = version.map_or(Condition::Always, Condition::Version);
-        let outcome = self.store.delete_if(key, condition).map_err(|error| self.failure(&error))?;
-        let counter = if outcome.is_done() { &self.counters.delete_hits } else { &self.counters.delete_misses };
+    pub(super) fn delete(&self, key: &[u8], version: Option<u64>) -> Result<DeleteResult, Failure> {
+        let condition =
+            version.map_or(Some(Condition::Always), |version| Version::new(version).map(Condition::Version));
+        let result = match condition {
+            Some(condition) => self.store.delete_if(key, condition),
+            None => self.refuse_version_zero(key, 0).map(|refused| match refused {
+                WriteResult::NotFound => DeleteResult::NotFound,
+                _ => DeleteResult::Conflict,
+            }),
+        };
+        let result = result.map_err(|error| self.failure(&error))?;
+        let counter = if result.is_deleted() { &self.counters.delete_hits } else { &self.counters.delete_misses };
         counter.add(1);
-        Ok(outcome)
+        Ok(result)
     }
 
     /// Marks the value as stale.
@@ -268,41 +292,50 @@ impl Context<'_> {
         key: &[u8],
         version: Option<u64>,
         touch: Option<Exptime>,
-    ) -> Result<Outcome, Failure> {
-        let condition = version.map_or(Condition::Present, Condition::Version);
+    ) -> Result<WriteResult, Failure> {
+        let condition =
+            version.map_or(Some(Condition::Present), |version| Version::new(version).map(Condition::Version));
         let ttl = touch.map(|exptime| self.ttl(exptime));
-        let outcome = self.store.invalidate(key, condition, ttl).map_err(|error| self.failure(&error))?;
-        if !outcome.is_done() {
+        let result = match condition {
+            Some(condition) => self.store.invalidate(key, condition, ttl),
+            None => self.refuse_version_zero(key, 0),
+        };
+        let result = result.map_err(|error| self.failure(&error))?;
+        if !result.is_stored() {
             self.counters.delete_misses.add(1);
         }
-        Ok(outcome)
+        Ok(result)
     }
 
     /// Replaces a pair by its remainder, if it has this version.
-    pub(super) fn reduce(&self, key: &[u8], version: Option<u64>, remainder: &Remainder) -> Result<Outcome, Failure> {
-        let outcome = self.store.update(key, |value| {
-            if version.is_some_and(|expected| expected != value.version()) {
+    pub(super) fn reduce(
+        &self,
+        key: &[u8],
+        version: Option<u64>,
+        remainder: &Remainder,
+    ) -> Result<WriteResult, Failure> {
+        let result = self.store.update(key, |value| {
+            if version.is_some_and(|expected| expected != value.version().get()) {
                 return Err(Halt::Exists);
             }
-            Ok(store::Update {
-                value: if remainder.keeps_value { value.to_vec() } else { Vec::new() },
-                ttl: remainder.touch.map(|exptime| self.ttl(exptime)),
-                client_flags: (!remainder.keeps_value).then_some(remainder.client_flags),
-                is_stale: remainder.is_stale,
-                version: remainder.new_version,
-            })
+            let update = store::Update::new(if remainder.keeps_value { value.to_vec() } else { Vec::new() });
+            Ok(update
+                .ttl(remainder.touch.map(|exptime| self.ttl(exptime)))
+                .client_flags((!remainder.keeps_value).then_some(remainder.client_flags))
+                .stale(remainder.is_stale)
+                .version(remainder.new_version.map(Version::from)))
         });
-        let outcome = match outcome {
-            Err(Halt::Exists | Halt::NotANumber) => Ok(Outcome::Exists),
+        let result = match result {
+            Err(Halt::Exists | Halt::NotANumber) => Ok(WriteResult::Conflict),
             Err(Halt::Store(error)) => Err(self.failure(&error)),
-            Ok(outcome) => Ok(outcome),
+            Ok(result) => Ok(result),
         }?;
-        match outcome {
-            Outcome::Done { .. } if !remainder.is_stale => self.counters.delete_hits.add(1),
-            Outcome::Done { .. } => {}
+        match result {
+            WriteResult::Stored(_) if !remainder.is_stale => self.counters.delete_hits.add(1),
+            WriteResult::Stored(_) => {}
             _ => self.counters.delete_misses.add(1),
         }
-        Ok(outcome)
+        Ok(result)
     }
 
     /// Changes a number.
@@ -318,12 +351,11 @@ impl Context<'_> {
                 (Counted::NotFound, Some((initial, exptime))) => {
                     let mut digits = Vec::new();
                     sharedance_core::protocol::memcached::text::push_digits(&mut digits, initial);
-                    let attributes =
-                        Attributes { ttl: self.ttl(exptime), version: count.new_version, ..Attributes::default() };
+                    let attributes = Attributes::new(self.ttl(exptime)).version(count.new_version.map(Version::from));
                     match self.store.write(key, &digits, attributes, Condition::Absent) {
-                        Ok(Outcome::Done { version }) => {
+                        Ok(WriteResult::Stored(version)) => {
                             counters.stored.add(1);
-                            return Counted::Created { version };
+                            return Counted::Created { version: version.get() };
                         }
                         // Another client has stored a number meanwhile: that one is changed.
                         Ok(_) => continue,
@@ -339,30 +371,30 @@ impl Context<'_> {
     }
 
     fn count_once(&self, key: &[u8], count: &Count) -> Counted {
-        let counted = Cell::new(0);
-        let outcome = self.store.update(key, |value| {
+        let mut counted = 0;
+        let result = self.store.update(key, |value| {
             if value.is_empty() {
                 return Err(Halt::NotANumber);
             }
-            if count.version.is_some_and(|expected| expected != value.version()) {
+            if count.version.is_some_and(|expected| expected != value.version().get()) {
                 return Err(Halt::Exists);
             }
             let number = padded_number(value).ok_or(Halt::NotANumber)?;
-            counted.set(match count.direction {
+            counted = match count.direction {
                 Direction::Up => number.wrapping_add(count.delta),
                 Direction::Down => number.saturating_sub(count.delta),
-            });
+            };
             let mut digits = Vec::with_capacity(value.len().max(20));
-            sharedance_core::protocol::memcached::text::push_digits(&mut digits, counted.get());
+            sharedance_core::protocol::memcached::text::push_digits(&mut digits, counted);
             if digits.len() < value.len() {
                 // The value keeps its length, as it does in memcached.
                 digits.resize(value.len(), b' ');
             }
             let ttl = count.touch.map(|exptime| self.ttl(exptime));
-            Ok(store::Update { value: digits, ttl, version: count.new_version, ..store::Update::default() })
+            Ok(store::Update::new(digits).ttl(ttl).version(count.new_version.map(Version::from)))
         });
-        match outcome {
-            Ok(Outcome::Done { version }) => Counted::Done { number: counted.get(), version },
+        match result {
+            Ok(WriteResult::Stored(version)) => Counted::Done { number: counted, version: version.get() },
             Ok(_) => Counted::NotFound,
             Err(Halt::Exists) => Counted::Exists,
             Err(Halt::NotANumber) => Counted::NotANumber,
@@ -372,7 +404,7 @@ impl Context<'_> {
 }
 
 fn attributes(ttl: Ttl, update: &Update<'_>, options: &WriteOptions<'_>) -> Attributes {
-    Attributes { ttl, client_flags: update.client_flags, version: options.new_version }
+    Attributes::new(ttl).client_flags(update.client_flags).version(options.new_version.map(Version::from))
 }
 
 /// The number in a value, which may have spaces behind it.

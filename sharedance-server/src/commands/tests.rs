@@ -169,6 +169,22 @@ fn check(server: &TestServer, exchange: &Exchange, arrivals: &[usize]) {
 }
 
 #[test]
+fn no_value_has_version_zero() {
+    let server = TestServer::new(Limits::default());
+    let zero = |server: &TestServer, answer: [&str; 5]| {
+        assert_eq!(server.responses("cas k 0 0 1 0\r\nb\r\n"), answer[0]);
+        assert_eq!(server.responses("ms k 1 C0\r\nb\r\n"), answer[1]);
+        assert_eq!(server.responses("ms k 1 C0 I\r\nb\r\n"), answer[2]);
+        assert_eq!(server.responses("md k C0\r\n"), answer[3]);
+        assert_eq!(server.responses("md k C0 I\r\n"), answer[4]);
+    };
+    zero(&server, ["NOT_FOUND\r\n", "NF\r\n", "NF\r\n", "NF\r\n", "NF\r\n"]);
+    server.responses("set k 0 0 1\r\na\r\n");
+    zero(&server, ["EXISTS\r\n", "EX\r\n", "EX\r\n", "EX\r\n", "EX\r\n"]);
+    assert_eq!(server.responses("get k\r\n"), "VALUE k 0 1\r\na\r\nEND\r\n");
+}
+
+#[test]
 fn versions_are_compared() {
     let server = TestServer::new(Limits::default());
     server.responses("set k 0 0 1\r\na\r\n");

@@ -2,7 +2,7 @@
 
 use sharedance_core::protocol::memcached::text::{self, Get, Reply, Request};
 use sharedance_core::protocol::memcached::{Direction, Key};
-use sharedance_core::store::Outcome;
+use sharedance_core::store::DeleteResult;
 
 use super::context::Context;
 use super::pairs::{Count, Counted, Failure, WriteOptions, Written};
@@ -112,7 +112,7 @@ fn retrieve(get: &Get<'_>, context: &Context<'_>, output: &mut Output) {
         Some(exptime) => context.touch(get.key, exptime).unwrap_or_default(),
     };
     if let Some(value) = value {
-        let version = get.with_version.then(|| value.version());
+        let version = get.with_version.then(|| value.version().get());
         text::push_value(output.bytes(), get.key, value.client_flags(), value.len(), version);
         output.push_value(value);
         output.bytes().extend_from_slice(b"\r\n");
@@ -134,7 +134,7 @@ fn count(key: Key<'_>, direction: Direction, delta: u64, context: &Context<'_>) 
 
 fn delete(key: Key<'_>, context: &Context<'_>) -> Reply {
     match context.delete(key.said(), None) {
-        Ok(Outcome::Done { .. }) => Reply::Deleted,
+        Ok(DeleteResult::Deleted(_)) => Reply::Deleted,
         Ok(_) => Reply::NotFound,
         Err(failure) => failure.into(),
     }

@@ -51,7 +51,7 @@ impl Fixture {
     fn with_durability(budget: usize, durability: Durability) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = Options::new().durability(durability).open(directory.path()).unwrap().deferring_syncs();
-        store.set(b"key", &value()).unwrap();
+        store.set(b"key", value()).unwrap();
         let options = ConnectionOptions {
             limits: Limits::default(),
             readsize: READSIZE,

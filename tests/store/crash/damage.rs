@@ -24,7 +24,7 @@ fn filled(pairs: u32, len: usize) -> (TempDir, ManualClock, Image) {
     let (_, hand) = Clock::manual();
     let store = open(dir.path(), 1, &hand);
     for i in 0..pairs {
-        store.set_with_ttl(&key(i), &stamped(&key(i), 1, len), Ttl::Never).unwrap();
+        store.set_with_ttl(key(i), stamped(&key(i), 1, len), Ttl::Never).unwrap();
     }
     drop(store);
     let image = Image::take(dir.path());
@@ -34,7 +34,7 @@ fn filled(pairs: u32, len: usize) -> (TempDir, ManualClock, Image) {
 /// Returns how many of the first `pairs` keys are served. Panics at a value that was never written.
 fn served(store: &Store, pairs: u32) -> u64 {
     let whole = |i: &u32| {
-        let found = store.get(&key(*i));
+        let found = store.get(key(*i));
         found.is_some_and(|value| version_of(&key(*i), &value).expect("a wrong value") == 1)
     };
     (0..pairs).filter(whole).count() as u64
@@ -55,7 +55,7 @@ fn two_hundred_flipped_bits_serve_no_wrong_value() {
     const DELETED: u32 = 500;
     let (dir, hand, _) = filled(PAIRS, 500);
     let store = open(dir.path(), 1, &hand);
-    (0..DELETED).for_each(|i| assert!(store.delete(&key(i)).unwrap()));
+    (0..DELETED).for_each(|i| assert!(store.delete(key(i)).unwrap()));
     drop(store);
     let mut whole = Image::take(dir.path());
     let live_by_file: BTreeMap<_, _> = whole
@@ -87,7 +87,7 @@ fn two_hundred_flipped_bits_serve_no_wrong_value() {
             assert!(lost <= stake, "{lost} of {stake} lost with seed {seed} on boot {boot}");
             // The store continues to work, with the remaining pairs and with new ones.
             for i in 0..DELETED {
-                store.set(&key(i), &stamped(&key(i), 1, 600)).unwrap();
+                store.set(key(i), stamped(&key(i), 1, 600)).unwrap();
             }
             for _ in 0..3 {
                 store.maintain(1_000).unwrap();
@@ -146,7 +146,7 @@ fn unreadable_files_are_set_aside() {
 fn a_big_file_of_another_length_is_set_aside() {
     let (dir, hand, _) = filled(10, 500);
     let store = open(dir.path(), 1, &hand);
-    store.set(b"big", &[1; 50_000]).unwrap();
+    store.set(b"big", [1; 50_000]).unwrap();
     drop(store);
     let whole = Image::take(dir.path());
     let name = whole.segments().into_iter().find(|name| name.starts_with("big")).unwrap();
@@ -192,7 +192,7 @@ fn an_invalid_state_or_reservation_costs_no_pair() {
 fn the_reservation_word_of_a_big_segment_is_ignored() {
     let (dir, hand, _) = filled(0, 0);
     let store = open(dir.path(), 1, &hand);
-    store.set(b"big", &[1; 50_000]).unwrap();
+    store.set(b"big", [1; 50_000]).unwrap();
     drop(store);
     let whole = Image::take(dir.path());
     for (boot, word) in [1, 2].into_iter().flat_map(|boot| [0, 4096, u64::MAX].map(|word| (boot, word))) {
@@ -225,9 +225,9 @@ fn foreign_files_are_left_alone_and_do_no_harm() {
     let store = open(dir.path(), 1, &hand);
     assert_eq!(store.recovery().foreign.len(), 3 + taken.len());
     for i in 10..300 {
-        store.set(&key(i), &stamped(&key(i), 1, 500)).unwrap();
+        store.set(key(i), stamped(&key(i), 1, 500)).unwrap();
     }
-    store.set(b"big", &[1; 50_000]).unwrap();
+    store.set(b"big", [1; 50_000]).unwrap();
     drop(store);
     let store = open(dir.path(), 1, &hand);
     assert_eq!((store.recovery().pairs, served(&store, 300)), (301, 300));
@@ -298,7 +298,7 @@ fn without_metadata_a_store_starts_empty_and_deletes_nothing() {
         assert_eq!(fs::read(dir.path().join(format!("{name}.bad"))).unwrap(), image.files[name]);
     }
     assert!(store.recovery().set_aside.len() >= 2);
-    store.set(&key(0), b"new").unwrap();
+    store.set(key(0), b"new").unwrap();
 }
 
 #[test]
@@ -342,13 +342,13 @@ fn without_new_files_everything_else_continues() {
     let store = open(dir.path(), 1, &hand);
     let aside = dir.path().with_extension("aside");
     fs::rename(dir.path(), &aside).unwrap();
-    let refused = (50..1_000).find(|i| store.set(&key(*i), &stamped(&key(*i), 1, 500)).is_err());
+    let refused = (50..1_000).find(|i| store.set(key(*i), stamped(&key(*i), 1, 500)).is_err());
     let refused = refused.expect("a segment holds less than that");
-    assert!(store.get(&key(refused)).is_none());
+    assert!(store.get(key(refused)).is_none());
     assert_eq!(served(&store, refused), u64::from(refused), "acknowledged writes are there");
-    assert!(store.touch(&key(0), Ttl::Never).unwrap() && store.delete(&key(1)).unwrap());
+    assert!(store.touch(key(0), Ttl::Never).unwrap() && store.delete(key(1)).unwrap());
     fs::rename(&aside, dir.path()).unwrap();
-    store.set(&key(refused), &stamped(&key(refused), 1, 500)).expect("it recovers by itself");
+    store.set(key(refused), stamped(&key(refused), 1, 500)).expect("it recovers by itself");
     drop(store);
     let store = open(dir.path(), 1, &hand);
     assert_eq!(served(&store, refused + 1), u64::from(refused));

@@ -81,7 +81,7 @@ impl SmallDisk {
     /// Writes keys from `first` on until the disk is full. Returns how many fitted.
     fn fill(&self, store: &Store, first: u32, len: usize, ttl: Ttl) -> u32 {
         for key in first.. {
-            match store.set_with_ttl(&key.to_be_bytes(), &value(key, len), ttl) {
+            match store.set_with_ttl(key.to_be_bytes(), value(key, len), ttl) {
                 Ok(()) => assert!(key - first < 10_000, "the disk is larger than expected"),
                 Err(StoreError::Full) => return key - first,
                 Err(error) => panic!("{error}"),
@@ -102,7 +102,7 @@ fn value(key: u32, len: usize) -> Vec<u8> {
 }
 
 fn is_there(store: &Store, key: u32) -> bool {
-    let found = store.get(&key.to_be_bytes());
+    let found = store.get(key.to_be_bytes());
     found.is_some_and(|value| version_of(&key.to_be_bytes(), &value) == Some(u64::from(key)))
 }
 
@@ -114,7 +114,7 @@ fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
         assert!(written >= 10, "{written}");
         for _ in 0..20 {
             disk.hand.advance(Duration::from_secs(1));
-            let refused = store.set(b"another", &value(0, len)).unwrap_err();
+            let refused = store.set(b"another", value(0, len)).unwrap_err();
             assert!(matches!(refused, StoreError::Full), "{refused}");
             store.maintain(1_000).unwrap();
         }
@@ -129,13 +129,13 @@ fn invariant_08_a_full_disk_refuses_writes_and_nothing_else() {
                 assert_eq!((store.recovery().pairs, store.recovery().dropped), (u64::from(written), 0));
             }
             assert!((0..written).all(|key| is_there(&store, key)), "acknowledged writes are there");
-            assert!((0..written).all(|key| store.touch(&key.to_be_bytes(), Ttl::Default).unwrap()));
-            assert!(matches!(store.set(&0u32.to_be_bytes(), &value(1, len)), Err(StoreError::Full)));
+            assert!((0..written).all(|key| store.touch(key.to_be_bytes(), Ttl::Default).unwrap()));
+            assert!(matches!(store.set(0u32.to_be_bytes(), value(1, len)), Err(StoreError::Full)));
             assert!(is_there(&store, 0), "a refused write leaves the old value");
         }
 
         let deleted = written / 2;
-        assert!((0..deleted).all(|key| store.delete(&key.to_be_bytes()).unwrap()));
+        assert!((0..deleted).all(|key| store.delete(key.to_be_bytes()).unwrap()));
         for _ in 0..3 {
             disk.hand.advance(Duration::from_secs(1));
             store.maintain(1_000).unwrap();
@@ -161,7 +161,7 @@ fn reuse_space_of_expired_pairs(disk: &SmallDisk) {
     let written = disk.fill(&store, 0, 500, Ttl::After(ttl));
     disk.hand.advance(ttl - Duration::from_secs(1));
     let touched = written - 1;
-    assert!(store.touch(&touched.to_be_bytes(), Ttl::After(2 * ttl)).unwrap());
+    assert!(store.touch(touched.to_be_bytes(), Ttl::After(2 * ttl)).unwrap());
     disk.hand.advance(Duration::from_secs(30));
     // A sweep is in progress, in a segment whose space cannot be reused.
     store.maintain(3).unwrap();
@@ -181,7 +181,7 @@ fn invariant_08_segments_are_emptied_on_a_full_disk() {
         let store = disk.open();
         let written = disk.fill(&store, 0, 500, Ttl::Never);
         let is_kept = |key: &u32| key.is_multiple_of(3);
-        assert!((0..written).filter(|key| !is_kept(key)).all(|key| store.delete(&key.to_be_bytes()).unwrap()));
+        assert!((0..written).filter(|key| !is_kept(key)).all(|key| store.delete(key.to_be_bytes()).unwrap()));
         let mut again = 0;
         for _ in 0..20 {
             // A refused writer retries; the store limits the work that it does for each attempt.
@@ -230,10 +230,10 @@ fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes
                     let len = if chance.percent(4) { 30_000 } else { chance.below(3_000) as usize };
                     let name = key.to_be_bytes();
                     if chance.percent(25) {
-                        assert_eq!(store.delete(&name).unwrap(), model.remove(&key).is_some());
+                        assert_eq!(store.delete(name).unwrap(), model.remove(&key).is_some());
                         continue;
                     }
-                    match store.set_with_ttl(&name, &stamped(&name, u64::from(step), len), Ttl::Never) {
+                    match store.set_with_ttl(name, stamped(&name, u64::from(step), len), Ttl::Never) {
                         Ok(()) => {
                             model.insert(key, step);
                             stored += 1;
@@ -241,7 +241,7 @@ fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes
                         Err(StoreError::Full) => refused += 1,
                         Err(error) => panic!("{error}: {error:?}"),
                     }
-                    let found = store.get(&name).map(|value| version_of(&name, &value).expect("a torn value") as u32);
+                    let found = store.get(name).map(|value| version_of(&name, &value).expect("a torn value") as u32);
                     assert_eq!(found, model.get(&key).copied(), "{key}");
                 }
             }
@@ -249,7 +249,7 @@ fn invariant_08_allocations_that_fail_at_random_lose_nothing_and_service_resumes
         assert!(refused > 10 && stored > 100, "{refused} refused, {stored} stored");
         let _ = std::fs::remove_file(&ballast);
         disk.hand.advance(Duration::from_secs(1));
-        store.set(b"resumed", &[1; 1_000]).expect("there is space again");
+        store.set(b"resumed", [1; 1_000]).expect("there is space again");
         disk.assert_no_stray_file(&store);
     }
 }

@@ -54,19 +54,17 @@ impl Scenario {
             let history = self.keys.get_mut(&key).unwrap();
             match self.chance.below(10) {
                 0 | 1 => {
-                    self.store.delete(&key.to_be_bytes()).unwrap();
+                    self.store.delete(key.to_be_bytes()).unwrap();
                     history.is_deleted = true;
                 }
-                2 => {
-                    drop(self.store.touch(&key.to_be_bytes(), if history.is_short { Ttl::After(SHORT) } else { LONG }))
-                }
+                2 => drop(self.store.touch(key.to_be_bytes(), if history.is_short { Ttl::After(SHORT) } else { LONG })),
                 kind => {
                     self.version += 1;
                     let len = if self.chance.percent(2) { 20_000 } else { self.chance.below(1_500) };
                     let value = stamped(&key.to_be_bytes(), self.version, len as usize);
                     let is_short = kind == 3;
                     let ttl = if is_short { Ttl::After(SHORT) } else { LONG };
-                    self.store.set_with_ttl(&key.to_be_bytes(), &value, ttl).unwrap();
+                    self.store.set_with_ttl(key.to_be_bytes(), &value, ttl).unwrap();
                     *history = History { last: self.version, is_short, is_deleted: false };
                 }
             }
@@ -119,7 +117,7 @@ pub(crate) fn mix(states: &[Image], chance: &mut Chance) -> Image {
 /// Returns the versions that an image serves. Panics at a value that was never written.
 pub(crate) fn served(store: &Store) -> BTreeMap<u32, u64> {
     let found = (0..KEYS).filter_map(|key| {
-        let value = store.get(&key.to_be_bytes())?;
+        let value = store.get(key.to_be_bytes())?;
         Some((key, version_of(&key.to_be_bytes(), &value).expect("a value that was never written for its key")))
     });
     found.collect()
@@ -146,11 +144,11 @@ pub(crate) fn recover(image: &Image, hand: &ManualClock) -> BTreeMap<u32, u64> {
 /// Checks that the recovered store accepts new pairs, keeps them, and frees all space.
 fn check_usable(store: Store, dir: &Path, hand: &ManualClock) {
     for key in 0..200u32 {
-        store.set(&key.to_le_bytes(), &[3; 1_000]).unwrap();
+        store.set(key.to_le_bytes(), [3; 1_000]).unwrap();
     }
     drop(store);
     let store = open(dir, 2, hand);
-    assert!((0..200u32).all(|key| store.get(&key.to_le_bytes()).unwrap() == [3; 1_000]));
+    assert!((0..200u32).all(|key| store.get(key.to_le_bytes()).unwrap() == [3; 1_000]));
     assert_eq!(store.recovery().dropped, 0);
     store.clear().unwrap();
     for _ in 0..4 {
@@ -238,7 +236,7 @@ fn invariant_06_a_pair_deleted_after_it_was_moved_does_not_return() {
                 scenario.settle();
             }
             for key in (0..KEYS).filter(|key| key % 2 == 0) {
-                scenario.store.delete(&key.to_be_bytes()).unwrap();
+                scenario.store.delete(key.to_be_bytes()).unwrap();
             }
             let expected = served(&scenario.store);
             let killed = Image::take(scenario.dir.path());
@@ -286,7 +284,7 @@ fn a_copied_directory_is_verified_when_it_is_opened() {
     let (_, hand) = Clock::manual();
     let store = open(dir.path(), 1, &hand);
     for key in 0..50u32 {
-        store.set(&key.to_be_bytes(), &stamped(&key.to_be_bytes(), 1, 400)).unwrap();
+        store.set(key.to_be_bytes(), stamped(&key.to_be_bytes(), 1, 400)).unwrap();
     }
     drop(store);
     let mut image = Image::take(dir.path());

@@ -62,14 +62,14 @@ impl Machine {
         let states = self.keys.get_mut(&key).unwrap();
         match self.chance.below(10) {
             0 | 1 => {
-                self.store.delete(&name).unwrap();
+                self.store.delete(name).unwrap();
                 states.push(None);
             }
-            2 => drop(self.store.get_and_touch(&name, LONG).unwrap()),
+            2 => drop(self.store.get_and_touch(name, LONG).unwrap()),
             _ => {
                 self.version += 1;
                 let len = if self.chance.percent(2) { 20_000 } else { self.chance.below(1_500) };
-                self.store.set_with_ttl(&name, &stamped(&name, self.version, len as usize), LONG).unwrap();
+                self.store.set_with_ttl(name, stamped(&name, self.version, len as usize), LONG).unwrap();
                 states.push(Some(self.version));
             }
         }
@@ -228,9 +228,9 @@ fn invariant_06_no_value_older_than_the_synced_one_returns_whichever_files_were_
     let key = 0u32.to_be_bytes();
     let mut filler = 1..KEYS;
     let mut set = |version| {
-        store.set_with_ttl(&key, &stamped(&key, version, 500), LONG).unwrap();
+        store.set_with_ttl(key, stamped(&key, version, 500), LONG).unwrap();
         for other in filler.by_ref().take(5) {
-            store.set_with_ttl(&other.to_be_bytes(), &stamped(&other.to_be_bytes(), 1, 15_000), LONG).unwrap();
+            store.set_with_ttl(other.to_be_bytes(), stamped(&other.to_be_bytes(), 1, 15_000), LONG).unwrap();
         }
     };
     set(1);
@@ -239,7 +239,7 @@ fn invariant_06_no_value_older_than_the_synced_one_returns_whichever_files_were_
     let synced = Image::take(dir.path());
     store.sync().unwrap();
     set(3);
-    assert!(store.delete(&key).unwrap());
+    assert!(store.delete(key).unwrap());
     let last = Image::take(dir.path());
     let names = last.segments();
     assert!((3..8).contains(&names.len()), "{}", names.len());

@@ -37,7 +37,7 @@ impl Scene {
     }
 
     fn set_len(&self, key: &str, version: u64, len: usize) {
-        self.store().set(key.as_bytes(), &stamped(key.as_bytes(), version, len)).unwrap();
+        self.store().set(key.as_bytes(), stamped(key.as_bytes(), version, len)).unwrap();
     }
 
     fn version(&self, key: &str) -> Option<u64> {

@@ -253,16 +253,16 @@ fn write(store: &Store, own: u64, seed: u64) {
         tell(report);
         match act {
             Act::Set => {
-                store.set(&key(i), &value(i, version)).unwrap();
+                store.set(key(i), value(i, version)).unwrap();
                 last.insert(i, version);
             }
             Act::SetShort => {
-                store.set_with_ttl(&key(i), &value(i, version), Ttl::After(SHORT_TTL)).unwrap();
+                store.set_with_ttl(key(i), value(i, version), Ttl::After(SHORT_TTL)).unwrap();
                 last.insert(i, version);
             }
-            Act::Delete => drop(store.delete(&key(i)).unwrap()),
-            Act::Touch => drop(store.touch(&key(i), Ttl::Default).unwrap()),
-            Act::TouchShort => drop(store.touch(&key(i), Ttl::After(SHORT_TTL)).unwrap()),
+            Act::Delete => drop(store.delete(key(i)).unwrap()),
+            Act::Touch => drop(store.touch(key(i), Ttl::Default).unwrap()),
+            Act::TouchShort => drop(store.touch(key(i), Ttl::After(SHORT_TTL)).unwrap()),
         }
         tell(Report { kind: Kind::Done, ..report });
     }
@@ -339,6 +339,6 @@ pub(crate) fn expectations(known: &BTreeMap<u64, Known>, reported: &[Report]) ->
 }
 
 pub(crate) fn look(store: &Store, i: u64) -> Option<u64> {
-    let found = store.get(&key(i))?;
+    let found = store.get(key(i))?;
     Some(version_of(&key(i), &found).expect("a value that was never written"))
 }

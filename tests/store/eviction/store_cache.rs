@@ -60,12 +60,12 @@ impl StoreCache {
     pub(crate) fn request(&mut self, request: &Request, value_len: u32) -> bool {
         self.turn_clock(request.at_ms);
         let key: [u8; KEY_LEN] = u64::from(request.id).to_be_bytes();
-        let hit = self.store.get(&key).is_some();
+        let hit = self.store.get(key).is_some();
         if request.writes || !hit {
             // No value is set twice: that would only touch it.
             self.writes += 1;
             self.value[..8].copy_from_slice(&self.writes.to_be_bytes());
-            self.store.set_with_ttl(&key, &self.value[..value_len as usize], self.ttl).expect("eviction makes room");
+            self.store.set_with_ttl(key, &self.value[..value_len as usize], self.ttl).expect("eviction makes room");
             self.written_bytes += u64::from(value_len);
             self.unmaintained_bytes += u64::from(value_len);
             if self.unmaintained_bytes >= MAINTAIN_AFTER_BYTES {

@@ -139,11 +139,11 @@ impl Worker {
                 self.set(key, len);
             }
             55..70 => {
-                let deleted = self.store().delete(&Self::name(key));
+                let deleted = self.store().delete(Self::name(key));
                 self.note([(key, None)], &deleted);
             }
             70..74 => {
-                let touched = self.store().touch(&Self::name(key), LONG);
+                let touched = self.store().touch(Self::name(key), LONG);
                 self.note([], &touched);
             }
             74..88 => {
@@ -174,7 +174,7 @@ impl Worker {
     fn set(&mut self, key: u64, len: usize) {
         self.version += 1;
         let name = Self::name(key);
-        let set = self.store().set_with_ttl(&name, &stamped(&name, self.version, len), LONG);
+        let set = self.store().set_with_ttl(name, stamped(&name, self.version, len), LONG);
         self.note([(key, Some(self.version))], &set);
     }
 
@@ -191,7 +191,7 @@ impl Worker {
     /// Reads continue after any failure.
     fn check_key(&self, key: u64) {
         let name = Self::name(key);
-        let found = self.store().get(&name);
+        let found = self.store().get(name);
         let found = found.map(|value| version_of(&name, &value).expect("a value that was never written"));
         let states = &self.keys[&key];
         assert!(states.contains(&found), "key {key}: found {found:?} of {states:?}");
@@ -217,7 +217,7 @@ impl Worker {
         (0..KEYS).for_each(|key| self.set(key, 2_000));
         self.check();
         for key in 0..KEYS {
-            let deleted = self.store().delete(&Self::name(key));
+            let deleted = self.store().delete(Self::name(key));
             self.note([(key, None)], &deleted);
         }
         self.check();

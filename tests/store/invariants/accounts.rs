@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sharedance_core::Version;
 use sharedance_core::clock::{Clock, ManualClock};
 use sharedance_core::store::{Condition, Durability, Options, Store, StoreError, Ttl, WhenFull};
 
@@ -50,14 +51,14 @@ fn work(store: &Store, chance: &mut Chance) {
     let value = stamped(&key, chance.below(4), len);
     let ttl = Ttl::After(Duration::from_millis(1 + chance.below(100_000)));
     let done = match chance.below(12) {
-        0 | 1 => store.delete(&key).map(drop),
-        2 => store.touch(&key, ttl).map(drop),
-        3 => store.compare_and_set(&key, &value, ttl, 1).map(drop),
-        4 => store.add(&key, &value, ttl).map(drop),
-        5 => store.append(&key, b"and more").map(drop),
+        0 | 1 => store.delete(key).map(drop),
+        2 => store.touch(key, ttl).map(drop),
+        3 => store.compare_and_set(key, &value, ttl, Version::new(1).unwrap()).map(drop),
+        4 => store.add(key, &value, ttl).map(drop),
+        5 => store.append(key, b"and more").map(drop),
         6 => store.maintain(chance.below(200) as usize).map(drop),
-        7 => store.invalidate(&key, Condition::Present, None).map(drop),
-        _ => store.set_with_ttl(&key, &value, ttl),
+        7 => store.invalidate(key, Condition::Present, None).map(drop),
+        _ => store.set_with_ttl(key, &value, ttl),
     };
     assert!(matches!(done, Ok(()) | Err(StoreError::Full)), "{done:?}");
 }
@@ -125,17 +126,17 @@ fn invariant_01_eviction_removes_whole_pairs_and_counts_them_all() {
             let name = key.to_be_bytes();
             match chance.below(10) {
                 0 => {
-                    store.delete(&name).unwrap();
+                    store.delete(name).unwrap();
                     model.remove(&key);
                 }
                 1..5 => {
-                    if let Some(value) = store.get(&name) {
+                    if let Some(value) = store.get(name) {
                         assert_eq!(version_of(&name, &value), model.get(&key).copied(), "{key}");
                     }
                 }
                 _ => {
                     let len = if chance.percent(1) { 40_000 } else { 200 + chance.below(1_200) as usize };
-                    match store.set_with_ttl(&name, &stamped(&name, step, len), Ttl::Never) {
+                    match store.set_with_ttl(name, stamped(&name, step, len), Ttl::Never) {
                         Ok(()) => drop(model.insert(key, step)),
                         Err(error) => assert!(matches!(error, StoreError::Full), "{error}"),
                     }
@@ -146,7 +147,7 @@ fn invariant_01_eviction_removes_whole_pairs_and_counts_them_all() {
                 hand.advance(Duration::from_millis(100));
             }
             if step % 500 == 499 {
-                let missing: Vec<_> = model.keys().copied().filter(|key| !store.contains(&key.to_be_bytes())).collect();
+                let missing: Vec<_> = model.keys().copied().filter(|key| !store.contains(key.to_be_bytes())).collect();
                 let counted = store.stats().evicted - evicted;
                 assert!(missing.len() as u64 <= counted, "{} missing, {counted} evicted", missing.len());
                 model.retain(|key, _| !missing.contains(key));
@@ -161,7 +162,7 @@ fn invariant_01_eviction_removes_whole_pairs_and_counts_them_all() {
             }
         }
         let same = model.iter().all(|(key, version)| {
-            store.get(&key.to_be_bytes()).is_some_and(|value| version_of(&key.to_be_bytes(), &value) == Some(*version))
+            store.get(key.to_be_bytes()).is_some_and(|value| version_of(&key.to_be_bytes(), &value) == Some(*version))
         });
         assert!(same && model.len() > 100, "{}", model.len());
         drop(store);

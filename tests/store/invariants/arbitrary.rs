@@ -23,12 +23,12 @@ fn seed() -> Image {
     for i in 0..KEYS {
         let len = if i % 50 == 9 { 20_000 } else { 16 + i as usize * 5 };
         let ttl = if i % 7 == 0 { Ttl::After(Duration::from_secs(u64::from(i) + 1)) } else { Ttl::Never };
-        store.set_with_ttl(&key(i), &stamped(&key(i), 1, len), ttl).unwrap();
+        store.set_with_ttl(key(i), stamped(&key(i), 1, len), ttl).unwrap();
         if i % 5 == 0 {
-            store.set(&key(i), &stamped(&key(i), 2, 300)).unwrap();
+            store.set(key(i), stamped(&key(i), 2, 300)).unwrap();
         }
         if i % 11 == 0 {
-            store.delete(&key(i)).unwrap();
+            store.delete(key(i)).unwrap();
         }
     }
     drop(store);
@@ -38,7 +38,7 @@ fn seed() -> Image {
 /// Returns the pairs that are served, verified by the store's checks and by the values' own.
 fn served(store: &Store) -> BTreeMap<u32, u64> {
     let found = (0..KEYS).filter_map(|i| {
-        let value = store.get(&key(i))?;
+        let value = store.get(key(i))?;
         Some((i, version_of(&key(i), &value).expect("a value that was never written for its key")))
     });
     found.collect()
@@ -86,7 +86,7 @@ fn invariant_11_recovery_of_arbitrary_bytes_stays_in_bounds_and_is_repeatable() 
         let report = store.recovery();
         assert_eq!((report.pairs, report.dropped, report.superseded), (found.len() as u64, 0, 0), "{report:?}");
         assert_eq!(served(&store), found, "reopening gives the same pairs");
-        store.set(b"new", &[1; 1_000]).unwrap();
+        store.set(b"new", [1; 1_000]).unwrap();
         assert_eq!(store.get(b"new").unwrap(), [1; 1_000]);
     }
 }
@@ -107,7 +107,7 @@ fn invariant_11_recovery_takes_time_in_proportion_to_the_files() {
     let dir = scratch::directory();
     let store = opener(1).open(dir.path()).unwrap();
     for i in 0..3 {
-        store.set_with_ttl(&key(i), &stamped(&key(i), 1, VALUE_LEN), Ttl::Never).unwrap();
+        store.set_with_ttl(key(i), stamped(&key(i), 1, VALUE_LEN), Ttl::Never).unwrap();
     }
     drop(store);
     let whole = Image::take(dir.path());

@@ -16,7 +16,7 @@ struct Held {
 }
 
 fn hold(store: &Store, key: u32, held: &mut Vec<Held>) {
-    if let Some(value) = store.get(&key.to_be_bytes()) {
+    if let Some(value) = store.get(key.to_be_bytes()) {
         held.push(Held { copy: value.to_vec(), value });
     }
 }
@@ -38,14 +38,14 @@ fn invariant_05_bytes_of_a_held_value_never_change() {
             let name = key.to_be_bytes();
             let len = if chance.percent(2) { 20_000 } else { chance.below(1_500) as usize };
             match chance.below(20) {
-                0 => drop(store.delete(&name)),
-                1 => drop(store.append(&name, &stamped(&name, step, 100))),
-                2 => drop(store.touch(&name, Ttl::After(Duration::from_secs(1)))),
+                0 => drop(store.delete(name)),
+                1 => drop(store.append(name, stamped(&name, step, 100))),
+                2 => drop(store.touch(name, Ttl::After(Duration::from_secs(1)))),
                 3 => {
                     store.maintain(500).unwrap();
                     hand.advance(Duration::from_millis(100));
                 }
-                _ => drop(store.set(&name, &stamped(&name, step, len))),
+                _ => drop(store.set(name, stamped(&name, step, len))),
             }
             if chance.percent(3) {
                 hold(&store, key, &mut held);
@@ -133,9 +133,9 @@ fn invariant_06_deleted_pairs_stay_deleted_over_restarts() {
                 if is_there[key] {
                     // All of them longer than the test; later ones are shorter.
                     let ttl = Ttl::After(Duration::from_secs(1_000_000 >> (life / 2)));
-                    store.set_with_ttl(&name, &stamped(&name, life, chance.below(1_500) as usize), ttl).unwrap();
+                    store.set_with_ttl(name, stamped(&name, life, chance.below(1_500) as usize), ttl).unwrap();
                 } else {
-                    store.delete(&name).unwrap();
+                    store.delete(name).unwrap();
                 }
                 if chance.percent(10) {
                     store.maintain(chance.below(60) as usize).unwrap();
@@ -148,7 +148,7 @@ fn invariant_06_deleted_pairs_stay_deleted_over_restarts() {
                 killed.restore(dir.path());
             }
             store = open(dir.path(), 1 + u8::from(chance.percent(30)), &hand);
-            let found: Vec<_> = (0..100u32).map(|key| store.contains(&key.to_be_bytes())).collect();
+            let found: Vec<_> = (0..100u32).map(|key| store.contains(key.to_be_bytes())).collect();
             assert_eq!(found, is_there, "life {life}");
             assert_eq!(store.len(), is_there.iter().filter(|is_there| **is_there).count());
         }

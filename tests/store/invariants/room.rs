@@ -29,7 +29,7 @@ fn invariant_07_two_ticks_after_the_deadline_all_space_is_freed_with_any_budget(
     let store = open(dir.path(), 1, &hand);
     for i in 0..2_000u32 {
         let ttl = Ttl::After(Duration::from_millis(100 + u64::from(i % 50) * 7));
-        store.set_with_ttl(&i.to_be_bytes(), &[1; 300], ttl).unwrap();
+        store.set_with_ttl(i.to_be_bytes(), [1; 300], ttl).unwrap();
     }
     store.set_with_ttl(b"stays", b"1", Ttl::Never).unwrap();
     hand.advance(Duration::from_millis(200));
@@ -56,8 +56,8 @@ fn invariant_09_at_rest_the_space_is_bounded_by_the_live_bytes() {
             for step in 0..4_000 {
                 let key = (chance.below(keys) as u32).to_be_bytes();
                 match chance.below(10) {
-                    0..3 => drop(store.delete(&key).unwrap()),
-                    _ => store.set(&key, &stamped(&key, step, chance.below(1_500) as usize)).unwrap(),
+                    0..3 => drop(store.delete(key).unwrap()),
+                    _ => store.set(key, stamped(&key, step, chance.below(1_500) as usize)).unwrap(),
                 }
                 if chance.percent(2) {
                     store.maintain(50).unwrap();
@@ -80,7 +80,7 @@ fn invariant_08_at_the_limit_segments_are_emptied_for_new_writes() {
         let limited = || options(1, &hand).max_bytes(12 * SEGMENT_LEN as u64).open(dir.path()).unwrap();
         let mut store = limited();
         let fill = |store: &Store, first: u32| {
-            let is_stored = |key: &u32| match store.set_with_ttl(&key.to_be_bytes(), &[1; 500], Ttl::Never) {
+            let is_stored = |key: &u32| match store.set_with_ttl(key.to_be_bytes(), [1; 500], Ttl::Never) {
                 Ok(()) => true,
                 Err(StoreError::Full) => false,
                 Err(error) => panic!("{error}"),
@@ -88,7 +88,7 @@ fn invariant_08_at_the_limit_segments_are_emptied_for_new_writes() {
             (first..).take_while(is_stored).count() as u32
         };
         let written = fill(&store, 0);
-        (0..written).filter(|key| key % 3 != 0).for_each(|key| assert!(store.delete(&key.to_be_bytes()).unwrap()));
+        (0..written).filter(|key| key % 3 != 0).for_each(|key| assert!(store.delete(key.to_be_bytes()).unwrap()));
         let mut again = 0;
         for turn in 0..20 {
             // A refused writer retries; the store limits the work that it does for each attempt.
@@ -115,7 +115,7 @@ fn invariant_09_restarts_need_no_more_space() {
         let store = open(dir.path(), boot, &hand);
         for i in 0..4u32 {
             let (at, ttl) = (((life as u32 * 4 + i) % 50).to_be_bytes(), Duration::from_secs(6_000 << i));
-            store.set_with_ttl(&at, &stamped(&at, life, 600), Ttl::After(ttl)).unwrap();
+            store.set_with_ttl(at, stamped(&at, life, 600), Ttl::After(ttl)).unwrap();
         }
         store.maintain(100).unwrap();
         let left = Image::take(dir.path());

@@ -31,11 +31,11 @@ fn invariant_10_store_time_never_decreases_whatever_the_clocks_do() {
         };
         for turn in 0..12u8 {
             let (name, ms) = ([b'n', turn], chance.below(5_000));
-            store.set_with_ttl(&name, b"1", Ttl::After(millis(ms + 1))).unwrap();
+            store.set_with_ttl(name, b"1", Ttl::After(millis(ms + 1))).unwrap();
             step(&mut chance, &hand);
             hand.advance(millis(ms));
             step(&mut chance, &hand);
-            assert!(store.contains(&name), "{turn} expired too early");
+            assert!(store.contains(name), "{turn} expired too early");
             hand.advance(millis(1));
             gone.push(name);
             assert!(gone.iter().all(|name| !store.contains(name)));

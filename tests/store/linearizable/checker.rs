@@ -82,7 +82,8 @@ impl Reached {
 
 #[cfg(test)]
 mod tests {
-    use sharedance_core::store::{Condition, Outcome, Refresh};
+    use sharedance_core::store::{Condition, DeleteResult, Recache};
+    use sharedance_core::{Version, WriteResult};
 
     use super::*;
 
@@ -90,12 +91,20 @@ mod tests {
         Event { op, answer, called, returned }
     }
 
-    fn write(called: u64, returned: u64, value: &[u8], condition: Condition, outcome: Outcome) -> Event {
-        event(called, returned, Op::Write(value.to_vec(), condition), Answer::Outcome(outcome))
+    fn number(version: u64) -> Version {
+        Version::new(version).unwrap()
+    }
+
+    fn stored(version: u64) -> WriteResult {
+        WriteResult::Stored(number(version))
+    }
+
+    fn write(called: u64, returned: u64, value: &[u8], condition: Condition, result: WriteResult) -> Event {
+        event(called, returned, Op::Write(value.to_vec(), condition), Answer::Written(result))
     }
 
     fn set(called: u64, returned: u64, value: &[u8], version: u64) -> Event {
-        write(called, returned, value, Condition::Always, Outcome::Done { version })
+        write(called, returned, value, Condition::Always, stored(version))
     }
 
     fn get(called: u64, returned: u64, found: Option<(&[u8], u64)>) -> Event {
@@ -106,8 +115,8 @@ mod tests {
         event(called, returned, Op::Incr(1), Answer::Counted(Some(sum)))
     }
 
-    fn delete(called: u64, returned: u64, outcome: Outcome) -> Event {
-        event(called, returned, Op::Delete(Condition::Always), Answer::Outcome(outcome))
+    fn delete(called: u64, returned: u64, result: DeleteResult) -> Event {
+        event(called, returned, Op::Delete(Condition::Always), Answer::Deleted(result))
     }
 
     fn is_possible(events: &[Event]) -> bool {
@@ -135,27 +144,25 @@ mod tests {
 
     #[test]
     fn no_update_is_lost() {
-        let start = write(0, 1, b"5", Condition::Always, Outcome::Done { version: 1 });
+        let start = write(0, 1, b"5", Condition::Always, stored(1));
         assert!(is_possible(&[start.clone(), incr(2, 5, 6), incr(3, 4, 7)]));
         assert!(!is_possible(&[start.clone(), incr(2, 5, 6), incr(3, 4, 6)]), "two counted from the same number");
-        let cas = |called, returned, outcome| write(called, returned, b"c", Condition::Version(1), outcome);
-        let done = |version| Outcome::Done { version };
-        assert!(is_possible(&[start.clone(), cas(2, 5, Outcome::Exists), cas(3, 4, done(2))]));
-        assert!(!is_possible(&[start, cas(2, 5, done(3)), cas(3, 4, done(2))]), "both found the same version");
+        let cas = |called, returned, result| write(called, returned, b"c", Condition::Version(number(1)), result);
+        assert!(is_possible(&[start.clone(), cas(2, 5, WriteResult::Conflict), cas(3, 4, stored(2))]));
+        assert!(!is_possible(&[start, cas(2, 5, stored(3)), cas(3, 4, stored(2))]), "both found the same version");
     }
 
     #[test]
     fn only_one_add_succeeds() {
-        let add = |called, returned, outcome| write(called, returned, b"a", Condition::Absent, outcome);
-        let done = |version| Outcome::Done { version };
-        assert!(is_possible(&[add(0, 3, done(1)), add(1, 2, Outcome::Exists)]));
-        assert!(!is_possible(&[add(0, 3, done(1)), add(1, 2, done(2))]));
+        let add = |called, returned, result| write(called, returned, b"a", Condition::Absent, result);
+        assert!(is_possible(&[add(0, 3, stored(1)), add(1, 2, WriteResult::Conflict)]));
+        assert!(!is_possible(&[add(0, 3, stored(1)), add(1, 2, stored(2))]));
     }
 
     #[test]
     fn a_missing_pair_does_not_return() {
-        let gone = [set(0, 1, b"a", 1), delete(2, 3, Outcome::Done { version: 1 })];
-        assert!(is_possible(&[&gone[..], &[get(4, 5, None), delete(6, 7, Outcome::Missing)]].concat()));
+        let gone = [set(0, 1, b"a", 1), delete(2, 3, DeleteResult::Deleted(number(1)))];
+        assert!(is_possible(&[&gone[..], &[get(4, 5, None), delete(6, 7, DeleteResult::NotFound)]].concat()));
         assert!(!is_possible(&[&gone[..], &[get(4, 5, A)]].concat()));
         let vanished = [set(0, 1, b"a", 1), get(2, 3, None), get(4, 5, None)];
         assert!(!is_possible(&vanished));
@@ -168,28 +175,37 @@ mod tests {
     fn versions_only_increase() {
         assert!(is_possible(&[set(0, 1, b"a", 5), set(2, 3, b"a", 5), set(4, 5, b"b", 6)]), "the value was there");
         assert!(!is_possible(&[set(0, 1, b"a", 5), set(2, 3, b"b", 5)]));
-        assert!(!is_possible(&[set(0, 1, b"a", 5), delete(2, 3, Outcome::Done { version: 5 }), set(4, 5, b"b", 4)]));
+        assert!(!is_possible(&[
+            set(0, 1, b"a", 5),
+            delete(2, 3, DeleteResult::Deleted(number(5))),
+            set(4, 5, b"b", 4)
+        ]));
     }
 
     #[test]
     fn one_reader_is_chosen_for_a_stale_value() {
-        let look = |called, returned, version, is_stale, refresh| {
-            event(called, returned, Op::Look, Answer::Seen { value: b"a".to_vec(), version, is_stale, refresh })
+        let get_with = |called, returned, version, is_stale, recache| {
+            event(called, returned, Op::GetWith, Answer::Entry { value: b"a".to_vec(), version, is_stale, recache })
         };
         let invalidate = |called, returned, version| {
-            event(called, returned, Op::Invalidate(Condition::Present), Answer::Outcome(Outcome::Done { version }))
+            event(called, returned, Op::Invalidate(Condition::Present), Answer::Written(stored(version)))
         };
-        let stale = [set(0, 1, b"a", 1), look(2, 3, 1, false, Refresh::NotNeeded), invalidate(4, 5, 2)];
-        let chosen = |first, second| [&stale[..], &[look(6, 9, 2, true, first), look(7, 8, 2, true, second)]].concat();
-        assert!(is_possible(&chosen(Refresh::Yours, Refresh::InProgress)));
-        assert!(is_possible(&chosen(Refresh::InProgress, Refresh::Yours)));
-        assert!(!is_possible(&chosen(Refresh::Yours, Refresh::Yours)));
-        assert!(!is_possible(&chosen(Refresh::InProgress, Refresh::InProgress)));
-        let or_stale = |version, outcome| write(6, 7, b"a", Condition::VersionOrStale(version), outcome);
-        let done = Outcome::Done { version: 3 };
-        assert!(is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, true, Refresh::Yours)]].concat()));
-        assert!(is_possible(&[&stale[..], &[or_stale(2, done), look(8, 9, 3, false, Refresh::NotNeeded)]].concat()));
-        assert!(!is_possible(&[&stale[..], &[or_stale(1, done), look(8, 9, 3, false, Refresh::NotNeeded)]].concat()));
+        let stale = [set(0, 1, b"a", 1), get_with(2, 3, 1, false, Recache::NotNeeded), invalidate(4, 5, 2)];
+        let chosen =
+            |first, second| [&stale[..], &[get_with(6, 9, 2, true, first), get_with(7, 8, 2, true, second)]].concat();
+        assert!(is_possible(&chosen(Recache::Yours, Recache::InProgress)));
+        assert!(is_possible(&chosen(Recache::InProgress, Recache::Yours)));
+        assert!(!is_possible(&chosen(Recache::Yours, Recache::Yours)));
+        assert!(!is_possible(&chosen(Recache::InProgress, Recache::InProgress)));
+        let or_stale = |version, result| write(6, 7, b"a", Condition::VersionOrStale(number(version)), result);
+        let done = stored(3);
+        assert!(is_possible(&[&stale[..], &[or_stale(1, done), get_with(8, 9, 3, true, Recache::Yours)]].concat()));
+        assert!(is_possible(
+            &[&stale[..], &[or_stale(2, done), get_with(8, 9, 3, false, Recache::NotNeeded)]].concat()
+        ));
+        assert!(!is_possible(
+            &[&stale[..], &[or_stale(1, done), get_with(8, 9, 3, false, Recache::NotNeeded)]].concat()
+        ));
     }
 
     #[test]

@@ -18,11 +18,13 @@ use std::time::{Duration, Instant};
 use checker::{Event, check};
 use pair::{Answer, Op, Pair};
 use scratch::{Chance, SEGMENT_LEN};
+use sharedance_core::Version;
 use sharedance_core::store::{Condition, Options, Stats, Store, Ttl, WhenFull};
 
 /// All workers use some keys all the time, and most keys rarely, so that these records get old enough to be moved.
 const KEYS: usize = 60;
 const HOT_KEYS: usize = 3;
+const NEVER_WRITTEN: Version = Version::new(u64::MAX).unwrap();
 const WORKERS: u64 = 3;
 /// Operations of each worker per round.
 const OPERATIONS: u64 = 400;
@@ -56,7 +58,7 @@ fn work(store: &Store, stamps: &AtomicU64, seed: u64) -> Vec<Noted> {
         let returned = stamps.fetch_add(1, Ordering::SeqCst);
         let Some(answer) = answer else { continue };
         match &answer {
-            Answer::Found(Some((value, version))) | Answer::Seen { value, version, .. } => {
+            Answer::Found(Some((value, version))) | Answer::Entry { value, version, .. } => {
                 seen[i] = (*version, value.len());
             }
             _ => {}
@@ -68,10 +70,12 @@ fn work(store: &Store, stamps: &AtomicU64, seed: u64) -> Vec<Noted> {
 
 /// Returns an operation on a key that last had this version and length.
 fn choose(chance: &mut Chance, (version, len): (u64, usize)) -> Op {
+    // No write gets this far.
+    let version = Version::new(version).unwrap_or(NEVER_WRITTEN);
     match chance.below(100) {
         0..22 => Op::Get,
-        22..28 => Op::Look,
-        28..32 => Op::LookOrCreate,
+        22..28 => Op::GetWith,
+        28..32 => Op::GetOrCreate,
         32..45 => Op::Write(value(chance), Condition::Always),
         45..50 => Op::Write(value(chance), Condition::Absent),
         50..55 => Op::Write(value(chance), Condition::Present),
@@ -110,9 +114,9 @@ fn churn(store: &Store, done: &AtomicBool, is_too_much: bool) {
             return;
         }
         let key = i % if is_too_much { 3_000 } else { 500 };
-        let _ = store.set(&key.to_be_bytes(), &vec![i as u8; 300 + chance.below(900) as usize]);
+        let _ = store.set(key.to_be_bytes(), vec![i as u8; 300 + chance.below(900) as usize]);
         if !is_too_much && i % 4 != 0 {
-            store.delete(&key.to_be_bytes()).unwrap();
+            store.delete(key.to_be_bytes()).unwrap();
         }
     }
 }
@@ -167,9 +171,9 @@ fn run(options: Options, may_vanish: bool, has_happened: impl Fn(Stats) -> bool)
             for (i, mut events) in run_round(&store, &stamps, round).into_iter().enumerate() {
                 // No other thread uses the key now, so this is the state at the start of the next round.
                 let called = stamps.fetch_add(2, Ordering::SeqCst);
-                let answer = Op::Look.run(&store, &key(i)).unwrap();
+                let answer = Op::GetWith.run(&store, &key(i)).unwrap();
                 let found = Pair::of(&answer);
-                events.push(Event { op: Op::Look, answer, called, returned: called + 1 });
+                events.push(Event { op: Op::GetWith, answer, called, returned: called + 1 });
                 let start = std::mem::replace(&mut pairs[i], found);
                 check(events, start, may_vanish).unwrap_or_else(|violation| panic!("round {round}: {violation}"));
             }

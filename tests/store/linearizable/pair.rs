@@ -1,16 +1,17 @@
 //! The possible results of operations on one key in sequence: the sequential meaning with which concurrent operations
 //! are compared.
 
-use sharedance_core::store::{Condition, Look, Outcome, Refresh, Seen, Store, StoreError, Ttl};
+use sharedance_core::WriteResult;
+use sharedance_core::store::{Condition, DeleteResult, Entry, GetOptions, Recache, Store, StoreError, Ttl};
 
 /// An operation on a key.
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Get,
-    /// Reads the value with its marks, and asks to be the reader that refreshes it.
-    Look,
-    /// The same. If there is no value, it creates an empty one and refreshes it.
-    LookOrCreate,
+    /// Reads the value with its marks, and asks to be the reader that makes a new one.
+    GetWith,
+    /// The same. If there is no value, it creates an empty one and makes the new one.
+    GetOrCreate,
     Write(Vec<u8>, Condition),
     Append(Vec<u8>),
     Prepend(Vec<u8>),
@@ -27,9 +28,10 @@ pub(crate) enum Op {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Found(Option<(Vec<u8>, u64)>),
-    Seen { value: Vec<u8>, version: u64, is_stale: bool, refresh: Refresh },
-    Unseen,
-    Outcome(Outcome),
+    Entry { value: Vec<u8>, version: u64, is_stale: bool, recache: Recache },
+    NoEntry,
+    Written(WriteResult),
+    Deleted(DeleteResult),
     Counted(Option<u64>),
     NotANumber,
     WasThere(bool),
@@ -37,11 +39,11 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    fn seen(seen: Option<Seen>) -> Answer {
-        let Some(Seen { value, is_stale, refresh, .. }) = seen else {
-            return Answer::Unseen;
+    fn entry(entry: Option<Entry>) -> Answer {
+        let Some(Entry { value, is_stale, recache, .. }) = entry else {
+            return Answer::NoEntry;
         };
-        Answer::Seen { value: value.to_vec(), version: value.version(), is_stale, refresh }
+        Answer::Entry { value: value.to_vec(), version: value.version().get(), is_stale, recache }
     }
 }
 
@@ -49,19 +51,17 @@ impl Op {
     /// Executes it on the real store. Returns `None` if the store was full, and did nothing.
     pub(crate) fn run(&self, store: &Store, key: &[u8]) -> Option<Answer> {
         let answer = match self {
-            Op::Get => Ok(Answer::Found(store.get(key).map(|value| (value.to_vec(), value.version())))),
-            Op::Look => store.look(key, &Look::default()).map(Answer::seen),
-            Op::LookOrCreate => {
-                store.look(key, &Look { create: Some(Ttl::Never), ..Look::default() }).map(Answer::seen)
-            }
-            Op::Write(value, condition) => store.write(key, value, Ttl::Never, *condition).map(Answer::Outcome),
-            Op::Append(tail) => store.append(key, tail).map(Answer::Outcome),
-            Op::Prepend(head) => store.prepend(key, head).map(Answer::Outcome),
+            Op::Get => Ok(Answer::Found(store.get(key).map(|value| (value.to_vec(), value.version().get())))),
+            Op::GetWith => store.get_with(key, GetOptions::new()).map(Answer::entry),
+            Op::GetOrCreate => store.get_with(key, GetOptions::new().create(Ttl::Never)).map(Answer::entry),
+            Op::Write(value, condition) => store.write(key, value, Ttl::Never, *condition).map(Answer::Written),
+            Op::Append(tail) => store.append(key, tail).map(Answer::Written),
+            Op::Prepend(head) => store.prepend(key, head).map(Answer::Written),
             Op::Incr(delta) => store.incr(key, *delta).map(Answer::Counted),
             Op::Decr(delta) => store.decr(key, *delta).map(Answer::Counted),
             Op::Touch(ttl) => store.touch(key, *ttl).map(Answer::WasThere),
-            Op::Delete(condition) => store.delete_if(key, *condition).map(Answer::Outcome),
-            Op::Invalidate(condition) => store.invalidate(key, *condition, None).map(Answer::Outcome),
+            Op::Delete(condition) => store.delete_if(key, *condition).map(Answer::Deleted),
+            Op::Invalidate(condition) => store.invalidate(key, *condition, None).map(Answer::Written),
             Op::Clear => store.clear().map(|()| Answer::Nothing),
         };
         match answer {
@@ -135,8 +135,8 @@ impl Pair {
     /// Returns what `seen`, the result of a lookup without concurrent operations, says about the pair.
     pub(crate) fn of(seen: &Answer) -> Pair {
         match seen {
-            Answer::Seen { value, version, is_stale, refresh } => {
-                let marks = Marks { is_stale: *is_stale, has_refresher: *refresh != Refresh::NotNeeded };
+            Answer::Entry { value, version, is_stale, recache } => {
+                let marks = Marks { is_stale: *is_stale, has_refresher: *recache != Recache::NotNeeded };
                 Pair { value: Some(value.clone()), version: Version::Is(*version), marks }
             }
             _ => Pair::default(),
@@ -152,20 +152,20 @@ impl Pair {
     pub(crate) fn after(&self, op: &Op, answer: &Answer) -> Vec<Pair> {
         match (op, answer) {
             (Op::Get, Answer::Found(found)) => self.seen(found.as_ref()),
-            (Op::Look, seen) => self.looked_at(seen),
-            (Op::LookOrCreate, seen) if self.value.is_some() => self.looked_at(seen),
-            (Op::LookOrCreate, Answer::Seen { value, version, is_stale: false, refresh: Refresh::Yours }) => {
+            (Op::GetWith, seen) => self.read_with(seen),
+            (Op::GetOrCreate, seen) if self.value.is_some() => self.read_with(seen),
+            (Op::GetOrCreate, Answer::Entry { value, version, is_stale: false, recache: Recache::Yours }) => {
                 let marks = Marks { is_stale: false, has_refresher: true };
                 let after = Pair { value: Some(value.clone()), marks, ..Pair::default() };
                 if value.is_empty() { self.at_version(*version, after) } else { Vec::new() }
             }
-            (Op::Invalidate(condition), Answer::Outcome(outcome)) => self.invalidated(*condition, *outcome),
+            (Op::Invalidate(condition), Answer::Written(result)) => self.invalidated(*condition, *result),
             (Op::Touch(_), Answer::WasThere(was_there)) => only_if(*was_there == self.value.is_some(), self.clone()),
             (Op::Clear, Answer::Nothing) => vec![self.without_value()],
-            (Op::Delete(condition), Answer::Outcome(outcome)) => self.deleted(*condition, *outcome),
-            (Op::Write(value, condition), Answer::Outcome(outcome)) => self.written(value, *condition, *outcome),
-            (Op::Append(tail), Answer::Outcome(outcome)) => self.rewritten(|value| [value, tail].concat(), *outcome),
-            (Op::Prepend(head), Answer::Outcome(outcome)) => self.rewritten(|value| [head, value].concat(), *outcome),
+            (Op::Delete(condition), Answer::Deleted(result)) => self.deleted(*condition, *result),
+            (Op::Write(value, condition), Answer::Written(result)) => self.written(value, *condition, *result),
+            (Op::Append(tail), Answer::Written(result)) => self.rewritten(|value| [value, tail].concat(), *result),
+            (Op::Prepend(head), Answer::Written(result)) => self.rewritten(|value| [head, value].concat(), *result),
             (Op::Incr(delta), counted) => self.counted(|number| number.wrapping_add(*delta), counted),
             (Op::Decr(delta), counted) => self.counted(|number| number.saturating_sub(*delta), counted),
             _ => Vec::new(),
@@ -187,20 +187,20 @@ impl Pair {
         }
     }
 
-    fn looked_at(&self, seen: &Answer) -> Vec<Pair> {
-        let Answer::Seen { value, version, is_stale, refresh } = seen else {
-            return only_if(*seen == Answer::Unseen && self.value.is_none(), self.clone());
+    fn read_with(&self, seen: &Answer) -> Vec<Pair> {
+        let Answer::Entry { value, version, is_stale, recache } = seen else {
+            return only_if(*seen == Answer::NoEntry && self.value.is_none(), self.clone());
         };
         let expected = match self.marks {
-            Marks { has_refresher: true, .. } => Refresh::InProgress,
-            Marks { is_stale: true, .. } => Refresh::Yours,
-            _ => Refresh::NotNeeded,
+            Marks { has_refresher: true, .. } => Recache::InProgress,
+            Marks { is_stale: true, .. } => Recache::Yours,
+            _ => Recache::NotNeeded,
         };
-        if *refresh != expected || *is_stale != self.marks.is_stale {
+        if *recache != expected || *is_stale != self.marks.is_stale {
             return Vec::new();
         }
         let mut after = self.seen(Some(&(value.clone(), *version)));
-        after.iter_mut().for_each(|pair| pair.marks.has_refresher |= *refresh == Refresh::Yours);
+        after.iter_mut().for_each(|pair| pair.marks.has_refresher |= *recache == Recache::Yours);
         after
     }
 
@@ -215,6 +215,7 @@ impl Pair {
             Condition::Present => vec![(self.clone(), Holds::is_so(is_there))],
             Condition::Version(_) | Condition::VersionOrStale(_) if !is_there => vec![(self.clone(), Holds::No)],
             Condition::Version(wanted) => {
+                let wanted = wanted.get();
                 let mut pairs = Vec::new();
                 if self.version.may_be(wanted) {
                     pairs.push((known_to_be(Version::Is(wanted)), Holds::Yes));
@@ -225,6 +226,7 @@ impl Pair {
                 pairs
             }
             Condition::VersionOrStale(oldest) => {
+                let oldest = oldest.get();
                 let is_newer = match self.version {
                     Version::Is(version) if version == oldest => Holds::Yes,
                     Version::Is(version) => {
@@ -247,16 +249,16 @@ impl Pair {
         }
     }
 
-    fn refusal(&self) -> Outcome {
-        if self.value.is_some() { Outcome::Exists } else { Outcome::Missing }
+    fn refusal(&self) -> WriteResult {
+        if self.value.is_some() { WriteResult::Conflict } else { WriteResult::NotFound }
     }
 
-    fn written(&self, value: &[u8], condition: Condition, outcome: Outcome) -> Vec<Pair> {
-        let after = |(before, holds): (Pair, Holds)| match (outcome, holds) {
-            (Outcome::Done { version }, Holds::Yes) => before.with(value.to_vec(), version, condition),
-            (Outcome::Done { version }, Holds::Newer) => {
+    fn written(&self, value: &[u8], condition: Condition, result: WriteResult) -> Vec<Pair> {
+        let after = |(before, holds): (Pair, Holds)| match (result, holds) {
+            (WriteResult::Stored(version), Holds::Yes) => before.with(value.to_vec(), version.get(), condition),
+            (WriteResult::Stored(version), Holds::Newer) => {
                 let marks = Marks { is_stale: true, ..before.marks };
-                before.at_version(version, Pair { value: Some(value.to_vec()), marks, ..Pair::default() })
+                before.at_version(version.get(), Pair { value: Some(value.to_vec()), marks, ..Pair::default() })
             }
             (refused, Holds::No) => only_if(refused == before.refusal(), before),
             _ => Vec::new(),
@@ -279,37 +281,37 @@ impl Pair {
         only_if(version > self.version.floor(), Pair { version: Version::Is(version), ..after })
     }
 
-    fn deleted(&self, condition: Condition, outcome: Outcome) -> Vec<Pair> {
-        let after = |(before, holds): (Pair, Holds)| match (&before.value, outcome) {
-            (Some(_), Outcome::Done { version }) => {
-                let fits = holds != Holds::No && before.version.may_be(version);
-                only_if(fits, Pair { version: Version::Above(version), ..Pair::default() })
+    fn deleted(&self, condition: Condition, result: DeleteResult) -> Vec<Pair> {
+        let after = |(before, holds): (Pair, Holds)| match (&before.value, result) {
+            (Some(_), DeleteResult::Deleted(version)) => {
+                let fits = holds != Holds::No && before.version.may_be(version.get());
+                only_if(fits, Pair { version: Version::Above(version.get()), ..Pair::default() })
             }
-            (Some(_), refused) => only_if(holds == Holds::No && refused == Outcome::Exists, before),
-            (None, refused) => only_if(refused == Outcome::Missing, before),
+            (Some(_), refused) => only_if(holds == Holds::No && refused == DeleteResult::Conflict, before),
+            (None, refused) => only_if(refused == DeleteResult::NotFound, before),
         };
         self.by_condition(condition).into_iter().flat_map(after).collect()
     }
 
     /// The value stays and gets a new version.
-    fn invalidated(&self, condition: Condition, outcome: Outcome) -> Vec<Pair> {
+    fn invalidated(&self, condition: Condition, result: WriteResult) -> Vec<Pair> {
         let marks = Marks { is_stale: true, has_refresher: false };
-        let after = |(before, holds): (Pair, Holds)| match (&before.value, outcome) {
-            (Some(_), Outcome::Done { version }) if holds != Holds::No => {
-                before.at_version(version, Pair { marks, ..before.clone() })
+        let after = |(before, holds): (Pair, Holds)| match (&before.value, result) {
+            (Some(_), WriteResult::Stored(version)) if holds != Holds::No => {
+                before.at_version(version.get(), Pair { marks, ..before.clone() })
             }
-            (Some(_), refused) => only_if(holds == Holds::No && refused == Outcome::Exists, before),
-            (None, refused) => only_if(refused == Outcome::Missing, before),
+            (Some(_), refused) => only_if(holds == Holds::No && refused == WriteResult::Conflict, before),
+            (None, refused) => only_if(refused == WriteResult::NotFound, before),
         };
         self.by_condition(condition).into_iter().flat_map(after).collect()
     }
 
-    fn rewritten(&self, change: impl Fn(&[u8]) -> Vec<u8>, outcome: Outcome) -> Vec<Pair> {
-        match (&self.value, outcome) {
-            (Some(value), Outcome::Done { version }) => {
-                self.at_version(version, Pair { value: Some(change(value)), ..Pair::default() })
+    fn rewritten(&self, change: impl Fn(&[u8]) -> Vec<u8>, result: WriteResult) -> Vec<Pair> {
+        match (&self.value, result) {
+            (Some(value), WriteResult::Stored(version)) => {
+                self.at_version(version.get(), Pair { value: Some(change(value)), ..Pair::default() })
             }
-            (None, Outcome::Missing) => vec![self.clone()],
+            (None, WriteResult::NotFound) => vec![self.clone()],
             _ => Vec::new(),
         }
     }

@@ -59,7 +59,7 @@ pub(crate) enum Op {
         ttl: Ttl,
     },
     Invalidate(usize),
-    Look(usize),
+    GetWith(usize),
     Hold(usize),
     LetGo,
     Clear,

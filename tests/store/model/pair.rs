@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
 use sharedance_core::store::{
-    Attributes, BootId, Condition, Durability, Look, OpenError, Options, Outcome, Store, StoreError, Ttl, Value,
+    Attributes, BootId, Condition, DeleteResult, Durability, GetOptions, OpenError, Options, Store, StoreError, Ttl,
+    Value,
 };
+use sharedance_core::{Version, WriteResult};
 use tempfile::TempDir;
 
 use crate::naive::Naive;
@@ -63,75 +65,79 @@ impl Pair {
     pub(crate) fn apply(&mut self, op: Op) {
         match op {
             Op::Set { key: i, value, ttl, client_flags } => {
-                let attributes = Attributes { ttl, client_flags, ..Attributes::default() };
-                assert!(self.store().write(&key(i), &value, attributes, Condition::Always).unwrap().is_done());
+                let attributes = Attributes::new(ttl).client_flags(client_flags);
+                assert!(self.store().write(key(i), &value, attributes, Condition::Always).unwrap().is_stored());
                 self.naive.set(&key(i), &value, ttl_ms(ttl), client_flags);
                 self.check_key(i);
             }
             Op::Add { key: i, value, ttl } => {
                 let is_absent = self.naive.get(&key(i)).is_none();
-                assert_eq!(self.store().add(&key(i), &value, ttl).unwrap(), is_absent, "add {i}");
+                assert_eq!(self.store().add(key(i), &value, ttl).unwrap(), is_absent, "add {i}");
                 self.record_set(i, &value, ttl, is_absent);
             }
             Op::Replace { key: i, value, ttl } => {
                 let is_present = self.naive.get(&key(i)).is_some();
-                assert_eq!(self.store().replace(&key(i), &value, ttl).unwrap(), is_present, "replace {i}");
+                assert_eq!(self.store().replace(key(i), &value, ttl).unwrap(), is_present, "replace {i}");
                 self.record_set(i, &value, ttl, is_present);
             }
             Op::CompareAndSet { key: i, value, ttl, is_right } => {
                 let version = self.version(i, is_right);
-                let outcome = self.store().compare_and_set(&key(i), &value, ttl, version).unwrap();
-                self.check_outcome(i, outcome, is_right);
-                self.record_set(i, &value, ttl, outcome.is_done());
+                let result = self.store().compare_and_set(key(i), &value, ttl, version).unwrap();
+                self.check_result(i, result, is_right);
+                self.record_set(i, &value, ttl, result.is_stored());
             }
             Op::Append { key: i, tail } => {
-                self.rewrite(i, |store| store.append(&key(i), &tail), |value| [value, &tail].concat());
+                self.rewrite(i, |store| store.append(key(i), &tail), |value| [value, &tail].concat());
             }
             Op::Prepend { key: i, head } => {
-                self.rewrite(i, |store| store.prepend(&key(i), &head), |value| [&head, value].concat());
+                self.rewrite(i, |store| store.prepend(key(i), &head), |value| [&head, value].concat());
             }
             Op::Update(i) => {
                 let update = |value: &Value| Ok::<_, StoreError>(value.to_ascii_uppercase().into());
-                self.rewrite(i, |store| store.update(&key(i), update), <[u8]>::to_ascii_uppercase);
+                self.rewrite(i, |store| store.update(key(i), update), <[u8]>::to_ascii_uppercase);
             }
             Op::Count { key: i, by, is_up } => self.count(i, by, is_up),
             Op::DeleteVersion { key: i, is_right } => {
                 let condition = Condition::Version(self.version(i, is_right));
-                let outcome = self.store().delete_if(&key(i), condition).unwrap();
-                self.check_outcome(i, outcome, is_right);
-                if outcome.is_done() {
+                let result = self.store().delete_if(key(i), condition).unwrap();
+                match self.naive.get(&key(i)) {
+                    None => assert_eq!(result, DeleteResult::NotFound, "{i}"),
+                    Some(_) if is_right => assert!(result.is_deleted(), "{i}: {result:?}"),
+                    Some(_) => assert_eq!(result, DeleteResult::Conflict, "{i}"),
+                }
+                if result.is_deleted() {
                     self.naive.delete(&key(i));
                 }
                 self.check_key(i);
             }
             Op::Delete(i) => {
-                let deleted = self.store().delete(&key(i)).unwrap();
+                let deleted = self.store().delete(key(i)).unwrap();
                 assert_eq!(deleted, self.naive.delete(&key(i)), "delete {i}");
                 self.check_key(i);
             }
             Op::Touch { key: i, ttl } => {
-                let touched = self.store().touch(&key(i), ttl).unwrap();
+                let touched = self.store().touch(key(i), ttl).unwrap();
                 assert_eq!(touched, self.naive.touch(&key(i), ttl_ms(ttl)), "touch {i}");
                 self.check_key(i);
             }
             Op::GetAndTouch { key: i, ttl } => {
                 let expected = self.naive.get(&key(i)).map(<[u8]>::to_vec);
-                assert_eq!(self.store().get_and_touch(&key(i), ttl).unwrap().as_deref(), expected.as_deref(), "{i}");
+                assert_eq!(self.store().get_and_touch(key(i), ttl).unwrap().as_deref(), expected.as_deref(), "{i}");
                 self.naive.touch(&key(i), ttl_ms(ttl));
                 self.check_key(i);
             }
             Op::Invalidate(i) => {
-                let outcome = self.store().invalidate(&key(i), Condition::Present, None).unwrap();
-                self.check_outcome(i, outcome, true);
+                let result = self.store().invalidate(key(i), Condition::Present, None).unwrap();
+                self.check_result(i, result, true);
                 self.naive.mark_stale(&key(i));
                 self.check_key(i);
             }
-            Op::Look(i) => {
-                let seen = self.store().look(&key(i), &Look::default()).unwrap();
-                assert_eq!(seen.map(|seen| seen.is_stale), self.naive.is_stale(&key(i)), "{i}");
+            Op::GetWith(i) => {
+                let entry = self.store().get_with(key(i), GetOptions::new()).unwrap();
+                assert_eq!(entry.map(|entry| entry.is_stale), self.naive.is_stale(&key(i)), "{i}");
             }
             Op::Hold(i) => {
-                if let Some(value) = self.store().get(&key(i)) {
+                if let Some(value) = self.store().get(key(i)) {
                     let copy = value.to_vec();
                     self.held.push((value, copy));
                 }
@@ -158,16 +164,16 @@ impl Pair {
     }
 
     /// Returns the version of the current value, or one that no value has.
-    fn version(&self, i: usize, is_right: bool) -> u64 {
-        let version = self.store().get(&key(i)).map_or(0, |value| value.version());
-        if is_right { version } else { version + 1 }
+    fn version(&self, i: usize, is_right: bool) -> Version {
+        let version = self.store().get(key(i)).map_or(1, |value| value.version().get());
+        Version::new(if is_right { version } else { version + 1 }).unwrap()
     }
 
-    fn check_outcome(&self, i: usize, outcome: Outcome, is_right: bool) {
+    fn check_result(&self, i: usize, result: WriteResult, is_right: bool) {
         match self.naive.get(&key(i)) {
-            None => assert_eq!(outcome, Outcome::Missing, "{i}"),
-            Some(_) if is_right => assert!(outcome.is_done(), "{i}: {outcome:?}"),
-            Some(_) => assert_eq!(outcome, Outcome::Exists, "{i}"),
+            None => assert_eq!(result, WriteResult::NotFound, "{i}"),
+            Some(_) if is_right => assert!(result.is_stored(), "{i}: {result:?}"),
+            Some(_) => assert_eq!(result, WriteResult::Conflict, "{i}"),
         }
     }
 
@@ -181,11 +187,11 @@ impl Pair {
     fn rewrite(
         &mut self,
         i: usize,
-        rewrite: impl Fn(&Store) -> Result<Outcome, StoreError>,
+        rewrite: impl Fn(&Store) -> Result<WriteResult, StoreError>,
         change: impl Fn(&[u8]) -> Vec<u8>,
     ) {
-        let outcome = rewrite(self.store()).unwrap();
-        self.check_outcome(i, outcome, true);
+        let result = rewrite(self.store()).unwrap();
+        self.check_result(i, result, true);
         if let Some(value) = self.naive.get(&key(i)).map(change) {
             self.naive.rewrite(&key(i), value);
         }
@@ -194,7 +200,7 @@ impl Pair {
 
     fn count(&mut self, i: usize, by: u64, is_up: bool) {
         let store = self.store();
-        let counted = if is_up { store.incr(&key(i), by) } else { store.decr(&key(i), by) };
+        let counted = if is_up { store.incr(key(i), by) } else { store.decr(key(i), by) };
         let number = |value: &[u8]| {
             let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             digits.and_then(|digits| digits.parse().ok())
@@ -266,12 +272,12 @@ impl Pair {
     }
 
     fn check_key(&self, i: usize) {
-        let found = self.store().get(&key(i));
+        let found = self.store().get(key(i));
         let expected = self.naive.get(&key(i));
         assert_eq!(found.as_ref().map(|value| value.len()), expected.map(<[u8]>::len), "key {i}");
         assert!(found.as_deref() == expected, "key {i}: other bytes");
         assert_eq!(found.map(|value| value.client_flags()), self.naive.client_flags(&key(i)), "key {i}");
-        assert_eq!(self.store().contains(&key(i)), expected.is_some());
+        assert_eq!(self.store().contains(key(i)), expected.is_some());
     }
 
     /// Compares all keys and the counters. The store may have removed any part of the expired pairs.

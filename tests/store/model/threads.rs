@@ -17,7 +17,7 @@ fn invariant_07_expiry_never_removes_a_pair_touched_in_time() {
     let store = Options::new().segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap();
     let keys: Vec<_> = (0..200u32).map(u32::to_be_bytes).collect();
     let ttl = Ttl::After(Duration::from_millis(10));
-    keys.iter().for_each(|key| store.set_with_ttl(key, &[9; 100], ttl).unwrap());
+    keys.iter().for_each(|key| store.set_with_ttl(key, [9; 100], ttl).unwrap());
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -52,7 +52,7 @@ fn invariant_01_a_touch_or_delete_during_compaction_is_kept() {
     let keys: Vec<_> = (0..150u32).map(u32::to_be_bytes).collect();
     for round in 0..ROUNDS {
         for key in &keys {
-            store.set_with_ttl(key, &stamped(key, round, 15_000), minutes(10)).unwrap();
+            store.set_with_ttl(key, stamped(key, round, 15_000), minutes(10)).unwrap();
         }
         // Three of five expire at once, so that compaction gains space; one is deleted meanwhile, one is touched.
         for key in keys.chunks(5).flat_map(|five| &five[2..]) {
@@ -67,9 +67,9 @@ fn invariant_01_a_touch_or_delete_during_compaction_is_kept() {
                 let i = chance.below(touched.len() as u64) as usize;
                 lives_long[i] = chance.percent(50);
                 let ttl = minutes(if lives_long[i] { 60 } else { 20 });
-                assert!(store.touch(&touched[i], ttl).unwrap());
+                assert!(store.touch(touched[i], ttl).unwrap());
                 if chance.percent(5) {
-                    store.delete(&deleted[i]).unwrap();
+                    store.delete(deleted[i]).unwrap();
                 }
             }
             deleted.iter().for_each(|key| drop(store.delete(key)));
@@ -159,11 +159,11 @@ fn write_versions(
             continue;
         }
         let len = if chance.percent(2) { 20_000 } else { 16 + chance.below(1_500) as usize };
-        store.set(key, &stamped(key, version, len)).unwrap();
+        store.set(key, stamped(key, version, len)).unwrap();
         last[i] = Some(version);
         floor.store(version, Ordering::Release);
         if chance.percent(30) {
-            store.set(key, &stamped(key, version, len)).unwrap();
+            store.set(key, stamped(key, version, len)).unwrap();
             assert!(store.touch(key, Ttl::Default).unwrap());
         }
     }
@@ -208,7 +208,7 @@ fn invariant_06_one_live_entry_per_key_with_concurrent_sets() {
                 for _ in 0..6_000 {
                     let key = &keys[chance.below(keys.len() as u64) as usize];
                     match chance.below(10) {
-                        0..6 => store.set(key, &stamped(key, chance.below(2), 400)).unwrap(),
+                        0..6 => store.set(key, stamped(key, chance.below(2), 400)).unwrap(),
                         6..9 => drop(store.delete(key).unwrap()),
                         _ => drop(store.maintain(40).unwrap()),
                     }

@@ -47,7 +47,7 @@ impl Full {
     }
 
     fn delete(&self, keys: impl IntoIterator<Item = u32>) -> u64 {
-        keys.into_iter().map(|key| u64::from(self.store.delete(&key.to_be_bytes()).unwrap())).sum()
+        keys.into_iter().map(|key| u64::from(self.store.delete(key.to_be_bytes()).unwrap())).sum()
     }
 
     /// Checks that all dead space can be written to, except one segment's worth.
@@ -68,7 +68,7 @@ fn dead_space_in_every_segment_of_a_full_store_is_reused() {
         // With its header, a segment is still used to more than nine tenths.
         let dead = full.delete((0..full.written).step_by(25));
         full.assert_refilled(dead);
-        assert!((0..full.written).filter(|key| key % 25 != 0).all(|key| full.store.contains(&key.to_be_bytes())));
+        assert!((0..full.written).filter(|key| key % 25 != 0).all(|key| full.store.contains(key.to_be_bytes())));
     }
 }
 
@@ -105,8 +105,7 @@ fn space_of_expired_pairs_of_a_full_store_is_reused() {
         // Touched after they were written: some expire beside others that do not.
         let written = fill(&store, 0, LEN, Ttl::Never);
         let dead = (0..written).step_by(25);
-        let count =
-            dead.clone().filter(|key| store.touch(&key.to_be_bytes(), Duration::from_secs(10)).unwrap()).count();
+        let count = dead.clone().filter(|key| store.touch(key.to_be_bytes(), Duration::from_secs(10)).unwrap()).count();
         let full = Full { _dir: dir, store, hand, written };
         full.hand.advance(Duration::from_secs(11));
         full.assert_refilled(count as u64);
@@ -123,7 +122,7 @@ fn space_of_overwritten_values_of_a_full_store_is_reused() {
         let mut stored = 0;
         for round in 0..8u8 {
             for key in (full.written / 30..full.written).step_by(25) {
-                stored += match full.store.set_with_ttl(&key.to_be_bytes(), &[round; LEN], Ttl::Never) {
+                stored += match full.store.set_with_ttl(key.to_be_bytes(), [round; LEN], Ttl::Never) {
                     Ok(()) => 1,
                     Err(StoreError::Full) => 0,
                     Err(error) => panic!("{error}"),
@@ -143,7 +142,7 @@ fn a_big_value_reuses_the_space_of_dead_records() {
         full.delete((0..full.written).step_by(25));
         let is_stored = (0..5).any(|_| {
             maintain_for_a_second(&full.store, &full.hand);
-            full.store.set_with_ttl(b"big", &vec![1; SEGMENT_LEN / 2], Ttl::Never).is_ok()
+            full.store.set_with_ttl(b"big", vec![1; SEGMENT_LEN / 2], Ttl::Never).is_ok()
         });
         assert!(is_stored, "{durability:?}: {:?}", full.store.stats());
     }
@@ -155,7 +154,7 @@ fn a_store_full_of_live_pairs_copies_nothing() {
         let full = full(durability, SEGMENTS, len);
         let before = full.store.stats().compacted_bytes;
         for key in 0..200u32 {
-            let refused = full.store.set_with_ttl(&(full.written + key).to_be_bytes(), &vec![1; len], Ttl::Never);
+            let refused = full.store.set_with_ttl((full.written + key).to_be_bytes(), vec![1; len], Ttl::Never);
             assert!(matches!(refused, Err(StoreError::Full)));
             assert!(!full.store.maintain(1_024).unwrap().pending);
             full.hand.advance(Duration::from_millis(100));
@@ -192,5 +191,5 @@ fn a_store_opened_with_a_lower_limit_than_it_uses_is_compacted_below_it() {
     }
     assert!(store.stats().file_bytes <= limit, "{:?}", store.stats());
     assert!(fill(&store, written, LEN, Ttl::Never) > 0);
-    assert!((0..written).step_by(3).all(|key| store.contains(&key.to_be_bytes())));
+    assert!((0..written).step_by(3).all(|key| store.contains(key.to_be_bytes())));
 }

@@ -101,7 +101,7 @@ fn a_writer_without_space_retries_failed_deletions() {
     store.clear().unwrap();
     maintain_despite_failures(&store, &hand);
     assert_eq!(store.stats().pending_deletions, u64::from(written));
-    assert!(matches!(store.set("key", &vec![1; SEGMENT_LEN]), Err(StoreError::Full)));
+    assert!(matches!(store.set("key", vec![1; SEGMENT_LEN]), Err(StoreError::Full)));
     drop(obstacle);
     hand.advance(Duration::from_secs(1));
     assert!(fill(&store, 0, SEGMENT_LEN, Ttl::Never) >= written);

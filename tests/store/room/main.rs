@@ -16,7 +16,7 @@ use sharedance_core::store::{Store, StoreError, Ttl};
 
 /// Writes values of `len` bytes under keys from `first` on until one is refused. Returns how many were stored.
 fn fill(store: &Store, first: u32, len: usize, ttl: Ttl) -> u32 {
-    let is_stored = |key: &u32| match store.set_with_ttl(&key.to_be_bytes(), &vec![*key as u8; len], ttl) {
+    let is_stored = |key: &u32| match store.set_with_ttl(key.to_be_bytes(), vec![*key as u8; len], ttl) {
         Ok(()) => true,
         Err(StoreError::Full) => false,
         Err(error) => panic!("{error}"),

@@ -32,7 +32,7 @@ fn a_limit_from_two_mebibytes_up_is_filled_and_kept() {
         // Slots and keys take a third of short values; up to a quarter of a segment stays unused with long ones.
         let least = if len == 100 { limit / 2 } else { limit * 2 / 3 };
         assert!(bytes >= least, "{stored} values of {len} bytes within {limit}: {:?}", store.stats());
-        assert!((0..stored).all(|key| store.get(&key.to_be_bytes()).unwrap() == vec![key as u8; len][..]));
+        assert!((0..stored).all(|key| store.get(key.to_be_bytes()).unwrap() == vec![key as u8; len][..]));
         assert!(store.stats().file_bytes <= limit);
         assert_eq!(store.stats().file_bytes, Image::take(dir.path()).segment_bytes());
     }
@@ -44,7 +44,7 @@ fn a_limit_from_two_mebibytes_up_evicts_old_pairs() {
         let (_dir, store) = open(limit, WhenFull::Evict);
         let written = (2 * limit / len as u64) as u32;
         for key in 0..written {
-            store.set(&key.to_be_bytes(), &vec![key as u8; len]).unwrap();
+            store.set(key.to_be_bytes(), vec![key as u8; len]).unwrap();
             if key % 50 == 0 {
                 store.maintain(1_024).unwrap();
             }
@@ -52,7 +52,7 @@ fn a_limit_from_two_mebibytes_up_evicts_old_pairs() {
         let stats = store.stats();
         assert!(stats.file_bytes <= limit && stats.evicted > 0 && stats.refused_full == 0, "{stats:?}");
         assert!(stats.live_bytes >= limit / 2, "{len} bytes within {limit}: {stats:?}");
-        assert!(store.contains(&(written - 1).to_be_bytes()) && !store.contains(&0u32.to_be_bytes()));
+        assert!(store.contains((written - 1).to_be_bytes()) && !store.contains(0u32.to_be_bytes()));
     }
 }
 
@@ -65,9 +65,9 @@ fn the_largest_value_of_a_small_store_is_a_segment_shorter_than_the_limit() {
         let (_dir, store) = open(limit, when_full);
         // One segment and some more.
         let largest = (limit - limit / 16) as usize;
-        store.set("big", &vec![1; largest]).unwrap();
+        store.set("big", vec![1; largest]).unwrap();
         assert_eq!(store.get("big").unwrap().len(), largest);
-        assert!(matches!(store.set("bigger", &vec![1; limit as usize]), Err(StoreError::Full)));
+        assert!(matches!(store.set("bigger", vec![1; limit as usize]), Err(StoreError::Full)));
         assert!(store.contains("big"), "a value that never fits evicts no pair");
     }
 }
@@ -77,7 +77,7 @@ fn dead_space_of_the_smallest_store_is_reused() {
     let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
     let store = Options::new().max_bytes(2 * MIB).clock(clock).open(dir.path()).unwrap();
     let written = fill(&store, 0, 1_000, Ttl::Never);
-    let dead = (0..written).step_by(10).filter(|key| store.delete(&key.to_be_bytes()).unwrap()).count() as u32;
+    let dead = (0..written).step_by(10).filter(|key| store.delete(key.to_be_bytes()).unwrap()).count() as u32;
     let mut again = 0;
     for _ in 0..5 {
         maintain_for_a_second(&store, &hand);

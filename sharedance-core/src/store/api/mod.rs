@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | [`options`] | what a store is opened with |
 //! | [`durability`] | what acknowledged writes survive |
-//! | [`request`] | the arguments and results of writes: TTL, attributes, condition, outcome, update |
-//! | [`recache`] | the arguments and results of reads that decide which reader makes a new value |
+//! | [`request`] | the arguments and results of writes and deletes: TTL, attributes, condition, update |
+//! | [`recache`] | the arguments and results of reads with metadata, which decide the reader that makes a new value |
 //! | [`value`] | a value, pinned in its segment |
 //! | [`stats`] | gauges and counters |
 

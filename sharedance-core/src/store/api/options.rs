@@ -276,13 +276,13 @@ impl Options {
         self
     }
 
-    /// Records when each pair is read, which [`Store::look`](crate::store::Store::look) returns: in memory only, four
+    /// Records when each pair is read, which [`Store::get_with`](crate::store::Store::get_with) returns: in memory only, four
     /// bytes a pair, and forgotten when the store is closed. Off by default.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use sharedance_core::clock::Clock;
-    /// # use sharedance_core::store::{Look, Options};
+    /// # use sharedance_core::store::{GetOptions, Options};
     /// # let dir = tempfile::tempdir()?;
     /// # let (clock, hand) = Clock::manual();
     /// # let options = Options::new().clock(clock);
@@ -290,8 +290,8 @@ impl Options {
     /// store.set("user:17", "Ada")?;
     /// store.get("user:17");
     /// hand.advance(Duration::from_secs(7));
-    /// let seen = store.look("user:17", &Look::default())?.expect("it is there");
-    /// assert!(seen.was_read && seen.idle == Some(Duration::from_secs(7)));
+    /// let entry = store.get_with("user:17", GetOptions::new())?.expect("it was stored");
+    /// assert!(entry.was_read && entry.idle == Some(Duration::from_secs(7)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn track_accesses(mut self, track: bool) -> Options {

@@ -1,96 +1,218 @@
-//! What a look is told, and what comes of it.
+//! The arguments and results of reads that return more than the value, and that decide which reader makes a new one.
 
-use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::Version;
 use crate::store::api::request::Ttl;
 use crate::store::api::value::Value;
 
-/// What a reader wants besides the value: see [`Store::look`](crate::store::Store::look). Name what you want, and leave the
-/// rest to `..Look::default()`, which wants nothing: more may be added.
+/// The arguments of [`Store::get_with`](crate::store::Store::get_with). By default it reads the value as
+/// [`Store::get`](crate::store::Store::get) does, and this reader makes a new one if the value is stale.
 ///
 /// ```
-/// # use sharedance_core::store::{Look, Store, Ttl};
+/// # use sharedance_core::store::{GetOptions, Store, Ttl};
 /// # let dir = tempfile::tempdir()?;
 /// # let store = Store::open(dir.path())?;
 /// store.set("session:17", "user=ada")?;
-/// let look = Look { touch: Some(Ttl::Never), note_access: true, ..Look::default() };
-/// store.look("session:17", &look)?;
-/// let seen = store.look("session:17", &Look::default())?.expect("it is there");
-/// assert_eq!(seen.expires_in, None);
+/// store.get_with("session:17", GetOptions::new().touch(Ttl::Never))?;
+/// let entry = store.get_with("session:17", GetOptions::new())?.expect("it was stored");
+/// assert_eq!(entry.expires_in, None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Look {
-    /// Let it live for so long from now on.
+#[non_exhaustive]
+#[must_use]
+pub struct GetOptions {
+    /// Lets the value live for this TTL from now on.
     pub touch: Option<Ttl>,
-    /// Where there is no value, store an empty one that lives for so long, and be chosen to make the real one.
+    /// If there is no value, stores an empty one with this TTL, and gives this reader [`Recache::Yours`].
     pub create: Option<Ttl>,
-    /// The version of the value that is created; a new one without.
-    pub create_version: Option<NonZeroU64>,
-    /// Ask to be chosen where it has less than this left to live.
-    pub refresh_below: Option<Duration>,
-    /// Whether this counts as a reading of the value, for those who ask for [`Seen::idle`] and [`Seen::was_read`]
-    /// later, and for [`WhenFull::Evict`](crate::store::WhenFull::Evict), which keeps pairs that are read.
-    pub note_access: bool,
-    /// Whether the reader is not to be chosen, whatever the state of the value.
-    pub never_chosen: bool,
+    /// The version of the value that is created; without one the store assigns it.
+    pub create_version: Option<Version>,
+    /// Gives one reader [`Recache::Yours`] when the value has less than this left to live.
+    pub recache_below: Option<Duration>,
+    /// Whether this does not count as a read: in [`Entry::idle`], in [`Entry::was_read`], for
+    /// [`WhenFull::Evict`](crate::store::WhenFull::Evict), which keeps pairs that are read, and in the hits and misses of
+    /// [`Stats`](crate::store::Stats).
+    pub peek: bool,
+    /// Whether this reader never makes the new value, whatever the state of the old one.
+    pub never_recache: bool,
 }
 
-/// A value, and what is known about it: how it was when [`Store::look`](crate::store::Store::look) came by.
+impl GetOptions {
+    /// The default.
+    ///
+    /// ```
+    /// use sharedance_core::store::GetOptions;
+    ///
+    /// assert_eq!(GetOptions::new(), GetOptions::default());
+    /// ```
+    pub const fn new() -> GetOptions {
+        GetOptions {
+            touch: None,
+            create: None,
+            create_version: None,
+            recache_below: None,
+            peek: false,
+            never_recache: false,
+        }
+    }
+
+    /// Lets the value live for `ttl` from now on.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{GetOptions, Store, Ttl};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("session:17", "user=ada")?;
+    /// let options = GetOptions::new().touch(Ttl::from(Duration::from_secs(60)));
+    /// let entry = store.get_with("session:17", options)?.expect("it was stored");
+    /// assert!(entry.expires_in < Some(Duration::from_secs(61)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn touch(self, ttl: impl Into<Option<Ttl>>) -> GetOptions {
+        GetOptions { touch: ttl.into(), ..self }
+    }
+
+    /// If there is no value, stores an empty one with this TTL, and gives this reader [`Recache::Yours`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{GetOptions, Recache, Store, Ttl};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let options = GetOptions::new().create(Ttl::from(Duration::from_secs(10)));
+    /// let entry = store.get_with("front page", options)?.expect("it was created");
+    /// assert!(entry.is_new && entry.value.is_empty() && entry.recache == Recache::Yours);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create(self, ttl: impl Into<Option<Ttl>>) -> GetOptions {
+        GetOptions { create: ttl.into(), ..self }
+    }
+
+    /// The version of the value that is [created](GetOptions::create).
+    ///
+    /// ```
+    /// # use sharedance_core::Version;
+    /// # use sharedance_core::store::{GetOptions, Store, Ttl};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// let options = GetOptions::new().create(Ttl::Default).create_version(Version::new(7));
+    /// let entry = store.get_with("front page", options)?.expect("it was created");
+    /// assert_eq!(Some(entry.value.version()), Version::new(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_version(self, version: impl Into<Option<Version>>) -> GetOptions {
+        GetOptions { create_version: version.into(), ..self }
+    }
+
+    /// Gives one reader [`Recache::Yours`] when the value has less than `remaining` left to live.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use sharedance_core::store::{GetOptions, Recache, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set_with_ttl("front page", "<html>", Duration::from_secs(30))?;
+    /// let options = GetOptions::new().recache_below(Duration::from_secs(60));
+    /// let recache = || store.get_with("front page", options).map(|entry| entry.expect("it was stored").recache);
+    /// assert_eq!((recache()?, recache()?), (Recache::Yours, Recache::InProgress));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recache_below(self, remaining: impl Into<Option<Duration>>) -> GetOptions {
+        GetOptions { recache_below: remaining.into(), ..self }
+    }
+
+    /// Whether this does not count as a read: see [`GetOptions::peek`](#structfield.peek).
+    ///
+    /// ```
+    /// # use sharedance_core::store::{GetOptions, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().track_accesses(true).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let was_read = || store.get_with("user:17", GetOptions::new().peek(true)).map(|entry| entry.unwrap().was_read);
+    /// assert!(!was_read()? && !was_read()?);
+    /// store.get("user:17");
+    /// assert!(was_read()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn peek(self, peek: bool) -> GetOptions {
+        GetOptions { peek, ..self }
+    }
+
+    /// Whether this reader never makes the new value.
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Condition, GetOptions, Recache, Store};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let store = Store::open(dir.path())?;
+    /// store.set("front page", "<html>")?;
+    /// store.invalidate("front page", Condition::Present, None)?;
+    /// let entry = store.get_with("front page", GetOptions::new().never_recache(true))?.expect("it was stored");
+    /// assert!(entry.is_stale && entry.recache == Recache::NotNeeded);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn never_recache(self, never_recache: bool) -> GetOptions {
+        GetOptions { never_recache, ..self }
+    }
+}
+
+/// A value with its metadata, at the time of the [`Store::get_with`](crate::store::Store::get_with) that returned it.
 ///
 /// ```
 /// # use std::time::Duration;
 /// # use sharedance_core::clock::Clock;
-/// # use sharedance_core::store::{Look, Options};
+/// # use sharedance_core::store::{GetOptions, Options};
 /// # let dir = tempfile::tempdir()?;
 /// # let (clock, hand) = Clock::manual();
 /// # let store = Options::new().clock(clock).open(dir.path())?;
 /// store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
 /// hand.advance(Duration::from_secs(100));
-/// let seen = store.look("code", &Look::default())?.expect("it is there");
-/// assert_eq!(seen.value, "1234");
-/// assert_eq!(seen.expires_in, Some(Duration::from_secs(200)));
+/// let entry = store.get_with("code", GetOptions::new())?.expect("it was stored");
+/// assert_eq!(entry.value, "1234");
+/// assert_eq!(entry.expires_in, Some(Duration::from_secs(200)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Seen {
+pub struct Entry {
     /// The value.
     pub value: Value,
-    /// Whether it was stored just now, by this look: it is empty.
+    /// Whether this call has stored the value, which is empty.
     pub is_new: bool,
-    /// How long it still lives; `None` where it never expires.
+    /// The remaining TTL; `None` if it never expires.
     pub expires_in: Option<Duration>,
-    /// How long ago it was written or, if it has been since, read; in whole seconds. `None` unless
+    /// The time since it was last read or, if it has not been read, written; in whole seconds. `None` unless
     /// [`Options::track_accesses`](crate::store::Options::track_accesses).
     pub idle: Option<Duration>,
-    /// Whether it has been read since it was written. Never true unless
+    /// Whether it has been read since it was written. Always false unless
     /// [`Options::track_accesses`](crate::store::Options::track_accesses).
     pub was_read: bool,
     /// Whether it was marked stale: [`Store::invalidate`](crate::store::Store::invalidate).
     pub is_stale: bool,
-    /// Who is to make a new value.
-    pub refresh: Refresh,
+    /// Which reader is to make a new value.
+    pub recache: Recache,
 }
 
-/// Who is to make a new value. There will be no other answer.
+/// Which reader is to make a new value. There will be no further variant.
 ///
 /// ```
-/// # use sharedance_core::store::{Look, Refresh, Store, StoreError, Ttl, Value};
+/// # use sharedance_core::store::{GetOptions, Recache, Store, StoreError, Ttl, Value};
 /// # let dir = tempfile::tempdir()?;
 /// # let store = Store::open(dir.path())?;
 /// # let make_page = || "<html>";
 /// let page = |store: &Store| -> Result<Option<Value>, StoreError> {
-///     let look = Look { create: Some(Ttl::Default), ..Look::default() };
-///     let Some(seen) = store.look("front page", &look)? else { return Ok(None) };
-///     Ok(match seen.refresh {
-///         Refresh::NotNeeded => Some(seen.value),
-///         Refresh::Yours => {
+///     let Some(entry) = store.get_with("front page", GetOptions::new().create(Ttl::Default))? else {
+///         return Ok(None);
+///     };
+///     Ok(match entry.recache {
+///         Recache::NotNeeded => Some(entry.value),
+///         Recache::Yours => {
 ///             store.set("front page", make_page())?;
 ///             store.get("front page")
 ///         }
-///         Refresh::InProgress => None, // It is being made: try again soon.
+///         Recache::InProgress => None, // Another reader makes it: try again soon.
 ///     })
 /// };
 /// assert_eq!(page(&store)?.unwrap(), "<html>");
@@ -98,14 +220,14 @@ pub struct Seen {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A reader that was chosen and ends leaves the value as it is until it expires: give what you
-/// [create](Look::create) a short life.
+/// If the reader that got [`Recache::Yours`] fails, the value stays as it is until it expires. Therefore give what you
+/// [create](GetOptions::create) a short TTL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refresh {
-    /// No reader: the value is as fresh as this reader wants it.
+pub enum Recache {
+    /// None: the value is fresh, or this reader never makes a new one.
     NotNeeded,
     /// The reader that gets this, and no other.
     Yours,
-    /// Another reader, which was chosen before.
+    /// Another reader, which got [`Recache::Yours`] before.
     InProgress,
 }

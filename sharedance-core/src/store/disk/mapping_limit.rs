@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn fill(store: &Store) -> u32 {
-        (0..1_000u32).find(|i| store.set(&i.to_be_bytes(), &BIG).is_err()).expect("it is full before")
+        (0..1_000u32).find(|i| store.set(i.to_be_bytes(), BIG).is_err()).expect("it is full before")
     }
 
     #[test]
@@ -100,15 +100,15 @@ mod tests {
         let store = options().open(dir.path()).unwrap();
         let stored = fill(&store);
         assert!((25..=38).contains(&stored), "{stored}");
-        assert!(matches!(store.set("one more", &BIG), Err(StoreError::Full)));
+        assert!(matches!(store.set("one more", BIG), Err(StoreError::Full)));
         assert!(store.stats().refused_mappings > 0);
-        assert!(store.delete(&0u32.to_be_bytes()).unwrap());
+        assert!(store.delete(0u32.to_be_bytes()).unwrap());
         store.maintain(1_000).unwrap();
-        store.set("one more", &BIG).unwrap();
+        store.set("one more", BIG).unwrap();
         drop(store);
         let store = options().open(dir.path()).unwrap();
         assert_eq!(store.len(), stored as usize);
-        assert!((1..stored).all(|i| store.get(&i.to_be_bytes()).unwrap() == BIG));
+        assert!((1..stored).all(|i| store.get(i.to_be_bytes()).unwrap() == BIG));
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = options().when_full(WhenFull::Evict).open(dir.path()).unwrap();
         for i in 0..200u32 {
-            store.set(&i.to_be_bytes(), &BIG).unwrap();
+            store.set(i.to_be_bytes(), BIG).unwrap();
         }
         let stats = store.stats();
         assert!(stats.evicted > 100 && stats.refused_full == 0, "{stats:?}");

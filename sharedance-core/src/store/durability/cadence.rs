@@ -151,7 +151,7 @@ mod tests {
                     self.loss_ms.fetch_max(age_ms, Ordering::Relaxed);
                     at_risk.push_back((self.store.shared.syncs.group_commit.next(), now_ms));
                 }
-                self.store.set("key", &now_ms.to_le_bytes()).unwrap();
+                self.store.set("key", now_ms.to_le_bytes()).unwrap();
             }
         }
 
@@ -230,7 +230,7 @@ mod tests {
     fn without_maintenance_overwriting_takes_no_more_memory_than_a_sync_gives_back() {
         let scene = Scene::new(3_600_000, |_| 0);
         for i in 0..2 * MAX_OVERWRITES_WAITING as u64 + 10 {
-            scene.store.set("key", &i.to_le_bytes()).unwrap();
+            scene.store.set("key", i.to_le_bytes()).unwrap();
         }
         let waiting = scene.store.shared.syncs.superseded.len();
         assert!(waiting <= MAX_OVERWRITES_WAITING, "{waiting} overwrites wait for a sync");

@@ -202,9 +202,9 @@ mod tests {
         let key = |i: u32| i.to_be_bytes();
         for round in 0..12u8 {
             for i in 0..200 {
-                store.set_with_ttl(&key(i), &[round; 900], Ttl::Never).unwrap();
+                store.set_with_ttl(key(i), [round; 900], Ttl::Never).unwrap();
                 if i % 5 == 0 {
-                    store.set_with_ttl(&key(1_000 * u32::from(round + 1) + i), &[round; 300], Ttl::Never).unwrap();
+                    store.set_with_ttl(key(1_000 * u32::from(round + 1) + i), [round; 300], Ttl::Never).unwrap();
                 }
             }
             if round % 2 == 0 {
@@ -213,12 +213,12 @@ mod tests {
             while store.maintain(64).unwrap().pending {}
         }
         assert!(store.stats().compacted_bytes > 0);
-        (0..50).for_each(|i| assert!(store.delete(&key(i)).unwrap()));
+        (0..50).for_each(|i| assert!(store.delete(key(i)).unwrap()));
         drop(store);
         let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
         let store = options.open(dir.path()).unwrap();
         assert_eq!((store.len(), store.recovery().dropped), (150 + 12 * 40, 0));
-        assert!((50..200).all(|i| store.get(&key(i)).unwrap() == [11; 900]));
+        assert!((50..200).all(|i| store.get(key(i)).unwrap() == [11; 900]));
         for _ in 0..3 {
             hand.advance(Duration::from_secs(2));
             while store.maintain(1_000).unwrap().pending {}

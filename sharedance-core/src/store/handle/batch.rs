@@ -63,9 +63,9 @@ mod tests {
         let batch = store.deferring_syncs();
         let before = store.shared.syncs.group_commit.ended();
         for i in 0..100u32 {
-            batch.set(&i.to_be_bytes(), b"value").unwrap();
+            batch.set(i.to_be_bytes(), b"value").unwrap();
         }
-        assert!(batch.delete(&0u32.to_be_bytes()).unwrap() && batch.clone().owes_sync());
+        assert!(batch.delete(0u32.to_be_bytes()).unwrap() && batch.clone().owes_sync());
         assert_eq!(store.shared.syncs.group_commit.ended(), before, "no write has waited");
         batch.sync().unwrap();
         assert_eq!((store.shared.syncs.group_commit.ended(), batch.owes_sync()), (before + 1, false));

@@ -56,7 +56,7 @@ impl Store {
     /// assert_eq!(store.iter_prefix("cart:").count(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn iter_prefix(&self, prefix: &(impl AsRef<[u8]> + ?Sized)) -> Pairs<'_> {
+    pub fn iter_prefix(&self, prefix: impl AsRef<[u8]>) -> Pairs<'_> {
         let shared = self.to_read();
         Pairs { shared, prefix: prefix.as_ref().to_vec(), walk: Walk::new(&shared.engine) }
     }

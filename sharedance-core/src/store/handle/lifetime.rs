@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::store::api::request::{Condition, Outcome, Ttl};
+use crate::WriteResult;
+use crate::store::api::request::{Condition, DeleteResult, Ttl};
 use crate::store::api::value::Value;
 use crate::store::error::StoreError;
 use crate::store::handle::store::Shared;
@@ -30,10 +31,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn touch(&self, key: &(impl AsRef<[u8]> + ?Sized), ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
-        let key = key.as_ref();
+    pub fn touch(&self, key: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
+        self.touch_bytes(key.as_ref(), ttl.into())
+    }
+
+    fn touch_bytes(&self, key: &[u8], ttl: Ttl) -> Result<bool, StoreError> {
         self.change(|Shared { engine, .. }| {
-            Ok(engine.touch(engine.hash(key), key, ttl.into(), engine.timeline.now()).is_some())
+            Ok(engine.touch(engine.hash(key), key, ttl, engine.timeline.now()).is_some())
         })
     }
 
@@ -60,52 +64,56 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn get_and_touch(
-        &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        ttl: impl Into<Ttl>,
-    ) -> Result<Option<Value>, StoreError> {
-        let key = key.as_ref();
+    pub fn get_and_touch(&self, key: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<Option<Value>, StoreError> {
+        self.get_and_touch_bytes(key.as_ref(), ttl.into())
+    }
+
+    fn get_and_touch_bytes(&self, key: &[u8], ttl: Ttl) -> Result<Option<Value>, StoreError> {
         self.change(|Shared { engine, .. }| {
             let now = engine.timeline.now();
-            let touched = engine.touch(engine.hash(key), key, ttl.into(), now);
+            let touched = engine.touch(engine.hash(key), key, ttl, now);
             Ok(touched.inspect(|pinned| pinned.note_read(now.ms)).map(Value::new))
         })
     }
 
     /// Marks the value of `key` as stale if `condition` holds, and lets it live for `ttl` from now on if one is given.
-    /// Readers still get it; the first one who looks ([`Store::look`]) is told to make a new one, [`Refresh::Yours`],
-    /// even if another reader was chosen before. It gets a new [version](Value::version), so that a value made from the one
-    /// before does not take the mark away with a [`Store::compare_and_set`].
+    /// Readers still get it. The first reader that asks with [`Store::get_with`] makes a new one ([`Recache::Yours`]), even
+    /// if another reader was chosen before. The value gets a new [version](Value::version), so that a
+    /// [`Store::compare_and_set`] of a value made from the one before does not remove the mark.
     ///
     /// ```
-    /// # use sharedance_core::store::{Condition, Look, Refresh, Store};
+    /// # use sharedance_core::store::{Condition, GetOptions, Recache, Store};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// store.set("front page", "<html>old news")?;
-    /// store.invalidate("front page", Condition::Present, None)?;
+    /// assert!(store.invalidate("front page", Condition::Present, None)?.is_stored());
     ///
-    /// let first = store.look("front page", &Look::default())?.expect("it is there");
-    /// assert!(first.is_stale && first.refresh == Refresh::Yours);
-    /// // The others make do with what there is, until the first is done.
-    /// let second = store.look("front page", &Look::default())?.expect("it is there");
-    /// assert!(second.value == "<html>old news" && second.refresh == Refresh::InProgress);
+    /// let get = || store.get_with("front page", GetOptions::new()).map(|entry| entry.expect("it was stored"));
+    /// let first = get()?;
+    /// assert!(first.is_stale && first.recache == Recache::Yours);
+    /// // The others use the old page until the first has stored the new one.
+    /// let second = get()?;
+    /// assert!(second.value == "<html>old news" && second.recache == Recache::InProgress);
     /// store.set("front page", "<html>new")?;
-    /// assert!(!store.look("front page", &Look::default())?.expect("it is there").is_stale);
+    /// assert!(!get()?.is_stale);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// [`Refresh::Yours`]: crate::store::Refresh::Yours
+    /// [`Recache::Yours`]: crate::store::Recache::Yours
     ///
     /// # Errors
     /// As for [`Store::set`].
     pub fn invalidate(
         &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
+        key: impl AsRef<[u8]>,
         condition: Condition,
         ttl: Option<Ttl>,
-    ) -> Result<Outcome, StoreError> {
-        self.change(|shared| shared.with_room(|writer| writer.invalidate(key.as_ref(), condition, ttl)))
+    ) -> Result<WriteResult, StoreError> {
+        self.invalidate_bytes(key.as_ref(), condition, ttl)
+    }
+
+    fn invalidate_bytes(&self, key: &[u8], condition: Condition, ttl: Option<Ttl>) -> Result<WriteResult, StoreError> {
+        self.change(|shared| shared.with_room(|writer| writer.invalidate(key, condition, ttl)))
     }
 
     /// Deletes `key`; returns whether it had a value that had not expired. When this returns, the pair does not come
@@ -123,29 +131,32 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn delete(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<bool, StoreError> {
-        self.delete_if(key, Condition::Always).map(Outcome::is_done)
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, StoreError> {
+        self.delete_bytes(key.as_ref(), Condition::Always).map(DeleteResult::is_deleted)
     }
 
-    /// Deletes `key` if `condition` holds. [`Outcome::Missing`] where there was nothing to delete.
+    /// Deletes `key` if `condition` holds.
     ///
     /// ```
-    /// # use sharedance_core::store::{Condition, Outcome, Store, Value};
+    /// # use sharedance_core::store::{Condition, DeleteResult, Store, Value};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// // A code can be redeemed once.
     /// store.set("code:1234", "ada")?;
     /// let redeem = |code: &Value| store.delete_if("code:1234", Condition::Version(code.version()));
     /// let code = store.get("code:1234").unwrap();
-    /// assert!(redeem(&code)?.is_done());
-    /// assert_eq!(redeem(&code)?, Outcome::Missing);
+    /// assert!(redeem(&code)?.is_deleted());
+    /// assert_eq!(redeem(&code)?, DeleteResult::NotFound);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] after a failed sync. Want of room is no hindrance.
-    pub fn delete_if(&self, key: &(impl AsRef<[u8]> + ?Sized), condition: Condition) -> Result<Outcome, StoreError> {
-        let key = key.as_ref();
+    pub fn delete_if(&self, key: impl AsRef<[u8]>, condition: Condition) -> Result<DeleteResult, StoreError> {
+        self.delete_bytes(key.as_ref(), condition)
+    }
+
+    fn delete_bytes(&self, key: &[u8], condition: Condition) -> Result<DeleteResult, StoreError> {
         self.change(|Shared { engine, .. }| {
             Ok(engine.remove(engine.hash(key), key, condition, engine.timeline.now_ms()))
         })

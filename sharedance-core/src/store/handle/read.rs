@@ -1,6 +1,6 @@
 //! Reading values.
 
-use crate::store::api::recache::{Look, Seen};
+use crate::store::api::recache::{Entry, GetOptions};
 use crate::store::api::value::Value;
 use crate::store::error::StoreError;
 use crate::store::handle::store::Store;
@@ -24,8 +24,11 @@ impl Store {
     /// assert!(store.get("user:18").is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Value> {
-        let key = key.as_ref();
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Value> {
+        self.get_bytes(key.as_ref())
+    }
+
+    fn get_bytes(&self, key: &[u8]) -> Option<Value> {
         let engine = &self.to_read().engine;
         engine.read(engine.hash(key), key, engine.timeline.now_ms()).map(Value::new)
     }
@@ -44,7 +47,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Vec<Option<Value>> {
-        keys.into_iter().map(|key| self.get(&key)).collect()
+        keys.into_iter().map(|key| self.get(key)).collect()
     }
 
     /// Whether `key` has a value that has not expired. That is found out by reading it, and counts as that.
@@ -57,39 +60,41 @@ impl Store {
     /// assert!(store.contains("user:17") && !store.contains("user:18"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn contains(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> bool {
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> bool {
         self.get(key).is_some()
     }
 
-    /// The value of `key`, with what is known about it, and with the word on who is to make a new one. A value that is
-    /// costly to make is made again by one of its readers before it is gone, and not by all of them afterwards.
+    /// The value of `key` with its metadata, and whether this reader is to make a new value. So one reader makes a costly
+    /// value again before it expires, and not all readers afterwards.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use sharedance_core::store::{Look, Refresh, Store, Ttl};
+    /// # use sharedance_core::store::{GetOptions, Recache, Store, Ttl};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// let minute = Ttl::from(Duration::from_secs(60));
-    /// let look = Look { create: Some(minute), refresh_below: Some(Duration::from_secs(5)), ..Look::default() };
-    /// // The first who looks is chosen to make the page.
-    /// let seen = store.look("front page", &look)?.expect("it was created");
-    /// assert!(seen.is_new && seen.refresh == Refresh::Yours);
-    /// // Until the page is there, other readers wait, or do without.
-    /// let seen = store.look("front page", &look)?.expect("it is there");
-    /// assert!(seen.value.is_empty() && seen.refresh == Refresh::InProgress);
+    /// let options = GetOptions::new().create(minute).recache_below(Duration::from_secs(5));
+    /// // The first reader makes the page.
+    /// let entry = store.get_with("front page", options)?.expect("it was created");
+    /// assert!(entry.is_new && entry.recache == Recache::Yours);
+    /// // Until the page is stored, other readers wait, or do without it.
+    /// let entry = store.get_with("front page", options)?.expect("it was created");
+    /// assert!(entry.value.is_empty() && entry.recache == Recache::InProgress);
     /// store.set_with_ttl("front page", "<html>", minute)?;
-    /// assert_eq!(store.look("front page", &look)?.expect("it is there").refresh, Refresh::NotNeeded);
+    /// assert_eq!(store.get_with("front page", options)?.expect("it was stored").recache, Recache::NotNeeded);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// Where [`Look::create`] writes, as for [`Store::set`]; where it or [`Look::touch`] is asked for,
-    /// [`StoreError::ReadOnly`] after a failed sync.
-    pub fn look(&self, key: &(impl AsRef<[u8]> + ?Sized), look: &Look) -> Result<Option<Seen>, StoreError> {
-        let key = key.as_ref();
-        match look.touch.is_some() || look.create.is_some() {
-            true => self.change(|shared| shared.with_room(|writer| writer.look(key, look))),
-            false => self.shared.with_room(|writer| writer.look(key, look)),
+    /// With [`GetOptions::touch`] or [`GetOptions::create`] as for [`Store::set`]; otherwise it never fails.
+    pub fn get_with(&self, key: impl AsRef<[u8]>, options: GetOptions) -> Result<Option<Entry>, StoreError> {
+        self.get_entry(key.as_ref(), options)
+    }
+
+    fn get_entry(&self, key: &[u8], options: GetOptions) -> Result<Option<Entry>, StoreError> {
+        match options.touch.is_some() || options.create.is_some() {
+            true => self.change(|shared| shared.with_room(|writer| writer.get_with(key, options))),
+            false => self.to_read().with_room(|writer| writer.get_with(key, options)),
         }
     }
 }

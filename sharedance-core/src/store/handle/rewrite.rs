@@ -1,6 +1,7 @@
 //! Making a new value from the one that is there, as one step.
 
-use crate::store::api::request::{Outcome, Update};
+use crate::WriteResult;
+use crate::store::api::request::Update;
 use crate::store::api::value::Value;
 use crate::store::error::StoreError;
 use crate::store::handle::store::Store;
@@ -9,28 +10,28 @@ use crate::store::segment::record::Pinned;
 
 /// Making a new value from the one that is there, as one step.
 impl Store {
-    /// Puts `tail` behind the value of `key`, whose deadline and client flags stay. [`Outcome::Missing`] where there is
+    /// Puts `tail` behind the value of `key`, whose deadline and client flags stay. [`WriteResult::NotFound`] where there is
     /// no value. It is a write of the whole new value.
     ///
     /// ```
-    /// # use sharedance_core::store::{Outcome, Store};
+    /// # use sharedance_core::WriteResult;
+    /// # use sharedance_core::store::Store;
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// assert_eq!(store.append("seen:17", " tea")?, Outcome::Missing);
+    /// assert_eq!(store.append("seen:17", " tea")?, WriteResult::NotFound);
     /// store.set("seen:17", "milk")?;
-    /// assert!(store.append("seen:17", " tea")?.is_done());
+    /// assert!(store.append("seen:17", " tea")?.is_stored());
     /// assert_eq!(store.get("seen:17").unwrap(), "milk tea");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn append(
-        &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        tail: &(impl AsRef<[u8]> + ?Sized),
-    ) -> Result<Outcome, StoreError> {
-        let (key, tail) = (key.as_ref(), tail.as_ref());
+    pub fn append(&self, key: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Result<WriteResult, StoreError> {
+        self.append_bytes(key.as_ref(), tail.as_ref())
+    }
+
+    fn append_bytes(&self, key: &[u8], tail: &[u8]) -> Result<WriteResult, StoreError> {
         self.change(|shared| {
             shared.with_room(|writer| {
                 let join =
@@ -47,19 +48,18 @@ impl Store {
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// store.set("path", "/bin")?;
-    /// store.prepend("path", "/usr/local/bin:")?;
+    /// assert!(store.prepend("path", "/usr/local/bin:")?.is_stored());
     /// assert_eq!(store.get("path").unwrap(), "/usr/local/bin:/bin");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn prepend(
-        &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        head: &(impl AsRef<[u8]> + ?Sized),
-    ) -> Result<Outcome, StoreError> {
-        let (key, head) = (key.as_ref(), head.as_ref());
+    pub fn prepend(&self, key: impl AsRef<[u8]>, head: impl AsRef<[u8]>) -> Result<WriteResult, StoreError> {
+        self.prepend_bytes(key.as_ref(), head.as_ref())
+    }
+
+    fn prepend_bytes(&self, key: &[u8], head: &[u8]) -> Result<WriteResult, StoreError> {
         self.change(|shared| {
             shared.with_room(|writer| {
                 let join =
@@ -70,19 +70,25 @@ impl Store {
     }
 
     /// Replaces the value of `key` by what `change` makes of it, as one step: no other write comes in between. The
-    /// client flags stay, and the deadline unless the [`Update`] has another. [`Outcome::Missing`] where there is no
+    /// client flags stay, and the deadline unless the [`Update`] has another. [`WriteResult::NotFound`] where there is no
     /// value.
     ///
-    /// `change` runs without any lock, and again if another write was faster: the last call counts. An error of its
-    /// ends the update, and the value stays.
+    /// `change` is called without any lock, and again if another thread has stored a value meanwhile: the result of the last
+    /// call is stored. It may keep what it computes in variables around it. If it returns an error, the update ends, and
+    /// the value stays.
     ///
     /// ```
     /// # use sharedance_core::store::{Store, StoreError, Update, Value};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// store.set("scores", "3,4")?;
-    /// let add_score = |scores: &Value| -> Result<Update, StoreError> { Ok([scores, &b",5"[..]].concat().into()) };
-    /// assert!(store.update("scores", add_score)?.is_done());
+    /// let mut len_before = 0;
+    /// let add_score = |scores: &Value| -> Result<Update, StoreError> {
+    ///     len_before = scores.len();
+    ///     Ok(Update::new([scores, &b",5"[..]].concat()))
+    /// };
+    /// assert!(store.update("scores", add_score)?.is_stored());
+    /// assert_eq!(len_before, 3);
     /// assert_eq!(store.get("scores").unwrap(), "3,4,5");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -91,9 +97,9 @@ impl Store {
     /// Those of `change`; otherwise as for [`Store::set`].
     pub fn update<E: From<StoreError>>(
         &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        change: impl Fn(&Value) -> Result<Update, E>,
-    ) -> Result<Outcome, E> {
+        key: impl AsRef<[u8]>,
+        mut change: impl FnMut(&Value) -> Result<Update, E>,
+    ) -> Result<WriteResult, E> {
         let key = key.as_ref();
         self.change(|shared| {
             shared.engine.rewrite(key, |current| {
@@ -103,7 +109,7 @@ impl Store {
         })
     }
 
-    /// Adds `delta` to the number in decimal digits that is the value of `key`, wrapping at 2⁶⁴; answers the sum, or
+    /// Adds `delta` to the number in decimal digits that is the value of `key`, wrapping at 2⁶⁴; returns the sum, or
     /// `None` where there is no value. Its deadline stays.
     ///
     /// ```
@@ -126,8 +132,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotANumber`] where the value is not a number; otherwise as for [`Store::set`].
-    pub fn incr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
-        self.change(|shared| shared.with_room(|writer| writer.count(key.as_ref(), |number| number.wrapping_add(delta))))
+    pub fn incr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<Option<u64>, StoreError> {
+        self.count(key.as_ref(), |number| number.wrapping_add(delta))
     }
 
     /// Takes `delta` from the number in decimal digits that is the value of `key`, stopping at zero: otherwise as
@@ -146,9 +152,11 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::incr`].
-    pub fn decr(&self, key: &(impl AsRef<[u8]> + ?Sized), delta: u64) -> Result<Option<u64>, StoreError> {
-        self.change(|shared| {
-            shared.with_room(|writer| writer.count(key.as_ref(), |number| number.saturating_sub(delta)))
-        })
+    pub fn decr(&self, key: impl AsRef<[u8]>, delta: u64) -> Result<Option<u64>, StoreError> {
+        self.count(key.as_ref(), |number| number.saturating_sub(delta))
+    }
+
+    fn count(&self, key: &[u8], change: impl Fn(u64) -> u64) -> Result<Option<u64>, StoreError> {
+        self.change(|shared| shared.with_room(|writer| writer.count(key, &change)))
     }
 }

@@ -1,26 +1,32 @@
 //! Storing values, whatever is there or on a condition.
 
-use crate::store::api::request::{Attributes, Condition, Outcome, Ttl};
+use crate::store::api::request::{Attributes, Condition, Ttl};
 use crate::store::error::StoreError;
 use crate::store::handle::store::Store;
+use crate::{Version, WriteResult};
 
 /// Storing values, whatever is there or on a condition.
 impl Store {
     /// Stores `value` under `key` for the default TTL, replacing an old value.
     ///
-    /// When this returns, the value is safe from the death of the process; what else it survives was chosen with
-    /// [`Options::durability`](crate::store::Options::durability). Setting the value that is there only moves its
-    /// deadline.
+    /// When this returns, the value survives the death of the process. What else it survives was chosen with
+    /// [`Options::durability`](crate::store::Options::durability). A set of the value that the key already has only moves
+    /// its deadline.
+    ///
+    /// Keys and values are anything that is bytes: `&str`, `String`, `&[u8]`, `Vec<u8>`, arrays, a [`Value`].
     ///
     /// ```
     /// # use sharedance_core::store::Store;
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// store.set("user:17", "Ada")?;
-    /// store.set("user:17", "Grace")?;
+    /// store.set(format!("user:{}", 17), vec![b'A', b'd', b'a'])?;
+    /// store.set(b"user:17", "Grace")?;
     /// assert_eq!(store.get("user:17").unwrap(), "Grace");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// [`Value`]: crate::store::Value
     ///
     /// # Errors
     /// - [`StoreError::KeyLen`] and [`StoreError::ValueLen`] for what can never be stored;
@@ -31,11 +37,7 @@ impl Store {
     ///
     /// The old value stays, except in the last of these cases: there the new one was written, and may not outlive the
     /// machine.
-    pub fn set(
-        &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        value: &(impl AsRef<[u8]> + ?Sized),
-    ) -> Result<(), StoreError> {
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), StoreError> {
         self.set_with_ttl(key, value, Ttl::Default)
     }
 
@@ -61,28 +63,29 @@ impl Store {
     /// As for [`Store::set`].
     pub fn set_with_ttl(
         &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        value: &(impl AsRef<[u8]> + ?Sized),
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
         ttl: impl Into<Ttl>,
     ) -> Result<(), StoreError> {
-        self.write(key, value, ttl.into(), Condition::Always).map(drop)
+        self.write_bytes(key.as_ref(), value.as_ref(), ttl.into().into(), Condition::Always).map(|_| ())
     }
 
     /// Stores `value` under `key` with these attributes, if `condition` holds. All writes of a key happen in one order,
     /// which its versions follow.
     ///
     /// ```
-    /// # use sharedance_core::store::{Attributes, Condition, Outcome, Store, Ttl};
+    /// # use sharedance_core::WriteResult;
+    /// # use sharedance_core::store::{Attributes, Condition, Store, Ttl};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// let attributes = Attributes { ttl: Ttl::Never, client_flags: 7, ..Attributes::default() };
-    /// let Outcome::Done { version } = store.write("user:17", "Ada", attributes, Condition::Absent)? else {
-    ///     panic!("it was not there");
+    /// let attributes = Attributes::new(Ttl::Never).client_flags(7);
+    /// let WriteResult::Stored(version) = store.write("user:17", "Ada", attributes, Condition::Absent)? else {
+    ///     panic!("there was no value");
     /// };
     /// store.set("user:17", "Grace")?;
-    /// // A TTL alone does for attributes.
+    /// // A TTL converts to attributes.
     /// let late = store.write("user:17", "Ada Lovelace", Ttl::Never, Condition::Version(version))?;
-    /// assert_eq!(late, Outcome::Exists);
+    /// assert_eq!(late, WriteResult::Conflict);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -90,15 +93,22 @@ impl Store {
     /// As for [`Store::set`].
     pub fn write(
         &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        value: &(impl AsRef<[u8]> + ?Sized),
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
         attributes: impl Into<Attributes>,
         condition: Condition,
-    ) -> Result<Outcome, StoreError> {
-        let attributes = attributes.into();
-        self.change(|shared| {
-            shared.with_room(|writer| writer.write(key.as_ref(), value.as_ref(), attributes, condition))
-        })
+    ) -> Result<WriteResult, StoreError> {
+        self.write_bytes(key.as_ref(), value.as_ref(), attributes.into(), condition)
+    }
+
+    fn write_bytes(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        attributes: Attributes,
+        condition: Condition,
+    ) -> Result<WriteResult, StoreError> {
+        self.change(|shared| shared.with_room(|writer| writer.write(key, value, attributes, condition)))
     }
 
     /// Stores `value` if `key` has none; returns whether it was stored. Of several concurrent calls one succeeds.
@@ -117,13 +127,8 @@ impl Store {
     ///
     /// # Errors
     /// As for [`Store::set`].
-    pub fn add(
-        &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        value: &(impl AsRef<[u8]> + ?Sized),
-        ttl: impl Into<Ttl>,
-    ) -> Result<bool, StoreError> {
-        self.write(key, value, ttl.into(), Condition::Absent).map(Outcome::is_done)
+    pub fn add(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: impl Into<Ttl>) -> Result<bool, StoreError> {
+        self.write(key, value, ttl.into(), Condition::Absent).map(WriteResult::is_stored)
     }
 
     /// Stores `value` if `key` has one already; returns whether it was stored.
@@ -132,7 +137,7 @@ impl Store {
     /// # use sharedance_core::store::{Store, Ttl};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
-    /// // A late write does not bring back who has logged out.
+    /// // A late write does not log a user in again.
     /// store.set("session:17", "user=ada")?;
     /// store.delete("session:17")?;
     /// assert!(!store.replace("session:17", "user=ada&cart=3", Ttl::Default)?);
@@ -144,27 +149,28 @@ impl Store {
     /// As for [`Store::set`].
     pub fn replace(
         &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        value: &(impl AsRef<[u8]> + ?Sized),
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
         ttl: impl Into<Ttl>,
     ) -> Result<bool, StoreError> {
-        self.write(key, value, ttl.into(), Condition::Present).map(Outcome::is_done)
+        self.write(key, value, ttl.into(), Condition::Present).map(WriteResult::is_stored)
     }
 
-    /// Stores `value` if `key` still has the value of this [version](crate::store::Value::version): [`Outcome::Exists`]
-    /// where it has another one, [`Outcome::Missing`] where it has none. Where the new value follows from the old one
-    /// alone, [`Store::update`] does the trying again.
+    /// Stores `value` if `key` still has the value of this [version](crate::store::Value::version):
+    /// [`WriteResult::Conflict`] if it has another one, [`WriteResult::NotFound`] if it has none. If the new value follows
+    /// from the old one alone, use [`Store::update`], which tries again after a conflict.
     ///
     /// ```
-    /// # use sharedance_core::store::{Outcome, Store, Ttl};
+    /// # use sharedance_core::WriteResult;
+    /// # use sharedance_core::store::{Store, Ttl};
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// store.set("cart:17", "tea")?;
     /// let mine = store.get("cart:17").unwrap();
     /// let another = store.get("cart:17").unwrap();
-    /// assert!(store.compare_and_set("cart:17", "tea, milk", Ttl::Default, mine.version())?.is_done());
+    /// assert!(store.compare_and_set("cart:17", "tea, milk", Ttl::Default, mine.version())?.is_stored());
     /// let late = store.compare_and_set("cart:17", "tea, lemon", Ttl::Default, another.version())?;
-    /// assert_eq!(late, Outcome::Exists);
+    /// assert_eq!(late, WriteResult::Conflict);
     /// assert_eq!(store.get("cart:17").unwrap(), "tea, milk");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -173,11 +179,11 @@ impl Store {
     /// As for [`Store::set`].
     pub fn compare_and_set(
         &self,
-        key: &(impl AsRef<[u8]> + ?Sized),
-        value: &(impl AsRef<[u8]> + ?Sized),
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
         ttl: impl Into<Ttl>,
-        version: u64,
-    ) -> Result<Outcome, StoreError> {
+        version: Version,
+    ) -> Result<WriteResult, StoreError> {
         self.write(key, value, ttl.into(), Condition::Version(version))
     }
 }
@@ -200,10 +206,10 @@ mod tests {
     fn what_can_never_be_stored_is_refused_and_the_old_value_stays() {
         let (_dir, store) = open(Options::new().max_value_len(30_000));
         let longest = [b'k'; MAX_KEY_LEN];
-        store.set(&longest, &[1; 30_000]).unwrap();
-        let too_large = store.set(&longest, &[2; 30_001]).unwrap_err();
+        store.set(longest, [1; 30_000]).unwrap();
+        let too_large = store.set(longest, [2; 30_001]).unwrap_err();
         assert!(matches!(too_large, StoreError::ValueLen { len: 30_001, max: 30_000 }));
-        assert_eq!(store.get(&longest).unwrap(), [1; 30_000]);
+        assert_eq!(store.get(longest).unwrap(), [1; 30_000]);
         for len in [0, MAX_KEY_LEN + 1] {
             let key = vec![b'k'; len];
             assert!(matches!(store.set(&key, b""), Err(StoreError::KeyLen { max: MAX_KEY_LEN, .. })));

@@ -337,7 +337,7 @@ mod tests {
         for octave in 0..20u32 {
             for i in 0..3u32 {
                 let ttl = Ttl::After(Duration::from_secs(1 << octave));
-                store.set_with_ttl(&(octave * 3 + i).to_be_bytes(), b"value", ttl).unwrap();
+                store.set_with_ttl((octave * 3 + i).to_be_bytes(), b"value", ttl).unwrap();
             }
         }
         assert_eq!(store.stats().segments, crate::store::log::append_points::APPEND_POINTS as u64);
@@ -354,7 +354,7 @@ mod tests {
         let spare = |store: &Store| store.shared.engine.log.files.blanks();
         assert_eq!((store.maintain(10).unwrap().retired, spare(&store)), (1, 0));
         for i in 0..500u32 {
-            store.set(&i.to_be_bytes(), &[7; 500]).unwrap();
+            store.set(i.to_be_bytes(), [7; 500]).unwrap();
         }
         assert_eq!(held, b"value");
         drop(held);

@@ -135,7 +135,7 @@ impl Clearing<'_> {
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::store::{BootId, Durability, Options, Store, Ttl};
+    use crate::store::{BootId, Durability, GetOptions, Options, Store, Ttl};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -190,8 +190,9 @@ mod tests {
     #[test]
     fn every_operation_carries_out_a_clear_that_is_due() {
         type Operation = fn(&Store) -> bool;
-        let operations: [(&str, Operation); 12] = [
+        let operations: [(&str, Operation); 13] = [
             ("get", |store| store.get("k").is_none()),
+            ("get_with", |store| store.get_with("k", GetOptions::new()).unwrap().is_none()),
             ("len", |store| store.is_empty()),
             ("stats", |store| store.stats().pairs == 0),
             ("iter", |store| store.iter().next().is_none()),
@@ -200,7 +201,7 @@ mod tests {
             ("delete", |store| !store.delete("k").unwrap()),
             ("add", |store| store.add("k", "new", Ttl::Default).unwrap() && store.get("k").unwrap() == "new"),
             ("replace", |store| !store.replace("k", "new", Ttl::Default).unwrap()),
-            ("append", |store| !store.append("k", "new").unwrap().is_done()),
+            ("append", |store| !store.append("k", "new").unwrap().is_stored()),
             ("incr", |store| store.incr("k", 1).unwrap().is_none()),
             ("maintain", |store| store.maintain(1).is_ok() && store.shared.engine.index.len() == 0),
         ];
@@ -291,7 +292,7 @@ mod tests {
         for boot in [1, 2] {
             let scene = Scene::new(Durability::Os);
             let store = scene.open_on(1);
-            (0..100u8).for_each(|key| store.set(&[key], &[key; 100]).unwrap());
+            (0..100u8).for_each(|key| store.set([key], [key; 100]).unwrap());
             let below = store.shared.engine.log.next_sequence();
             store.set("after", "it").unwrap();
             store.shared.clearing().save_clears(NEVER, below).unwrap();
@@ -315,12 +316,11 @@ mod tests {
             std::thread::scope(|scope| {
                 for writer in 0..3u32 {
                     let store = &store;
-                    scope
-                        .spawn(move || (0..20).for_each(|i| store.set(&key(writer, i), &round.to_le_bytes()).unwrap()));
+                    scope.spawn(move || (0..20).for_each(|i| store.set(key(writer, i), round.to_le_bytes()).unwrap()));
                 }
                 scene.hand.advance(SECOND);
                 assert!(!store.contains("before"));
-                store.set("after", &round.to_le_bytes()).unwrap();
+                store.set("after", round.to_le_bytes()).unwrap();
             });
             assert_eq!(store.get("after").unwrap(), round.to_le_bytes());
         }

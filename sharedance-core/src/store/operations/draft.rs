@@ -1,7 +1,6 @@
 //! What a record that is to be written consists of.
 
-use std::num::NonZeroU64;
-
+use crate::Version;
 use crate::store::api::request::Ttl;
 use crate::store::disk::format::{
     CLIENT_FLAGS_LEN, FLAG_CLIENT_FLAGS, FLAG_REFRESHER, FLAG_STALE, FLAG_VERSION, VERSION_LEN,
@@ -9,7 +8,7 @@ use crate::store::disk::format::{
 use crate::store::segment::payload::Payload;
 use crate::store::segment::record::Pinned;
 
-/// What is noted on a record beside its life: see [`Seen`](crate::store::Seen).
+/// What is noted on a record beside its life: see [`Entry`](crate::store::Entry).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Marks {
     pub(crate) is_stale: bool,
@@ -30,7 +29,7 @@ pub(crate) struct Rewrite {
     pub(crate) ttl: Option<Ttl>,
     pub(crate) marks: Marks,
     pub(crate) client_flags: Option<u32>,
-    pub(crate) version: Option<NonZeroU64>,
+    pub(crate) version: Option<Version>,
 }
 
 /// What stands before the key: client flags where they are not zero, and a version where the caller has chosen one.
@@ -42,7 +41,7 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
-    pub(crate) fn new(client_flags: u32, version: Option<NonZeroU64>) -> Prefix {
+    pub(crate) fn new(client_flags: u32, version: Option<Version>) -> Prefix {
         let mut prefix = Prefix::default();
         if client_flags != 0 {
             prefix.push(&client_flags.to_le_bytes(), FLAG_CLIENT_FLAGS);

@@ -212,7 +212,7 @@ mod tests {
         let mut expected = BTreeMap::new();
         for i in 0..3_000u32 {
             let key = format!("{}{i}", if i % 3 == 0 { "cart:" } else { "user:" });
-            store.set_with_ttl(key.as_bytes(), &i.to_be_bytes(), Ttl::Never).unwrap();
+            store.set_with_ttl(key.as_bytes(), i.to_be_bytes(), Ttl::Never).unwrap();
             expected.insert(key.into_bytes(), i.to_be_bytes().to_vec());
         }
         store.set_with_ttl(b"gone", b"x", Ttl::After(Duration::from_secs(1))).unwrap();
@@ -238,14 +238,14 @@ mod tests {
         let (_dir, store, _) = open();
         let stays = |i: u32| i.is_multiple_of(20);
         for i in 0..2_000u32 {
-            store.set_with_ttl(&i.to_be_bytes(), &[1; 300], Ttl::Never).unwrap();
+            store.set_with_ttl(i.to_be_bytes(), [1; 300], Ttl::Never).unwrap();
         }
         for _ in 0..5 {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     for i in (0..2_000u32).filter(|i| !stays(*i)) {
-                        store.set_with_ttl(&i.to_be_bytes(), &[2; 310], Ttl::Never).unwrap();
-                        store.delete(&(i / 7 * 7 + 1).to_be_bytes()).ok();
+                        store.set_with_ttl(i.to_be_bytes(), [2; 310], Ttl::Never).unwrap();
+                        store.delete((i / 7 * 7 + 1).to_be_bytes()).ok();
                         store.maintain(50).unwrap();
                     }
                 });
@@ -266,7 +266,7 @@ mod tests {
     fn verifying_finds_damaged_slots_and_a_clear_frees_their_segments() {
         for is_verified in [true, false] {
             let (_dir, store, hand) = open();
-            (0..100u32).for_each(|i| store.set_with_ttl(&i.to_be_bytes(), &[1; 60], Ttl::Never).unwrap());
+            (0..100u32).for_each(|i| store.set_with_ttl(i.to_be_bytes(), [1; 60], Ttl::Never).unwrap());
             let segments = store.shared.engine.log.segments();
             for (slot, word, bits) in [(10, 3, 1 << 30), (20, 0, 1), (30, 1, 1 << 63)] {
                 segments[0].damage(slot, word, bits);
@@ -292,7 +292,7 @@ mod tests {
     fn verifying_finds_and_drops_what_is_damaged() {
         let (dir, store, _) = open();
         for i in 0..100u32 {
-            store.set_with_ttl(&i.to_be_bytes(), &[1; 60], Ttl::Never).unwrap();
+            store.set_with_ttl(i.to_be_bytes(), [1; 60], Ttl::Never).unwrap();
         }
         assert_eq!(store.verify(), Verification { sound: 100, bytes: 6_400, damaged: 0 });
         let segment = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());

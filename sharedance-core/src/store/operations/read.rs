@@ -1,5 +1,6 @@
 //! Reads of one pair.
 
+use crate::Version;
 use crate::store::engine::Engine;
 use crate::store::segment::record::{Pinned, RecordRef};
 
@@ -41,6 +42,6 @@ impl Engine {
 }
 
 /// The version of the record, unless it has expired.
-pub(crate) fn live_version(record: &RecordRef<'_>, now_ms: u64) -> Option<u64> {
+pub(crate) fn live_version(record: &RecordRef<'_>, now_ms: u64) -> Option<Version> {
     (!record.has_expired(now_ms)).then(|| record.version())
 }

@@ -1,6 +1,6 @@
 //! Touches and deletions: they change eight bytes of a slot and need no room.
 
-use crate::store::api::request::{Condition, Outcome, Ttl};
+use crate::store::api::request::{Condition, DeleteResult, Refusal, Ttl};
 use crate::store::disk::format::Deadline;
 use crate::store::engine::Engine;
 use crate::store::index::Location;
@@ -9,7 +9,7 @@ use crate::store::segment::record::Pinned;
 use crate::store::timeline::Moment;
 
 impl Engine {
-    /// Moves the deadline of `key`; answers its record, if there is one.
+    /// Moves the deadline of `key`; returns its record, if there is one.
     pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl, now: Moment) -> Option<Pinned> {
         let deadline = self.lifetime(ttl, now).deadline;
         let (pinned, touched) = {
@@ -40,19 +40,19 @@ impl Engine {
     }
 
     /// Takes `key` out of the index and marks its record dead, if `condition` holds; returns the version that was there.
-    pub(crate) fn remove(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> Outcome {
+    pub(crate) fn remove(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> DeleteResult {
         let mut shard = self.index.write(hash);
         let Some(found) = shard.find(hash, key) else {
-            return condition.refuses(None).unwrap_or(Outcome::Missing);
+            return condition.refuses(None).unwrap_or(Refusal::NotFound).into();
         };
         let version = live_version(&found, now_ms);
         if let Some(refused) = condition.refuses(version) {
-            return refused;
+            return refused.into();
         }
         let location = Location::of(&found);
         found.mark_gone();
         shard.remove(hash, location);
-        version.map_or(Outcome::Missing, |version| Outcome::Done { version })
+        version.map_or(DeleteResult::NotFound, DeleteResult::Deleted)
     }
 
     /// Deletes every pair, shard by shard.

@@ -1,8 +1,7 @@
 //! Writes that make a new value from the one that is there: append, increment, update, invalidate.
 
-use std::cell::Cell;
-
-use crate::store::api::request::{Condition, Outcome, Ttl, Update};
+use crate::WriteResult;
+use crate::store::api::request::{Condition, Refusal, Ttl, Update};
 use crate::store::disk::format::Word;
 use crate::store::engine::Engine;
 use crate::store::error::StoreError;
@@ -13,29 +12,33 @@ use crate::store::segment::ttl_class::TtlClass;
 
 impl Engine {
     /// Does `attempt` with the record of `key`, and again as long as another write comes in between.
-    pub(crate) fn rewrite<E>(&self, key: &[u8], attempt: impl Fn(&Pinned) -> Result<Outcome, E>) -> Result<Outcome, E> {
+    pub(crate) fn rewrite<E>(
+        &self,
+        key: &[u8],
+        mut attempt: impl FnMut(&Pinned) -> Result<WriteResult, E>,
+    ) -> Result<WriteResult, E> {
         let hash = self.hash(key);
         loop {
             let Some(current) = self.find(hash, key, self.timeline.now_ms()) else {
-                return Ok(Outcome::Missing);
+                return Ok(WriteResult::NotFound);
             };
             match attempt(&current)? {
-                Outcome::Exists => {}
-                outcome => return Ok(outcome),
+                WriteResult::Conflict => {}
+                result => return Ok(result),
             }
         }
     }
 }
 
 impl Writer<'_> {
-    /// Stores a value in place of `current`, if that is still there; [`Outcome::Exists`] where it is not.
+    /// Stores a value in place of `current`, if that is still there; [`WriteResult::Conflict`] where it is not.
     pub(crate) fn write_after(
         &self,
         key: &[u8],
         current: &Pinned,
         parts: &[&[u8]],
         rewrite: Rewrite,
-    ) -> Result<Outcome, WriteError> {
+    ) -> Result<WriteResult, WriteError> {
         let Rewrite { ttl, marks, client_flags, version } = rewrite;
         let now = self.engine.timeline.now();
         let now_ms = now.ms;
@@ -54,40 +57,50 @@ impl Writer<'_> {
                 let deadline = lifetime.map_or(before.deadline, |lifetime| lifetime.deadline);
                 Decision::Commit(Word { flags: draft.flags(), deadline, ..before })
             }
-            _ => Decision::GiveUp(Outcome::Exists),
+            _ => Decision::GiveUp(Refusal::Conflict),
         }))
     }
 
     /// Puts what `update` makes of it in the place of `current`, if that is still there.
-    pub(crate) fn write_update(&self, key: &[u8], current: &Pinned, update: &Update) -> Result<Outcome, WriteError> {
+    pub(crate) fn write_update(
+        &self,
+        key: &[u8],
+        current: &Pinned,
+        update: &Update,
+    ) -> Result<WriteResult, WriteError> {
         let Update { ref value, ttl, client_flags, is_stale, version } = *update;
         let marks = Marks { is_stale, has_refresher: false };
         self.write_after(key, current, &[value], Rewrite { ttl, marks, client_flags, version })
     }
 
     /// Marks the value of `key` as stale, if `condition` holds. That is a new version of it.
-    pub(crate) fn invalidate(&self, key: &[u8], condition: Condition, ttl: Option<Ttl>) -> Result<Outcome, WriteError> {
+    pub(crate) fn invalidate(
+        &self,
+        key: &[u8],
+        condition: Condition,
+        ttl: Option<Ttl>,
+    ) -> Result<WriteResult, WriteError> {
         let marks = Marks { is_stale: true, has_refresher: false };
-        let refused = Cell::new(None);
-        let outcome = self.engine.rewrite(key, |current| match condition.refuses(Some(current.version())) {
-            // For `rewrite` one that exists is one to try again.
-            Some(outcome) => {
-                refused.set(Some(outcome));
-                Ok(Outcome::Missing)
+        let mut refused = None;
+        let result = self.engine.rewrite(key, |current| match condition.refuses(Some(current.version())) {
+            // `rewrite` tries again after a conflict, which here is final.
+            Some(refusal) => {
+                refused = Some(refusal);
+                Ok(WriteResult::NotFound)
             }
             None => self.write_after(key, current, &[current.value()], Rewrite { ttl, marks, ..Rewrite::default() }),
         })?;
-        Ok(refused.take().unwrap_or(outcome))
+        Ok(refused.map_or(result, WriteResult::from))
     }
 
-    /// Replaces the number that is the value of `key`; answers the new one, or `None` where there is no value.
+    /// Replaces the number that is the value of `key`; returns the new one, or `None` where there is no value.
     pub(crate) fn count(&self, key: &[u8], change: impl Fn(u64) -> u64) -> Result<Option<u64>, WriteError> {
-        let counted = Cell::new(0);
-        let outcome = self.engine.rewrite(key, |current| {
-            counted.set(change(decimal(current.value()).ok_or(StoreError::NotANumber)?));
-            self.write_after(key, current, &[counted.get().to_string().as_bytes()], Rewrite::default())
+        let mut counted = 0;
+        let result = self.engine.rewrite(key, |current| {
+            counted = change(decimal(current.value()).ok_or(StoreError::NotANumber)?);
+            self.write_after(key, current, &[counted.to_string().as_bytes()], Rewrite::default())
         })?;
-        Ok(outcome.is_done().then_some(counted.get()))
+        Ok(result.is_stored().then_some(counted))
     }
 }
 

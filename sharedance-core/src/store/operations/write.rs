@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::store::api::request::{Attributes, Condition, Outcome, Ttl};
+use crate::store::api::request::{Attributes, Condition, DeleteResult, Refusal, Ttl};
 use crate::store::disk::format::{self, FLAG_REFRESHER, FLAG_STALE, RecordState, Word};
 use crate::store::durability::syncs::Syncs;
 use crate::store::engine::Engine;
@@ -20,6 +20,7 @@ use crate::store::segment::payload::Payload;
 use crate::store::segment::record::{Pinned, RecordRef};
 use crate::store::segment::reservation::Reservation;
 use crate::store::segment::ttl_class::TtlClass;
+use crate::{Version, WriteResult};
 
 /// The parts of a store that a write changes.
 #[derive(Clone, Copy)]
@@ -66,7 +67,7 @@ impl From<WriteError> for StoreError {
 /// Decision on a prepared record, made under the shard lock.
 pub(crate) enum Decision {
     Commit(Word),
-    GiveUp(Outcome),
+    GiveUp(Refusal),
 }
 
 impl Writer<'_> {
@@ -77,7 +78,7 @@ impl Writer<'_> {
         value: &[u8],
         attributes: Attributes,
         condition: Condition,
-    ) -> Result<Outcome, WriteError> {
+    ) -> Result<WriteResult, WriteError> {
         self.engine.check_lengths(key, value.len())?;
         let now = self.engine.timeline.now();
         let (now_ms, lifetime) = (now.ms, self.engine.lifetime(attributes.ttl, now));
@@ -87,8 +88,8 @@ impl Writer<'_> {
                 // A value that is written as stale lives as long as the one that it replaces would have.
                 Condition::VersionOrStale(oldest) => {
                     match self.write_for_no_time(hash, key, Condition::Version(oldest), attributes.version, now_ms) {
-                        Outcome::Exists => {}
-                        outcome => return Ok(outcome),
+                        WriteResult::Conflict => {}
+                        result => return Ok(result),
                     }
                 }
                 _ => return Ok(self.write_for_no_time(hash, key, condition, attributes.version, now_ms)),
@@ -98,7 +99,7 @@ impl Writer<'_> {
         if let Some(current) = &current
             && let Some(refused) = condition.refuses(live_version(&current.record(), now_ms))
         {
-            return Ok(refused);
+            return Ok(refused.into());
         }
         let prefix = Prefix::new(attributes.client_flags, attributes.version);
         let draft = Draft { prefix, marks: Marks::default(), key, value: &[value] };
@@ -107,7 +108,7 @@ impl Writer<'_> {
             && self.engine.touch_again(hash, key, &current, lifetime.deadline, now_ms)
         {
             self.engine.counters.identical_sets.add(1);
-            return Ok(Outcome::Done { version: current.version() });
+            return Ok(WriteResult::Stored(current.version()));
         }
         let reservation = self.prepare_record(lifetime.class, &payload, now_ms)?;
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
@@ -126,7 +127,7 @@ impl Writer<'_> {
         &self,
         key: &[u8],
         ttl: Ttl,
-        version: Option<NonZeroU64>,
+        version: Option<Version>,
     ) -> Result<Option<Pinned>, WriteError> {
         self.engine.check_lengths(key, 0)?;
         let now = self.engine.timeline.now();
@@ -136,11 +137,11 @@ impl Writer<'_> {
         let reservation = self.prepare_record(lifetime.class, &draft.payload(), now_ms)?;
         let (segment, slot) = (reservation.segment().clone(), reservation.slot());
         let word = Word { flags: draft.flags(), ..Word::live(key.len(), lifetime.deadline) };
-        let outcome = self.publish(self.engine.hash(key), key, reservation, version, now_ms, |current| {
+        let result = self.publish(self.engine.hash(key), key, reservation, version, now_ms, |current| {
             let version = current.and_then(|found| live_version(found, now_ms));
             Condition::Absent.refuses(version).map_or(Decision::Commit(word), Decision::GiveUp)
         });
-        let record = outcome.is_done().then(|| segment.committed(slot)).flatten();
+        let record = result.is_stored().then(|| segment.committed(slot)).flatten();
         Ok(record.map(|record| record.pin()))
     }
 
@@ -150,14 +151,15 @@ impl Writer<'_> {
         hash: u64,
         key: &[u8],
         condition: Condition,
-        version: Option<NonZeroU64>,
+        version: Option<Version>,
         now_ms: u64,
-    ) -> Outcome {
-        let version = version.map_or_else(|| self.engine.log.next_sequence(), NonZeroU64::get);
+    ) -> WriteResult {
+        let version = version.unwrap_or_else(|| version_of(self.engine.log.next_sequence()));
         match self.engine.remove(hash, key, condition, now_ms) {
-            Outcome::Missing if condition.refuses(None).is_none() => Outcome::Done { version },
-            Outcome::Done { .. } => Outcome::Done { version },
-            refused => refused,
+            DeleteResult::Deleted(_) => WriteResult::Stored(version),
+            DeleteResult::NotFound if condition.refuses(None).is_none() => WriteResult::Stored(version),
+            DeleteResult::NotFound => WriteResult::NotFound,
+            DeleteResult::Conflict => WriteResult::Conflict,
         }
     }
 
@@ -185,17 +187,17 @@ impl Writer<'_> {
         hash: u64,
         key: &[u8],
         reservation: Reservation,
-        version: Option<NonZeroU64>,
+        version: Option<Version>,
         now_ms: u64,
         decide: impl FnOnce(Option<&RecordRef<'_>>) -> Decision,
-    ) -> Outcome {
+    ) -> WriteResult {
         let segment = reservation.segment().clone();
         let (slot, record_offset) = (reservation.slot(), reservation.record_offset());
         let mut shard = self.engine.index.write(hash);
         let found = shard.find(hash, key);
         let word = match decide(found.as_ref()) {
             Decision::Commit(word) => Word { state: RecordState::Live, ..word },
-            Decision::GiveUp(outcome) => return outcome,
+            Decision::GiveUp(refusal) => return refusal.into(),
         };
         let old = found.map(|found| found.pin());
         let sequence = self.engine.log.next_sequence();
@@ -215,7 +217,7 @@ impl Writer<'_> {
             }
             None => {}
         }
-        Outcome::Done { version: version.map_or(sequence, NonZeroU64::get) }
+        WriteResult::Stored(version.unwrap_or_else(|| version_of(sequence)))
     }
 }
 
@@ -228,6 +230,11 @@ impl Engine {
         let worth_it = condition != Condition::Always || found.value_len() == value_len;
         worth_it.then(|| found.pin())
     }
+}
+
+/// The version of a record for which the caller has chosen none. Sequences begin at one.
+fn version_of(sequence: u64) -> Version {
+    Version::from(NonZeroU64::new(sequence).unwrap_or(NonZeroU64::MIN))
 }
 
 /// The word to commit in place of `found`, which makes the new value stale if its version is newer than was asked for.
@@ -247,13 +254,10 @@ mod tests {
     use crate::store::primitives::thread;
     use std::time::Duration;
 
-    use std::cell::Cell;
-
     use super::*;
     use crate::clock::{Clock, ManualClock};
-    use crate::store::api::request::Update;
     use crate::store::operations::rewrite::decimal;
-    use crate::store::{Options, Store, Value};
+    use crate::store::{Options, Store, Update, Value};
 
     const TTL: Ttl = Ttl::After(Duration::from_secs(10));
 
@@ -264,7 +268,11 @@ mod tests {
         (dir, store, hand)
     }
 
-    fn version(store: &Store, key: &[u8]) -> u64 {
+    fn number(version: u64) -> Version {
+        Version::new(version).unwrap()
+    }
+
+    fn version(store: &Store, key: &[u8]) -> Version {
         store.get(key).unwrap().version()
     }
 
@@ -284,71 +292,73 @@ mod tests {
     #[test]
     fn a_version_is_of_one_write() {
         let (_dir, store, _) = open();
-        assert_eq!(store.compare_and_set(b"k", b"x", TTL, 1).unwrap(), Outcome::Missing);
+        assert_eq!(store.compare_and_set(b"k", b"x", TTL, number(1)).unwrap(), WriteResult::NotFound);
         store.set(b"k", b"one").unwrap();
         let first = version(&store, b"k");
         store.touch(b"k", TTL).unwrap();
         assert_eq!(version(&store, b"k"), first, "a touch is no write");
-        let Outcome::Done { version: second } = store.compare_and_set(b"k", b"one", TTL, first).unwrap() else {
+        let WriteResult::Stored(second) = store.compare_and_set(b"k", b"one", TTL, first).unwrap() else {
             panic!("no write came in between");
         };
         assert!(second > first, "a comparing write gets a new version even for the same value");
         assert_eq!(version(&store, b"k"), second);
-        assert_eq!(store.compare_and_set(b"k", b"two", TTL, first).unwrap(), Outcome::Exists);
-        assert_eq!(store.delete_if(b"k", Condition::Version(first)).unwrap(), Outcome::Exists);
-        assert!(store.delete_if(b"k", Condition::Version(second)).unwrap().is_done());
-        assert_eq!(store.delete_if(b"k", Condition::Version(second)).unwrap(), Outcome::Missing);
+        assert_eq!(store.compare_and_set(b"k", b"two", TTL, first).unwrap(), WriteResult::Conflict);
+        assert_eq!(store.delete_if(b"k", Condition::Version(first)).unwrap(), DeleteResult::Conflict);
+        assert!(store.delete_if(b"k", Condition::Version(second)).unwrap().is_deleted());
+        assert_eq!(store.delete_if(b"k", Condition::Version(second)).unwrap(), DeleteResult::NotFound);
     }
 
     #[test]
     fn a_version_may_be_chosen() {
         let (dir, store, hand) = open();
-        let attributes = |version| Attributes { ttl: Ttl::Never, version: NonZeroU64::new(version), client_flags: 7 };
-        let written = |version| Ok::<_, ()>(Outcome::Done { version });
+        let attributes = |version| Attributes::new(Ttl::Never).client_flags(7).version(number(version));
+        let written = |version| Ok::<_, ()>(WriteResult::Stored(number(version)));
         let write =
             |value: &[u8], version, condition| store.write(b"k", value, attributes(version), condition).map_err(|_| ());
+        let if_version = |version| Condition::Version(number(version));
         assert_eq!(write(b"one", 1 << 40, Condition::Absent), written(1 << 40));
-        assert_eq!(write(b"two", 3, Condition::Version(1 << 40)), written(3), "the order is the caller's business");
-        assert_eq!(write(b"three", 4, Condition::Version(2)), Ok(Outcome::Exists));
+        assert_eq!(write(b"two", 3, if_version(1 << 40)), written(3), "the caller is responsible for the order");
+        assert_eq!(write(b"three", 4, if_version(2)), Ok(WriteResult::Conflict));
         let value = store.get(b"k").unwrap();
-        assert_eq!((&*value, value.version(), value.client_flags()), (&b"two"[..], 3, 7));
+        assert_eq!((&*value, value.version(), value.client_flags()), (&b"two"[..], number(3), 7));
         drop((value, store));
         let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
-        assert_eq!(store.get(b"k").unwrap().version(), 3);
-        store.append(b"k", b"!").unwrap();
-        assert!(version(&store, b"k") > 3, "the store continues with its own");
+        assert_eq!(store.get(b"k").unwrap().version(), number(3));
+        assert!(store.append(b"k", b"!").unwrap().is_stored());
+        assert!(version(&store, b"k") > number(3), "the store continues with its own");
     }
 
     #[test]
     fn an_update_notices_a_write_of_the_same_version() {
         let (_dir, store, _) = open();
-        let attributes = Attributes { ttl: TTL, version: NonZeroU64::new(5), ..Attributes::default() };
-        store.write(b"k", b"a", attributes, Condition::Always).unwrap();
-        let is_first = Cell::new(true);
+        let attributes = Attributes::new(TTL).version(number(5));
+        assert!(store.write(b"k", b"a", attributes, Condition::Always).unwrap().is_stored());
+        let mut calls = 0;
         let change = |value: &Value| -> Result<Update, StoreError> {
-            if is_first.replace(false) {
-                store.write(b"k", b"b", attributes, Condition::Always)?;
+            calls += 1;
+            if calls == 1 {
+                assert!(store.write(b"k", b"b", attributes, Condition::Always)?.is_stored());
             }
             Ok([value, &b"!"[..]].concat().into())
         };
-        assert!(store.update(b"k", change).unwrap().is_done());
-        assert_eq!(store.get(b"k").unwrap(), b"b!");
+        assert!(store.update(b"k", change).unwrap().is_stored());
+        assert_eq!((calls, store.get(b"k").unwrap().to_vec()), (2, b"b!".to_vec()));
     }
 
     #[test]
     fn client_flags_stay_with_the_value() {
         let (_dir, store, _) = open();
-        let attributes = Attributes { ttl: TTL, client_flags: u32::MAX, ..Attributes::default() };
-        store.write(b"k", b"value", attributes, Condition::Always).unwrap();
+        let attributes = Attributes::new(TTL).client_flags(u32::MAX);
+        assert!(store.write(b"k", b"value", attributes, Condition::Always).unwrap().is_stored());
         let flags = |value: Option<Value>| value.unwrap().client_flags();
         assert_eq!(flags(store.get(b"k")), u32::MAX);
-        store.append(b"k", b"!").unwrap();
+        assert!(store.append(b"k", b"!").unwrap().is_stored());
         assert_eq!(flags(store.get(b"k")), u32::MAX);
         assert_eq!(store.get(b"k").unwrap(), b"value!");
         store.set(b"k", b"value!").unwrap();
         assert_eq!(flags(store.get(b"k")), 0, "the same bytes under other flags are another value");
         let big = vec![3; 40_000];
-        store.write(b"big", &big, attributes, Condition::Always).unwrap();
+        assert!(store.write(b"big", &big, attributes, Condition::Always).unwrap().is_stored());
         assert_eq!((flags(store.get(b"big")), store.get(b"big").unwrap()), (u32::MAX, store.get(b"big").unwrap()));
         assert_eq!(store.get(b"big").unwrap(), big);
     }
@@ -356,11 +366,11 @@ mod tests {
     #[test]
     fn append_and_prepend_keep_the_deadline() {
         let (_dir, store, hand) = open();
-        assert_eq!(store.append(b"k", b"x").unwrap(), Outcome::Missing);
+        assert_eq!(store.append(b"k", b"x").unwrap(), WriteResult::NotFound);
         store.set_with_ttl(b"k", b"b", TTL).unwrap();
         hand.advance(Duration::from_secs(5));
-        assert!(store.append(b"k", b"c").unwrap().is_done());
-        assert!(store.prepend(b"k", b"a").unwrap().is_done());
+        assert!(store.append(b"k", b"c").unwrap().is_stored());
+        assert!(store.prepend(b"k", b"a").unwrap().is_stored());
         assert_eq!(store.get(b"k").unwrap(), b"abc");
         hand.advance(Duration::from_secs(5));
         assert!(store.get(b"k").is_none());
@@ -419,7 +429,7 @@ mod tests {
                         store.incr(b"sum", 1).unwrap();
                         add_one_by_comparing(&store);
                         if i % 50 == 0 {
-                            store.append(b"log", b".").unwrap();
+                            assert!(store.append(b"log", b".").unwrap().is_stored());
                             store.maintain(100).unwrap();
                         }
                     }
@@ -435,8 +445,8 @@ mod tests {
         loop {
             let current = store.get(b"cas").unwrap();
             let next = decimal(&current).unwrap() + 1;
-            let outcome = store.compare_and_set(b"cas", next.to_string().as_bytes(), TTL, current.version()).unwrap();
-            if outcome.is_done() {
+            let result = store.compare_and_set(b"cas", next.to_string().as_bytes(), TTL, current.version()).unwrap();
+            if result.is_stored() {
                 return;
             }
         }
@@ -452,7 +462,7 @@ mod tests {
                     .map(|i| {
                         scope.spawn({
                             let store = &store;
-                            move || store.add(&key, &[i], TTL).unwrap()
+                            move || store.add(key, [i], TTL).unwrap()
                         })
                     })
                     .collect();

@@ -2,6 +2,9 @@
 
 #![allow(unsafe_code)]
 
+use std::num::NonZeroU64;
+
+use crate::Version;
 use crate::store::disk::format::{self, Deadline, Kind, RecordLayout, RecordState, SLOT_LEN, Slot, Word};
 use crate::store::primitives::Arc;
 use crate::store::primitives::atomic::Ordering;
@@ -63,7 +66,7 @@ impl Pinned {
         bytes(&self.segment, self.fields, RecordLayout::value)
     }
 
-    pub(crate) fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> Version {
         self.record().version()
     }
 
@@ -177,11 +180,13 @@ impl<'s> RecordRef<'s> {
     }
 
     /// The version of the value: the one that the caller chose or, without such a one, the sequence of the write.
-    pub(crate) fn version(&self) -> u64 {
-        match self.fields.word.flags & format::FLAG_VERSION {
+    pub(crate) fn version(&self) -> Version {
+        let number = match self.fields.word.flags & format::FLAG_VERSION {
             0 => self.sequence(),
             _ => format::read_u64(self.payload(), self.fields.word.version_offset()),
-        }
+        };
+        // Only damage makes it zero.
+        Version::from(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
     }
 
     /// The sequence of the write that made the record: unlike a chosen version, no other write of the key has it.

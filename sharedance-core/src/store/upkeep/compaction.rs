@@ -266,9 +266,9 @@ mod tests {
     /// Writes `round`'s pairs: 60 that later rounds overwrite, each followed by one that stays.
     fn write_round(store: &Store, round: u32) {
         for i in 0..60 {
-            store.set(&key(i), &[round as u8; 900]).unwrap();
+            store.set(key(i), [round as u8; 900]).unwrap();
             if i % 6 == 0 {
-                store.set(&key(1_000 + round * 100 + i), &[round as u8; 900]).unwrap();
+                store.set(key(1_000 + round * 100 + i), [round as u8; 900]).unwrap();
             }
         }
     }
@@ -288,10 +288,10 @@ mod tests {
         let allowed = 2 * stats.live_bytes + 5 * SEGMENT_LEN as u64;
         assert!(stats.file_bytes <= allowed, "{stats:?}");
         for i in 0..60 {
-            assert_eq!(store.get(&key(i)).unwrap(), [59; 900], "{i}");
+            assert_eq!(store.get(key(i)).unwrap(), [59; 900], "{i}");
         }
         for (round, i) in (0..60).flat_map(|round| (0..60).step_by(6).map(move |i| (round, i))) {
-            assert_eq!(store.get(&key(1_000 + round * 100 + i)).unwrap(), [round as u8; 900], "{round} {i}");
+            assert_eq!(store.get(key(1_000 + round * 100 + i)).unwrap(), [round as u8; 900], "{round} {i}");
         }
     }
 
@@ -300,14 +300,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for i in 0..1_000u32 {
-            store.set_with_ttl(&key(i), &[1; 600], Ttl::After(Duration::from_secs(400))).unwrap();
+            store.set_with_ttl(key(i), [1; 600], Ttl::After(Duration::from_secs(400))).unwrap();
         }
         let kept = || (0..1_000).step_by(20);
         for i in kept() {
-            assert!(store.touch(&key(i), Ttl::After(Duration::from_secs(1_000))).unwrap());
+            assert!(store.touch(key(i), Ttl::After(Duration::from_secs(1_000))).unwrap());
         }
         for i in (0..1_000).filter(|i| i % 20 != 0) {
-            store.delete(&key(i)).unwrap();
+            store.delete(key(i)).unwrap();
         }
         settle(&store, &hand);
         assert!(store.stats().compacted_bytes >= 20 * 600, "{:?}", store.stats());
@@ -316,16 +316,16 @@ mod tests {
         let store = Options::new().segment_len(SEGMENT_LEN).clock(hand.clock()).open(dir.path()).unwrap();
         assert_eq!((store.recovery().pairs, store.recovery().dropped), (50, 0));
         hand.advance(Duration::from_secs(900));
-        assert!(kept().all(|i| store.get(&key(i)).unwrap() == [1; 600]));
+        assert!(kept().all(|i| store.get(key(i)).unwrap() == [1; 600]));
         hand.advance(Duration::from_secs(200));
-        assert!(!kept().any(|i| store.contains(&key(i))));
+        assert!(!kept().any(|i| store.contains(key(i))));
     }
 
     #[test]
     fn a_held_value_outlives_the_compaction_of_its_segment() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
-        store.set(b"held", &[42; 100]).unwrap();
+        store.set(b"held", [42; 100]).unwrap();
         let held = store.get(b"held").unwrap();
         for round in 0..60 {
             write_round(&store, round);
@@ -340,10 +340,10 @@ mod tests {
     fn thin_out(store: &Store, hand: &ManualClock, from: u32) -> Vec<u32> {
         let ttl = Ttl::After(Duration::from_secs(400));
         for i in from..from + 1_000 {
-            store.set_with_ttl(&key(i), &[1; 600], ttl).unwrap();
+            store.set_with_ttl(key(i), [1; 600], ttl).unwrap();
         }
         for i in (from..from + 1_000).filter(|i| i % 40 != 0) {
-            store.delete(&key(i)).unwrap();
+            store.delete(key(i)).unwrap();
         }
         settle(store, hand);
         (from..from + 1_000).filter(|i| i % 40 == 0).collect()
@@ -359,7 +359,7 @@ mod tests {
         thin_out(&store, &hand, 0);
         let kept = thin_out(&store, &hand, 2_000);
         for i in &kept {
-            assert!(store.touch(&key(*i), Ttl::After(ttl)).unwrap());
+            assert!(store.touch(key(*i), Ttl::After(ttl)).unwrap());
         }
         hand.advance(Duration::from_secs(2));
         drop(store);
@@ -371,13 +371,13 @@ mod tests {
     fn a_touch_of_what_was_carried_forward_is_not_lost_by_reopening() {
         let (_dir, store, hand, kept) = touched_after_it_was_carried(Duration::from_secs(5_000));
         hand.advance(Duration::from_secs(1_000));
-        assert!(kept.iter().all(|i| store.contains(&key(*i))));
+        assert!(kept.iter().all(|i| store.contains(key(*i))));
     }
 
     #[test]
     fn what_expired_after_it_was_carried_forward_is_not_back_after_reopening() {
         let (_dir, store, _hand, kept) = touched_after_it_was_carried(Duration::from_secs(1));
-        assert!(!kept.iter().any(|i| store.contains(&key(*i))));
+        assert!(!kept.iter().any(|i| store.contains(key(*i))));
     }
 
     /// Writes records of which few stay, and flips bits in the slot of one in each segment. Not all of the segments need to
@@ -385,8 +385,8 @@ mod tests {
     fn thin_out_and_damage(word: usize, bits: u64) -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
-        (0..1_000).for_each(|i| store.set_with_ttl(&key(i), &[1; 600], Ttl::Never).unwrap());
-        (0..1_000).filter(|i| i % 20 != 0).for_each(|i| assert!(store.delete(&key(i)).unwrap()));
+        (0..1_000).for_each(|i| store.set_with_ttl(key(i), [1; 600], Ttl::Never).unwrap());
+        (0..1_000).filter(|i| i % 20 != 0).for_each(|i| assert!(store.delete(key(i)).unwrap()));
         for segment in store.shared.engine.log.segments() {
             let slot = (0..segment.reserved().slots).find(|slot| segment.record(*slot).is_some()).unwrap();
             segment.damage(slot, word, bits);
@@ -408,7 +408,7 @@ mod tests {
             assert!(stats.damaged >= 5 && stats.segments <= 5, "{stats:?}");
             assert_eq!((stats.pairs, stats.live_bytes), (50 - stats.damaged, stats.pairs * 640), "{word}");
             store.verify();
-            assert!((0..1_000).filter_map(|i| store.get(&key(i))).all(|value| value == [1; 600]));
+            assert!((0..1_000).filter_map(|i| store.get(key(i))).all(|value| value == [1; 600]));
         }
     }
 
@@ -420,7 +420,7 @@ mod tests {
         let found = store.stats().damaged;
         assert!(store.stats().compacted_bytes > 0 && found >= 5, "{:?}", store.stats());
         store.verify();
-        assert!((0..1_000).filter_map(|i| store.get(&key(i))).all(|value| value == [1; 600]));
+        assert!((0..1_000).filter_map(|i| store.get(key(i))).all(|value| value == [1; 600]));
     }
 
     #[test]
@@ -429,11 +429,11 @@ mod tests {
         let (store, hand) = open(&dir);
         for class in 0..7 {
             let ttl = Ttl::After(Duration::from_secs(100 << class));
-            store.set_with_ttl(&key(1_000 + class), b"small", ttl).unwrap();
+            store.set_with_ttl(key(1_000 + class), b"small", ttl).unwrap();
         }
         for i in 0..14 {
             let ttl = Ttl::After(Duration::from_secs(100_000));
-            store.set_with_ttl(&key(i), &[i as u8; 15_500], ttl).unwrap();
+            store.set_with_ttl(key(i), [i as u8; 15_500], ttl).unwrap();
         }
         let turns = (0..2_000).take_while(|_| {
             hand.advance(Duration::from_millis(10));

@@ -131,10 +131,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..5_000 {
-            store.set(&key(i), &[1; 1_000]).unwrap();
+            store.set(key(i), [1; 1_000]).unwrap();
             for popular in 0..50.min(i) {
                 if popular % 3 == i % 3 {
-                    assert!(store.get(&key(popular)).is_some(), "{popular} after {i}");
+                    assert!(store.get(key(popular)).is_some(), "{popular} after {i}");
                 }
             }
             if i % 20 == 0 {
@@ -154,9 +154,9 @@ mod tests {
         for i in 0..3_000 {
             if i % 100 == 0 {
                 assert!(i == 0 || store.get(b"session").is_some(), "after {i}");
-                store.set(b"session", &[i as u8; 900]).unwrap();
+                store.set(b"session", [i as u8; 900]).unwrap();
             }
-            store.set(&key(i), &[1; 1_000]).unwrap();
+            store.set(key(i), [1; 1_000]).unwrap();
         }
         assert!(store.stats().evicted > 1_500);
     }
@@ -167,10 +167,10 @@ mod tests {
         let store = open(&dir, WhenFull::Evict);
         // Nothing of it is read, and it is half of what there is room for; the rest is overwritten again and again.
         for i in 0..450 {
-            store.set(&key(i), &[1; 1_000]).unwrap();
+            store.set(key(i), [1; 1_000]).unwrap();
         }
         for i in 0..5_000 {
-            store.set(&key(1_000 + i % 60), &[(i / 60) as u8; 1_000]).unwrap();
+            store.set(key(1_000 + i % 60), [(i / 60) as u8; 1_000]).unwrap();
             store.maintain(1_000).unwrap();
         }
         assert_eq!((store.stats().evicted, store.len()), (0, 510));
@@ -182,8 +182,8 @@ mod tests {
         let store = open(&dir, WhenFull::Evict);
         let mut refused = 0;
         for i in 0..3_000 {
-            match store.set(&key(i), &[1; 1_000]) {
-                Ok(()) => assert_eq!(store.get(&key(i)).unwrap(), [1; 1_000]),
+            match store.set(key(i), [1; 1_000]) {
+                Ok(()) => assert_eq!(store.get(key(i)).unwrap(), [1; 1_000]),
                 Err(StoreError::Full) => refused += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -196,22 +196,22 @@ mod tests {
     fn refusing_loses_nothing_and_serves_again_once_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Refuse);
-        let stored = (0..).find(|i| matches!(store.set(&key(*i), &[1; 1_000]), Err(StoreError::Full))).unwrap();
+        let stored = (0..).find(|i| matches!(store.set(key(*i), [1; 1_000]), Err(StoreError::Full))).unwrap();
         assert!(stored > 700, "{stored}");
         assert!(store.stats().refused_full > 0 && store.stats().evicted == 0);
-        assert!((0..stored).all(|i| store.contains(&key(i))));
+        assert!((0..stored).all(|i| store.contains(key(i))));
         for i in 0..stored / 2 {
-            assert!(store.delete(&key(i)).unwrap());
+            assert!(store.delete(key(i)).unwrap());
         }
         while store.maintain(10_000).unwrap().pending {}
         for i in 0..stored / 4 {
-            store.set(&key(i), &[2; 1_000]).unwrap();
+            store.set(key(i), [2; 1_000]).unwrap();
         }
         drop(store);
         let store = open(&dir, WhenFull::Refuse);
-        assert!((0..stored / 4).all(|i| store.get(&key(i)).unwrap() == [2; 1_000]));
-        assert!((stored / 4..stored / 2).all(|i| !store.contains(&key(i))));
-        assert!((stored / 2..stored).all(|i| store.get(&key(i)).unwrap() == [1; 1_000]));
+        assert!((0..stored / 4).all(|i| store.get(key(i)).unwrap() == [2; 1_000]));
+        assert!((stored / 4..stored / 2).all(|i| !store.contains(key(i))));
+        assert!((stored / 2..stored).all(|i| store.get(key(i)).unwrap() == [1; 1_000]));
     }
 
     #[test]
@@ -219,9 +219,9 @@ mod tests {
         for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
             let dir = tempfile::tempdir().unwrap();
             let store = open(&dir, WhenFull::Evict);
-            (0..500).for_each(|i| store.set(&key(i), &[1; 1_000]).unwrap());
+            (0..500).for_each(|i| store.set(key(i), [1; 1_000]).unwrap());
             store.shared.engine.log.segments().iter().for_each(|segment| segment.damage(0, word, bits));
-            let refused = (500..3_000).filter(|i| store.set(&key(*i), &[1; 1_000]).is_err()).count();
+            let refused = (500..3_000).filter(|i| store.set(key(*i), [1; 1_000]).is_err()).count();
             assert_eq!(refused, 0, "{:?}", store.stats());
             assert!(store.stats().damaged > 5, "{:?}", store.stats());
         }
@@ -232,13 +232,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..3_000 {
-            store.set(&key(i), &[1; 1_000]).unwrap();
+            store.set(key(i), [1; 1_000]).unwrap();
         }
-        let there: Vec<u32> = (0..3_000).filter(|i| store.contains(&key(*i))).collect();
+        let there: Vec<u32> = (0..3_000).filter(|i| store.contains(key(*i))).collect();
         assert!(there.len() < 1_100);
         drop(store);
         let store = open(&dir, WhenFull::Evict);
-        assert_eq!((0..3_000).filter(|i| store.contains(&key(*i))).collect::<Vec<_>>(), there);
+        assert_eq!((0..3_000).filter(|i| store.contains(key(*i))).collect::<Vec<_>>(), there);
     }
 
     #[test]
@@ -250,7 +250,7 @@ mod tests {
             let store = options.when_full(when_full).open(dir.path()).unwrap();
             for i in 0..4_000u32 {
                 let ttl = Ttl::After(Duration::from_secs(1_000 << (i % 8)));
-                store.set_with_ttl(&key(i % 50), &[i as u8; 1_000], ttl).unwrap();
+                store.set_with_ttl(key(i % 50), [i as u8; 1_000], ttl).unwrap();
                 store.maintain(1_000).unwrap();
                 hand.advance(Duration::from_millis(50));
             }
@@ -262,9 +262,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..60 {
-            store.set(&key(i), &vec![i as u8; SEGMENT_LEN + SEGMENT_LEN / 5]).unwrap();
+            store.set(key(i), vec![i as u8; SEGMENT_LEN + SEGMENT_LEN / 5]).unwrap();
             for _ in 0..3 {
-                store.get(&key(i)).unwrap();
+                store.get(key(i)).unwrap();
             }
             let segments = store.shared.engine.log.segments();
             assert!(segments.iter().filter(|segment| segment.header.kind == Kind::Cold).count() <= 1);
@@ -276,10 +276,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..3_000 {
-            store.set(&key(i), &[1; 1_000]).unwrap();
+            store.set(key(i), [1; 1_000]).unwrap();
         }
         for i in 0..20 {
-            store.set(&key(i), &vec![i as u8; 3 * SEGMENT_LEN]).unwrap();
+            store.set(key(i), vec![i as u8; 3 * SEGMENT_LEN]).unwrap();
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
         let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(WhenFull::Evict);
         let store = options.clock(clock).durability(durability).open(dir.path()).unwrap();
         for i in 0..3_000 {
-            store.set(&key(i), &[1; 1_000]).unwrap();
+            store.set(key(i), [1; 1_000]).unwrap();
         }
         let before = store.len();
         store.shared.syncs.group_commit.fail();

@@ -168,7 +168,7 @@ mod tests {
                 let (clock, hand) = Clock::manual();
                 let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
                 for key in [b"a", b"b"] {
-                    store.set_with_ttl(key, &vec![1; value_len], Ttl::After(Duration::from_secs(10))).unwrap();
+                    store.set_with_ttl(key, vec![1; value_len], Ttl::After(Duration::from_secs(10))).unwrap();
                 }
                 let segments = store.shared.engine.log.segments();
                 segments[0].damage(0, word, bits);

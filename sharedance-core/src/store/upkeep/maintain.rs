@@ -298,7 +298,7 @@ mod tests {
         let options = Options::new().segment_len(65_536).max_bytes(16 * 65_536).when_full(WhenFull::Evict);
         let store = options.clock(clock).open(dir.path()).unwrap();
         for i in 0..5_000u32 {
-            store.set(&i.to_be_bytes(), &[1; 1_000]).unwrap();
+            store.set(i.to_be_bytes(), [1; 1_000]).unwrap();
             if i % 100 == 0 {
                 while store.maintain(1_000).unwrap().pending {}
                 reclaim(&store.shared.engine, &store.shared.syncs, &store.shared.upkeep, None).unwrap();
@@ -312,9 +312,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for i in 0..100u32 {
-            store.set_with_ttl(&i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(10))).unwrap();
+            store.set_with_ttl(i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(10))).unwrap();
         }
-        store.touch(&0u32.to_be_bytes(), Ttl::Never).unwrap();
+        store.touch(0u32.to_be_bytes(), Ttl::Never).unwrap();
         hand.advance(Duration::from_secs(20));
         assert!(store.maintain(5).unwrap().pending, "the walk has begun");
         reclaim(&store.shared.engine, &store.shared.syncs, &store.shared.upkeep, None).unwrap();
@@ -341,10 +341,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, _hand) = open(&dir);
         for i in 0..1_000u32 {
-            store.set(&i.to_be_bytes(), &[1; 600]).unwrap();
+            store.set(i.to_be_bytes(), [1; 600]).unwrap();
         }
         for i in (0..1_000u32).filter(|i| i % 20 != 0) {
-            store.delete(&i.to_be_bytes()).unwrap();
+            store.delete(i.to_be_bytes()).unwrap();
         }
         let progress = store.maintain(usize::MAX).unwrap();
         assert!(progress.compacted_bytes > 0 && !progress.pending, "{progress:?}");
@@ -356,7 +356,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for i in 0..500u32 {
-            store.set_with_ttl(&i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(1))).unwrap();
+            store.set_with_ttl(i.to_be_bytes(), b"value", Ttl::After(Duration::from_secs(1))).unwrap();
         }
         hand.advance(Duration::from_secs(5));
         let mut expired = 0;
@@ -379,7 +379,7 @@ mod tests {
         let store = Options::new().segment_len(65_536).max_bytes(1 << 20).clock(clock).open(dir.path()).unwrap();
         // The clock stands still, so nothing is tried again for having waited.
         for _ in 0..20 {
-            store.set(b"big", &[7; 200_000]).unwrap();
+            store.set(b"big", [7; 200_000]).unwrap();
             store.delete(b"big").unwrap();
         }
     }

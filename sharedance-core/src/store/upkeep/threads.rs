@@ -211,7 +211,7 @@ mod tests {
         let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
         let maintenance = store.start_maintenance().unwrap();
         for i in 0..1_000u32 {
-            store.set_with_ttl(&i.to_be_bytes(), &[1; 100], Ttl::After(Duration::from_millis(20))).unwrap();
+            store.set_with_ttl(i.to_be_bytes(), [1; 100], Ttl::After(Duration::from_millis(20))).unwrap();
         }
         eventually("the pairs go", || store.is_empty());
         drop(maintenance);

@@ -57,7 +57,7 @@ fn decode(bytes: &[u8]) -> Op {
         17 | 18 => Op::Touch { key, ttl },
         19 => Op::GetAndTouch { key, ttl },
         20 => Op::Invalidate(key),
-        21 => Op::Look(key),
+        21 => Op::GetWith(key),
         22 => Op::Hold(key),
         23 => Op::LetGo,
         24 => Op::Clear,

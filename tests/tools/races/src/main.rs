@@ -29,6 +29,10 @@ mod pair;
 mod scratch;
 #[path = "../../../../sharedance-core/src/store/mod.rs"]
 pub mod store;
+#[path = "../../../../sharedance-core/src/write_result.rs"]
+mod write_result;
+
+pub use write_result::{Version, WriteResult};
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::world::{World, chance};
+use crate::Version;
 use crate::pair::{Answer, Op};
 use crate::scratch::{Chance, SEGMENT_LEN};
 use crate::store::primitives::thread;
@@ -11,6 +12,7 @@ use crate::store::{Condition, Durability, Options, StoreError, Ttl, WhenFull};
 
 const KEYS: usize = 2;
 const CLIENTS: usize = 2;
+const NEVER_WRITTEN: Version = Version::new(u64::MAX).unwrap();
 /// Operations per client: few, because each of them has hundreds of steps at which a checker may switch threads.
 const OPERATIONS: u64 = if cfg!(shuttle) { 3 } else { 60 };
 /// Four of them fill a segment.
@@ -153,9 +155,11 @@ fn operate(world: &World, chance: &mut Chance) {
 }
 
 fn choose(chance: &mut Chance, version: u64) -> Op {
+    // No write gets this far.
+    let version = Version::new(version).unwrap_or(NEVER_WRITTEN);
     match chance.below(23) {
         0..3 => Op::Get,
-        3 => Op::Look,
+        3 => Op::GetWith,
         4..8 => Op::Write(value(chance), Condition::Always),
         8 => Op::Write(value(chance), Condition::Absent),
         9 => Op::Write(value(chance), Condition::Present),
@@ -165,7 +169,7 @@ fn choose(chance: &mut Chance, version: u64) -> Op {
         14 => Op::Touch(Ttl::Default),
         15 => Op::Delete(Condition::Version(version)),
         16..19 => Op::Delete(Condition::Always),
-        19 => Op::LookOrCreate,
+        19 => Op::GetOrCreate,
         20 => Op::Invalidate(Condition::Present),
         21 => Op::Prepend(value(chance)),
         _ => Op::Clear,
