@@ -25,7 +25,7 @@ use crate::connection::ConnectionOptions;
 use crate::listen::{self, BindError, BoundAddress, ConnectionLimit, Listener, Listening};
 use crate::locks::Locks;
 use crate::maintenance;
-use crate::observe::AllCounters;
+use crate::observe::{AllCounters, Latencies};
 use crate::options::{AccessOptions, ServerOptions};
 use crate::process::logging::{Chain, LogLimits};
 use crate::process::reload::{Reloadable, Reloads};
@@ -232,6 +232,7 @@ fn service(
 ) -> Service {
     Service {
         counters: AllCounters::new(options.threads.get()),
+        latencies: Latencies::new(options.threads.get(), options.observe.slow_log_threshold),
         settings: Settings {
             address: options.ip.clone().unwrap_or_default(),
             port: listening.addresses.iter().find_map(BoundAddress::as_socket_addr).map_or(0, |address| address.port()),

@@ -3,7 +3,7 @@
 use sharedance_core::protocol::{Request, Response};
 use sharedance_core::store::{Store, StoreError, Value};
 
-use crate::observe::Counters;
+use crate::observe::{CommandKind, Counters, LatencyRecorder};
 
 /// The value of a response.
 pub(crate) enum Body {
@@ -26,21 +26,34 @@ impl AsRef<[u8]> for Body {
 ///
 /// # Errors
 /// The store failed. The caller sends no details to the client.
-pub(crate) fn execute(request: Request<'_>, store: &Store, counters: &Counters) -> Result<Response<Body>, StoreError> {
+pub(crate) fn execute(
+    request: Request<'_>,
+    store: &Store,
+    counters: &Counters,
+    latency: &LatencyRecorder,
+) -> Result<Response<Body>, StoreError> {
     let (response, counter) = match request {
         Request::Store { key, value } => {
             counters.sets.add(1);
+            latency.note(CommandKind::Set, key.len(), value.len());
             store.set(key, value)?;
             (Response::Stored, &counters.stored)
         }
-        Request::Fetch { key } => match store.get(key) {
-            Some(value) => (Response::Value(Body::Mapped(value)), &counters.get_hits),
-            None => (Response::NotFound, &counters.get_misses),
-        },
-        Request::Delete { key } => match store.delete(key)? {
-            true => (Response::Deleted, &counters.delete_hits),
-            false => (Response::NotFound, &counters.delete_misses),
-        },
+        Request::Fetch { key } => {
+            let value = store.get(key);
+            latency.note(CommandKind::Get, key.len(), value.as_ref().map_or(0, |value| value.len()));
+            match value {
+                Some(value) => (Response::Value(Body::Mapped(value)), &counters.get_hits),
+                None => (Response::NotFound, &counters.get_misses),
+            }
+        }
+        Request::Delete { key } => {
+            latency.note(CommandKind::Delete, key.len(), 0);
+            match store.delete(key)? {
+                true => (Response::Deleted, &counters.delete_hits),
+                false => (Response::NotFound, &counters.delete_misses),
+            }
+        }
         // A request that this version does not know.
         _ => return Ok(Response::Failed),
     };
@@ -50,10 +63,14 @@ pub(crate) fn execute(request: Request<'_>, store: &Store, counters: &Counters) 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use crate::observe::Latencies;
 
     fn response(store: &Store, counters: &Counters, request: Request<'_>) -> Response<Vec<u8>> {
-        match execute(request, store, counters).unwrap() {
+        let latency = Latencies::new(1, None).recorder(0, Instant::now());
+        match execute(request, store, counters, &latency).unwrap() {
             Response::Value(body) => Response::Value(body.as_ref().to_vec()),
             Response::Stored => Response::Stored,
             Response::Deleted => Response::Deleted,

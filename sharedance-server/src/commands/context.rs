@@ -9,7 +9,7 @@ use sharedance_core::store::Store;
 use super::settings::Settings;
 use crate::access::{Access, AccessControl};
 use crate::locks::{ConnectionId, Locks};
-use crate::observe::{AllCounters, Counters};
+use crate::observe::{AllCounters, Counters, Latencies, LatencyRecorder};
 use crate::process::logging::LogLimits;
 
 /// What the execution of a request may use.
@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     pub(crate) limits: &'a Limits,
     /// The counters of this worker.
     pub(crate) counters: &'a Counters,
+    /// The latencies of this worker.
+    pub(crate) latency: &'a LatencyRecorder,
     pub(crate) service: &'a Service,
     pub(crate) locks: &'a Locks,
     /// What the connection may do.
@@ -33,6 +35,7 @@ pub(crate) struct Context<'a> {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) counters: AllCounters,
+    pub(crate) latencies: Latencies,
     pub(crate) settings: Settings,
     /// When the server started, as the time since 1970.
     pub(crate) started: Duration,

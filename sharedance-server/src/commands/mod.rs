@@ -9,7 +9,7 @@
 //! - `classic`: the classic dialect.
 //! - `guard`: decides, for a connection that may not do everything, before a request is executed; `log_in` checks
 //!   credentials.
-//! - `stats`: statistics and settings.
+//! - `stats` and `latency`: statistics and settings.
 //! - [`Context`]: what the execution of a request may use.
 
 mod binary;
@@ -17,6 +17,7 @@ mod classic;
 mod context;
 mod guard;
 mod interpreter;
+mod latency;
 mod log_in;
 mod meta;
 mod pairs;

@@ -9,6 +9,7 @@ use sharedance_core::store::{self, Attributes, Condition, DeleteResult, Entry, G
 use sharedance_core::{Version, WriteResult};
 
 use super::context::Context;
+use crate::observe::CommandKind;
 
 /// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,7 @@ impl Context<'_> {
             _ => Duration::ZERO,
         };
         self.counters.flushes.add(1);
+        self.latency.note(CommandKind::FlushAll, 0, 0);
         self.store.clear_after(delay).map_err(|error| self.failure(&error))
     }
 
@@ -126,11 +128,13 @@ impl Context<'_> {
         let value = self.store.get(key);
         let counter = if value.is_some() { &self.counters.get_hits } else { &self.counters.get_misses };
         counter.add(1);
+        self.latency.note(CommandKind::Get, key.len(), value.as_ref().map_or(0, |value| value.len()));
         value
     }
 
     /// Sets the expiration time of `key`, and returns its value.
     pub(super) fn touch(&self, key: &[u8], exptime: Exptime) -> Result<Option<Value>, Failure> {
+        self.latency.note(CommandKind::Touch, key.len(), 0);
         let options = GetOptions::new().touch(self.ttl(exptime)).never_recache(true);
         let entry = self.store.get_with(key, options).map_err(|error| self.failure(&error))?;
         let counter = if entry.is_some() { &self.counters.touch_hits } else { &self.counters.touch_misses };
@@ -141,6 +145,8 @@ impl Context<'_> {
     /// The value of `key`, with its metadata.
     pub(super) fn get_with(&self, key: &[u8], options: GetOptions) -> Result<Option<Entry>, Failure> {
         let entry = self.store.get_with(key, options).map_err(|error| self.failure(&error))?;
+        let kind = if options.touch.is_some() { CommandKind::Touch } else { CommandKind::Get };
+        self.latency.note(kind, key.len(), entry.as_ref().map_or(0, |entry| entry.value.len()));
         let counter = match (&entry, options.touch) {
             (None, _) => &self.counters.get_misses,
             (Some(_), Some(_)) => &self.counters.touch_hits,
@@ -156,6 +162,7 @@ impl Context<'_> {
         self.counters.sets.add(1);
         let mut buffer = KeyBuffer::default();
         let key = update.key.bytes(&mut buffer);
+        self.latency.note(CommandKind::Set, key.len(), update.value.len());
         let compares = update.version.is_some() && update.mode != Mode::Add;
         let condition = match (update.mode, update.version) {
             (Mode::Append | Mode::Prepend, _) => return self.extend(key, update, options),
@@ -271,6 +278,7 @@ impl Context<'_> {
 
     /// Deletes a pair.
     pub(super) fn delete(&self, key: &[u8], version: Option<u64>) -> Result<DeleteResult, Failure> {
+        self.latency.note(CommandKind::Delete, key.len(), 0);
         let condition =
             version.map_or(Some(Condition::Always), |version| Version::new(version).map(Condition::Version));
         let result = match condition {
@@ -293,6 +301,7 @@ impl Context<'_> {
         version: Option<u64>,
         touch: Option<Exptime>,
     ) -> Result<WriteResult, Failure> {
+        self.latency.note(CommandKind::Delete, key.len(), 0);
         let condition =
             version.map_or(Some(Condition::Present), |version| Version::new(version).map(Condition::Version));
         let ttl = touch.map(|exptime| self.ttl(exptime));
@@ -314,6 +323,7 @@ impl Context<'_> {
         version: Option<u64>,
         remainder: &Remainder,
     ) -> Result<WriteResult, Failure> {
+        self.latency.note(CommandKind::Delete, key.len(), 0);
         let result = self.store.update(key, |value| {
             if version.is_some_and(|expected| expected != value.version().get()) {
                 return Err(Halt::Exists);
@@ -340,6 +350,7 @@ impl Context<'_> {
 
     /// Changes a number.
     pub(super) fn count(&self, key: &[u8], count: &Count) -> Counted {
+        self.latency.note(CommandKind::Count, key.len(), 0);
         let counters = self.counters;
         let (hits, misses) = match count.direction {
             Direction::Up => (&counters.incr_hits, &counters.incr_misses),

@@ -1,5 +1,7 @@
 //! The statistics and settings that clients can retrieve. They contain no key and no address of a client.
 
+use std::borrow::Cow;
+
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use rustix::fs::statvfs;
@@ -8,8 +10,9 @@ use sharedance_core::protocol::memcached::text::{self, Reply};
 use sharedance_core::store::{self, Store, WhenFull};
 
 use super::context::Context;
+use super::latency;
 use super::settings::Settings;
-use crate::observe::Sums;
+use crate::observe::{CommandKind, Sums};
 
 /// The version of memcached whose commands this server has, and nothing else: some clients parse the beginning of the
 /// version, some the end, and some all of it.
@@ -21,10 +24,17 @@ const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A name and its value.
 type Stat = (&'static str, String);
 
+/// The same, if the name is put together.
+pub(super) type ComposedStat = (Cow<'static, str>, String);
+
 /// What a client requests.
 enum Topic {
     Everything,
     Settings,
+    /// How long requests and pauses take.
+    Latency,
+    /// The most recent slow requests.
+    Slow,
     /// Concepts that this server does not have; the response is empty.
     Nothing,
     Sizes,
@@ -40,6 +50,8 @@ impl Topic {
         match words.next() {
             None => Topic::Everything,
             Some(b"settings") => Topic::Settings,
+            Some(b"latency") => Topic::Latency,
+            Some(b"slow") => Topic::Slow,
             Some(b"items" | b"slabs" | b"conns") => Topic::Nothing,
             Some(b"sizes" | b"sizes_disable") => Topic::Sizes,
             Some(b"reset") => Topic::Reset,
@@ -50,22 +62,27 @@ impl Topic {
 
     /// Whether the connection may not retrieve this, or reset it.
     fn is_denied(&self, context: &Context<'_>) -> bool {
-        matches!(self, Topic::Settings | Topic::Reset) && !context.access.may_see_statistics()
+        matches!(self, Topic::Settings | Topic::Latency | Topic::Slow | Topic::Reset)
+            && !context.access.may_see_statistics()
     }
 
-    fn stats(&self, context: &Context<'_>) -> Vec<Stat> {
-        match self {
+    fn stats(&self, context: &Context<'_>) -> Vec<ComposedStat> {
+        let stats = match self {
             Topic::Everything if !context.access.may_see_statistics() => identity(context),
             Topic::Everything => everything(context),
             Topic::Settings => settings(context),
             Topic::Sizes => vec![("sizes_status", "disabled".into())],
-            _ => Vec::new(),
-        }
+            Topic::Latency => return latency::latencies(&context.service.latencies),
+            Topic::Slow => return latency::slow_requests(&context.service.latencies),
+            Topic::Nothing | Topic::Reset | Topic::Keys | Topic::Unknown => Vec::new(),
+        };
+        stats.into_iter().map(|(name, value)| (name.into(), value)).collect()
     }
 }
 
 /// Appends the response in the text dialect.
 pub(super) fn respond_in_text(about: &[u8], context: &Context<'_>, out: &mut Vec<u8>) {
+    context.latency.note(CommandKind::Stats, 0, 0);
     let topic = Topic::of(about);
     if topic.is_denied(context) {
         return out.extend_from_slice(Reply::AccessDenied.as_bytes());
@@ -80,7 +97,7 @@ pub(super) fn respond_in_text(about: &[u8], context: &Context<'_>, out: &mut Vec
         _ => Reply::End,
     };
     for (name, value) in topic.stats(context) {
-        text::push_stat(out, name, &value);
+        text::push_stat(out, &name, &value);
     }
     out.extend_from_slice(reply.as_bytes());
 }
@@ -93,6 +110,7 @@ pub(super) fn respond_in_binary(
     out: &mut Vec<u8>,
     tag: Tag,
 ) -> Result<(), Status> {
+    context.latency.note(CommandKind::Stats, 0, 0);
     let topic = Topic::of(about);
     if topic.is_denied(context) {
         return Err(Status::AccessDenied);
@@ -103,7 +121,7 @@ pub(super) fn respond_in_binary(
         _ => {}
     }
     for (name, value) in topic.stats(context) {
-        binary::push_stat(out, tag, name, &value);
+        binary::push_stat(out, tag, &name, &value);
     }
     binary::push_stat(out, tag, "", "");
     Ok(())

@@ -15,7 +15,7 @@ use super::{Context, Interpreter, Service, Settings, Step};
 use crate::access::{Access, AccessControl};
 use crate::buffers::Output;
 use crate::locks::{ConnectionId, LockOutcome, LockRequest, Locks};
-use crate::observe::{AllCounters, Counters};
+use crate::observe::{AllCounters, Counters, Latencies, LatencyRecorder};
 use crate::process::logging::LogLimits;
 
 const CONNECTION: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 0 };
@@ -31,6 +31,7 @@ struct TestServer {
     clock: ManualClock,
     service: Service,
     counters: Arc<Counters>,
+    latency: LatencyRecorder,
     locks: Locks,
     limits: Limits,
     unix_time: Duration,
@@ -50,6 +51,7 @@ impl TestServer {
         let store = options.open(directory.path()).unwrap();
         let service = Service {
             counters: AllCounters::new(1),
+            latencies: Latencies::new(1, None),
             settings: Settings { threads: 1, ..Settings::default() },
             started: START,
             log: Arc::new(LogLimits::new(Instant::now())),
@@ -61,6 +63,7 @@ impl TestServer {
             store,
             clock: hand,
             counters: service.counters.of_worker(0),
+            latency: service.latencies.recorder(0, Instant::now()),
             service,
             locks: Locks::new(&[poller], Instant::now()),
             limits,
@@ -73,6 +76,7 @@ impl TestServer {
             store: &self.store,
             limits: &self.limits,
             counters: &self.counters,
+            latency: &self.latency,
             service: &self.service,
             locks: &self.locks,
             access: &UNRESTRICTED,

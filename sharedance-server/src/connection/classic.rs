@@ -108,7 +108,9 @@ impl ClassicConnection {
                 if received.may_have_more && transport.has_unread_input() {
                     return Err(CloseReason::InvalidRequest(DecodeError::TrailingBytes(1)));
                 }
-                execute(message, store, turn.counters).map(Progress::Complete).map_err(CloseReason::StoreFailed)
+                execute(message, store, turn.counters, turn.latency)
+                    .map(Progress::Complete)
+                    .map_err(CloseReason::StoreFailed)
             }
             Decoded::Incomplete { needed } => {
                 self.needed = needed;

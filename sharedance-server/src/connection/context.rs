@@ -11,7 +11,7 @@ use crate::access::Access;
 use crate::buffers::{Budget, Output};
 use crate::commands::{Context, Service};
 use crate::locks::{ConnectionId, Locks};
-use crate::observe::Counters;
+use crate::observe::{Counters, LatencyRecorder};
 
 /// How much one connection may read, or send, in one turn. The poller reports it again.
 pub(super) const BYTES_PER_TURN: usize = 2 * 1024 * 1024;
@@ -33,6 +33,9 @@ pub(crate) struct TurnContext<'a> {
     pub(crate) options: &'a ConnectionOptions,
     pub(crate) service: &'a Service,
     pub(crate) counters: &'a Counters,
+    pub(crate) latency: &'a LatencyRecorder,
+    /// Returns the current time.
+    pub(crate) clock: &'a dyn Fn() -> Instant,
     pub(crate) locks: &'a Locks,
     /// Receives input as long as none of it has to be kept; at least [`ConnectionOptions::readsize`] long.
     pub(crate) scratch: &'a mut [u8],
@@ -67,6 +70,7 @@ impl<'a> TurnContext<'a> {
             store: self.store,
             limits: if is_unauthenticated { &LOG_IN_LIMITS } else { &self.options.limits },
             counters: self.counters,
+            latency: self.latency,
             service: self.service,
             locks: self.locks,
             access,

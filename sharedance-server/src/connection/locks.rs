@@ -9,6 +9,8 @@ use crate::locks::{ConnectionId, LOCKS_PER_CONNECTION, LockOutcome, LockRequest,
 pub(super) struct ConnectionLocks {
     held: Vec<LockTicket>,
     waiting_for: Option<LockTicket>,
+    /// When the last wait began.
+    wait_began: Option<Instant>,
     /// Whether the last wait has ended with the lock, until the response is queued.
     wait_result: Option<bool>,
 }
@@ -24,7 +26,7 @@ impl ConnectionLocks {
         let outcome = locks.acquire(request, now);
         match outcome {
             LockOutcome::Acquired(ticket) => self.held.push(ticket),
-            LockOutcome::Queued(ticket) => self.waiting_for = Some(ticket),
+            LockOutcome::Queued(ticket) => (self.waiting_for, self.wait_began) = (Some(ticket), Some(now)),
             LockOutcome::Extended | LockOutcome::TimedOut | LockOutcome::TooMany => {}
         }
         outcome
@@ -54,9 +56,9 @@ impl ConnectionLocks {
         }
     }
 
-    /// Whether the last wait has ended with the lock. Returns `None` from the second call on.
-    pub(super) fn take_wait_result(&mut self) -> Option<bool> {
-        self.wait_result.take()
+    /// Whether the last wait has ended with the lock, and when it began. Returns `None` from the second call on.
+    pub(super) fn take_wait_result(&mut self) -> Option<(bool, Instant)> {
+        self.wait_result.take().zip(self.wait_began.take())
     }
 
     pub(super) fn is_waiting(&self) -> bool {

@@ -21,6 +21,7 @@ use crate::access::{Access, Delay, Revoked};
 use crate::buffers::{Buffer, Lease, Output};
 use crate::commands::Interpreter;
 use crate::locks::Locks;
+use crate::observe::PauseKind;
 
 /// Final responses, before the connection is closed.
 const TOO_MANY_CONNECTIONS: &[u8] = b"ERROR Too many open connections\r\n";
@@ -164,7 +165,8 @@ impl MemcachedConnection {
             transport.check()?;
             return Ok(false);
         }
-        if let Some(is_acquired) = locks.take_wait_result() {
+        if let Some((is_acquired, began)) = locks.take_wait_result() {
+            turn.latency.record_pause(PauseKind::LockWait, turn.now.saturating_duration_since(began));
             let reply = if is_acquired { Reply::Locked } else { Reply::Timeout };
             turn.output.bytes().extend_from_slice(reply.as_bytes());
         }

@@ -8,6 +8,7 @@ use super::locks::ConnectionLocks;
 use crate::access::Access;
 use crate::commands::{Interpreter, Step};
 use crate::locks::{LockOutcome, LockRequest};
+use crate::observe::CommandKind;
 
 /// How many requests of one connection are executed in one turn, about 0.1 ms; each key of a retrieval counts as one.
 const REQUESTS_PER_TURN: usize = 256;
@@ -75,6 +76,7 @@ pub(super) fn execute(
             Ok(Step::Incomplete { needed }) => return (consumed, Pause::Incomplete { needed }),
             Ok(Step::Lock { consumed: len, key, wait, ttl }) => {
                 consumed += len;
+                turn.latency.note(CommandKind::Lock, key.len(), 0);
                 let request = LockRequest { key, connection: turn.id, wait, ttl };
                 let reply = match locks.get_or_insert_default().acquire(&request, turn.locks, turn.now) {
                     LockOutcome::Acquired(_) | LockOutcome::Extended => Reply::Locked,
@@ -86,6 +88,7 @@ pub(super) fn execute(
             }
             Ok(Step::Unlock { consumed: len, key }) => {
                 consumed += len;
+                turn.latency.note(CommandKind::Unlock, key.len(), 0);
                 let locks = locks.as_mut();
                 let is_unlocked = locks.is_some_and(|locks| locks.unlock(key, turn.id, turn.locks, turn.now));
                 let reply = if is_unlocked { Reply::Unlocked } else { Reply::NotFound };
@@ -93,6 +96,7 @@ pub(super) fn execute(
             }
             Ok(Step::UnlockAll { consumed: len, opaque }) => {
                 consumed += len;
+                turn.latency.note(CommandKind::Unlock, 0, 0);
                 let locks = locks.as_mut();
                 let count = locks.map_or(0, |locks| locks.unlock_all(turn.id.worker, turn.locks, turn.now));
                 push_unlocked(turn.output.bytes(), count, opaque);

@@ -115,7 +115,7 @@ impl Connection {
     /// Continues as far as the socket allows. On `Err` the connection has ended, and the caller drops it.
     #[inline]
     pub(crate) fn advance(&mut self, turn: &mut TurnContext<'_>) -> Result<(), CloseReason> {
-        match self.step(turn) {
+        let advanced = match self.step(turn) {
             Ok(waiting_for) => {
                 self.waiting_for = waiting_for;
                 Ok(())
@@ -124,7 +124,12 @@ impl Connection {
                 turn.output.clear();
                 Err(reason)
             }
+        };
+        match advanced {
+            Ok(()) if self.waiting_for == WaitingFor::Sync => turn.latency.defer_to_sync(),
+            _ => turn.latency.record(turn.now, turn.clock),
         }
+        advanced
     }
 
     /// Releases the locks of the connection, and returns its socket.

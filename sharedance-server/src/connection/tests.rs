@@ -20,7 +20,7 @@ use crate::buffers::{Budget, Output};
 use crate::commands::{Service, Settings};
 use crate::listen::{ListenerKind, ListenerOptions};
 use crate::locks::{ConnectionId, Locks};
-use crate::observe::AllCounters;
+use crate::observe::{AllCounters, Latencies};
 use crate::process::logging::LogLimits;
 
 const ID: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 1 };
@@ -64,6 +64,7 @@ impl Fixture {
             options,
             service: Service {
                 counters: AllCounters::new(1),
+                latencies: Latencies::new(1, None),
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),
@@ -86,6 +87,8 @@ impl Fixture {
             options: &self.options,
             service: &self.service,
             counters: &self.service.counters.of_worker(0),
+            latency: &self.service.latencies.recorder(0, self.now),
+            clock: &Instant::now,
             locks: &self.locks,
             scratch: &mut self.scratch,
             output: &mut self.output,

@@ -13,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use super::access::AccessArguments;
 use super::configuration::{ConfigurationArguments, ConfigurationError, Given, Merged};
 use super::listen::ListenArguments;
+use super::observe::ObserveArguments;
 use super::process::{ProcessArguments, ProcessOptions};
 use super::server::{ServerArguments, ServerOptions};
 use super::storage::{StorageArguments, StorageOptions};
@@ -42,6 +43,9 @@ struct Arguments {
 
     #[command(flatten)]
     access: AccessArguments,
+
+    #[command(flatten)]
+    observe: ObserveArguments,
 
     #[command(flatten)]
     storage: StorageArguments,
@@ -104,10 +108,12 @@ fn read(given: &Given) -> Result<(Options, Merged, Request), ConfigurationError>
     };
     let storage = StorageOptions::from(arguments.storage);
     let options = Options {
-        server: arguments
-            .server
-            .into_options(arguments.listen.listen, arguments.access.into(), storage.durability)
-            .map_err(contradiction)?,
+        server: ServerOptions {
+            listen: arguments.listen.listen,
+            access: arguments.access.into(),
+            observe: arguments.observe.into(),
+            ..arguments.server.into_options(storage.durability).map_err(contradiction)?
+        },
         storage,
         process: arguments.process.into(),
     };

@@ -9,6 +9,7 @@ use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
 use sharedance_core::store::Durability;
 
 use super::access::AccessOptions;
+use super::observe::ObserveOptions;
 use super::units::{Plain, Size, size, time};
 use crate::buffers::Budget;
 use crate::listen::{ListenAddress, ListenSpec, parse_port};
@@ -69,6 +70,8 @@ pub struct ServerOptions {
     pub threads: NonZeroUsize,
     /// Who may use the server.
     pub access: AccessOptions,
+    /// What to record and to show.
+    pub observe: ObserveOptions,
 }
 
 impl ServerOptions {
@@ -106,6 +109,7 @@ impl Default for ServerOptions {
             idle_timeout: None,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             access: AccessOptions::default(),
+            observe: ObserveOptions::default(),
         }
     }
 }
@@ -171,16 +175,11 @@ pub(super) struct ServerArguments {
 }
 
 impl ServerArguments {
-    /// The options of a server that listens as `listen` describes, and whose store has this `durability`.
+    /// The options of a server whose store has this `durability`. Those of the other groups have their defaults.
     ///
     /// # Errors
     /// Two options contradict each other.
-    pub(super) fn into_options(
-        self,
-        listen: Vec<ListenSpec>,
-        access: AccessOptions,
-        durability: Durability,
-    ) -> Result<ServerOptions, String> {
+    pub(super) fn into_options(self, durability: Durability) -> Result<ServerOptions, String> {
         let defaults = ServerOptions::default();
         // The ranges above fit a usize, also one of 32 bits.
         let maxreadsize = self.maxreadsize as usize;
@@ -194,7 +193,6 @@ impl ServerArguments {
             None => maxreadsize.saturating_add(DEFAULT_RESPONSES_LEN),
         };
         Ok(ServerOptions {
-            listen,
             ip: self.ip,
             port: self.port,
             backlog: self.backlog,
@@ -206,7 +204,7 @@ impl ServerArguments {
             timeout: self.timeout,
             idle_timeout: Some(self.idle_timeout).filter(|timeout| !timeout.is_zero()),
             threads: threads.unwrap_or(default_threads),
-            access,
+            ..defaults
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::commands::Service;
 use crate::connection::{CloseReason, ConnectionOptions, TurnContext};
 use crate::listen::ConnectionLimit;
 use crate::locks::{ConnectionId, Locks};
-use crate::observe::Counters;
+use crate::observe::{Counters, LatencyRecorder};
 
 /// The least that is received at once from a connection that may have many requests.
 const SCRATCH_LEN: usize = 64 * 1024;
@@ -39,6 +39,7 @@ pub(super) struct WorkerContext {
     pub(super) store: Store,
     pub(super) locks: Arc<Locks>,
     pub(super) counters: Arc<Counters>,
+    pub(super) latency: LatencyRecorder,
     scratch: Vec<u8>,
     output: Output,
     pub(super) now: Instant,
@@ -51,6 +52,7 @@ impl WorkerContext {
             clock: Box::new(Instant::now),
             worker,
             counters: shared.service.counters.of_worker(worker as usize),
+            latency: shared.service.latencies.recorder(worker as usize, Instant::now()),
             scratch: vec![0; shared.connection_options.readsize.max(SCRATCH_LEN)],
             output: Output::default(),
             now: Instant::now(),
@@ -83,6 +85,8 @@ impl WorkerContext {
             options: &self.shared.connection_options,
             service: &self.shared.service,
             counters: &self.counters,
+            latency: &self.latency,
+            clock: &*self.clock,
             locks: &self.locks,
             scratch: &mut self.scratch,
             output: &mut self.output,

@@ -20,7 +20,7 @@ use crate::commands::{Service, Settings};
 use crate::connection::{ConnectionOptions, WaitingFor};
 use crate::listen::{self, ConnectionLimit, Listening};
 use crate::locks::Locks;
-use crate::observe::AllCounters;
+use crate::observe::{AllCounters, CommandKind, Latencies, PauseKind};
 use crate::process::logging::LogLimits;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,6 +51,7 @@ impl Fixture {
             },
             service: Service {
                 counters: AllCounters::new(1),
+                latencies: Latencies::new(1, Some(Duration::from_secs(1))),
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),
@@ -90,6 +91,18 @@ impl Fixture {
 
     fn waiting_for(&mut self, token: usize) -> WaitingFor {
         self.reactor.connections.get_mut(token).unwrap().waiting_for()
+    }
+
+    /// How many requests of this kind there were, and the longest latency in seconds.
+    fn latency(&self, kind: CommandKind) -> (u64, u64) {
+        let distribution = self.reactor.context.shared.service.latencies.command(kind);
+        (distribution.count(), distribution.quantile(1.0).as_secs())
+    }
+
+    /// How many pauses of this kind there were, and the length of the longest in seconds.
+    fn pause(&self, kind: PauseKind) -> (u64, u64) {
+        let distribution = self.reactor.context.shared.service.latencies.pause(kind);
+        (distribution.count(), distribution.quantile(1.0).as_secs())
     }
 
     /// Lets the clock advance by `step` at each reading.
@@ -163,7 +176,7 @@ fn a_wait_for_a_lock_that_ends_during_a_sync_is_not_late() {
     assert_eq!(fixture.waiting_for(token), WaitingFor::Lock);
 
     fixture.let_time_pass(Duration::from_secs(3));
-    // Three seconds have passed when the turn begins, and six when its sync has ended.
+    // Three seconds have passed when the turn begins, six when its sync begins, and nine when that has ended.
     fixture.send(&mut holder, b"set k 0 0 1\r\nv\r\n");
     fixture.turn();
     expect(&mut holder, b"STORED\r\n");
@@ -199,4 +212,59 @@ fn the_time_of_a_sync_does_not_count_against_the_peers() {
     fixture.send(&mut slow, b"f!\r\n");
     fixture.turn();
     expect(&mut slow, b"STORED\r\n");
+}
+
+#[test]
+fn a_latency_contains_the_wait_for_other_connections_of_the_turn() {
+    let mut fixture = Fixture::new(Durability::Os);
+    let (mut first, _) = fixture.connect(b"mn\r\n");
+    let (mut second, _) = fixture.connect(b"mn\r\n");
+    fixture.let_time_pass(Duration::from_secs(1));
+    first.write_all(b"get a b\r\nset a 0 0 5\r\nvalue\r\n").unwrap();
+    fixture.send(&mut second, b"delete a\r\n");
+    while fixture.latency(CommandKind::Delete).0 == 0 || fixture.latency(CommandKind::Set).0 == 0 {
+        fixture.turn();
+    }
+    assert_eq!((fixture.latency(CommandKind::Get).0, fixture.latency(CommandKind::Set).0), (2, 1));
+    let latencies = &fixture.reactor.context.shared.service.latencies;
+    let slow = latencies.slow_log().recent();
+    let of = |kind| slow.iter().find(|request| request.command == kind).unwrap();
+    let set = of(CommandKind::Set);
+    assert_eq!((set.requests, set.key_len, set.value_len), (3, 1, 5));
+    let delete = of(CommandKind::Delete);
+    assert_eq!((delete.requests, delete.key_len, delete.value_len), (1, 1, 0));
+    // The one that was served second in the same turn has waited for the first.
+    if fixture.pause(PauseKind::Turn) == (1, 2) {
+        let waited: Duration = slow.iter().map(|request| request.waited).sum();
+        let latency: Duration = slow.iter().map(|request| request.latency).sum();
+        assert_eq!((waited.as_secs(), latency.as_secs()), (1, 3));
+    } else {
+        assert!(slow.iter().all(|request| request.waited.is_zero() && request.latency.as_secs() == 1));
+    }
+}
+
+#[test]
+fn a_latency_contains_the_sync_and_not_the_wait_for_a_lock() {
+    let mut fixture = Fixture::new(Durability::Always);
+    let (mut holder, _) = fixture.connect(b"lock k 0 60\r\n");
+    let (mut waiter, token) = fixture.connect(b"lock k 60000 60\r\n");
+    assert_eq!(fixture.waiting_for(token), WaitingFor::Lock);
+    assert_eq!((fixture.pause(PauseKind::LockWait).0, fixture.pause(PauseKind::Sync).0), (0, 0));
+
+    fixture.let_time_pass(Duration::from_secs(1));
+    // The turn begins after a second, the sync after two, and ends after three.
+    fixture.send(&mut holder, b"set k 0 0 1\r\nv\r\n");
+    fixture.turn();
+    expect(&mut holder, b"LOCKED\r\nSTORED\r\n");
+    assert_eq!(fixture.latency(CommandKind::Set), (1, 2));
+    assert_eq!(fixture.pause(PauseKind::Sync), (1, 1));
+    let slow = &fixture.reactor.context.shared.service.latencies.slow_log().recent()[0];
+    assert_eq!((slow.synced.as_secs(), slow.latency.as_secs(), slow.value_len), (1, 2, 1));
+
+    fixture.send(&mut holder, b"unlock k\r\n");
+    fixture.turn();
+    expect(&mut waiter, b"LOCKED\r\n");
+    let (count, longest) = fixture.pause(PauseKind::LockWait);
+    assert!(count == 1 && longest >= 4, "{count} {longest}");
+    assert_eq!(fixture.latency(CommandKind::Lock).0, 2);
 }

@@ -89,6 +89,7 @@ impl Reactor {
         self.context.read_clocks();
         // What arrives during this turn is seen in the next one, and is in time for that.
         let seen_at = self.context.now;
+        self.context.latency.begin_turn(seen_at);
 
         // The listeners first, since their backlogs are short: a client that finds one full waits for a second. An event
         // may outlive its connection within a turn; a new connection with the same key then finds nothing to do.
@@ -111,10 +112,11 @@ impl Reactor {
             }
         }
         self.serve_accepted()?;
-        self.sync()?;
+        self.sync(seen_at)?;
         self.close_overdue(seen_at)?;
         self.end_lock_waits()?;
         self.end_delays(seen_at)?;
+        self.context.latency.end_turn(seen_at);
         self.acceptor.resume(&self.context.counters, self.context.now)
     }
 
@@ -207,13 +209,15 @@ impl Reactor {
 
     /// Syncs the pairs of this turn, once for all connections, and advances the connections that wait for that. The pairs
     /// that they store now are synced in the next turn, which does not wait.
-    fn sync(&mut self) -> io::Result<()> {
+    fn sync(&mut self, turn_began: Instant) -> io::Result<()> {
         if !self.connections.any_waits_for_sync() && !self.context.store.owes_sync() {
             return Ok(());
         }
+        let began = (self.context.clock)();
         let synced = self.context.store.sync().map_err(|error| self.context.log(&CloseReason::StoreFailed(error)));
         // A sync may take seconds. They do not count against the peers, and waits for locks end meanwhile.
         self.context.read_clocks();
+        self.context.latency.record_sync(turn_began, began, self.context.now);
         for id in self.connections.take_unsynced() {
             let Some(connection) = self.connections.find(id) else {
                 continue;
