@@ -1,12 +1,16 @@
 //! Decodes the input of a memcached connection, request by request, and executes it.
 
 use sharedance_core::protocol::memcached;
+use sharedance_core::protocol::memcached::binary::{HEADER_LEN, Status, Tag, push_error};
 use sharedance_core::protocol::{DecodeError, Decoded};
 
 use super::context::Context;
 use super::step::Step;
 use super::{binary, guard, text};
 use crate::buffers::Output;
+
+/// The response to a request in the text dialect where that is not allowed.
+const DIALECT_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR the text dialect is not allowed on this connection\r\n";
 
 /// Interprets the input of one connection in a dialect of memcached.
 #[derive(Debug)]
@@ -21,6 +25,15 @@ pub(crate) enum Interpreter {
         /// Whether an exchange of credentials has begun.
         has_begun_sasl: bool,
     },
+    /// Refuses the first request: the dialect is not allowed.
+    Refusing(Refused),
+}
+
+/// A dialect that is refused and has a response for that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Refused {
+    Text,
+    Binary,
 }
 
 impl Interpreter {
@@ -30,6 +43,20 @@ impl Interpreter {
 
     pub(crate) fn binary() -> Interpreter {
         Interpreter::Binary { decoder: memcached::binary::Decoder::new(), has_begun_sasl: false }
+    }
+
+    /// An interpreter that refuses the first request in the dialect of `self`.
+    pub(crate) fn refusing(self) -> Interpreter {
+        match self {
+            Interpreter::Text { .. } => Interpreter::Refusing(Refused::Text),
+            Interpreter::Binary { .. } => Interpreter::Refusing(Refused::Binary),
+            refusing @ Interpreter::Refusing(_) => refusing,
+        }
+    }
+
+    /// Whether it is an interpreter of the binary dialect, where each response belongs to a request.
+    pub(crate) fn is_binary(&self) -> bool {
+        matches!(self, Interpreter::Binary { .. } | Interpreter::Refusing(Refused::Binary))
     }
 
     /// Decodes and executes the next request at the beginning of `input`. A retrieval of several keys takes a step for
@@ -64,6 +91,23 @@ impl Interpreter {
                 }
                 Decoded::Incomplete { needed } => Step::Incomplete { needed },
             },
+            Interpreter::Refusing(dialect) => dialect.refuse(input, output),
         })
+    }
+}
+
+impl Refused {
+    /// Responds to the request at the beginning of `input`. What follows it is not decoded.
+    fn refuse<'a>(self, input: &[u8], output: &mut Output) -> Step<'a> {
+        match self {
+            Refused::Text => output.bytes().extend_from_slice(DIALECT_NOT_ALLOWED),
+            Refused::Binary => {
+                let Some(header) = input.first_chunk() else {
+                    return Step::Incomplete { needed: HEADER_LEN };
+                };
+                push_error(output.bytes(), Tag::of(header), Status::NotSupported);
+            }
+        }
+        Step::Last { consumed: input.len() }
     }
 }

@@ -175,6 +175,7 @@ fn connections(ever: &Sums, sums: &Sums, settings: &Settings) -> Vec<Stat> {
         ("curr_connections", number(ever.connections_opened.saturating_sub(ever.connections_closed))),
         ("total_connections", number(sums.connections_opened)),
         ("rejected_connections", number(sums.connections_rejected)),
+        ("refused_dialects", number(sums.refused_dialects)),
         ("accepting_conns", number(is_accepting.into())),
         ("listen_disabled_num", number(sums.accepting_pauses)),
         ("time_in_listen_disabled_us", number(sums.accepting_paused_us)),

@@ -338,7 +338,7 @@ impl MemcachedConnection {
 
     /// Queues a final error response. Returns `false` in the binary dialect, which has none.
     fn refuse(&mut self, response: &[u8], turn: &mut TurnContext<'_>) -> bool {
-        if matches!(self.interpreter, Interpreter::Binary { .. }) {
+        if self.interpreter.is_binary() {
             return false;
         }
         turn.output.bytes().extend_from_slice(response);

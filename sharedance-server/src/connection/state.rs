@@ -173,13 +173,16 @@ impl Connection {
             Err(reason) => return Err(reason),
         };
         let dialect = Dialect::detect(turn.scratch[0]);
-        if dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect)) {
-            return Err(CloseReason::DialectNotAllowed);
+        let is_refused = dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect));
+        if is_refused {
+            turn.counters.refused_dialects.add(1);
         }
         let access = turn.service.access.new_connection(&self.listener);
         let interpreter = match dialect {
             Some(Dialect::MemcachedText) => Interpreter::text(),
             Some(Dialect::MemcachedBinary) => Interpreter::binary(),
+            // The classic dialect has no response that a client would not take for a result.
+            _ if is_refused => return Err(CloseReason::DialectNotAllowed),
             _ => {
                 if access.is_unauthenticated() && dialect == Some(Dialect::Classic) {
                     turn.counters.auth_classic_refused.add(1);
@@ -190,6 +193,12 @@ impl Connection {
                 self.state = State::Classic(classic);
                 return Ok(waiting_for);
             }
+        };
+        let interpreter = if is_refused {
+            turn.refusal = Some(CloseReason::DialectNotAllowed);
+            interpreter.refusing()
+        } else {
+            interpreter
         };
         let mut memcached = MemcachedConnection::new(interpreter, access);
         let waiting_for = memcached.advance(Some(received), transport, pace, turn);

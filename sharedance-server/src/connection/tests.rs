@@ -24,7 +24,6 @@ use crate::observe::{AllCounters, Latencies};
 use crate::process::logging::LogLimits;
 
 const ID: ConnectionId = ConnectionId { worker: 0, token: 0, serial: 1 };
-const LISTENER: ListenerOptions = ListenerOptions::new(ListenerKind::Tcp);
 const READSIZE: usize = 4096;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -100,6 +99,10 @@ impl Fixture {
 
     /// A connection and its peer. Their sockets hold little.
     fn connect(&self) -> (Connection, TcpStream) {
+        self.connect_to(ListenerOptions::new(ListenerKind::Tcp))
+    }
+
+    fn connect_to(&self, options: ListenerOptions) -> (Connection, TcpStream) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.set_send_buffer_size(64 * 1024).unwrap();
         listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
@@ -109,7 +112,7 @@ impl Fixture {
         peer.set_read_timeout(Some(TIMEOUT)).unwrap();
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
-        (Connection::new(socket.into(), LISTENER, ID, self.now), peer)
+        (Connection::new(socket.into(), options, ID, self.now), peer)
     }
 }
 
@@ -218,4 +221,62 @@ fn the_time_for_a_request_grows_with_what_has_arrived() {
     fixture.advance(&mut connection).unwrap();
     fixture.now += Duration::from_secs(1);
     assert!(matches!(fixture.advance(&mut connection), Err(CloseReason::TooSlow)));
+}
+
+/// The header of a `noop` request with this opaque.
+fn binary_noop(opaque: [u8; 4]) -> [u8; 24] {
+    let mut header = [0; 24];
+    (header[0], header[1]) = (0x80, 0x0a);
+    header[12..16].copy_from_slice(&opaque);
+    header
+}
+
+#[test]
+fn a_dialect_that_the_listener_does_not_allow_is_refused_in_that_dialect() {
+    let text_refusal = b"CLIENT_ERROR the text dialect is not allowed on this connection\r\n";
+    let binary_refusal =
+        [&[0x81, 0x0a, 0, 0, 0, 0, 0, 0x83, 0, 0, 0, 13, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0][..], b"Not supported"]
+            .concat();
+    let binary = binary_noop([1, 2, 3, 4]);
+    let requests = [
+        ("classic+binary", &b"get key\r\nget key\r\n"[..], &text_refusal[..]),
+        ("classic+text", &binary, &binary_refusal),
+    ];
+    for (dialects, request, refusal) in requests {
+        for piece_len in [1, 7, request.len()] {
+            let mut fixture = Fixture::new(1 << 20);
+            let options =
+                ListenerOptions { dialects: dialects.parse().unwrap(), ..ListenerOptions::new(ListenerKind::Tcp) };
+            let (mut connection, mut peer) = fixture.connect_to(options);
+            let mut ended = None;
+            for piece in request.chunks(piece_len) {
+                peer.write_all(piece).unwrap();
+                ended = ended.or(fixture.advance(&mut connection).err());
+            }
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            while ended.is_none() {
+                ended = fixture.advance(&mut connection).err();
+            }
+            assert!(matches!(ended, Some(CloseReason::Completed)), "{ended:?}");
+            drop(connection);
+            let mut received = vec![0; refusal.len()];
+            peer.read_exact(&mut received).unwrap();
+            assert_eq!(received, refusal, "{dialects}, {piece_len} bytes at a time");
+            assert_eq!(fixture.service.counters.of_worker(0).refused_dialects.count(), 1);
+        }
+    }
+}
+
+/// Without a response, an orderly close means in this dialect that there is no such pair.
+#[test]
+fn the_classic_dialect_is_refused_by_a_reset() {
+    let mut fixture = Fixture::new(1 << 20);
+    let options =
+        ListenerOptions { dialects: "text+binary".parse().unwrap(), ..ListenerOptions::new(ListenerKind::Tcp) };
+    let (mut connection, mut peer) = fixture.connect_to(options);
+    peer.write_all(&fetch()).unwrap();
+    let reason = fixture.advance(&mut connection).unwrap_err();
+    assert!(matches!(reason, CloseReason::DialectNotAllowed) && reason.is_without_decision());
+    assert!(connection.is_undecided());
+    assert_eq!(fixture.service.counters.of_worker(0).refused_dialects.count(), 1);
 }

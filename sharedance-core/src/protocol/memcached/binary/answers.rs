@@ -28,6 +28,8 @@ pub enum Status {
     AccessDenied,
     /// There is no such command.
     UnknownCommand,
+    /// The dialect is not allowed on this connection.
+    NotSupported,
     /// There is no room for the value.
     OutOfMemory,
     /// The server could not do it.
@@ -49,6 +51,7 @@ impl Status {
             Status::AccessDenied => 0x24,
             Status::UnknownCommand => 0x81,
             Status::OutOfMemory => 0x82,
+            Status::NotSupported => 0x83,
             Status::Failed => 0x84,
         }
     }
@@ -68,6 +71,7 @@ impl Status {
             Status::AccessDenied => b"Access denied",
             Status::UnknownCommand => b"Unknown command",
             Status::OutOfMemory => b"Out of memory",
+            Status::NotSupported => b"Not supported",
             Status::Failed => b"Internal error",
         }
     }

@@ -188,7 +188,7 @@ impl Frame {
     fn new(header: &[u8; HEADER_LEN]) -> Frame {
         let version = number_64_at(header, 16);
         Frame {
-            tag: Tag { opcode: header[1], opaque: [header[12], header[13], header[14], header[15]] },
+            tag: Tag::of(header),
             key_len: u16::from_be_bytes([header[2], header[3]]).into(),
             extras_len: header[4].into(),
             body_len: number_32_at(header, 8),

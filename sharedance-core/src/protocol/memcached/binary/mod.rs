@@ -70,6 +70,13 @@ pub struct Tag {
     opaque: [u8; 4],
 }
 
+impl Tag {
+    /// The tag of the request with this header.
+    pub fn of(header: &[u8; HEADER_LEN]) -> Tag {
+        Tag { opcode: header[1], opaque: [header[12], header[13], header[14], header[15]] }
+    }
+}
+
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
