@@ -44,7 +44,7 @@ mod server;
 
 pub use access::{AuthFileError, CredentialsError};
 pub use listen::{
-    BindError, BoundAddress, Dialects, ListenAddress, ListenSpec, ListenerKind, ListenerOptions, SpecError,
+    BindError, BoundAddress, Dialects, ListenAddress, ListenSpec, ListenerKind, ListenerOptions, SpecError, UnixError,
 };
 pub use options::ServerOptions;
 pub use server::{Server, ServerError, Shutdown};

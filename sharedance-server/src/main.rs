@@ -42,24 +42,31 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     let mut server_options = options.server.clone();
     server_options.access.uid = Some(privileges.uid());
     let server = Server::bind(&server_options)?;
+    server.give_sockets_to(privileges.uid(), privileges.gid())?;
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let (boot_id, max_mappings) = (BootId::read(), max_mappings());
     let notify = Arc::new(Notify::connect());
 
     let background = if options.process.daemonize {
         match daemon::daemonize()? {
-            Side::Parent(exit_code) => return Ok(exit_code),
+            Side::Parent(exit_code) => {
+                server.leave_sockets();
+                return Ok(exit_code);
+            }
             Side::Child(background) => Some(background),
         }
     } else {
         None
     };
-    title::set(TITLE);
+    title::set(&title(&server));
     let reloads = server.reloads();
-    let confinement = privileges.give_up(&directory, &reloads.files())?;
+    let confinement = privileges.give_up(&directory, &reloads.files(), &server.socket_directories())?;
     reloads.check_files();
     if !confinement.is_by_landlock {
         logging.forget_syslog_directory();
+    }
+    if !confinement.allows_handles_outside() {
+        server.leave_sockets();
     }
 
     let store = options
@@ -95,9 +102,17 @@ fn act_on_signals(signals: Pending, server: &Server, notify: &Arc<Notify>) -> io
     signals.act(stop, reload)
 }
 
+/// The title of the process: `sharedanced [SERVER]` and the addresses.
+fn title(server: &Server) -> String {
+    format!("{TITLE} {}", addresses(server))
+}
+
+fn addresses(server: &Server) -> String {
+    server.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// The version, the limits and the addresses. The addresses come last.
 fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
-    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
     format!(
         "version {}, {} pairs in {}, {}, requests of up to {}, up to {} connections, {} threads: listening on {}",
         env!("CARGO_PKG_VERSION"),
@@ -107,7 +122,7 @@ fn start_line(options: &Options, server: &Server, directory: &Directory, store: 
         Size(options.server.maxreadsize as u64),
         server.max_connections(),
         options.server.threads,
-        addresses.join(" "),
+        addresses(server),
     )
 }
 

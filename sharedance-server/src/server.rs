@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -22,7 +23,7 @@ use crate::access::{AccessControl, Credentials, CredentialsError};
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::ConnectionOptions;
-use crate::listen::{self, BindError, BoundAddress, ConnectionLimit, Listener, Listening};
+use crate::listen::{self, BindError, BoundAddress, ConnectionLimit, Listener, Listening, SocketFile};
 use crate::locks::Locks;
 use crate::maintenance;
 use crate::observe::{AllCounters, Latencies};
@@ -130,6 +131,26 @@ impl Server {
         &self.listening.addresses
     }
 
+    /// The directories of the Unix sockets, from which the server removes them at the end.
+    pub fn socket_directories(&self) -> Vec<Arc<OwnedFd>> {
+        self.listening.socket_files.iter().filter_map(SocketFile::directory).collect()
+    }
+
+    /// Makes this user the owner of the Unix sockets, and this group, unless the options name another one.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn give_sockets_to(&self, uid: u32, gid: u32) -> Result<(), ServerError> {
+        let mut files = self.listening.socket_files.iter();
+        files.try_for_each(|file| file.give_to(uid, gid)).map_err(system("cannot change the owner of a Unix socket"))
+    }
+
+    /// Lets the Unix sockets stay when this server ends: another process serves them, or their directories are out of
+    /// reach. The next server replaces them.
+    pub fn leave_sockets(&self) {
+        self.listening.socket_files.iter().for_each(SocketFile::leave);
+    }
+
     /// How many connections may be open: the option, or fewer if there are not enough descriptors.
     pub fn max_connections(&self) -> usize {
         self.shutdown.shared.connection_limit.max_connections()
@@ -161,7 +182,8 @@ impl Server {
     }
 
     fn run_workers(self, store: &Store) -> Result<(), ServerError> {
-        let Server { listening: Listening { per_worker, addresses }, shutdown, .. } = self;
+        // The files are removed when the workers have ended.
+        let Server { listening: Listening { per_worker, addresses, socket_files: _socket_files }, shutdown, .. } = self;
         let pollers: io::Result<Vec<_>> = per_worker.iter().map(|_| Poller::new().map(Arc::new)).collect();
         let pollers = pollers.map_err(system("cannot create a poller"))?;
         let pollers = shutdown.pollers.get_or_init(|| pollers);

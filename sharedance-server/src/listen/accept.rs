@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polling::{Event, PollMode, Poller};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 
@@ -47,22 +47,19 @@ impl Acceptor {
     ///
     /// # Errors
     /// The poller failed.
-    #[allow(unsafe_code)]
     pub(crate) fn new(poller: Arc<Poller>, listeners: Vec<Listener>) -> io::Result<Acceptor> {
-        for (key, listener) in listeners.iter().enumerate() {
-            let source = listener.as_fd().as_raw_fd();
-            // SAFETY: the poller requires that a source is deleted from it before it is closed. `Acceptor::close` does
-            // that before it drops the listeners. A worker that ends by an error drops them without it; epoll then
-            // removes them by itself, and no thread waits on that poller.
-            unsafe { poller.add_with_mode(source, Event::readable(key), PollMode::Level)? };
-        }
-        Ok(Acceptor {
+        let mut acceptor = Acceptor {
             poller,
-            listeners,
+            listeners: Vec::with_capacity(listeners.len()),
             accepted: Vec::with_capacity(ACCEPTS_PER_TURN),
             spare: SpareDescriptor::new(),
             admission: Admission::default(),
-        })
+        };
+        for (key, listener) in listeners.into_iter().enumerate() {
+            watch(&acceptor.poller, &listener, key)?;
+            acceptor.listeners.push(listener);
+        }
+        Ok(acceptor)
     }
 
     /// The number of listeners.
@@ -123,7 +120,11 @@ impl Acceptor {
             return Ok(());
         }
         counters.accepting_pauses.add(1);
-        self.register(Event::none)
+        self.listeners.iter().enumerate().try_for_each(|(key, listener)| match listener.is_shared() {
+            // The interest of such a registration cannot be changed. Other workers are woken meanwhile.
+            true => self.poller.delete(listener),
+            false => self.poller.modify_with_mode(listener, Event::none(key), PollMode::Level),
+        })
     }
 
     /// Ends a pause that is over at `now`.
@@ -136,7 +137,10 @@ impl Acceptor {
         };
         counters.accepting_resumes.add(1);
         counters.accepting_paused_us.add(paused.as_micros() as u64);
-        self.register(Event::readable)
+        self.listeners.iter().enumerate().try_for_each(|(key, listener)| match listener.is_shared() {
+            true => watch(&self.poller, listener, key),
+            false => self.poller.modify_with_mode(listener, Event::readable(key), PollMode::Level),
+        })
     }
 
     /// When the pause ends, if there is one.
@@ -150,18 +154,39 @@ impl Acceptor {
         self.admission.end_pause(now);
     }
 
+    /// Whether the connections that wait at a listener may be left to another server.
+    pub(crate) fn outlives_server(&self, index: usize) -> bool {
+        self.listeners[index].outlives_server()
+    }
+
     /// Closes the listeners.
     ///
     /// # Errors
     /// The poller failed.
     pub(crate) fn close(&mut self) -> io::Result<()> {
-        self.listeners.drain(..).try_for_each(|listener| self.poller.delete(&listener))
+        let is_paused = self.admission.resumes_at().is_some();
+        self.listeners.drain(..).try_for_each(|listener| match is_paused && listener.is_shared() {
+            true => Ok(()),
+            false => self.poller.delete(&listener),
+        })
     }
+}
 
-    fn register(&self, interest: fn(usize) -> Event) -> io::Result<()> {
-        let mut listeners = self.listeners.iter().enumerate();
-        listeners.try_for_each(|(key, listener)| self.poller.modify_with_mode(listener, interest(key), PollMode::Level))
+/// Registers a listener under `key`.
+///
+/// Of the workers that share a socket, a connection wakes one that waits, and not all of them
+/// ([`EXCLUSIVE`](epoll::EventFlags::EXCLUSIVE)). The poller has no such option, so that these are registered with its
+/// descriptor.
+#[allow(unsafe_code)]
+fn watch(poller: &Poller, listener: &Listener, key: usize) -> io::Result<()> {
+    if listener.is_shared() {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+        return Ok(epoll::add(poller, listener, epoll::EventData::new_u64(key as u64), flags)?);
     }
+    // SAFETY: the poller requires that a source is deleted from it before it is closed. `Acceptor::close` does that before
+    // it drops the listeners. A worker that ends by an error drops them without it; epoll then removes them by itself, and
+    // no thread waits on that poller.
+    unsafe { poller.add_with_mode(listener.as_fd().as_raw_fd(), Event::readable(key), PollMode::Level) }
 }
 
 /// A descriptor that is kept for the case that there is no other. Without it, a connection that waits at a listener

@@ -2,12 +2,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use log::warn;
 
 use super::error::BindError;
+use super::inherited::{Inherited, InheritedSocket};
 use super::listener::Listener;
 use super::options::{ListenerKind, ListenerOptions};
+use super::socket_file::SocketFiles;
 use super::spec::{ListenAddress, ListenSpec};
-use super::tcp;
+use super::tcp::{self, SOCKETS_PER_WORKER};
+use super::unix;
 
 /// The sockets of a server, and their addresses.
 #[derive(Debug)]
@@ -16,6 +22,8 @@ pub(crate) struct Listening {
     pub(crate) per_worker: Vec<Vec<Listener>>,
     /// Each address once, in the order of the options.
     pub(crate) addresses: Vec<BoundAddress>,
+    /// The files of the Unix sockets that the server has bound.
+    pub(crate) socket_files: SocketFiles,
 }
 
 /// An address that a server listens on. Displays without its kind if that is plain TCP.
@@ -26,6 +34,8 @@ pub enum BoundAddress {
     Tcp(SocketAddr),
     /// TLS over TCP.
     Tls(SocketAddr),
+    /// Plain text over a Unix socket.
+    Unix(PathBuf),
 }
 
 impl BoundAddress {
@@ -33,6 +43,7 @@ impl BoundAddress {
     pub fn as_socket_addr(&self) -> Option<SocketAddr> {
         match self {
             BoundAddress::Tcp(address) | BoundAddress::Tls(address) => Some(*address),
+            BoundAddress::Unix(_) => None,
         }
     }
 }
@@ -42,6 +53,7 @@ impl fmt::Display for BoundAddress {
         match self {
             BoundAddress::Tcp(address) => address.fmt(f),
             BoundAddress::Tls(address) => write!(f, "tls:{address}"),
+            BoundAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -51,31 +63,77 @@ impl fmt::Display for BoundAddress {
 /// # Errors
 /// One of them cannot be listened on.
 pub(crate) fn listen(specs: &[ListenSpec], backlog: i32, workers: usize) -> Result<Listening, BindError> {
-    let mut listening = Listening { per_worker: (0..workers).map(|_| Vec::new()).collect(), addresses: Vec::new() };
-    for spec in specs {
-        match &spec.address {
-            ListenAddress::Tcp { host, port, tls: false } => {
-                let options = spec.options(ListenerKind::Tcp);
-                listening.add(tcp::listen(host.as_deref(), *port, options, backlog, workers)?);
-            }
-            address => return Err(BindError::Unsupported(address.to_string())),
-        }
+    let mut inherited = Inherited::from_environment()?;
+    let mut listening = Listening::new(workers);
+    let is_named = |spec: &&ListenSpec| !matches!(spec.address, ListenAddress::Systemd { name: None, .. });
+    // A listener without a name gets the sockets that those with a name leave.
+    let (named, unnamed): (Vec<_>, Vec<_>) = specs.iter().partition(is_named);
+    for spec in named.into_iter().chain(unnamed) {
+        listening.add(spec, backlog, &mut inherited)?;
+    }
+    if !inherited.names().is_empty() {
+        warn!(
+            "the service manager has handed over sockets that no --listen names: {}; add --listen=systemd to serve them",
+            inherited.names().join(", ")
+        );
     }
     Ok(listening)
 }
 
 impl Listening {
-    /// Adds listeners of each worker, on the same addresses for each of them.
-    fn add(&mut self, per_worker: Vec<Vec<Listener>>) {
-        for listener in per_worker.iter().take(1).flatten() {
-            if let Some(address) = address_of(listener)
-                && !self.addresses.contains(&address)
-            {
-                self.addresses.push(address);
+    fn new(workers: usize) -> Listening {
+        let per_worker = (0..workers).map(|_| Vec::new()).collect();
+        Listening { per_worker, addresses: Vec::new(), socket_files: SocketFiles::default() }
+    }
+
+    fn add(&mut self, spec: &ListenSpec, backlog: i32, inherited: &mut Inherited) -> Result<(), BindError> {
+        match &spec.address {
+            ListenAddress::Tcp { host, port, tls: false } => {
+                let options = spec.options(ListenerKind::Tcp);
+                let workers = self.per_worker.len();
+                self.add_own(tcp::listen(host.as_deref(), *port, options, backlog, workers)?);
             }
+            ListenAddress::Unix { path, mode, group } => {
+                // One socket has the connections that on a port wait at those of all workers.
+                let sockets = i32::try_from(self.per_worker.len() * SOCKETS_PER_WORKER).unwrap_or(i32::MAX);
+                let backlog = backlog.saturating_mul(sockets);
+                let (socket, file) = unix::listen(path, *mode, group.as_deref(), backlog)?;
+                self.socket_files.push(file);
+                let options = spec.options(ListenerKind::Unix);
+                self.add_shared(match self.per_worker.len() {
+                    1 => Listener::of_worker(socket, options),
+                    _ => Listener::of_workers(socket, options),
+                });
+            }
+            ListenAddress::Systemd { name, tls: false } => {
+                for InheritedSocket { socket, kind, .. } in inherited.take(name.as_deref())? {
+                    self.add_shared(Listener::of_servers(socket, spec.options(kind)));
+                }
+            }
+            address => return Err(BindError::Unsupported(address.to_string())),
         }
+        Ok(())
+    }
+
+    /// Adds listeners of each worker, on the same addresses for each of them.
+    fn add_own(&mut self, per_worker: Vec<Vec<Listener>>) {
+        per_worker.iter().take(1).flatten().for_each(|listener| self.add_address(listener));
         for (own, added) in self.per_worker.iter_mut().zip(per_worker) {
             own.extend(added);
+        }
+    }
+
+    /// Adds a listener that all workers share.
+    fn add_shared(&mut self, listener: Listener) {
+        self.add_address(&listener);
+        self.per_worker.iter_mut().for_each(|own| own.push(listener.clone()));
+    }
+
+    fn add_address(&mut self, listener: &Listener) {
+        if let Some(address) = address_of(listener)
+            && !self.addresses.contains(&address)
+        {
+            self.addresses.push(address);
         }
     }
 }
@@ -85,6 +143,6 @@ fn address_of(listener: &Listener) -> Option<BoundAddress> {
     match kind {
         ListenerKind::Tcp => listener.local_addr().ok().map(BoundAddress::Tcp),
         ListenerKind::Tls => listener.local_addr().ok().map(BoundAddress::Tls),
-        ListenerKind::Unix => None,
+        ListenerKind::Unix => listener.local_path().ok().map(BoundAddress::Unix),
     }
 }

@@ -1,8 +1,12 @@
 //! One listening socket.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -10,11 +14,23 @@ use socket2::Socket;
 
 use super::options::ListenerOptions;
 
-/// One listening socket.
-#[derive(Debug)]
+/// One listening socket of a worker.
+#[derive(Debug, Clone)]
 pub(crate) struct Listener {
-    socket: Socket,
+    socket: Arc<Socket>,
     options: ListenerOptions,
+    sharing: Sharing,
+}
+
+/// Who else accepts connections from a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Nobody.
+    OneWorker,
+    /// The other workers of this server.
+    Workers,
+    /// The other workers, and the server that follows this one.
+    Servers,
 }
 
 /// The result of an attempt to accept.
@@ -36,9 +52,29 @@ impl AsFd for Listener {
 }
 
 impl Listener {
-    /// A listener on a socket that is bound.
-    pub(super) fn new(socket: Socket, options: ListenerOptions) -> Listener {
-        Listener { socket, options }
+    /// A listener for one worker.
+    pub(super) fn of_worker(socket: Socket, options: ListenerOptions) -> Listener {
+        Listener { socket: Arc::new(socket), options, sharing: Sharing::OneWorker }
+    }
+
+    /// A listener of which each worker has a clone.
+    pub(super) fn of_workers(socket: Socket, options: ListenerOptions) -> Listener {
+        Listener { socket: Arc::new(socket), options, sharing: Sharing::Workers }
+    }
+
+    /// The same, on a socket that stays open when the server has ended.
+    pub(super) fn of_servers(socket: Socket, options: ListenerOptions) -> Listener {
+        Listener { socket: Arc::new(socket), options, sharing: Sharing::Servers }
+    }
+
+    /// Whether other workers accept from the same socket.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.sharing != Sharing::OneWorker
+    }
+
+    /// Whether the connections that wait may be left to another server.
+    pub(crate) fn outlives_server(&self) -> bool {
+        self.sharing == Sharing::Servers
     }
 
     /// From now on peers can connect.
@@ -52,7 +88,7 @@ impl Listener {
 
     /// Accepts one connection, by one system call: each further call would be made for every request.
     pub(super) fn accept(&self) -> Accepted {
-        match accept_with(&self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        match accept_with(&*self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok(socket) => Accepted::Connection(socket),
             Err(Errno::WOULDBLOCK) => Accepted::NoneWaiting,
             Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Accepted::Exhausted(error),
@@ -63,5 +99,13 @@ impl Listener {
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         let address = self.socket.local_addr()?;
         address.as_socket().ok_or_else(|| io::Error::other("the listening socket has no address"))
+    }
+
+    /// The path of a Unix socket; an abstract name follows an @, as usual.
+    pub(super) fn local_path(&self) -> io::Result<PathBuf> {
+        let address = self.socket.local_addr()?;
+        let name = address.as_abstract_namespace().map(|name| [b"@", name].concat());
+        let name = name.map(|name| PathBuf::from(OsString::from_vec(name)));
+        address.as_pathname().map(PathBuf::from).or(name).ok_or_else(|| io::Error::other("the Unix socket has no name"))
     }
 }

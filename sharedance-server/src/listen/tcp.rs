@@ -18,7 +18,7 @@ use super::options::ListenerOptions;
 /// How many sockets listen on an address for each worker. Each has its own backlog, and a connection that finds it full
 /// tries again after a second at the earliest. A burst of clients fills the usual backlog of 100 within one or two
 /// milliseconds, which is about as long as it may take until the worker runs.
-const SOCKETS_PER_WORKER: usize = 4;
+pub(super) const SOCKETS_PER_WORKER: usize = 4;
 
 /// Listens for `workers` workers on `host`; `None` is any address, IPv4 and IPv6. Returns for each worker the sockets on
 /// each address of `host`. With port 0 the kernel chooses one port for all.
@@ -126,7 +126,7 @@ fn listen_on(
     let first = open(address, presence)?;
     first.bind(&SockAddr::from(address))?;
     first.set_reuse_port(true)?;
-    let first = Listener::new(first, options);
+    let first = Listener::of_worker(first, options);
     address.set_port(first.local_addr()?.port());
 
     let mut listeners = vec![first];
@@ -134,7 +134,7 @@ fn listen_on(
         let socket = open(address, presence)?;
         socket.set_reuse_port(true)?;
         socket.bind(&SockAddr::from(address))?;
-        listeners.push(Listener::new(socket, options));
+        listeners.push(Listener::of_worker(socket, options));
     }
     // Only now, so that no client connects to a server that then fails to start.
     for listener in &listeners {
@@ -154,12 +154,17 @@ fn open(address: SocketAddr, presence: Presence) -> io::Result<Socket> {
         (Presence::Expected, SocketAddr::V4(_)) => socket.set_freebind_v4(true)?,
         (Presence::Expected, SocketAddr::V6(_)) => socket.set_freebind_v6(true)?,
     }
-    // Accepted sockets inherit both options. Urgent data is received in line: otherwise the poller would report it in
+    prepare(&socket)?;
+    Ok(socket)
+}
+
+/// Sets the options that accepted sockets inherit from `socket`.
+pub(super) fn prepare(socket: &Socket) -> io::Result<()> {
+    // Urgent data is received in line: otherwise the poller would report it in
     // every turn, and the server would never read it.
     socket.set_out_of_band_inline(true)?;
     // The last part of a large response does not wait for an acknowledgement.
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
+    socket.set_tcp_nodelay(true)
 }
 
 #[cfg(test)]

@@ -67,6 +67,14 @@ pub struct Confinement {
     pub is_by_landlock: bool,
 }
 
+impl Confinement {
+    /// Whether the process may keep handles on directories outside: without Landlock they would be a way out of another
+    /// root directory.
+    pub fn allows_handles_outside(&self) -> bool {
+        self.is_by_landlock || self.path != Path::new("/")
+    }
+}
+
 /// The user and group that the process will run as.
 #[derive(Debug, Clone, Copy)]
 pub struct Privileges {
@@ -110,12 +118,17 @@ impl Privileges {
         self.gid.as_raw()
     }
 
-    /// Gives up all rights except those that the server needs within `directory`, and those to read `files` again. Called
-    /// while the process has one thread.
+    /// Gives up all rights except those that the server needs within `directory`, those to read `files` again, and those to
+    /// remove files from the `socket_directories`. Called while the process has one thread.
     ///
     /// # Errors
     /// The first step that failed. The process has fewer rights than before, and must exit.
-    pub fn give_up(&self, directory: &Directory, files: &[ReloadableFile]) -> Result<Confinement, PrivilegeError> {
+    pub fn give_up(
+        &self,
+        directory: &Directory,
+        files: &[ReloadableFile],
+        socket_directories: &[Arc<OwnedFd>],
+    ) -> Result<Confinement, PrivilegeError> {
         let path = if self.is_root {
             // Read while /proc is visible.
             let may_set_groups = may_set_groups();
@@ -127,7 +140,7 @@ impl Privileges {
         };
         rustix::thread::set_no_new_privs(true).map_err(failed("exclude new rights (no_new_privs)", ""))?;
         let readable: Vec<_> = files.iter().flat_map(ReloadableFile::directories).collect();
-        let is_by_landlock = confine(&path, &readable)?;
+        let is_by_landlock = confine(&path, &readable, socket_directories)?;
         if self.is_root && !is_by_landlock {
             files.iter().for_each(ReloadableFile::forget);
         }
@@ -220,8 +233,13 @@ fn change_root(directory: &Directory) -> Result<(), PrivilegeError> {
 }
 
 /// Lets the kernel deny this process all files except those beneath `path`, and all further sockets. Files beneath the
-/// `readable` directories may be read. Returns `false` if the kernel cannot.
-fn confine(path: &Path, readable: &[Arc<OwnedFd>]) -> Result<bool, PrivilegeError> {
+/// `readable` directories may be read, and files beneath the `socket_directories` be removed. Returns `false` if the kernel
+/// cannot.
+fn confine(
+    path: &Path,
+    readable: &[Arc<OwnedFd>],
+    socket_directories: &[Arc<OwnedFd>],
+) -> Result<bool, PrivilegeError> {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
         RulesetStatus,
@@ -244,6 +262,9 @@ fn confine(path: &Path, readable: &[Arc<OwnedFd>]) -> Result<bool, PrivilegeErro
         let mut ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, needed))?;
         for directory in readable {
             ruleset = ruleset.add_rule(PathBeneath::new(&**directory, AccessFs::ReadFile))?;
+        }
+        for directory in socket_directories {
+            ruleset = ruleset.add_rule(PathBeneath::new(&**directory, AccessFs::RemoveFile))?;
         }
         let restricted = ruleset.restrict_self()?;
         Ok(restricted.ruleset)

@@ -37,7 +37,7 @@ impl Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = Options::new().durability(durability).open(directory.path()).unwrap();
         let spec = "tcp:127.0.0.1:0".parse().unwrap();
-        let Listening { mut per_worker, addresses } = listen::listen(&[spec], 16, 1).unwrap();
+        let Listening { mut per_worker, addresses, .. } = listen::listen(&[spec], 16, 1).unwrap();
         let address = addresses[0].as_socket_addr().unwrap();
         let poller = Arc::new(Poller::new().unwrap());
         let locks = Arc::new(Locks::new(&[Arc::clone(&poller)], Instant::now()));

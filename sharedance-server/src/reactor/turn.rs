@@ -279,8 +279,13 @@ impl Reactor {
     }
 
     /// Serves the connections that have been made and the requests that have arrived, and closes the listeners.
+    /// Connections that another server may accept are left to it.
     fn stop_accepting(&mut self) -> io::Result<()> {
-        (0..self.acceptor.len()).try_for_each(|index| self.accept(index))?;
+        for index in 0..self.acceptor.len() {
+            if !self.acceptor.outlives_server(index) {
+                self.accept(index)?;
+            }
+        }
         self.serve_accepted()?;
         self.acceptor.close()?;
         self.connections.tokens(|_| true).into_iter().try_for_each(|token| self.advance(token))

@@ -58,7 +58,7 @@ fn read_without_rights(place: &Path) {
     fs::rename(place.join("live/new"), &link).unwrap();
     let elsewhere = ReloadableFile::open(&place.join("other/1")).unwrap();
 
-    let confinement = privileges.give_up(&directory, std::slice::from_ref(&file)).unwrap();
+    let confinement = privileges.give_up(&directory, std::slice::from_ref(&file), &[]).unwrap();
     if confinement.is_by_landlock {
         assert_eq!(file.read().unwrap(), b"second");
         let refused = elsewhere.read().unwrap_err().to_string();
