@@ -1,11 +1,12 @@
-//! Parses server addresses: `host`, `host:port`, `[::1]:port` or `unix:/path`. Each may be followed by `?weight=N` in a
-//! list of several servers.
+//! Parses server addresses: `host`, `host:port`, `[::1]:port` or `unix:/path`. In a list of several servers, a host may
+//! have `tls://` or `tcp://` before it, and each address may be followed by `?weight=N`.
 //!
 //! Parsing does no I/O: names are resolved when a connection is opened.
 
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::credentials::Credentials;
 use crate::error::Error;
 
 /// The port of a server address without a port.
@@ -13,6 +14,72 @@ pub(crate) const DEFAULT_PORT: u16 = 1042;
 
 /// Limits the effect of a typing error, which could otherwise give one server all keys.
 const MAX_WEIGHT: u32 = 65_535;
+
+/// A server of a list, and what it has in common with the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListedServer {
+    pub(crate) server: WeightedAddress,
+    /// Whether the server was named with `tcp://`: the options of TLS do not apply to it.
+    is_always_plain: bool,
+    /// Of the URL that names the server.
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// How hosts are reached that are named without `tls://` or `tcp://`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Without TLS, unless the client has options of TLS.
+    Default,
+    Tcp,
+    Tls,
+}
+
+impl ListedServer {
+    /// `port` and `transport` are used for a host without them.
+    pub(crate) fn parse(
+        text: &str,
+        port: u16,
+        transport: Transport,
+        credentials: Option<&Credentials>,
+    ) -> Result<ListedServer, Error> {
+        let (transport, address) = match text.split_once("://") {
+            Some(("tls", address)) => (Transport::Tls, address),
+            Some(("tcp", address)) => (Transport::Tcp, address),
+            _ => (transport, text),
+        };
+        let server = WeightedAddress::parse(address, port)?;
+        let is_always_plain = transport == Transport::Tcp;
+        let mut listed = ListedServer { server, is_always_plain, credentials: credentials.cloned() };
+        if transport == Transport::Tls {
+            if !cfg!(feature = "tls") {
+                return Err(refused(text, "TLS needs the feature `tls` of the crate sharedance-client"));
+            }
+            listed.use_tls();
+        }
+        Ok(listed)
+    }
+
+    /// Connects by TLS, unless the server was named with `tcp://` or has a unix socket.
+    pub(crate) fn use_tls(&mut self) {
+        if let Address::Tcp { host, port } = &self.server.address
+            && !self.is_always_plain
+        {
+            self.server.address = Address::Tls { host: host.clone(), port: *port };
+        }
+    }
+}
+
+/// The error for a text that is not an address. What precedes an `@` may be a password, and is left out.
+pub(crate) fn refused(text: &str, reason: &'static str) -> Error {
+    let address = match text.rsplit_once('@') {
+        None => text.to_owned(),
+        Some((before, after)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| !scheme.contains(':'));
+            scheme.map_or_else(|| format!("...@{after}"), |scheme| format!("{scheme}://...@{after}"))
+        }
+    };
+    Error::Address { address, reason }
+}
 
 /// An address, and the server's share of the keys relative to the other servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +96,7 @@ impl WeightedAddress {
         };
         match weight.parse() {
             Ok(weight @ 1..=MAX_WEIGHT) => Ok(WeightedAddress { address: Address::parse(address, port)?, weight }),
-            _ => Err(Error::Address {
-                address: text.to_owned(),
-                reason: "the weight is not a whole number from 1 to 65535",
-            }),
+            _ => Err(refused(text, "the weight is not a whole number from 1 to 65535")),
         }
     }
 }
@@ -40,13 +104,14 @@ impl WeightedAddress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     Tcp { host: String, port: u16 },
+    Tls { host: String, port: u16 },
     Unix { path: PathBuf },
 }
 
 impl Address {
     /// `port` is used for a host without a port.
     pub(crate) fn parse(text: &str, port: u16) -> Result<Address, Error> {
-        let refused = |reason| Error::Address { address: text.to_owned(), reason };
+        let refused = |reason| refused(text, reason);
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
@@ -61,11 +126,12 @@ impl Address {
             None => port,
             Some(digits) => match digits.parse() {
                 Ok(port) if port > 0 => port,
-                _ => return Err(refused("the port is no number from 1 to 65535")),
+                _ => return Err(refused("the port is not a number from 1 to 65535")),
             },
         };
         match host {
             "" => Err(refused("the host is missing")),
+            _ if host.contains('@') => Err(refused("a name and a password are part of a URL: name:password@host")),
             _ if host.contains(['/', ' ']) => Err(refused("only a host, or `unix:` and a path")),
             _ => Ok(Address::Tcp { host: host.to_owned(), port }),
         }
@@ -94,6 +160,8 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Address::Tls { host, port } if host.contains(':') => write!(f, "tls://[{host}]:{port}"),
+            Address::Tls { host, port } => write!(f, "tls://{host}:{port}"),
             Address::Unix { path } => write!(f, "unix:{}", path.display()),
         }
     }

@@ -15,7 +15,7 @@ pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Socket, Er
     let started = Instant::now();
     let server = || address.to_string();
     let connected = match address {
-        Address::Tcp { host, port } => {
+        Address::Tcp { host, port } | Address::Tls { host, port } => {
             let resolved = (host.as_str(), *port).to_socket_addrs();
             let addresses: Vec<SocketAddr> =
                 resolved.map_err(|source| Error::Unresolved { server: server(), source: source.into() })?.collect();

@@ -9,6 +9,7 @@ use sharedance_core::protocol::KeyError;
 use thiserror::Error;
 
 use crate::reply::Rejection;
+use crate::tls::TlsProblem;
 
 /// Why a request has no result.
 ///
@@ -58,6 +59,37 @@ pub enum Error {
         server: String,
         /// The attempts that failed.
         source: Attempts,
+    },
+
+    /// There is no TLS connection to the server. The server executed nothing. Except for [`TlsProblem::Closed`] the
+    /// certificates or the options must be changed: the server is not tried again for a while, as one that is down.
+    #[error("cannot use {server} by TLS: {problem}")]
+    Tls {
+        /// The server.
+        server: String,
+        /// What is wrong.
+        problem: TlsProblem,
+    },
+
+    /// The server does not accept the name and the password. It executed nothing, and is not tried again for a while.
+    #[error("{server} does not accept the name and the password: compare them with the server's file of credentials")]
+    AuthenticationFailed {
+        /// The server.
+        server: String,
+    },
+
+    /// The name or the password cannot be sent. Nothing was sent.
+    #[error("the credentials cannot be used: {reason}")]
+    Credentials {
+        /// What is wrong.
+        reason: &'static str,
+    },
+
+    /// The options of TLS cannot be used, for instance because a file cannot be read. Nothing was sent.
+    #[error("the options of TLS cannot be used: {reason}")]
+    TlsOptions {
+        /// What is wrong.
+        reason: String,
     },
 
     /// The server recently could not be reached, and is not tried again before `retry_in` has passed. Nothing was sent.
@@ -221,10 +253,14 @@ impl Error {
             | Error::Unresolved { .. }
             | Error::Unreachable { .. }
             | Error::Down { .. }
+            | Error::Credentials { .. }
+            | Error::TlsOptions { .. }
             | Error::LockLost { .. }
             | Error::Key(_)
             | Error::Encode
             | Error::TooLarge { .. } => Delivery::NotSent,
+            Error::Tls { problem, .. } if !problem.is_of_client_certificate() => Delivery::NotSent,
+            Error::Tls { .. } | Error::AuthenticationFailed { .. } => Delivery::Refused,
             Error::TimedOut { phase, .. } | Error::Io { phase, .. } => match phase {
                 Phase::Wait | Phase::Connect => Delivery::NotSent,
                 Phase::Send | Phase::Receive => Delivery::Unknown,
@@ -262,10 +298,14 @@ impl Error {
             | Error::Refused { .. }
             | Error::ConnectionLost { .. }
             | Error::Io { .. } => true,
+            Error::Tls { problem, .. } => problem.is_temporary(),
             Error::Rejected { rejection, .. } => {
                 matches!(rejection, Rejection::OutOfMemory | Rejection::TooManyConnections | Rejection::ServerError)
             }
             Error::Address { .. }
+            | Error::AuthenticationFailed { .. }
+            | Error::Credentials { .. }
+            | Error::TlsOptions { .. }
             | Error::LockLost { .. }
             | Error::LockExpired { .. }
             | Error::Conflict { .. }
@@ -278,10 +318,19 @@ impl Error {
         }
     }
 
+    /// Whether every attempt fails until a configuration is changed.
+    pub(crate) fn is_lasting_refusal(&self) -> bool {
+        match self {
+            Error::Tls { problem, .. } => !problem.is_temporary(),
+            Error::AuthenticationFailed { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the server was not reached at all, so that another server may be tried.
     pub(crate) fn is_unreached(&self) -> bool {
         match self {
-            Error::Unresolved { .. } | Error::Unreachable { .. } | Error::Down { .. } => true,
+            Error::Unresolved { .. } | Error::Unreachable { .. } | Error::Down { .. } | Error::Tls { .. } => true,
             Error::TimedOut { phase, .. } | Error::Io { phase, .. } => *phase == Phase::Connect,
             _ => false,
         }

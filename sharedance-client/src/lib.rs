@@ -8,6 +8,7 @@ mod call;
 pub mod classic;
 mod command;
 mod connect;
+mod credentials;
 mod entry;
 mod error;
 mod failure;
@@ -27,7 +28,9 @@ mod servers;
 #[cfg(feature = "tower-sessions")]
 pub mod sessions;
 mod socket;
+mod target;
 mod time;
+mod tls;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod trace;
@@ -39,6 +42,7 @@ mod wire;
 
 pub use attributes::Attributes;
 pub use blocking::{Client, Lock};
+pub use credentials::Credentials;
 pub use entry::Entry;
 pub use error::{Attempt, Attempts, Delivery, Error, Phase};
 pub use options::{Builder, LockOptions, WhenDown};
@@ -48,6 +52,9 @@ pub use results::BatchResults;
 pub use ring::Continuum;
 pub use sharedance_core::protocol::KeyError;
 pub use sharedance_core::{Version, WriteResult};
+#[cfg(feature = "tls")]
+pub use tls::TlsOptions;
+pub use tls::TlsProblem;
 pub use ttl::Ttl;
 
 #[cfg(doctest)]

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use sharedance_core::protocol::DEFAULT_MAX_REQUEST_LEN;
 
-use crate::address::WeightedAddress;
+use crate::address::ListedServer;
 use crate::backoff::Backoff;
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::ring::Continuum;
+use crate::target::{Target, Targets};
 use crate::time::in_range;
+#[cfg(feature = "tls")]
+use crate::tls::TlsOptions;
 use crate::url;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,7 +69,7 @@ pub enum WhenDown {
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<C> {
-    addresses: Vec<WeightedAddress>,
+    servers: Vec<ListedServer>,
     options: Options,
     /// The error of the first server list that could not be parsed.
     error: Option<Error>,
@@ -75,15 +79,15 @@ pub struct Builder<C> {
 impl<C> Clone for Builder<C> {
     fn clone(&self) -> Builder<C> {
         Builder {
-            addresses: self.addresses.clone(),
-            options: self.options,
+            servers: self.servers.clone(),
+            options: self.options.clone(),
             error: self.error.clone(),
             client: PhantomData,
         }
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) connect_timeout: Duration,
     pub(crate) operation_timeout: Duration,
@@ -93,6 +97,10 @@ pub(crate) struct Options {
     pub(crate) backoff: Backoff,
     pub(crate) when_down: WhenDown,
     pub(crate) continuum: Continuum,
+    /// For servers without credentials of their own.
+    pub(crate) credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<TlsOptions>,
 }
 
 impl Default for Options {
@@ -106,18 +114,21 @@ impl Default for Options {
             backoff: DEFAULT_BACKOFF,
             when_down: WhenDown::default(),
             continuum: Continuum::default(),
+            credentials: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
 
 impl<C> Builder<C> {
     pub(crate) fn new(servers: &str) -> Builder<C> {
-        let builder = Builder { addresses: Vec::new(), options: Options::default(), error: None, client: PhantomData };
+        let builder = Builder { servers: Vec::new(), options: Options::default(), error: None, client: PhantomData };
         builder.read(servers)
     }
 
     fn read(mut self, servers: &str) -> Builder<C> {
-        if let Err(error) = url::read(servers, &mut self.addresses, &mut self.options) {
+        if let Err(error) = url::read(servers, &mut self.servers, &mut self.options) {
             self.error.get_or_insert(error);
         }
         self
@@ -242,11 +253,44 @@ impl<C> Builder<C> {
         self
     }
 
-    pub(crate) fn finish(self) -> Result<(Vec<WeightedAddress>, Options), Error> {
-        match self.error {
-            Some(error) => Err(error),
-            None => Ok((self.addresses, self.options)),
+    /// The name and the password for servers that require them. Those of a URL take precedence for the servers of the
+    /// URL.
+    ///
+    /// ```
+    /// use sharedance_client::Credentials;
+    ///
+    /// let builder = sharedance_client::Client::builder("localhost").credentials(Credentials::new("web", "a-password"));
+    /// ```
+    pub fn credentials(mut self, credentials: Credentials) -> Builder<C> {
+        self.options.credentials = Some(credentials);
+        self
+    }
+
+    /// Connects by TLS, with these options. They apply to each server with a host, whether or not it was named with
+    /// `tls://`, unless it was named with `tcp://`. A server with `tls://` uses TLS without this call as well.
+    ///
+    /// ```
+    /// use sharedance_client::TlsOptions;
+    ///
+    /// let tls = TlsOptions::new().ca("/etc/sharedance/authority.pem");
+    /// let builder = sharedance_client::Client::builder("one,two").tls(tls);
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, options: TlsOptions) -> Builder<C> {
+        self.options.tls = Some(options);
+        self
+    }
+
+    pub(crate) fn finish(self) -> Result<(Vec<Target>, Options), Error> {
+        if let Some(error) = self.error {
+            return Err(error);
         }
+        #[cfg(feature = "tls")]
+        let targets = Targets::new(self.options.credentials.as_ref(), self.options.tls.as_ref());
+        #[cfg(not(feature = "tls"))]
+        let targets = Targets::new(self.options.credentials.as_ref());
+        let targets = self.servers.into_iter().map(|listed| targets.of(listed)).collect::<Result<_, Error>>()?;
+        Ok((targets, self.options))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::credentials::Credentials;
 use crate::idle::Idle;
 use crate::options::Options;
 use crate::runtime::{Runtime, Stream};
@@ -17,12 +18,13 @@ pub(crate) struct Connection<S> {
 }
 
 impl<S: Stream> Connection<S> {
-    pub(crate) fn new(stream: S) -> Connection<S> {
-        Connection { stream, wire: Wire::default() }
+    /// The credentials are sent together with the first request.
+    pub(crate) fn new(stream: S, credentials: Option<&Credentials>) -> Connection<S> {
+        Connection { stream, wire: Wire::new(credentials) }
     }
 
     /// Whether the peer has neither closed the connection nor sent bytes that were not requested.
-    fn is_fit(&self) -> bool {
+    fn is_fit(&mut self) -> bool {
         if !self.wire.is_idle() {
             return false;
         }
@@ -68,7 +70,7 @@ impl<R: Runtime> Pool<R> {
     fn take(&self) -> Option<Connection<R::Stream>> {
         let (connection, outdated) = self.idle().take(now());
         drop(outdated);
-        connection.filter(Connection::is_fit)
+        connection.and_then(|mut connection| connection.is_fit().then_some(connection))
     }
 
     fn put(&self, connection: Connection<R::Stream>) {

@@ -27,6 +27,8 @@ pub(crate) enum Reply<'a> {
     Missing(Flags<'a>),
     NotStored(Flags<'a>),
     Exists(Flags<'a>),
+    /// The response to credentials.
+    Stored,
     Locked,
     LockTimedOut,
     Unlocked,
@@ -53,7 +55,8 @@ impl<'a> Reply<'a> {
             | Reply::Missing(flags)
             | Reply::NotStored(flags)
             | Reply::Exists(flags) => Some(flags),
-            Reply::Locked
+            Reply::Stored
+            | Reply::Locked
             | Reply::LockTimedOut
             | Reply::Unlocked
             | Reply::UnlockedAll { .. }
@@ -96,6 +99,11 @@ pub enum Rejection {
     Unsupported,
     /// The server knows the command, but not its arguments.
     BadRequest,
+    /// The server requires a name and a password, and this client has none: see
+    /// [`Builder::credentials`](crate::Builder::credentials).
+    AuthenticationRequired,
+    /// The name that the client has sent does not permit the request.
+    AccessDenied,
     /// The server has reached its limit on connections.
     TooManyConnections,
     /// The server failed to execute the request.
@@ -105,7 +113,10 @@ pub enum Rejection {
 impl Rejection {
     /// Whether the connection is still in sync: the server has read the request to its end.
     pub(crate) fn leaves_connection_usable(self) -> bool {
-        matches!(self, Rejection::ValueTooLarge | Rejection::OutOfMemory | Rejection::NotANumber)
+        matches!(
+            self,
+            Rejection::ValueTooLarge | Rejection::OutOfMemory | Rejection::NotANumber | Rejection::AccessDenied
+        )
     }
 
     /// The rejection in a whole line. Its text is not kept: a server may repeat parts of the request in it.
@@ -119,6 +130,8 @@ impl Rejection {
         if let Some(text) = line.strip_prefix(b"CLIENT_ERROR") {
             return Some(match text.trim_ascii() {
                 NON_NUMERIC => Rejection::NotANumber,
+                b"access denied" => Rejection::AccessDenied,
+                b"unauthenticated" => Rejection::AuthenticationRequired,
                 _ => Rejection::BadRequest,
             });
         }
@@ -139,6 +152,8 @@ impl fmt::Display for Rejection {
             Rejection::NotANumber => "the stored value is no decimal number",
             Rejection::Unsupported => "it does not know the command",
             Rejection::BadRequest => "it does not understand the request",
+            Rejection::AuthenticationRequired => "it requires a name and a password",
+            Rejection::AccessDenied => "the client's name does not permit it",
             Rejection::TooManyConnections => "it has too many connections",
             Rejection::ServerError => "it could not do it",
         })
@@ -150,6 +165,8 @@ impl fmt::Display for Rejection {
 pub(crate) enum ReplyError {
     #[error("not a response of this dialect")]
     Foreign,
+    #[error("the credentials are refused")]
+    AuthenticationFailed,
     #[error("a value of {len} bytes")]
     ValueTooLarge { len: u64 },
 }
@@ -175,6 +192,7 @@ pub(crate) fn decode(input: &[u8], max_value_len: usize) -> Result<Decoded<Reply
         b"EN" | b"NF" => Reply::Missing(Flags(rest)),
         b"NS" => Reply::NotStored(Flags(rest)),
         b"EX" => Reply::Exists(Flags(rest)),
+        b"STORED" if rest.is_empty() => Reply::Stored,
         b"LOCKED" if rest.is_empty() => Reply::Locked,
         b"TIMEOUT" if rest.is_empty() => Reply::LockTimedOut,
         b"UNLOCKED" if rest.is_empty() => Reply::Unlocked,
@@ -277,6 +295,7 @@ mod tests {
             (b"NF O1\r\n", Reply::Missing(Flags(b"O1"))),
             (b"NS O1\r\n", Reply::NotStored(Flags(b"O1"))),
             (b"EX O1\r\n", Reply::Exists(Flags(b"O1"))),
+            (b"STORED\r\n", Reply::Stored),
             (b"LOCKED\r\n", Reply::Locked),
             (b"TIMEOUT\r\n", Reply::LockTimedOut),
             (b"UNLOCKED\r\n", Reply::Unlocked),
@@ -290,6 +309,9 @@ mod tests {
             (b"ERROR\r\n", Reply::Rejected(Rejection::Unsupported)),
             (b"ERROR Too many open connections\r\n", Reply::Rejected(Rejection::TooManyConnections)),
             (b"CLIENT_ERROR bad data chunk\r\n", Reply::Rejected(Rejection::BadRequest)),
+            (b"CLIENT_ERROR authentication failure\r\n", Reply::Rejected(Rejection::BadRequest)),
+            (b"CLIENT_ERROR access denied\r\n", Reply::Rejected(Rejection::AccessDenied)),
+            (b"CLIENT_ERROR unauthenticated\r\n", Reply::Rejected(Rejection::AuthenticationRequired)),
             (
                 b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
                 Reply::Rejected(Rejection::NotANumber),

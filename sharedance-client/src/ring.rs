@@ -97,11 +97,11 @@ fn libketama_digests(weight: u32, total_weight: u64, server_count: usize) -> u32
     (share * LIBKETAMA_POINTS as f32 / points_per_digest * count + 0.000_000_000_1).floor() as u32
 }
 
-/// The server's name as libmemcached hashes it.
+/// The server's name as libmemcached hashes it: a server has the same keys with TLS and without.
 fn name(address: &Address) -> String {
     match address {
-        Address::Tcp { host, port: UNNAMED_PORT } => host.clone(),
-        Address::Tcp { host, port } => format!("{host}:{port}"),
+        Address::Tcp { host, port: UNNAMED_PORT } | Address::Tls { host, port: UNNAMED_PORT } => host.clone(),
+        Address::Tcp { host, port } | Address::Tls { host, port } => format!("{host}:{port}"),
         Address::Unix { path } => format!("{}:0", path.display()),
     }
 }

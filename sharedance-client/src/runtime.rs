@@ -17,8 +17,8 @@ pub(crate) trait Runtime {
 pub(crate) trait Stream {
     /// Returns 1 if there is something to read, 0 if the peer has closed the connection, and fails with `WouldBlock` if
     /// there is nothing to read.
-    fn try_peek(&self) -> io::Result<usize>;
+    fn try_peek(&mut self) -> io::Result<usize>;
 
     /// Sends some of `bytes`, or fails with `WouldBlock`.
-    fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 }

@@ -4,21 +4,29 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::address::{Address, WeightedAddress};
+use crate::address::Address;
 use crate::backoff::{Health, chance};
+use crate::credentials::Credentials;
 use crate::error::{Error, Phase};
 use crate::options::{Options, WhenDown};
 use crate::pool::Pool;
 use crate::ring::Ring;
 use crate::runtime::Runtime;
+use crate::target::Target;
 use crate::time::{Deadline, now};
+use crate::tls;
 use crate::trace;
 
 pub(crate) struct Server<R: Runtime> {
     pub(crate) address: Address,
+    pub(crate) tls: Option<tls::Connector>,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) options: Options,
     pub(crate) pool: Pool<R>,
     health: Mutex<Health>,
+    /// The error if the server was reached and refuses this client, or if its certificate is refused: it is the result
+    /// of calls while the server is not tried.
+    refusal: Mutex<Option<Error>>,
     /// Whether `health` must be checked; most of the time its mutex is not needed.
     is_troubled: AtomicBool,
 }
@@ -38,7 +46,12 @@ impl<R: Runtime> Server<R> {
             return Ok(());
         }
         let admitted = self.health().admit(now(), self.options.connect_timeout);
-        admitted.map_err(|retry_in| Error::Down { server: self.name(), retry_in })
+        admitted
+            .map_err(|retry_in| self.refusal().clone().unwrap_or_else(|| Error::Down { server: self.name(), retry_in }))
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, Option<Error>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The error if the timeout has passed before a connection was available.
@@ -49,16 +62,19 @@ impl<R: Runtime> Server<R> {
     pub(crate) fn answered(&self) {
         if self.is_troubled.load(Ordering::Relaxed) {
             self.health().answered();
+            *self.refusal() = None;
             self.is_troubled.store(false, Ordering::Relaxed);
             trace::up(&self.address);
         }
     }
 
-    /// Records a failed connection attempt or a missing response.
+    /// Records a failed connection attempt, a refusal or a missing response.
     pub(crate) fn observe(&self, error: Error) -> Error {
-        if error.is_unreached() || error.is_timeout() {
+        let is_refusal = error.is_lasting_refusal();
+        if error.is_unreached() || error.is_timeout() || is_refusal {
+            *self.refusal() = is_refusal.then(|| error.clone());
             let mut health = self.health();
-            match error.is_unreached() {
+            match error.is_unreached() || is_refusal {
                 true => health.unreachable(now(), self.options.backoff, chance()),
                 false => health.stalled(now(), self.options.backoff, chance()),
             }
@@ -79,13 +95,22 @@ pub(crate) struct Servers<R: Runtime> {
 }
 
 impl<R: Runtime> Servers<R> {
-    pub(crate) fn new(addresses: Vec<WeightedAddress>, options: Options) -> Servers<R> {
+    pub(crate) fn new(targets: Vec<Target>, options: Options) -> Servers<R> {
+        let addresses: Vec<_> = targets.iter().map(|target| target.server.clone()).collect();
         let ring = Ring::new(&addresses, options.continuum);
-        let server = |WeightedAddress { address, .. }| {
-            let (pool, health) = (Pool::new(&options), Mutex::default());
-            Arc::new(Server { address, options, pool, health, is_troubled: AtomicBool::new(false) })
+        let server = |Target { server, credentials, tls }| {
+            Arc::new(Server {
+                address: server.address,
+                tls,
+                credentials,
+                options: options.clone(),
+                pool: Pool::new(&options),
+                health: Mutex::default(),
+                refusal: Mutex::default(),
+                is_troubled: AtomicBool::new(false),
+            })
         };
-        Servers { servers: addresses.into_iter().map(server).collect(), ring, options }
+        Servers { servers: targets.into_iter().map(server).collect(), ring, options }
     }
 
     /// In the order in which they were configured.

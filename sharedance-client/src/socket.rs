@@ -22,6 +22,11 @@ pub(crate) fn send_vectored(socket: &Socket, parts: &[IoSlice<'_>]) -> io::Resul
     socket.send_vectored_with_flags(parts, NO_SIGNAL)
 }
 
+/// Sends some of `parts`. Fails with `WouldBlock` instead of waiting, in every mode of the socket.
+pub(crate) fn try_send_vectored(socket: &Socket, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    without_waiting(socket, |flags| socket.send_vectored_with_flags(parts, NO_SIGNAL | flags))
+}
+
 /// Sends some of `bytes`. Fails with `WouldBlock` instead of waiting, in every mode of the socket.
 pub(crate) fn try_send(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
     without_waiting(socket, |flags| socket.send_with_flags(bytes, NO_SIGNAL | flags))

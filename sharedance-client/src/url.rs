@@ -4,12 +4,17 @@
 //! one:1042,two?weight=2,[::1]:7,unix:/run/sharedance.sock
 //! sharedance://one?weight=2,two:1043/?operation_timeout=2s&when_down=next_server
 //! memcached://cache1,cache2        the port is 11211 where none is named
+//! tls://one,two/?ca=/etc/sharedance/authority.pem
 //! unix:///run/sharedance.sock?max_connections=8
 //! ```
+//!
+//! A name and a password may precede the first host or the path: `tls://name:password@one,two`. They, and the values of
+//! options, are percent-decoded.
 
 use std::time::Duration;
 
-use crate::address::{DEFAULT_PORT, WeightedAddress};
+use crate::address::{DEFAULT_PORT, ListedServer, Transport, refused};
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::options::{Options, WhenDown};
 use crate::ring::Continuum;
@@ -17,52 +22,98 @@ use crate::time::in_range;
 
 const MEMCACHED_PORT: u16 = 11211;
 
-/// Adds the servers in `text` to `addresses`, and sets the options in `text` on `options`.
-pub(crate) fn read(text: &str, addresses: &mut Vec<WeightedAddress>, options: &mut Options) -> Result<(), Error> {
-    // The text may contain a password.
-    if text.contains('@') {
-        return Err(Error::Address { address: "...@...".to_owned(), reason: "credentials are not supported" });
-    }
-    let refused = |reason| Error::Address { address: text.to_owned(), reason };
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return list(text, text, DEFAULT_PORT, addresses);
+/// Adds the servers in `text` to `servers`, and sets the options in `text` on `options`.
+pub(crate) fn read(text: &str, servers: &mut Vec<ListedServer>, options: &mut Options) -> Result<(), Error> {
+    let refused = |reason| refused(text, reason);
+    // In a list each server may have a scheme.
+    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| !scheme.contains(',')) else {
+        if text.contains('@') {
+            return Err(refused("a name and a password need a URL: sharedance://name:password@host"));
+        }
+        return List { text, port: DEFAULT_PORT, transport: Transport::Default, credentials: None }.read(text, servers);
     };
-    if rest.contains(['%', '#']) {
-        return Err(refused("`%` and `#` mean nothing here"));
+    let (credentials, rest) = credentials(rest).map_err(refused)?;
+    if rest.contains(['@', '#']) {
+        return Err(refused(
+            "`@` and `#` are written as `%40` and `%23`; so are `/` and `?`, `%2F` and `%3F`, in a password",
+        ));
     }
     // The slash after the hosts separates their weights from the options.
     let (place, query) = match rest.split_once("/?") {
         Some((place, query)) if scheme != "unix" => (place, query),
         _ => rest.split_once('?').unwrap_or((rest, "")),
     };
-    match scheme {
-        "unix" if place.starts_with('/') => {
-            addresses.push(WeightedAddress::parse(&format!("unix:{place}"), DEFAULT_PORT)?)
-        }
+    if place.contains('%') {
+        return Err(refused("`%` is not possible in a host or a path"));
+    }
+    let (port, transport) = match scheme {
+        "sharedance" => (DEFAULT_PORT, Transport::Default),
+        "memcached" => (MEMCACHED_PORT, Transport::Default),
+        "tls" => (DEFAULT_PORT, Transport::Tls),
+        "tcp" => (DEFAULT_PORT, Transport::Tcp),
+        "unix" if place.starts_with('/') => (DEFAULT_PORT, Transport::Default),
         "unix" => return Err(refused("the path of a socket starts with `/`")),
-        "sharedance" => list(text, hosts(place), DEFAULT_PORT, addresses)?,
-        "memcached" => list(text, hosts(place), MEMCACHED_PORT, addresses)?,
-        _ => return Err(refused("the scheme is not `sharedance`, `memcached` or `unix`")),
+        _ => return Err(refused("the scheme is not `sharedance`, `memcached`, `tls`, `tcp` or `unix`")),
+    };
+    let list = List { text, port, transport, credentials };
+    match scheme {
+        "unix" => list.add(&format!("unix:{place}"), servers)?,
+        _ => list.read(place.strip_suffix('/').unwrap_or(place), servers)?,
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(|| refused("an option is not of the form `name=value`"))?;
-        set(options, name, value).map_err(refused)?;
+        set(options, name, &decoded(value).map_err(refused)?).map_err(refused)?;
     }
     Ok(())
 }
 
-fn hosts(place: &str) -> &str {
-    place.strip_suffix('/').unwrap_or(place)
+/// The name and the password before the hosts, and the rest of the URL.
+fn credentials(rest: &str) -> Result<(Option<Credentials>, &str), &'static str> {
+    let authority_len = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let Some((user, _)) = rest[..authority_len].rsplit_once('@') else {
+        return Ok((None, rest));
+    };
+    let (name, password) = user.split_once(':').ok_or("the password is missing: name:password@host")?;
+    if user.contains(['@', ',']) {
+        return Err("`@` and `,` in a name or a password are written as `%40` and `%2C`");
+    }
+    Ok((Some(Credentials::new(decoded(name)?, decoded(password)?)), &rest[user.len() + "@".len()..]))
 }
 
-fn list(text: &str, servers: &str, port: u16, addresses: &mut Vec<WeightedAddress>) -> Result<(), Error> {
-    if servers.is_empty() {
-        return Err(Error::Address { address: text.to_owned(), reason: "the host is missing" });
+/// With each `%` and two digits replaced by the byte.
+fn decoded(text: &str) -> Result<String, &'static str> {
+    const MALFORMED: &str = "a `%` is not followed by two hexadecimal digits";
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    bytes.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        bytes.push(u8::from_str_radix(digits.ok_or(MALFORMED)?, 16).map_err(|_| MALFORMED)?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    for server in servers.split(',') {
-        addresses.push(WeightedAddress::parse(server.trim(), port)?);
+    String::from_utf8(bytes).map_err(|_| "the bytes after a `%` are not UTF-8")
+}
+
+/// What the servers of one list have in common.
+struct List<'t> {
+    text: &'t str,
+    port: u16,
+    transport: Transport,
+    credentials: Option<Credentials>,
+}
+
+impl List<'_> {
+    fn read(&self, list: &str, servers: &mut Vec<ListedServer>) -> Result<(), Error> {
+        if list.is_empty() {
+            return Err(refused(self.text, "the host is missing"));
+        }
+        list.split(',').try_for_each(|server| self.add(server.trim(), servers))
     }
-    Ok(())
+
+    fn add(&self, server: &str, servers: &mut Vec<ListedServer>) -> Result<(), Error> {
+        servers.push(ListedServer::parse(server, self.port, self.transport, self.credentials.as_ref())?);
+        Ok(())
+    }
 }
 
 /// Sets the option with the name of the builder's method.
@@ -90,9 +141,27 @@ fn set(options: &mut Options, name: &str, value: &str) -> Result<(), &'static st
                 _ => return Err("`continuum` is neither `libketama` nor `plain`"),
             };
         }
+        "ca" | "cert" | "key" | "server_name" => set_tls(options, name, value)?,
         _ => return Err("there is no option of this name"),
     }
     Ok(())
+}
+
+#[cfg(feature = "tls")]
+fn set_tls(options: &mut Options, name: &str, value: &str) -> Result<(), &'static str> {
+    let tls = options.tls.get_or_insert_default();
+    match name {
+        "ca" => tls.ca = Some(value.into()),
+        "cert" => tls.cert = Some(value.into()),
+        "key" => tls.key = Some(value.into()),
+        _ => tls.server_name = Some(value.to_owned()),
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "tls"))]
+fn set_tls(_: &mut Options, _: &str, _: &str) -> Result<(), &'static str> {
+    Err("TLS needs the feature `tls` of the crate sharedance-client")
 }
 
 /// `250ms`, `2s`, `1m`, or a number of seconds.
@@ -115,7 +184,7 @@ mod tests {
     fn read_all(text: &str) -> Result<(Vec<String>, Options), Error> {
         let (mut addresses, mut options) = (Vec::new(), Options::default());
         read(text, &mut addresses, &mut options)?;
-        Ok((addresses.iter().map(|server| server.address.to_string()).collect(), options))
+        Ok((addresses.iter().map(|listed| listed.server.address.to_string()).collect(), options))
     }
 
     #[test]
@@ -123,7 +192,7 @@ mod tests {
         for text in ["one?weight=2,two", "sharedance://one?weight=2,two/?idle_timeout=5"] {
             let (mut addresses, mut options) = (Vec::new(), Options::default());
             read(text, &mut addresses, &mut options).unwrap();
-            assert_eq!(addresses.iter().map(|server| server.weight).collect::<Vec<_>>(), [2, 1], "{text}");
+            assert_eq!(addresses.iter().map(|listed| listed.server.weight).collect::<Vec<_>>(), [2, 1], "{text}");
         }
     }
 
@@ -167,6 +236,10 @@ mod tests {
             ("sharedance://one#x", "`#`"),
             ("unix://run/s.sock", "starts with `/`"),
             ("unix:///run/%20", "`%`"),
+            ("tls://one?ca=%2", "hexadecimal"),
+            ("tls://one?ca=%+f", "hexadecimal"),
+            ("tls://one?ca=%ff", "UTF-8"),
+            ("ftp://one,two", "scheme"),
             ("sharedance://one?x", "name=value"),
             ("sharedance://one?color=red", "no option"),
             ("sharedance://one?idle_timeout=2h", "250ms"),
@@ -177,7 +250,77 @@ mod tests {
             let error = read_all(text).unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
         }
-        let error = read_all("sharedance://ada:secret@one").unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("secret"));
+    }
+
+    #[test]
+    fn credentials_precede_the_servers_of_a_url() {
+        let credentials = |name: &str, password: &str| Some(Credentials::new(name, password));
+        for (text, servers, expected) in [
+            ("sharedance://ada:secret@one,two:7", &["one:1042", "two:7"][..], credentials("ada", "secret")),
+            ("memcached://ada:a%3Ab@one", &["one:11211"], credentials("ada", "a:b")),
+            ("unix://ada:s%40%2f%25@/run/s.sock?max_connections=8", &["unix:/run/s.sock"], credentials("ada", "s@/%")),
+            ("sharedance://%c3%a4:x:y@[::1]", &["[::1]:1042"], credentials("ä", "x:y")),
+            ("sharedance://one", &["one:1042"], None),
+        ] {
+            let (mut listed, mut options) = (Vec::new(), Options::default());
+            read(text, &mut listed, &mut options).unwrap();
+            let found: Vec<_> = listed.iter().map(|listed| listed.server.address.to_string()).collect();
+            assert_eq!(found, servers, "{text}");
+            assert!(listed.iter().all(|listed| listed.credentials == expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_url_does_not_show_its_password() {
+        for text in [
+            "ada:secret@one",
+            "one,ada:secret@two",
+            "sharedance://secret@one",
+            "sharedance://ada:secret@one:http",
+            "sharedance://ada:secret@one?color=red",
+            "sharedance://ada:secret@",
+            "sharedance://ada:sec/secret@one",
+            "sharedance://ada:sec?secret@one",
+            "sharedance://ada:sec#secret@one",
+            "sharedance://ada:secret@secret@one",
+            "sharedance://ada:secret%zz@one",
+            "sharedance://one,ada:secret@two",
+            "unix://ada:secret@run/s.sock",
+            "unix://ada:/secret@/run/s.sock",
+            "unix:/ada:secret@/run/s.sock",
+            "http://ada:secret@one",
+            "tls://one,tls://ada:secret@two",
+        ] {
+            let error = read_all(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("sec"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn tls_for_all_servers_or_for_some() {
+        for (text, servers) in [
+            ("tls://one", &["tls://one:1042"][..]),
+            (
+                "tls://one,two:7,tcp://three,tls://[::1]:8/?idle_timeout=1",
+                &["tls://one:1042", "tls://two:7", "three:1042", "tls://[::1]:8"],
+            ),
+            ("one,tls://two?weight=2,unix:/s.sock", &["one:1042", "tls://two:1042", "unix:/s.sock"]),
+            ("tcp://one,tls://two", &["one:1042", "tls://two:1042"]),
+        ] {
+            assert_eq!(read_all(text).unwrap().0, servers, "{text}");
+        }
+        let options = read_all("tls://one/?ca=%2fa%20b.pem&cert=/c&key=/k&server_name=x.y").unwrap().1;
+        let expected = crate::TlsOptions::new().ca("/a b.pem").client_certificate("/c", "/k").server_name("x.y");
+        assert_eq!(options.tls, Some(expected));
+    }
+
+    #[test]
+    #[cfg(not(feature = "tls"))]
+    fn tls_without_its_feature_is_refused() {
+        for text in ["tls://one", "one,tls://two", "sharedance://one?ca=/ca.pem"] {
+            let error = read_all(text).unwrap_err().to_string();
+            assert!(error.contains("feature `tls`"), "{text}: {error}");
+        }
     }
 }

@@ -1,19 +1,30 @@
 //! The buffers of one connection between the codec and the socket: bytes to send, received bytes that are not decoded
-//! yet, and the tags of pending responses to earlier uses of the connection. No I/O.
+//! yet, and the pending responses that no command waits for. No I/O.
 
 use std::collections::VecDeque;
 
 use sharedance_core::protocol::Decoded;
 
 use crate::command::{Command, Guarded, Tag};
-use crate::reply::{self, Reply, ReplyError, decimal};
+use crate::credentials::Credentials;
+use crate::reply::{self, Rejection, Reply, ReplyError, decimal};
 
 /// The space for a read, and the maximum capacity that a buffer keeps between two uses, in bytes.
 const READ_LEN: usize = 16 * 1024;
 const KEPT_LEN: usize = 256 * 1024;
 
+/// A pending response that no command waits for.
+enum Owed {
+    /// To the credentials.
+    Authentication,
+    /// To the release of all locks after an earlier use of the connection.
+    UnlockedAll(Tag),
+}
+
 #[derive(Default)]
 pub(crate) struct Wire {
+    /// What precedes the first command: the credentials, encoded.
+    preface: Option<Vec<u8>>,
     output: Vec<u8>,
     sent_len: usize,
     /// The received bytes are at `start..end`; the space after them is free.
@@ -23,13 +34,22 @@ pub(crate) struct Wire {
     /// How many bytes must be there before decoding again can succeed.
     needed: usize,
     next_tag: Tag,
-    /// The tags of pending responses that no caller waits for, in their order.
-    owed: VecDeque<Tag>,
+    /// In the order of the requests.
+    owed: VecDeque<Owed>,
     /// Whether a lock was requested, and has not been released since.
     may_hold_lock: bool,
 }
 
 impl Wire {
+    pub(crate) fn new(credentials: Option<&Credentials>) -> Wire {
+        let preface = credentials.map(|credentials| {
+            let mut preface = Vec::new();
+            credentials.encode(&mut preface);
+            preface
+        });
+        Wire { preface, ..Wire::default() }
+    }
+
     /// The bytes to send next.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.output[self.sent_len..]
@@ -80,6 +100,10 @@ impl Wire {
 
     /// Appends a command to the bytes to send, and returns its tag.
     pub(crate) fn put(&mut self, command: &impl Command) -> Tag {
+        if let Some(preface) = self.preface.take() {
+            self.output.extend_from_slice(&preface);
+            self.owed.push_back(Owed::Authentication);
+        }
         let tag = self.next_tag;
         self.next_tag = tag.wrapping_add(1);
         command.encode(tag, &mut self.output);
@@ -96,7 +120,7 @@ impl Wire {
     /// Releases all locks without waiting for the response: the next use of the connection reads it first.
     pub(crate) fn put_unlock_all(&mut self) {
         let tag = self.put(&Guarded::UnlockAll);
-        self.owed.push_back(tag);
+        self.owed.push_back(Owed::UnlockedAll(tag));
     }
 
     /// Passes the next response that a caller waits for to `take`; returns `None` if more must be received first.
@@ -121,7 +145,12 @@ impl Wire {
                             self.may_hold_lock &= message != Reply::LockTimedOut;
                             Some(take(message))
                         }
-                        (Some(tag), Reply::UnlockedAll { opaque }) if decimal(opaque) == Some(tag.into()) => None,
+                        (Some(Owed::UnlockedAll(tag)), Reply::UnlockedAll { opaque })
+                            if decimal(opaque) == Some(tag.into()) =>
+                        {
+                            None
+                        }
+                        (Some(Owed::Authentication), message) => authenticated(message, &mut take)?,
                         _ => return Err(ReplyError::Foreign),
                     }
                 }
@@ -142,6 +171,22 @@ impl Wire {
         if self.input.len() > KEPT_LEN {
             self.input = Vec::new();
         }
+    }
+}
+
+/// Handles the response to the credentials.
+fn authenticated<T>(message: Reply<'_>, take: &mut impl FnMut(Reply<'_>) -> T) -> Result<Option<T>, ReplyError> {
+    match message {
+        Reply::Stored => Ok(None),
+        Reply::Rejected(rejection) => match rejection {
+            Rejection::BadRequest | Rejection::AuthenticationRequired => Err(ReplyError::AuthenticationFailed),
+            // A server without credentials that stores nothing more: the command has its own response.
+            Rejection::ValueTooLarge | Rejection::OutOfMemory => Ok(None),
+            // A failure of the server, which the command shares: the connection is not used again.
+            rejection if !rejection.leaves_connection_usable() => Ok(Some(take(message))),
+            _ => Err(ReplyError::Foreign),
+        },
+        _ => Err(ReplyError::Foreign),
     }
 }
 

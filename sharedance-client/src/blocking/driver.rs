@@ -29,7 +29,10 @@ pub(super) fn drive<C: Call<Blocking>>(mut call: C) -> C::Output {
                 let link = call.link();
                 Event::Acquired(link.server.pool.turns.wait(link.deadline))
             }
-            Step::Connect { timeout } => Event::Connected(Stream::open(&call.link().server.address, timeout)),
+            Step::Connect { timeout } => {
+                let server = &call.link().server;
+                Event::Connected(Stream::open(&server.address, server.tls.as_ref(), timeout))
+            }
             Step::Send => {
                 let (connection, deadline) = call.link().connection();
                 Event::Sent(connection.stream.send(connection.wire.unsent(), deadline))

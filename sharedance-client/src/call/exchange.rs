@@ -107,7 +107,7 @@ impl<R: Runtime, C: Command> Exchange<R, C> {
     fn connected(&mut self, stream: Result<R::Stream, Error>) -> Result<Step, Error> {
         let stream = stream.map_err(|error| self.link.server.observe(error))?;
         trace::connected(&self.link.server.address);
-        self.link.connection = Some(Connection::new(stream));
+        self.link.connection = Some(Connection::new(stream, self.link.server.credentials.as_ref()));
         self.is_reused = false;
         self.advance()
     }
@@ -148,6 +148,7 @@ impl<R: Runtime, C: Command> Exchange<R, C> {
         match cause {
             Cause::TimedOut => Failure::TimedOut { phase, after: self.link.deadline.elapsed() },
             Cause::Io(error) => Failure::of_io(error, phase, self.received_len),
+            Cause::Tls(problem) => Failure::of_tls(problem, phase),
         }
     }
 

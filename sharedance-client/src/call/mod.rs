@@ -15,7 +15,6 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use crate::runtime::Runtime;
 use crate::servers::Server;
 use crate::time::Deadline;
 
+pub(crate) use crate::failure::Cause;
 pub(crate) use batch::{for_each_server, for_keys};
 pub(crate) use failover::{for_key, single};
 pub(crate) use guarded::{Held, acquire, acquired};
@@ -55,13 +55,6 @@ pub(crate) enum Event<R: Runtime> {
     Sent(Result<usize, Cause>),
     /// The number of bytes; 0 if the peer has closed the connection.
     Received(Result<usize, Cause>),
-}
-
-/// Why nothing was sent or received.
-#[derive(Debug)]
-pub(crate) enum Cause {
-    TimedOut,
-    Io(io::Error),
 }
 
 pub(crate) trait Call<R: Runtime> {

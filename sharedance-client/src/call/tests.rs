@@ -27,11 +27,11 @@ impl Runtime for Script {
 }
 
 impl Stream for Numbered {
-    fn try_peek(&self) -> io::Result<usize> {
+    fn try_peek(&mut self) -> io::Result<usize> {
         Err(ErrorKind::WouldBlock.into())
     }
 
-    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(bytes.len())
     }
 }
@@ -56,7 +56,7 @@ use Happens::{Answered, Connected, NoTurn, Refused, Sent, TimedOut, Turn};
 
 fn servers(count: u16, when_down: WhenDown) -> Servers<Script> {
     let address = |port| WeightedAddress { address: Address::Tcp { host: "server".into(), port }, weight: 1 };
-    let addresses = (1..=count).map(address).collect();
+    let addresses = (1..=count).map(|port| address(port).into()).collect();
     Servers::new(addresses, Options { when_down, ..Options::default() })
 }
 

@@ -27,7 +27,10 @@ pub(super) async fn drive<C: Call<Tokio>>(mut call: C) -> C::Output {
                 let link = call.link();
                 Event::Acquired(link.server.pool.turns.wait(link.deadline).await)
             }
-            Step::Connect { timeout } => Event::Connected(Stream::open(&call.link().server.address, timeout).await),
+            Step::Connect { timeout } => {
+                let server = &call.link().server;
+                Event::Connected(Stream::open(&server.address, server.tls.as_ref(), timeout).await)
+            }
             Step::Send => {
                 let (connection, deadline) = call.link().connection();
                 Event::Sent(connection.stream.send(connection.wire.unsent(), deadline).await)

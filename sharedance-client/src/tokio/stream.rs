@@ -1,6 +1,6 @@
 //! A connected socket on tokio. Opening it tries the addresses of a server in turn, up to a deadline.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,17 +9,112 @@ use ::tokio::net::TcpStream;
 #[cfg(unix)]
 use ::tokio::net::UnixStream;
 use ::tokio::time::{timeout, timeout_at};
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 use crate::address::Address;
-use crate::call::Cause;
 use crate::connect;
 use crate::error::{Attempt, Attempts, Error};
+use crate::failure::{Cause, handshake_failed};
 use crate::runtime;
 use crate::socket;
 use crate::time::Deadline;
+use crate::tls::{Connector, HANDSHAKE_ROOM_LEN, RECEIVE_LEN, Session, TlsProblem, without_waiting};
 
-pub(crate) enum Stream {
+pub(crate) struct Stream {
+    socket: AnySocket,
+    tls: Option<Session>,
+}
+
+impl Stream {
+    pub(crate) async fn open(address: &Address, tls: Option<&Connector>, limit: Duration) -> Result<Stream, Error> {
+        let deadline = Deadline::after(limit);
+        let mut stream = Stream { socket: AnySocket::open(address, limit, deadline).await?, tls: None };
+        if let Some(connector) = tls {
+            let session = connector.session().map_err(Cause::Tls);
+            let shaken = match session {
+                Ok(session) => stream.shake_hands(session, deadline).await,
+                Err(cause) => Err(cause),
+            };
+            shaken.map_err(|cause| handshake_failed(address, cause, deadline))?;
+        }
+        Ok(stream)
+    }
+
+    /// The last bytes of the client are sent together with the first request.
+    async fn shake_hands(&mut self, session: Session, deadline: Deadline) -> Result<(), Cause> {
+        let (socket, session) = (&self.socket, self.tls.insert(session));
+        let mut room = [0; HANDSHAKE_ROOM_LEN];
+        while session.is_handshaking() {
+            socket.transmit(session, deadline).await?;
+            match socket.receive(&mut room, deadline).await? {
+                0 => return Err(Cause::Tls(TlsProblem::Closed)),
+                len => socket.absorb(session, &room[..len])?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of `bytes`.
+    pub(super) async fn send(&mut self, bytes: &[u8], deadline: Deadline) -> Result<usize, Cause> {
+        match &mut self.tls {
+            None => self.socket.send(deadline, |socket| socket::try_send(socket, bytes)).await,
+            Some(session) => {
+                let len = session.encrypt(bytes);
+                self.socket.transmit(session, deadline).await?;
+                Ok(len)
+            }
+        }
+    }
+
+    /// Receives into `room`. Returns 0 if the peer has closed the connection.
+    pub(super) async fn receive(&mut self, room: &mut [u8], deadline: Deadline) -> Result<usize, Cause> {
+        let Some(session) = &mut self.tls else {
+            return self.socket.receive(room, deadline).await;
+        };
+        let received_len = room.len().min(RECEIVE_LEN);
+        loop {
+            if let Some(len) = session.decrypted(room).map_err(|error| Cause::Tls(error.into()))? {
+                return Ok(len);
+            }
+            match self.socket.receive(&mut room[..received_len], deadline).await? {
+                0 => return Ok(0),
+                len => self.socket.absorb(session, &room[..len])?,
+            }
+        }
+    }
+}
+
+impl runtime::Stream for Stream {
+    fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let socket = self.socket.socket();
+        match &mut self.tls {
+            None => socket::try_send(&socket, bytes),
+            Some(session) => without_waiting::send(session, bytes, |parts| socket::try_send_vectored(&socket, parts)),
+        }
+    }
+
+    fn try_peek(&mut self) -> io::Result<usize> {
+        let socket = &self.socket;
+        match &mut self.tls {
+            None => socket.try_peek(),
+            Some(session) => {
+                without_waiting::peek(session, || socket.try_peek(), |room| (&*socket.socket()).read(room))
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    /// The end of a TLS connection is sent, so that the server does not report it as cut.
+    fn drop(&mut self) {
+        if let Some(session) = &mut self.tls {
+            session.close();
+            let _ = runtime::Stream::try_send(self, &[]);
+        }
+    }
+}
+
+enum AnySocket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
@@ -29,18 +124,17 @@ pub(crate) enum Stream {
 macro_rules! either {
     ($stream:expr, $socket:ident => $call:expr) => {
         match $stream {
-            Stream::Tcp($socket) => $call,
+            AnySocket::Tcp($socket) => $call,
             #[cfg(unix)]
-            Stream::Unix($socket) => $call,
+            AnySocket::Unix($socket) => $call,
         }
     };
 }
 
-impl Stream {
-    pub(crate) async fn open(address: &Address, limit: Duration) -> Result<Stream, Error> {
-        let deadline = Deadline::after(limit);
+impl AnySocket {
+    async fn open(address: &Address, limit: Duration, deadline: Deadline) -> Result<AnySocket, Error> {
         let connected = match address {
-            Address::Tcp { host, port } => {
+            Address::Tcp { host, port } | Address::Tls { host, port } => {
                 let resolved = timeout(limit, ::tokio::net::lookup_host((host.as_str(), *port))).await;
                 let addresses: Vec<SocketAddr> = resolved
                     .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
@@ -50,7 +144,7 @@ impl Stream {
             }
             #[cfg(unix)]
             Address::Unix { path } => match within(limit, UnixStream::connect(path)).await {
-                Ok(socket) => Ok(Stream::Unix(socket)),
+                Ok(socket) => Ok(AnySocket::Unix(socket)),
                 Err(error) => Err(Attempts(vec![Attempt { address: address.to_string(), error: error.into() }])),
             },
             #[cfg(not(unix))]
@@ -59,12 +153,14 @@ impl Stream {
         connected.map_err(|attempts| connect::failed(address, attempts, deadline.elapsed()))
     }
 
-    /// Sends some of `bytes`.
-    pub(super) async fn send(&self, bytes: &[u8], deadline: Deadline) -> Result<usize, Cause> {
+    /// Waits until `attempt` can send.
+    async fn send(
+        &self,
+        deadline: Deadline,
+        mut attempt: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> Result<usize, Cause> {
         loop {
-            let sent = either!(self, socket => {
-                socket.try_io(Interest::WRITABLE, || socket::try_send(&SockRef::from(socket), bytes))
-            });
+            let sent = either!(self, socket => socket.try_io(Interest::WRITABLE, || attempt(&SockRef::from(socket))));
             match sent {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -74,8 +170,39 @@ impl Stream {
         }
     }
 
+    /// Sends the bytes of a TLS connection, all of them.
+    async fn transmit(&self, session: &mut Session, deadline: Deadline) -> Result<(), Cause> {
+        while session.wants_send() {
+            let sent = self.send(deadline, |socket| session.transmit(|parts| socket::try_send_vectored(socket, parts)));
+            sent.await.map_err(|cause| self.problem_behind(session, cause))?;
+        }
+        Ok(())
+    }
+
+    /// Passes received bytes to a TLS connection. If it refuses them, the server receives the reason.
+    fn absorb(&self, session: &mut Session, bytes: &[u8]) -> Result<(), Cause> {
+        session.absorb(bytes).map_err(|error| {
+            let _ = without_waiting::send(session, &[], |parts| socket::try_send_vectored(&self.socket(), parts));
+            Cause::Tls(error.into())
+        })
+    }
+
+    /// A server that refuses the client's certificate sends the reason before it closes the connection, and the client
+    /// may notice the second first.
+    fn problem_behind(&self, session: &mut Session, cause: Cause) -> Cause {
+        let mut room = [0; HANDSHAKE_ROOM_LEN];
+        if let Cause::Io(error) = &cause
+            && connect::is_closed_by_peer(error)
+            && let Ok(len) = (&*self.socket()).read(&mut room)
+            && let Err(problem) = session.absorb(&room[..len])
+        {
+            return Cause::Tls(problem.into());
+        }
+        cause
+    }
+
     /// Receives into `room`. Returns 0 if the peer has closed the connection.
-    pub(super) async fn receive(&self, room: &mut [u8], deadline: Deadline) -> Result<usize, Cause> {
+    async fn receive(&self, room: &mut [u8], deadline: Deadline) -> Result<usize, Cause> {
         loop {
             // This makes no system call if the runtime knows that there is nothing to read.
             match either!(self, socket => socket.try_read(room)) {
@@ -85,16 +212,6 @@ impl Stream {
             }
             either!(self, socket => before(deadline, socket.readable()).await)?;
         }
-    }
-
-    fn socket(&self) -> SockRef<'_> {
-        either!(self, socket => SockRef::from(socket))
-    }
-}
-
-impl runtime::Stream for Stream {
-    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        socket::try_send(&self.socket(), bytes)
     }
 
     /// Makes a system call even if the runtime knows of nothing to read: its driver may not have run since. If the
@@ -108,15 +225,19 @@ impl runtime::Stream for Stream {
         }));
         if is_asked { peeked } else { socket::try_peek(&self.socket()) }
     }
+
+    fn socket(&self) -> SockRef<'_> {
+        either!(self, socket => SockRef::from(socket))
+    }
 }
 
 /// Connects to the first address that accepts. Each attempt has an equal part of the time that is left.
-async fn connect_in_turn(addresses: &[SocketAddr], deadline: Deadline) -> Result<Stream, Attempts> {
+async fn connect_in_turn(addresses: &[SocketAddr], deadline: Deadline) -> Result<AnySocket, Attempts> {
     let mut attempts = Vec::with_capacity(addresses.len());
     for (index, &address) in addresses.iter().enumerate() {
         let share = deadline.left().unwrap_or_default() / (addresses.len() - index) as u32;
         match connect_tcp(address, share).await {
-            Ok(socket) => return Ok(Stream::Tcp(socket)),
+            Ok(socket) => return Ok(AnySocket::Tcp(socket)),
             Err(error) => attempts.push(Attempt { address: address.to_string(), error: error.into() }),
         }
     }
