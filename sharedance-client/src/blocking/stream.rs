@@ -84,9 +84,7 @@ impl runtime::Stream for Stream {
         let socket = &self.socket.socket;
         match &mut self.tls {
             None => socket::try_peek(socket),
-            Some(session) => {
-                without_waiting::peek(session, || socket::try_peek(socket), |mut room| (&*socket).read(&mut room))
-            }
+            Some(session) => without_waiting::peek(session, || socket::try_peek(socket), |room| (&*socket).read(room)),
         }
     }
 

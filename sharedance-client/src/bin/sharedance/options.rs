@@ -1,6 +1,7 @@
 //! The command line, validated.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -46,13 +47,55 @@ impl Dialect {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Bench {
-    /// The server, as host:port
+    /// The server, as host:port, tls://host:port or unix:PATH
     #[arg(default_value = "localhost:1042")]
     pub(crate) server: String,
+
+    /// The server's unix socket, instead of host:port
+    #[arg(long, value_name = "PATH", conflicts_with = "server")]
+    pub(crate) unix: Option<PathBuf>,
 
     /// The dialect to use
     #[arg(long, value_enum, default_value = "meta")]
     pub(crate) dialect: Dialect,
+
+    /// Connect by TLS
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// The file with the certificates of the authorities that may issue the server's certificate; by default those of
+    /// the system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// The file with the certificate of this client
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// The file with the key of this client's certificate
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+
+    /// The name that the server's certificate must have; by default the host
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
+
+    /// Begin each TLS connection with a full handshake
+    #[arg(long)]
+    pub(crate) no_resumption: bool,
+
+    /// The name for servers with credentials
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// The file with the password; by default the password is in the environment variable SHAREDANCE_PASSWORD
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// Open a new connection for each request, or for --depth requests: what a connection costs, with TLS mostly its
+    /// handshake
+    #[arg(long)]
+    pub(crate) new_connections: bool,
 
     /// Connections that are open at the same time
     #[arg(long, short, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -128,10 +171,27 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// The server as the user named it.
+    pub(crate) fn target_name(&self) -> String {
+        self.unix.as_ref().map_or_else(|| self.server.clone(), |path| format!("unix:{}", path.display()))
+    }
+
+    pub(crate) fn uses_tls(&self) -> bool {
+        self.tls || self.server.starts_with("tls://")
+    }
+
     /// Checks that clap cannot make on a single option.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         if self.dialect == Dialect::Classic && self.depth > 1 {
             return Err("the classic dialect has one request a connection: --depth must be 1");
+        }
+        let has_tls_option =
+            self.ca.is_some() || self.cert.is_some() || self.server_name.is_some() || self.no_resumption;
+        if has_tls_option && !self.uses_tls() {
+            return Err("--ca, --cert, --server-name and --no-resumption need --tls");
+        }
+        if self.new_connections && self.rate.is_some() {
+            return Err("--new-connections has no --rate");
         }
         if self.threads > self.connections {
             return Err("there are more --threads than --connections");

@@ -1,27 +1,23 @@
 //! One connection under load: its unsent bytes, and its pending requests with their start times.
 
-use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
-use socket2::{Domain, Socket, Type};
-
 use crate::options::Dialect;
+use std::collections::VecDeque;
 
 use super::Failure;
 use super::pacing::Pacing;
 use super::scanner::{Answer, Scanner, Unexpected};
+use super::stream::{Received, Stream};
+use super::target::Target;
 use super::workload::{Kind, Workload};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The classic dialect's response to a store.
 const OK_LEN: usize = b"OK\n".len();
 
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) pacing: Pacing,
+    /// Whether a new connection follows when all requests have responses.
+    pub(super) is_single_use: bool,
     dialect: Dialect,
     depth: usize,
     output: Vec<u8>,
@@ -43,10 +39,11 @@ pub(super) enum Next {
 }
 
 impl Connection {
-    pub(super) fn open(server: SocketAddr, dialect: Dialect, depth: usize) -> Result<Connection, Failure> {
-        Ok(Connection {
-            stream: connect(server)?,
+    pub(super) fn open(target: &Target, dialect: Dialect, depth: usize) -> Result<Connection, Failure> {
+        let mut connection = Connection {
+            stream: Stream::open(target)?,
             pacing: Pacing::Eager,
+            is_single_use: false,
             dialect,
             depth,
             output: Vec::new(),
@@ -54,14 +51,25 @@ impl Connection {
             unanswered: VecDeque::new(),
             scanner: Scanner::new(dialect),
             received_len: 0,
-        })
+        };
+        connection.authenticate(target);
+        Ok(connection)
     }
 
     /// Starts again on another socket.
-    pub(super) fn reconnect(&mut self, server: SocketAddr) -> Result<(), Failure> {
-        self.stream = connect(server)?;
+    pub(super) fn reconnect(&mut self, target: &Target) -> Result<(), Failure> {
+        self.stream = Stream::open(target)?;
         self.received_len = 0;
+        self.authenticate(target);
         Ok(())
+    }
+
+    /// The credentials are sent with the first request.
+    fn authenticate(&mut self, target: &Target) {
+        if let Some((request, response)) = &target.authentication {
+            self.output.extend_from_slice(request);
+            self.scanner.expect(response);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -75,7 +83,7 @@ impl Connection {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        self.sent_len < self.output.len()
+        (self.sent_len < self.output.len() && !self.is_idle()) || self.stream.has_unsent()
     }
 
     /// Starts as many requests as are due and as fit: no request before all earlier ones have responses, unless
@@ -101,17 +109,25 @@ impl Connection {
     }
 
     pub(super) fn send(&mut self) -> Result<(), Failure> {
-        while self.has_unsent() {
-            match self.stream.write(&self.output[self.sent_len..]) {
-                Ok(len) => self.sent_len += len,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+        if !self.has_unsent() {
+            return Ok(());
         }
-        self.output.clear();
-        self.sent_len = 0;
+        self.sent_len += self.stream.send(&self.output[self.sent_len..])?;
+        if self.sent_len == self.output.len() {
+            self.output.clear();
+            self.sent_len = 0;
+        }
         Ok(())
+    }
+
+    /// Continues a TLS handshake without a request, and returns whether it is complete.
+    pub(super) fn shake_hands(&mut self, room: &mut [u8]) -> Result<bool, Failure> {
+        self.stream.send(&[])?;
+        let unexpected = |_: &[u8]| Err("the server sent something before the first request".into());
+        match self.stream.receive(room, unexpected)? {
+            Received::End => Err("the server has closed a connection during the handshake".into()),
+            _ => Ok(!self.stream.is_handshaking()),
+        }
     }
 
     /// Receives the available bytes, and calls `answered` for each response, with the time from which its latency
@@ -120,40 +136,37 @@ impl Connection {
         if self.dialect == Dialect::Classic {
             return self.receive_classic(room, answered);
         }
-        let Some(len) = self.read(room)? else {
-            return Ok(Next::Same);
-        };
-        if len == 0 {
-            return Err("the server has closed a connection".into());
-        }
-        let unanswered = &mut self.unanswered;
-        let taken = self.scanner.take(&room[..len], |answer| match (unanswered.pop_front(), answer) {
-            (Some((Kind::Get, from_ns)), Answer::Hit | Answer::Miss) | (Some((Kind::Set, from_ns)), Answer::Stored) => {
-                answered(answer, from_ns);
-                Ok(())
-            }
-            _ => Err(Unexpected("an answer to another request".into())),
-        });
-        taken.map_err(|Unexpected(said)| format!("the server said: {said}"))?;
-        Ok(Next::Same)
-    }
-
-    /// The received bytes; `None` if there are none yet.
-    fn read(&mut self, room: &mut [u8]) -> Result<Option<usize>, Failure> {
-        match self.stream.read(room) {
-            Ok(len) => Ok(Some(len)),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
-            Err(error) => Err(error.into()),
+        let (scanner, unanswered) = (&mut self.scanner, &mut self.unanswered);
+        let received = self.stream.receive(room, |bytes| {
+            let taken = scanner.take(bytes, |answer| match (unanswered.pop_front(), answer) {
+                (Some((Kind::Get, from_ns)), Answer::Hit | Answer::Miss)
+                | (Some((Kind::Set, from_ns)), Answer::Stored) => {
+                    answered(answer, from_ns);
+                    Ok(())
+                }
+                _ => Err(Unexpected("an answer to another request".into())),
+            });
+            Ok(taken.map_err(|Unexpected(said)| format!("the server said: {said}"))?)
+        })?;
+        match received {
+            Received::End => Err("the server has closed a connection".into()),
+            Received::Some if self.is_single_use && self.is_idle() => Ok(Next::Reconnect),
+            _ => Ok(Next::Same),
         }
     }
 
     /// A response ends with its connection.
     fn receive_classic(&mut self, room: &mut [u8], mut answered: impl FnMut(Answer, u64)) -> Result<Next, Failure> {
+        let received_len = &mut self.received_len;
         loop {
-            match self.read(room)? {
-                None => return Ok(Next::Same),
-                Some(0) => break,
-                Some(len) => self.received_len += len,
+            let received = self.stream.receive(room, |bytes| {
+                *received_len += bytes.len();
+                Ok(())
+            })?;
+            match received {
+                Received::Some => {}
+                Received::Nothing => return Ok(Next::Same),
+                Received::End => break,
             }
         }
         let answer = match (self.unanswered.pop_front(), self.received_len) {
@@ -165,14 +178,4 @@ impl Connection {
         answered(answer.0, answer.1);
         Ok(Next::Reconnect)
     }
-}
-
-/// A connection without a TIME_WAIT state when it is closed: tens of thousands of them would exhaust the ports.
-fn connect(server: SocketAddr) -> Result<TcpStream, Failure> {
-    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
-    socket.connect_timeout(&server.into(), CONNECT_TIMEOUT)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_linger(Some(Duration::ZERO))?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }

@@ -1,7 +1,10 @@
-//! The CPU time of a process of this machine, from /proc.
+//! The CPU time and the memory of a process of this machine, from /proc.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+
+use super::target::Address;
 
 /// CPU time of all threads of a process, in nanoseconds. A thread that ends meanwhile is omitted.
 pub(super) fn used_ns(pid: u32) -> Option<u64> {
@@ -13,21 +16,46 @@ pub(super) fn used_ns(pid: u32) -> Option<u64> {
     Some(threads.flatten().filter_map(|thread| used(thread.path())).sum())
 }
 
+/// The resident memory of a process in bytes.
+pub(super) fn resident_len(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?;
+    Some(kib.trim().parse::<u64>().ok()? * 1024)
+}
+
 /// The process that listens on the address, if it is on this machine and visible.
-pub(super) fn listener(server: SocketAddr) -> Option<u32> {
-    if !is_local(server.ip()) {
-        return None;
-    }
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
-    let sockets: Vec<String> = tables
-        .iter()
-        .flat_map(|table| table.lines().skip(1))
-        .filter_map(|line| listening_inode(line, server.port()))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+pub(super) fn listener(server: &Address) -> Option<u32> {
+    let inodes = match server {
+        Address::Tcp(address) => tcp_inodes(*address),
+        Address::Unix(path) => unix_inodes(path),
+    };
+    let sockets: Vec<String> = inodes.into_iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| holds_any(*pid, &sockets))
+    pids.find(|pid| !sockets.is_empty() && holds_any(*pid, &sockets))
+}
+
+fn tcp_inodes(server: SocketAddr) -> Vec<String> {
+    if !is_local(server.ip()) {
+        return Vec::new();
+    }
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    lines.filter_map(|line| listening_inode(line, server.port())).map(str::to_owned).collect()
+}
+
+/// The inodes of the unix sockets that listen on the path.
+fn unix_inodes(path: &Path) -> Vec<String> {
+    const LISTENS: &str = "00010000";
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let inode = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        match fields[..] {
+            [_, _, _, LISTENS, _, _, inode, found] if Path::new(found) == path => Some(inode.to_owned()),
+            _ => None,
+        }
+    };
+    table.lines().filter_map(inode).collect()
 }
 
 fn is_local(address: IpAddr) -> bool {
@@ -61,7 +89,13 @@ mod tests {
     #[test]
     fn the_listening_process_is_found_and_has_cpu_time() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert_eq!(listener(socket.local_addr().unwrap()), Some(std::process::id()));
+        assert_eq!(listener(&Address::Tcp(socket.local_addr().unwrap())), Some(std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        assert_eq!(listener(&Address::Unix(path.clone())), None);
+        let _unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(listener(&Address::Unix(path)), Some(std::process::id()));
+        assert!(resident_len(std::process::id()).unwrap() > 100_000);
         let before = used_ns(std::process::id()).unwrap();
         let mut spun = 0_u64;
         while used_ns(std::process::id()).unwrap() < before + 1_000_000 {

@@ -7,29 +7,34 @@ mod cpu;
 mod pacing;
 mod report;
 mod scanner;
+/// The TLS connection of the client library, which does not offer it to other programs.
+#[path = "../../../tls/session.rs"]
+mod session;
+mod stream;
 mod tally;
+mod target;
 mod worker;
 mod workload;
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use crate::options::Bench;
 
 use clock::Clock;
 use report::Measured;
 use tally::Tally;
+use target::Target;
 use worker::{FILLING, MEASURED, MEASURING, STOPPING, Shared, WARMING_UP, Worker};
 
 /// Why a run failed. The message is only displayed.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-const DEFAULT_PORT: u16 = 1042;
 
 /// How often the main thread checks whether the run is over.
 const TICK: Duration = Duration::from_millis(1);
@@ -38,9 +43,14 @@ const PROGRESS_NS: u64 = 1_000_000_000;
 /// Measures the server, and returns the report to print.
 pub(crate) fn run(options: &Bench) -> Result<String, Failure> {
     options.check()?;
+    let target = Target::new(options)?;
+    raise_descriptor_limit();
+    let pid = options.pid.or_else(|| cpu::listener(&target.address));
     let shared = Shared {
         clock: Clock::start(),
-        server: resolve(&options.server)?,
+        target,
+        pid,
+        rss_before: pid.and_then(cpu::resident_len),
         phase: AtomicU8::new(FILLING),
         answered: AtomicU64::new(0),
     };
@@ -69,8 +79,9 @@ pub(crate) fn run(options: &Bench) -> Result<String, Failure> {
             let outcome = worker.join().map_err(|_| "a thread of the load generator has panicked")?;
             tally.add(&outcome?)?;
         }
-        let (elapsed_ns, server, client_ns) = measured.ok_or("the load has not begun")?;
-        Ok(Measured { tally, elapsed_ns, server, client_ns }.render(options))
+        let (elapsed_ns, server, client_ns, measured_rss) = measured.ok_or("the load has not begun")?;
+        let rss = shared.rss_before.zip(measured_rss);
+        Ok(Measured { tally, elapsed_ns, server, client_ns, rss }.render(options))
     })
 }
 
@@ -90,8 +101,13 @@ fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> R
     filled?.run()
 }
 
-/// The measured time, the server's CPU time and process id, and the CPU time of this process.
-fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Option<(u32, u64)>, Option<u64>) {
+/// The measured time, the server's CPU time and process id, the CPU time of this process, and the resident memory of
+/// the server.
+fn measure(
+    shared: &Shared,
+    options: &Bench,
+    failed: &AtomicBool,
+) -> (u64, Option<(u32, u64)>, Option<u64>, Option<u64>) {
     let clock = shared.clock;
     note(options, "warming up");
     shared.phase.store(WARMING_UP, Ordering::Relaxed);
@@ -100,7 +116,7 @@ fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Optio
         thread::sleep(TICK);
     }
 
-    let pid = options.pid.or_else(|| cpu::listener(shared.server));
+    let pid = shared.pid;
     let used = || (pid.and_then(cpu::used_ns), cpu::used_ns(process::id()));
     let (server_before, client_before) = used();
     shared.phase.store(MEASURING, Ordering::Relaxed);
@@ -129,19 +145,14 @@ fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> (u64, Optio
     let server =
         pid.zip(server_after.zip(server_before)).map(|(pid, (after, before))| (pid, after.saturating_sub(before)));
     let client_ns = client_after.zip(client_before).map(|(after, before)| after.saturating_sub(before));
-    (elapsed_ns, server, client_ns)
+    (elapsed_ns, server, client_ns, pid.and_then(cpu::resident_len))
 }
 
-fn resolve(server: &str) -> Result<SocketAddr, Failure> {
-    let named = |error: io::Error| format!("cannot resolve {server}: {error}");
-    let mut addresses = match server.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            let port = port.parse().map_err(|_| format!("{port} is no port"))?;
-            (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(named)?
-        }
-        _ => (server, DEFAULT_PORT).to_socket_addrs().map_err(named)?,
-    };
-    Ok(addresses.next().ok_or_else(|| format!("{server} has no address"))?)
+/// Each connection needs a descriptor. If the limit stays too low, opening the connections fails.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Shows the progress of the run.

@@ -26,11 +26,18 @@ pub(super) struct Scanner {
     /// Whether the value is the whole response.
     ends_with_value: bool,
     has_value: bool,
+    /// The line that must precede the responses.
+    expected: Option<&'static [u8]>,
 }
 
 impl Scanner {
     pub(super) fn new(dialect: Dialect) -> Scanner {
-        Scanner { dialect, line: Vec::new(), skip: 0, ends_with_value: false, has_value: false }
+        Scanner { dialect, line: Vec::new(), skip: 0, ends_with_value: false, has_value: false, expected: None }
+    }
+
+    /// Expects this line before the first response.
+    pub(super) fn expect(&mut self, line: &'static [u8]) {
+        self.expected = Some(line);
     }
 
     /// Takes received bytes, and calls `answered` for each complete response.
@@ -70,6 +77,9 @@ impl Scanner {
     /// Handles a complete line: a response, or the first line of one.
     fn end_line(&mut self) -> Result<Option<Answer>, Unexpected> {
         let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
+        if let Some(expected) = self.expected.take() {
+            return if line == expected { Ok(None) } else { Err(unexpected(line)) };
+        }
         let mut words = line.split(|&byte| byte == b' ');
         let first = words.next().unwrap_or_default();
         let value_len = match (self.dialect, first) {
@@ -131,6 +141,22 @@ mod tests {
             for piece_len in 1..=bytes.len() {
                 assert_eq!(scan(dialect, bytes, piece_len).unwrap(), expected, "{dialect:?} in pieces of {piece_len}");
             }
+        }
+    }
+
+    #[test]
+    fn the_response_to_credentials_precedes_the_others() {
+        for (said, is_accepted) in
+            [(&b"STORED\r\nHD\r\n"[..], true), (b"CLIENT_ERROR authentication failure\r\n", false)]
+        {
+            let mut scanner = Scanner::new(Dialect::Meta);
+            scanner.expect(b"STORED");
+            let mut answers = Vec::new();
+            let outcome = scanner.take(said, |answer| {
+                answers.push(answer);
+                Ok(())
+            });
+            assert_eq!((outcome.is_ok(), answers.len()), (is_accepted, usize::from(is_accepted)));
         }
     }
 

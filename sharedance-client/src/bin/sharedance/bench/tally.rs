@@ -14,13 +14,16 @@ pub(super) struct Tally {
     pub(super) hits: u64,
     pub(super) misses: u64,
     pub(super) stored: u64,
+    /// TLS handshakes of connections on which all requests have responses.
+    pub(super) full_handshakes: u64,
+    pub(super) resumed_handshakes: u64,
     pub(super) latency_ns: Histogram<u64>,
 }
 
 impl Tally {
     pub(super) fn new() -> Result<Tally, Failure> {
         let latency_ns = Histogram::new_with_max(HIGHEST_NS, DIGITS)?;
-        Ok(Tally { hits: 0, misses: 0, stored: 0, latency_ns })
+        Ok(Tally { hits: 0, misses: 0, stored: 0, full_handshakes: 0, resumed_handshakes: 0, latency_ns })
     }
 
     pub(super) fn count(&mut self, answer: Answer, latency_ns: u64) {
@@ -32,10 +35,21 @@ impl Tally {
         self.latency_ns.saturating_record(latency_ns.max(1));
     }
 
+    /// Counts the handshake of a connection, if it had one.
+    pub(super) fn count_handshake(&mut self, is_resumed: Option<bool>) {
+        match is_resumed {
+            None => {}
+            Some(false) => self.full_handshakes += 1,
+            Some(true) => self.resumed_handshakes += 1,
+        }
+    }
+
     pub(super) fn add(&mut self, other: &Tally) -> Result<(), Failure> {
         self.hits += other.hits;
         self.misses += other.misses;
         self.stored += other.stored;
+        self.full_handshakes += other.full_handshakes;
+        self.resumed_handshakes += other.resumed_handshakes;
         Ok(self.latency_ns.add(&other.latency_ns)?)
     }
 

@@ -1,9 +1,9 @@
 //! One thread of load: a turn waits for its connections, takes what has arrived, and sends what is due.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::Timespec;
 use rustix::io::Errno;
@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::connection::{Connection, Next};
 use super::pacing::Pacing;
 use super::tally::Tally;
+use super::target::Target;
 use super::workload::Workload;
 
 /// The buffer size for a read. A larger buffer would not fit into the CPU cache.
@@ -22,6 +23,11 @@ const ROOM_LEN: usize = 64 * 1024;
 
 /// The maximum number of readiness events for each wait.
 const EVENTS_MAX: usize = 256;
+
+/// The maximum number of handshakes at a time while the connections are opened.
+const HANDSHAKES_MAX: usize = 64;
+
+const HANDSHAKE_TIMEOUT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The maximum duration of a turn, after which the thread checks whether the phase of the run has changed.
 const TURN_NS: u64 = 20_000_000;
@@ -37,7 +43,10 @@ pub(super) const STOPPING: u8 = 4;
 /// The shared state of the threads of a run.
 pub(super) struct Shared {
     pub(super) clock: Clock,
-    pub(super) server: SocketAddr,
+    pub(super) target: Target,
+    /// The server's process, if it is on this machine, and its resident memory before the connections were opened.
+    pub(super) pid: Option<u32>,
+    pub(super) rss_before: Option<u64>,
     pub(super) phase: AtomicU8,
     /// The number of responses during the measurement.
     pub(super) answered: AtomicU64,
@@ -60,20 +69,18 @@ impl<'s> Worker<'s> {
     pub(super) fn open(shared: &'s Shared, options: &'s Bench, thread: u32) -> Result<Worker<'s>, Failure> {
         let poller = epoll::create(CreateFlags::CLOEXEC)?;
         let count = (thread..options.connections).step_by(options.threads as usize).len();
-        let open = |_| Connection::open(shared.server, options.dialect, options.depth as usize);
-        let connections = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut connections = Vec::with_capacity(count);
+        let mut room = vec![0; ROOM_LEN];
+        while connections.len() < count {
+            let first = connections.len();
+            for _ in first..count.min(first + HANDSHAKES_MAX) {
+                connections.push(Connection::open(&shared.target, options.dialect, options.depth as usize)?);
+            }
+            shake_hands(&mut connections[first..], &mut room)?;
+        }
         let workload = Workload::new(options, u64::from(thread));
         let tally = Tally::new()?;
-        let worker = Worker {
-            shared,
-            options,
-            poller,
-            connections,
-            workload,
-            tally,
-            room: vec![0; ROOM_LEN],
-            is_loading: false,
-        };
+        let worker = Worker { shared, options, poller, connections, workload, tally, room, is_loading: false };
         for index in 0..worker.connections.len() {
             worker.watch(index)?;
         }
@@ -105,6 +112,7 @@ impl<'s> Worker<'s> {
         let count = self.connections.len() as u32;
         for (number, connection) in (0..).zip(&mut self.connections) {
             connection.pacing = Pacing::new(rate, number, count, now_ns);
+            connection.is_single_use = self.options.new_connections;
         }
         self.is_loading = true;
         self.begin_due()?;
@@ -168,7 +176,10 @@ impl<'s> Worker<'s> {
             self.shared.answered.fetch_add(count, Ordering::Relaxed);
         }
         if next == Next::Reconnect {
-            connection.reconnect(self.shared.server)?;
+            if is_measured {
+                tally.count_handshake(connection.stream.is_resumed());
+            }
+            connection.reconnect(&self.shared.target)?;
         }
         if self.is_loading && connection.is_idle() {
             connection.begin_due(&mut self.workload, self.shared.clock.now_ns());
@@ -200,6 +211,29 @@ impl<'s> Worker<'s> {
         let connection = &self.connections[index];
         Ok(epoll::modify(&self.poller, &connection.stream, EventData::new_u64(index as u64), interest(connection))?)
     }
+}
+
+/// Completes the TLS handshakes of new connections.
+fn shake_hands(connections: &mut [Connection], room: &mut [u8]) -> Result<(), Failure> {
+    let mut pending: Vec<_> = connections.iter_mut().filter(|connection| connection.stream.is_handshaking()).collect();
+    while !pending.is_empty() {
+        let mut is_waiting = Vec::new();
+        for connection in pending {
+            if !connection.shake_hands(room)? {
+                is_waiting.push(connection);
+            }
+        }
+        pending = is_waiting;
+        if let Some(connection) = pending.first() {
+            let mut polled = [PollFd::new(&connection.stream, PollFlags::IN)];
+            match poll(&mut polled, Some(&HANDSHAKE_TIMEOUT)) {
+                Ok(0) => return Err("a TLS handshake takes longer than ten seconds".into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
 }
 
 fn interest(connection: &Connection) -> EventFlags {
