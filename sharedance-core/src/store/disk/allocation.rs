@@ -1,8 +1,8 @@
-//! A new file of a given length: allocated on the disk, taken into the page cache, mapped.
+//! Creates a file of a given length: allocates it on the disk, fills the page cache with it, and maps it.
 //!
-//! Nothing of that is left to the first store into a page, where it would cost more, and where a full disk would show as a
-//! signal. In what units the page cache takes the file decides what a segment costs to make, to write back, and to find a
-//! byte in.
+//! All of this happens before the first store into a page. There it would cost more, and a full disk would raise a
+//! signal instead of an error. The size of the units in which the page cache holds the file determines what it costs to
+//! create a segment, to write it back, and to find a byte in it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,21 +13,21 @@ use crate::store::disk::format::RECORDS_OFFSET;
 use crate::store::disk::mapping::Mapping;
 use crate::store::primitives::thread;
 
-/// How large the units should be in which the page cache takes the records of a segment. What changes a byte of one
-/// makes the system write all of it; but a unit is made, written back and watched for changes at once, and not page by
-/// page. The processor's large pages, which ext4 knows since Linux 6.16, are not among them: where a virtual machine has
-/// given free memory back to its host, making one of them stops the processor for 5 to 13 ms.
+/// The size of the units in which the page cache holds the records of a segment. A change of one byte makes the system
+/// write its whole unit. In return the system creates, writes back and tracks one unit instead of many pages. The
+/// processor's large pages, which ext4 supports since Linux 6.16, are not used: in a virtual machine that has returned
+/// free memory to its host, allocating one stops the processor for 5 to 13 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
     /// Small, for files that are synced often.
     Fine,
-    /// Larger, for files that are written back when the system sees fit.
+    /// Larger, for files that the system writes back when it chooses.
     Coarse,
 }
 
 impl Grain {
-    /// A new segment is written with zeros in pieces of this length, before it is mapped: the page cache then takes it in
-    /// units of as many bytes.
+    /// A new segment is written with zeros in pieces of this length before it is mapped: the page cache then uses units
+    /// of that length.
     fn fill_len(self) -> usize {
         match self {
             Grain::Fine => 16 * 1024,
@@ -36,22 +36,22 @@ impl Grain {
     }
 }
 
-/// What a new file begins with.
+/// The contents of a new file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Contents<'p> {
-    /// Zeros, all of them in the page cache; made at this pace.
+    /// Zeros, all of them in the page cache, created at this pace.
     Blank(Pace),
-    /// Behind the first page, these parts.
+    /// These parts, after the first page.
     Payload(&'p [&'p [u8]]),
 }
 
-/// How a blank file is made.
+/// How fast a blank file is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// At once: a thread waits for it.
+    /// Without pauses: a thread waits for it.
     AtOnce,
-    /// In pieces, between which other threads may have the processor: once a thread has its turn, the system else leaves
-    /// it there for milliseconds, in which no thread can serve requests.
+    /// In pieces, with a yield after each one. Otherwise the scheduler would run this thread for milliseconds, in which
+    /// no thread serves requests.
     GivingWay,
 }
 
@@ -63,18 +63,18 @@ impl Pace {
     }
 }
 
-/// The length of such a piece: half a millisecond of work, or one where the memory has to be found first.
+/// The length of such a piece: half a millisecond of work, or one millisecond if the system must free memory first.
 const PIECE_LEN: usize = 1 << 20;
 
-/// The last part of a segment, one in so many, where its slots will stand, is written page by page whatever the grain: a
-/// mark in a slot, long after, then makes the system write one page and not a unit.
+/// The last 1/SLOTS_PART of a segment, where its slots will be, is written page by page with either grain: a later
+/// change of a slot then makes the system write one page instead of a unit.
 const SLOTS_PART: usize = 16;
 const SLOTS_FILL_LEN: usize = 4096;
-/// What `statfs` says of a file system that is memory (linux/magic.h). What is done ahead on others would cost more
-/// there.
+/// The file system type that `statfs` reports for memory (linux/magic.h). There the work ahead costs more than it
+/// saves.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-/// Makes a file of `len` bytes with these contents, and maps it. A blank one is populated, with units of this grain.
+/// Creates a file of `len` bytes with these contents, and maps it. A blank file is populated, with units of this grain.
 pub(crate) fn make_file(path: &Path, len: usize, contents: Contents<'_>, grain: Grain) -> io::Result<Mapping> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
     allocate(&file, len)?;
@@ -101,7 +101,7 @@ pub(crate) fn make_file(path: &Path, len: usize, contents: Contents<'_>, grain: 
     }
 }
 
-/// Makes the file `len` bytes long, and takes all of them on the disk.
+/// Sets the length of the file, and allocates all of it on the disk.
 fn allocate(file: &File, len: usize) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     let allocated = allocate_by(len, |offset, len| {
@@ -114,9 +114,9 @@ fn allocate(file: &File, len: usize) -> io::Result<()> {
     }
 }
 
-/// Allocates `len` bytes at once; piece by piece where a signal interrupts that. An interrupted call has allocated
-/// nothing on some file systems: a process that gets signals all the time, from a profiler for example, would not get
-/// beyond the first one.
+/// Allocates `len` bytes at once, or piece by piece if a signal interrupts that. On some file systems an interrupted
+/// call has allocated nothing: in a process that receives signals all the time, from a profiler for example, a second
+/// attempt at the whole length would not succeed either.
 fn allocate_by(len: usize, mut allocate: impl FnMut(usize, usize) -> io::Result<()>) -> io::Result<()> {
     let is_interrupted =
         |result: &io::Result<()>| result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
@@ -163,7 +163,7 @@ mod tests {
     const SEGMENT_LEN: usize = 5 * PIECE_LEN / 2;
 
     #[test]
-    fn a_segment_of_any_grain_is_allocated_and_zero_and_keeps_what_is_written() {
+    fn a_new_segment_is_allocated_and_zero_with_either_grain() {
         let dir = tempfile::tempdir().unwrap();
         for (grain, pace) in [(Grain::Fine, Pace::AtOnce), (Grain::Coarse, Pace::GivingWay)] {
             let path = dir.path().join(format!("{grain:?}"));
@@ -177,9 +177,9 @@ mod tests {
         }
     }
 
-    /// Signals come faster than a whole segment can be allocated, and not faster than a piece of it.
+    /// Signals arrive faster than a whole segment can be allocated, but not faster than a piece of it.
     #[test]
-    fn an_allocation_that_signals_interrupt_goes_on() {
+    fn an_allocation_continues_after_signals_interrupt_it() {
         let interrupted = || io::Error::from(rustix::io::Errno::INTR);
         let (mut calls, mut end) = (0, 0);
         allocate_by(SEGMENT_LEN, |offset, len| {

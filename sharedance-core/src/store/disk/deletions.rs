@@ -1,8 +1,8 @@
 //! Files that are out of use and could not be deleted yet.
 //!
-//! A deletion can fail: the directory is not writable for a while, or the disk reports an error. Such a file holds
-//! nothing that counts, but it takes room. It stays in the account of [`Space`] and is tried again until it is gone;
-//! then its room is given back.
+//! A deletion can fail: the directory is not writable for a while, or the disk reports an error. Such a file contains
+//! nothing of the store, but takes space. It stays in the account of [`Space`] and is tried again until the deletion
+//! succeeds; then its space is released.
 
 use std::io;
 
@@ -12,19 +12,20 @@ use crate::store::disk::space::Space;
 use crate::store::primitives::Counter;
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
 
-/// How long [`Deletions::retry_if_due`] waits after a failure, in milliseconds: maintenance may call it without a pause.
+/// How long [`Deletions::retry_if_due`] waits after a failure, in milliseconds: maintenance may call it without a pause
+/// in between.
 const RETRY_INTERVAL_MS: u64 = 100;
 
-/// A file to be deleted, with the bytes that its deletion gives back.
+/// A file to be deleted, and its length, which the deletion releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deletion {
     pub(crate) name: FileName,
-    /// Whether the file still has its temporary name, because it was never finished.
+    /// Whether the file still has its temporary name, because its creation failed.
     pub(crate) is_temporary: bool,
     pub(crate) len: u64,
 }
 
-/// The deletions that failed, all of which are tried again.
+/// The deletions that failed and will be tried again.
 #[derive(Debug, Default)]
 pub(crate) struct Deletions {
     pending: Mutex<Pending>,
@@ -44,14 +45,14 @@ impl Deletions {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deletes a file and gives its room back. Where that fails it is tried again later.
+    /// Deletes a file and releases its space. If that fails, it is tried again later.
     pub(crate) fn delete(&self, directory: &Directory, space: &Space, deletion: Deletion) {
         if let Err(error) = self.attempt(directory, space, deletion) {
             self.postpone(deletion, error);
         }
     }
 
-    /// Takes over a file of which one attempt has failed already. Its bytes are in the account.
+    /// Adds a file after one attempt has failed. Its bytes are in the account.
     pub(crate) fn add_failed(&self, deletion: Deletion, error: io::Error) {
         self.failed.add(1);
         self.postpone(deletion, error);
@@ -63,7 +64,7 @@ impl Deletions {
         pending.error.get_or_insert(error);
     }
 
-    /// A file that is gone already counts as deleted.
+    /// A file that does not exist counts as deleted.
     fn attempt(&self, directory: &Directory, space: &Space, deletion: Deletion) -> io::Result<()> {
         match directory.remove(deletion.name, deletion.is_temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -77,7 +78,7 @@ impl Deletions {
         }
     }
 
-    /// Tries all pending deletions again, unless that was done a moment ago.
+    /// Tries all pending deletions again, unless the last attempt was less than [`RETRY_INTERVAL_MS`] ago.
     pub(crate) fn retry_if_due(&self, directory: &Directory, space: &Space, now_ms: u64) {
         {
             let mut pending = self.lock();
@@ -89,13 +90,13 @@ impl Deletions {
         self.retry(directory, space);
     }
 
-    /// Tries all pending deletions again, for a writer that found no room.
+    /// Tries all pending deletions again, for a writer that found no space.
     pub(crate) fn retry(&self, directory: &Directory, space: &Space) {
         let files = std::mem::take(&mut self.lock().files);
         if files.is_empty() {
             return;
         }
-        // No lock is held meanwhile; what others add stays.
+        // Without the mutex: other threads may add files meanwhile, which stay.
         let failed = files.into_iter().filter(|file| self.attempt(directory, space, *file).is_err());
         let failed: Vec<_> = failed.collect();
         self.lock().files.extend(failed);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_that_fails_keeps_its_room_until_a_retry_succeeds() {
+    fn a_deletion_that_fails_keeps_its_space_until_a_retry_succeeds() {
         let dir = tempfile::tempdir().unwrap();
         let (directory, space, deletions) =
             (Directory::open(dir.path()).unwrap(), Space::new(Some(1_000)), Deletions::default());
@@ -151,7 +152,7 @@ mod tests {
 
         deletions.retry_if_due(&directory, &space, 1_000);
         deletions.retry_if_due(&directory, &space, 1_000 + RETRY_INTERVAL_MS - 1);
-        assert_eq!((deletions.pending(), deletions.failed()), (2, 4), "not more often than it makes sense");
+        assert_eq!((deletions.pending(), deletions.failed()), (2, 4), "not tried again within the interval");
         assert!(deletions.take_error().is_none(), "each file is reported once");
 
         fs::remove_dir(path(&dir, files[0])).unwrap();

@@ -18,7 +18,7 @@ pub(crate) const META_NAME: &str = "store.meta";
 const TEMPORARY_SUFFIX: &str = ".tmp";
 const BAD_SUFFIX: &str = ".bad";
 
-/// Room that is left on the file system, in bytes: a system with nothing left is ill in many ways.
+/// Space that the store leaves free on the file system, in bytes: many programs fail on a system without any.
 const SPACE_RESERVE: u64 = 1024 * 1024;
 
 /// The exclusive lock on a directory, held until dropped.
@@ -28,15 +28,15 @@ pub(crate) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Unlocks the directory while it is still in use, as the system does for a process that was killed.
+    /// Unlocks the directory while the store is open, as the system does for a process that is killed.
     #[cfg(test)]
     pub(crate) fn release(&self) {
         fs2::FileExt::unlock(&self.file).unwrap();
     }
 }
 
-/// Unlocked by name, not by closing alone: a child process that was just forked has the file open until it runs its
-/// program.
+/// Unlocked explicitly, because closing may not be enough: a child process that was just forked has the file open until
+/// it executes its program.
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
         let _ = fs2::FileExt::unlock(&self.file);
@@ -48,29 +48,29 @@ impl Drop for DirectoryLock {
 pub(crate) struct Directory {
     path: PathBuf,
     pub(crate) lock: Arc<DirectoryLock>,
-    /// What was changed; `None` where no sync is promised.
+    /// The changes since the last sync; `None` if no sync is promised.
     unsynced: Option<Arc<Unsynced>>,
     pub(crate) mappings: Mappings,
 }
 
-/// Why a file could not be made.
+/// Why a file could not be created.
 #[derive(Debug)]
 pub(crate) struct CreateError {
     pub(crate) cause: StoreError,
-    /// Why the unfinished file could not be deleted: it still takes room.
+    /// Why the unfinished file could not be deleted: it still takes space.
     pub(crate) leftover: Option<io::Error>,
 }
 
-/// What the directory contains besides the lock and the description.
+/// The contents of the directory besides the lock and the description.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: Vec<FileName>,
-    /// Names that do not belong to the store, or that an earlier recovery set aside.
+    /// Names that are not the store's, or that an earlier recovery set aside.
     pub(crate) foreign: Vec<String>,
 }
 
 impl Directory {
-    /// Creates the directory where it is missing, and locks it.
+    /// Creates the directory if it is missing, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Directory, OpenError> {
         let failed = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
         if !path.is_dir() {
@@ -84,7 +84,7 @@ impl Directory {
             .mode(0o600)
             .open(path.join(LOCK_NAME))
             .map_err(failed("open the lock file in"))?;
-        // By path: std has a method of the same name, with an error of another type.
+        // Called by its path, because std has a method of the same name with another error type.
         match fs2::FileExt::try_lock_exclusive(&file) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
@@ -92,7 +92,7 @@ impl Directory {
             }
             Err(error) => return Err(failed("lock")(error)),
         }
-        // Files are made later on, when the working directory may be another.
+        // Files are created later, when the working directory may be another one.
         let absolute = std::path::absolute(path).map_err(failed("find"))?;
         let mappings = Mappings::new(max_mappings());
         Ok(Directory { path: absolute, lock: Arc::new(DirectoryLock { file }), unsynced: None, mappings })
@@ -136,8 +136,8 @@ impl Directory {
         Ok(files)
     }
 
-    /// Begins to record what is changed, so that a sync need not look at everything. What is not on the disk yet is
-    /// to be synced before.
+    /// Starts to record changes, so that a sync need not check every file. The caller syncs earlier changes before this
+    /// call.
     pub(crate) fn track_changes(&mut self) {
         self.unsynced = Some(Arc::default());
     }
@@ -163,7 +163,7 @@ impl Directory {
         Mapping::of_file(file, len).map(|mapping| self.watched(mapping, name))
     }
 
-    /// Sets how many memory mappings the system allows the process.
+    /// Sets the number of memory mappings that the system allows the process.
     pub(crate) fn set_max_mappings(&mut self, allowed: usize) {
         self.mappings = Mappings::new(allowed);
     }
@@ -176,11 +176,11 @@ impl Directory {
         }
     }
 
-    /// Makes a file of `len` bytes with these contents, all of them allocated and mapped.
+    /// Creates a file of `len` bytes with these contents, all of them allocated and mapped.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where less than `reserve` bytes of room would be left. An error leaves no file behind unless it
-    /// contains a [`leftover`](CreateError::leftover).
+    /// [`StoreError::Full`] if less than `reserve` bytes of space would be left. After an error there is no file,
+    /// unless the error contains a [`leftover`](CreateError::leftover).
     pub(crate) fn create_file(
         &self,
         name: FileName,
@@ -201,16 +201,16 @@ impl Directory {
             .and_then(|mapping| fs::rename(&temporary, self.path.join(name.to_string())).map(|()| mapping));
         self.note_names();
         made.map(|mapping| self.watched(mapping, name)).map_err(|error| {
-            // A failed allocation keeps what it got: give it back by unlinking, whatever the error was.
+            // A failed allocation keeps the blocks that it got. Unlinking the file releases them.
             let removed = self.remove(name, true);
             let leftover = removed.err().filter(|error| error.kind() != io::ErrorKind::NotFound);
             CreateError { cause: self.classify(error, len as u64 + reserve), leftover }
         })
     }
 
-    /// Whether an error is about room: on the file system, or for a further memory mapping. Where the file system cannot
-    /// allocate, the errno of the emulation is not to be trusted: `posix_fallocate` returns its error, and fs2 reports an
-    /// errno that was never set.
+    /// [`StoreError::Full`] if an error is about space on the file system, or about another memory mapping. If the file
+    /// system cannot allocate, the errno of the emulation is not reliable: `posix_fallocate` returns its error, and fs2
+    /// reports an errno that was never set.
     fn classify(&self, error: io::Error, needed: u64) -> StoreError {
         if error.kind() == io::ErrorKind::OutOfMemory {
             self.mappings.refused.add(1);
@@ -223,7 +223,7 @@ impl Directory {
         StoreError::Io { action: "create a segment file", source: error }
     }
 
-    /// Room on the file system, in bytes, where it can be told.
+    /// Space on the file system, in bytes, if the system reports it.
     pub(crate) fn available_space(&self) -> Option<u64> {
         let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs(&self.path)).ok()?;
         Some(stat.f_bavail.saturating_mul(stat.f_frsize).saturating_sub(SPACE_RESERVE))
@@ -233,7 +233,7 @@ impl Directory {
         self.available_space().is_some_and(|available| available < needed)
     }
 
-    /// Whether anything has this name, or would lose it to a file that is set aside.
+    /// Whether a file has this name, or has the name under which a file with this name would be set aside.
     pub(crate) fn is_taken(&self, name: FileName) -> bool {
         let exists = |name: String| fs::symlink_metadata(self.path.join(name)).is_ok();
         exists(name.to_string()) || exists(format!("{name}{BAD_SUFFIX}"))
@@ -255,8 +255,8 @@ impl Directory {
         renamed
     }
 
-    /// Waits until the files of the store, and the names in the directory, are on the disk: files out of use as well,
-    /// for on the disk they may still hold what was live in them.
+    /// Waits until the files of the store, and the names in the directory, are on the disk. That includes files that
+    /// are out of use, because on the disk they may still contain records that were live.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let (names_changed, changed) = match &self.unsynced {
             Some(unsynced) => (unsynced.take_names(), unsynced.take_files()),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_opener_is_told_which_directory() {
+    fn the_error_of_a_second_opener_names_the_directory() {
         let dir = tempfile::tempdir().unwrap();
         let first = Directory::open(dir.path()).unwrap();
         let error = Directory::open(dir.path()).unwrap_err();
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_leaves_nothing_behind() {
+    fn a_file_that_cannot_be_created_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
         fs::create_dir(dir.path().join("seg-00000001.shd")).unwrap();
@@ -317,17 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_path_is_taken_from_where_the_store_was_opened() {
+    fn a_relative_path_refers_to_the_working_directory_at_open() {
         let dir = tempfile::tempdir_in(".").unwrap();
         let name = dir.path().file_name().unwrap();
         assert_eq!(Directory::open(Path::new(name)).unwrap().path, std::env::current_dir().unwrap().join(name));
     }
 
     #[test]
-    fn a_lock_is_gone_with_its_store_whoever_else_has_the_file_open() {
+    fn a_lock_ends_with_its_store_even_if_another_process_has_the_file_open() {
         let dir = tempfile::tempdir().unwrap();
         let first = Directory::open(dir.path()).unwrap();
-        // As a child process has, until it runs its own program.
+        // As in a child process until it executes its program.
         let inherited = first.lock.file.try_clone().unwrap();
         drop(first);
         Directory::open(dir.path()).unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_files_go_and_foreign_ones_stay() {
+    fn unfinished_files_are_deleted_and_foreign_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();
         for name in ["seg-00000007.shd.tmp", "seg-00000008.shd", "notes.tmp", "notes.txt"] {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_created_file_is_whole_and_private() {
+    fn a_created_file_is_allocated_and_private() {
         use std::os::unix::fs::MetadataExt;
         let dir = tempfile::tempdir().unwrap();
         let directory = Directory::open(dir.path()).unwrap();

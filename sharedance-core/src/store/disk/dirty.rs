@@ -1,7 +1,7 @@
-//! Which files were changed since the last sync, so that a sync writes those and no others.
+//! Which files were changed since the last sync, so that a sync writes only those.
 //!
-//! A change is noted after it was made and before it is acknowledged; a sync takes the notes away before it writes. So
-//! whatever was acknowledged when the sync began is written by it, or was by one before.
+//! A change is recorded after it is made and before it is acknowledged. A sync takes the records before it writes. So
+//! every change that was acknowledged before a sync began is written by that sync or an earlier one.
 
 use crate::store::disk::file_name::FileName;
 use crate::store::primitives::atomic::{AtomicBool, Ordering, fence};
@@ -14,17 +14,17 @@ pub(crate) struct Unsynced {
     names: AtomicBool,
 }
 
-/// Whether one file was changed. It exists only where syncs are promised.
+/// Whether one file was changed. It exists only in a store that promises syncs.
 #[derive(Debug)]
 pub(crate) struct Mark {
     name: FileName,
     is_noted: AtomicBool,
-    /// Weak, or a store that is dropped before a sync would keep its own list alive.
+    /// Weak: otherwise a store that is dropped before a sync would keep its own list alive.
     list: Weak<Unsynced>,
 }
 
 impl Unsynced {
-    /// A mark for the file of this name, which is not changed yet.
+    /// A mark for the file with this name, which has no changes yet.
     pub(crate) fn mark(self: &Arc<Self>, name: FileName) -> Arc<Mark> {
         Arc::new(Mark { name, is_noted: AtomicBool::new(false), list: Arc::downgrade(self) })
     }
@@ -34,12 +34,12 @@ impl Unsynced {
         self.names.store(true, Ordering::SeqCst);
     }
 
-    /// Whether names were changed; takes the note away.
+    /// Whether names were changed; removes that record.
     pub(crate) fn take_names(&self) -> bool {
         self.names.swap(false, Ordering::SeqCst)
     }
 
-    /// The files that were changed; takes the notes away.
+    /// The files that were changed; removes those records.
     pub(crate) fn take_files(&self) -> Vec<FileName> {
         let mut marks = self.lock();
         let names = marks
@@ -54,7 +54,7 @@ impl Unsynced {
         names
     }
 
-    /// Whether there is anything to write.
+    /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
         !self.names.load(Ordering::SeqCst) && self.lock().is_empty()
     }
@@ -67,15 +67,16 @@ impl Unsynced {
 impl Mark {
     /// Records that the file was changed just now.
     pub(crate) fn note(self: &Arc<Self>) {
-        // Of this fence and the one of a sync that takes the note away, one is the first: either it is seen here that
-        // the note is gone, or the sync sees the change.
+        // This fence and the one of a sync that takes the record have an order: either this thread sees that the record
+        // was taken, or the sync sees the change.
         fence(Ordering::SeqCst);
         if self.is_noted.load(Ordering::Relaxed) {
             return;
         }
         if let Some(list) = self.list.upgrade() {
             let mut marks = list.lock();
-            // Noted only once it is on the list: a thread that sees the note relies on the next sync to find it there.
+            // Set after the file is on the list: a thread that sees it set relies on the next sync to find the file
+            // there.
             if !self.is_noted.load(Ordering::Relaxed) {
                 marks.push(self.clone());
                 self.is_noted.store(true, Ordering::Relaxed);
@@ -91,12 +92,12 @@ mod tests {
     use crate::store::primitives::thread;
 
     #[test]
-    fn whoever_syncs_after_a_change_finds_its_file() {
+    fn a_sync_after_a_change_finds_the_changed_file() {
         const WRITERS: u64 = 3;
         const CHANGES: u64 = 20_000;
         let unsynced = Arc::new(Unsynced::default());
         let files = [0, 1].map(|id| (unsynced.mark(FileName::Segment(id)), AtomicU64::new(0)));
-        // One sync at a time, as it is in the store.
+        // One sync at a time, as in the store.
         let disk = Mutex::new([0; 2]);
         thread::scope(|scope| {
             for writer in 0..WRITERS {
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_file_is_named_once_and_again_after_the_next_change() {
+    fn a_changed_file_is_listed_once_and_again_after_the_next_change() {
         let unsynced = Arc::new(Unsynced::default());
         let [one, two] = [FileName::Segment(1), FileName::Big(2)].map(|name| unsynced.mark(name));
         assert!(unsynced.take_files().is_empty());

@@ -4,7 +4,7 @@ use std::fmt;
 
 const SEGMENT_SUFFIX: &str = ".shd";
 
-/// What a segment's file is called.
+/// The name of a segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum FileName {
     Segment(u32),

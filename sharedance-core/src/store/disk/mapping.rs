@@ -1,21 +1,21 @@
-//! A file region as memory: the raw half of the crate's `unsafe`; the other half, `segment.rs`, keeps the protocol
-//! that makes it sound.
+//! A file as memory: the lower half of the crate's `unsafe` code. The upper half, `segment/`, follows the protocol that
+//! makes it sound.
 //!
 //! # Why this is sound
 //!
-//! - **Who may touch the files.** The directory is locked for the life of the store *and* of every mapping (each
-//!   segment keeps the lock alive), and its mode is 0700. A process of the same user that ignores the lock and writes
-//!   into the files is outside of what Rust can promise, as for every program that maps files.
-//! - **Never truncated while mapped.** A file gets its whole length, allocated, before it is mapped, and is only ever
-//!   unlinked afterwards: an unlinked inode stays whole for as long as it is mapped. Nothing punches holes.
-//! - **No `&mut`, and no `&[u8]` over bytes that change.** Words that several threads or two processes' lives share
-//!   (headers, slots) are reached through `&MappedWord` alone. Other bytes are written through raw pointers, at a time
-//!   when no slice covers them: between the reservation of their range and the commit of its slot. A slice is made
-//!   only of committed bytes, which do not change until the region is exclusively owned again.
-//! - **A failing disk.** The pages are allocated and, where the kernel can, populated ahead, so that a full disk shows
-//!   as an error and not as a signal. A page that the disk cannot read back raises SIGBUS when it is touched through
-//!   memory; recovery therefore reads with `pread`, and a server sends with `write`, both of which answer an error.
-//! - **Not promised:** anything on a network file system, and protection from others who write to the files.
+//! - **Other writers.** The directory is locked for the life of the store *and* of every mapping (each segment keeps
+//!   the lock alive), and its mode is 0700. Rust can promise nothing if a process of the same user ignores the lock and
+//!   writes to the files. That applies to every program that maps files.
+//! - **Never truncated while mapped.** A file gets its whole length, allocated, before it is mapped. Afterwards it is
+//!   only ever unlinked, and an unlinked inode keeps its contents while it is mapped. Nothing punches holes.
+//! - **No `&mut`, and no `&[u8]` over bytes that change.** Words that several threads or successive processes share
+//!   (headers, slots) are accessed only through `&MappedWord`. Other bytes are written through raw pointers while no
+//!   slice covers them: between the reservation of their range and the commit of its slot. A slice covers only
+//!   committed bytes. Those do not change until the region is exclusively owned again.
+//! - **A failing disk.** The pages are allocated and, if the kernel supports it, populated in advance, so that a full
+//!   disk is an error and not a signal. A page that the disk cannot read raises SIGBUS when memory is accessed;
+//!   therefore recovery reads with `pread` and a server sends with `write`, which return errors.
+//! - **Not promised:** anything on a network file system, and protection from other programs that write to the files.
 
 use std::fs::File;
 use std::io;
@@ -33,14 +33,14 @@ use crate::store::disk::region::Region;
 #[derive(Debug)]
 pub(crate) struct Mapping {
     region: Region,
-    /// Records changes, where syncs are promised.
+    /// Records changes in a store that promises syncs.
     mark: Option<Arc<Mark>>,
-    /// Its share of the mappings that a store may have.
+    /// Counts this mapping among those that a store may have.
     _counted: Option<CountedMapping>,
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of `file`, which must be open for reading and writing and at least that long.
+    /// Maps the first `len` bytes of `file`, which must be open for reading and writing and must not be shorter.
     pub(crate) fn of_file(file: &File, len: usize) -> io::Result<Mapping> {
         if file.metadata()?.len() < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than its mapping"));
@@ -48,7 +48,7 @@ impl Mapping {
         Ok(Mapping { region: Region::of_file(file, len)?, mark: None, _counted: None })
     }
 
-    /// The same, with the mark on which its changes are to be noted.
+    /// The same, with the mark that records its changes.
     pub(crate) fn watched(self, mark: Arc<Mark>) -> Mapping {
         Mapping { mark: Some(mark), ..self }
     }
@@ -58,15 +58,14 @@ impl Mapping {
         Mapping { _counted: Some(counted), ..self }
     }
 
-    /// Records that bytes were changed just now. To be called after each change that will be acknowledged, and before
-    /// that is done.
+    /// Records a change of bytes. Called after each change and before the change is acknowledged.
     pub(crate) fn note_change(&self) {
         if let Some(mark) = &self.mark {
             mark.note();
         }
     }
 
-    /// `len` zeroed bytes of heap memory in place of a file.
+    /// `len` zeroed bytes of heap memory instead of a file.
     #[cfg(any(test, loom))]
     pub(crate) fn of_heap(len: usize) -> Mapping {
         Mapping { region: Region::of_heap(len), mark: None, _counted: None }
@@ -95,7 +94,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_file_shorter_than_asked_for_is_not_mapped() {
+    fn a_file_that_is_too_short_is_not_mapped() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[0; 4096]).unwrap();
         assert!(Mapping::of_file(&file, 8192).is_err());
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn file_and_heap_behave_alike() {
+    fn a_file_and_the_heap_behave_alike() {
         let file = tempfile::tempfile().unwrap();
         file.set_len(4096).unwrap();
         for mut mapping in [Mapping::of_file(&file, 4096).unwrap(), Mapping::of_heap(4096)] {

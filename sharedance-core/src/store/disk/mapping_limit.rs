@@ -1,6 +1,6 @@
-//! How many memory mappings the store may have: each segment file takes one, and the system allows a process
-//! `vm.max_map_count` of them. Beyond that nothing in the process can map memory, its allocator included; so the store
-//! stops before, and is full.
+//! The limit on the store's memory mappings. Each segment file needs one, and the system allows a process
+//! `vm.max_map_count` of them. At that limit nothing in the process can map memory, not even its allocator, so the
+//! store stops before it and is full.
 
 use std::fs;
 
@@ -9,19 +9,19 @@ use crate::store::primitives::Counter;
 use crate::store::primitives::atomic::{AtomicUsize, Ordering};
 
 const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
-/// What Linux allows unless it is configured otherwise.
+/// The default of Linux.
 const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
-/// The part of the limit, and at most how many, that are left to the rest of the process: libraries, thread stacks, the
-/// allocator.
+/// 1/OTHERS_PART of the limit, but at most [`MAX_OTHERS`], is left to the rest of the process: libraries, thread
+/// stacks, the allocator.
 const OTHERS_PART: usize = 16;
 const MAX_OTHERS: usize = 4_096;
-/// How many only compaction may use: it gives back more than it takes.
+/// The number of mappings that only compaction may use: it releases more than it takes.
 const FOR_SURVIVORS: usize = 4;
 
-/// How many memory mappings the system allows this process, as it says in `/proc/sys/vm/max_map_count`; what Linux allows
-/// by default where that cannot be read.
+/// The number of memory mappings that the system allows this process, from `/proc/sys/vm/max_map_count`; the default of
+/// Linux if that file cannot be read.
 ///
-/// A program that changes its root directory reads it before, and passes it to
+/// A program that changes its root directory calls this before, and passes the result to
 /// [`Options::max_mappings`](crate::store::Options::max_mappings).
 ///
 /// ```
@@ -36,13 +36,13 @@ pub fn max_mappings() -> usize {
 #[derive(Debug)]
 pub(crate) struct Mappings {
     used: Arc<AtomicUsize>,
-    /// How many the system allows the process.
+    /// The number that the system allows the process.
     allowed: usize,
-    /// Files that were not made since there was no mapping for them.
+    /// Files that were not created because there was no mapping for them.
     pub(crate) refused: Counter,
 }
 
-/// One mapping, for as long as it exists.
+/// One mapping, while it exists.
 #[derive(Debug)]
 pub(crate) struct CountedMapping(Arc<AtomicUsize>);
 
@@ -61,7 +61,7 @@ impl Mappings {
         self.allowed
     }
 
-    /// How many segment files there may be.
+    /// The maximum number of segment files.
     pub(crate) fn max_files(&self) -> usize {
         self.allowed - (self.allowed / OTHERS_PART).min(MAX_OTHERS)
     }
@@ -71,7 +71,7 @@ impl Mappings {
         CountedMapping(self.used.clone())
     }
 
-    /// Whether a further file may be made; survivors of compaction have some for themselves.
+    /// Whether another file may be created. Some mappings are reserved for survivors of compaction.
     pub(crate) fn has_room(&self, for_survivors: bool) -> bool {
         let reserved = if for_survivors { 0 } else { FOR_SURVIVORS };
         self.used.load(Ordering::Relaxed) + reserved < self.max_files()
@@ -83,7 +83,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::store::{Options, Store, StoreError, WhenFull};
 
-    /// A value that has a file, and a mapping, of its own.
+    /// A value with a file, and a mapping, of its own.
     static BIG: [u8; 20_000] = [7; 20_000];
 
     fn options() -> Options {
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn old_pairs_make_room_for_new_mappings_where_they_may() {
+    fn old_pairs_are_evicted_for_new_mappings_in_a_store_that_evicts() {
         let dir = tempfile::tempdir().unwrap();
         let store = options().when_full(WhenFull::Evict).open(dir.path()).unwrap();
         for i in 0..200u32 {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn opening_reports_that_the_room_needs_more_mappings_than_there_are() {
+    fn opening_reports_that_the_size_limit_needs_more_mappings_than_allowed() {
         let dir = tempfile::tempdir().unwrap();
         let store = options().max_bytes(100 * 65_536).open(dir.path()).unwrap();
         assert_eq!(store.recovery().excess_files, 62);

@@ -1,4 +1,4 @@
-//! `store.meta`: what the store is, and what time it was.
+//! `store.meta`: the description of the store, its saved time, and its clears.
 //!
 //! ```text
 //!    0 description        magic 8, version 4, log2 of segment length 4, store id 8, hash key 16, crc32c 4
@@ -9,7 +9,8 @@
 //! 4096 end
 //! ```
 //!
-//! The description is written once, the clock slots in turn: whatever tears, one of two is whole.
+//! The description is written once in two copies. The two clock slots are written in turn. So a torn write leaves one
+//! of two intact.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -32,13 +33,13 @@ const CLOCK_OFFSETS: [usize; 2] = [1024, 2048];
 const _: () = assert!(DESCRIPTION_OFFSETS[1] + DESCRIPTION_LEN <= CLOCK_OFFSETS[0]);
 const _: () = assert!(CLOCK_OFFSETS[1] + CLOCK_LEN <= META_LEN);
 
-/// How far store time can have run past what was last saved, in milliseconds: it is saved once a second.
+/// The difference between store time and the saved time, in milliseconds, is at most this: it is saved once a second.
 pub(crate) const SAVE_INTERVAL_MS: u64 = 1_000;
 
-/// The part of the clears that `store.meta` keeps.
+/// The scheduled clears, as `store.meta` contains them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Clears {
-    /// When every pair is to be deleted, in store milliseconds; [`NEVER`] where that is not scheduled.
+    /// When all pairs are deleted, in store milliseconds; [`NEVER`] if no clear is scheduled.
     pub(crate) due_at_ms: u64,
     /// Records with a lower sequence were deleted by a scheduled clear.
     pub(crate) cleared_below: u64,
@@ -50,7 +51,7 @@ impl Clears {
     pub(crate) const NONE: Clears = Clears { due_at_ms: NEVER, cleared_below: 0 };
 }
 
-/// Identifies one boot of the kernel: writes since then are coherent in the page cache, even if a process died.
+/// Identifies one boot of the kernel. All writes since the boot are in the page cache, even if a process has died.
 ///
 /// ```
 /// # use sharedance_core::store::{BootId, Options};
@@ -68,9 +69,9 @@ impl Clears {
 pub struct BootId([u8; 16]);
 
 impl BootId {
-    /// The id of this boot, where the system tells it (Linux, with `/proc` mounted).
+    /// The id of this boot, if the system reports it (Linux, with `/proc` mounted).
     ///
-    /// A program that changes its root directory reads it before, and hands it to
+    /// A program that changes its root directory calls this before, and passes the result to
     /// [`Options::boot_id`](crate::store::Options::boot_id).
     ///
     /// ```
@@ -83,7 +84,7 @@ impl BootId {
         u128::from_str_radix(&digits, 16).ok().map(|id| BootId(id.to_be_bytes()))
     }
 
-    /// An id of the caller's choice, for tests that reboot without rebooting.
+    /// An id that the caller chooses, for tests of a reboot.
     ///
     /// ```
     /// # use sharedance_core::store::BootId;
@@ -94,17 +95,18 @@ impl BootId {
     }
 }
 
-/// What never changes in a store's life.
+/// The properties of a store that never change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Description {
     pub(crate) segment_len: usize,
     pub(crate) store_id: u64,
-    /// Key of the hash of keys: secret, since keys come from the network.
+    /// Key of the hash of keys. It is secret, because keys come from the network.
     pub(crate) hash_key: [u8; 16],
 }
 
 impl Description {
-    /// The hash of a key in this store: keyed, since keys come from the network, and the same in every build.
+    /// The hash of a key in this store. It depends on a secret key, because keys come from the network, and is the same
+    /// in every build.
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         SipHasher13::new_with_key(&self.hash_key).hash(key)
     }
@@ -116,10 +118,10 @@ impl std::fmt::Debug for Description {
     }
 }
 
-/// What time it was when it was last saved, on which boot.
+/// The saved time, and the boot in which it was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SavedClock {
-    /// Counts the savings: the greater one is the later one.
+    /// Increases with each save: the slot with the greater number is the newer one.
     sequence: u64,
     pub(crate) store_ms: u64,
     pub(crate) boot_ms: u64,
@@ -141,7 +143,7 @@ pub(crate) struct Meta {
     device: u64,
     inode: u64,
     next_sequence: u64,
-    /// When it was last made sure that it is on the disk, in store milliseconds.
+    /// When the file was last synced, in store milliseconds.
     synced_at_ms: Option<u64>,
     clears: Clears,
     /// Whether `clears` changed since the file was last synced.
@@ -157,7 +159,7 @@ pub(crate) struct Times {
 }
 
 impl Meta {
-    /// Opens the file in `directory`, or creates it there for a store as `new` describes it.
+    /// Opens the file in `directory`, or creates it for a store with the description `new`.
     pub(crate) fn open(
         directory: &Path,
         boot_id: Option<BootId>,
@@ -195,14 +197,14 @@ impl Meta {
         })
     }
 
-    /// Whether the store was last in use during this boot, and is not a copy of one that was.
+    /// Whether the store was last used during this boot, and is not a copy of that store.
     pub(crate) fn is_same_boot(&self) -> bool {
         self.saved.is_some_and(|saved| {
             Some(saved.boot_id) == self.boot_id && saved.device == self.device && saved.inode == self.inode
         })
     }
 
-    /// Writes down what time it is, over the older of the two slots.
+    /// Writes the time over the older of the two slots.
     pub(crate) fn save(&mut self, times: Times, next_record_sequence: u64) -> io::Result<()> {
         let clock = SavedClock {
             sequence: self.next_sequence,
@@ -210,7 +212,7 @@ impl Meta {
             boot_ms: times.boot_ms,
             wall_ms: times.wall_ms,
             next_record_sequence,
-            // No boot id is an id that no boot has.
+            // Zeros, which are not the id of any boot.
             boot_id: self.boot_id.unwrap_or(BootId([0; 16])),
             device: self.device,
             inode: self.inode,
@@ -226,13 +228,13 @@ impl Meta {
         self.clears
     }
 
-    /// Whether a clear was scheduled, replaced or carried out since the file was last synced.
+    /// Whether a clear was scheduled, replaced or executed since the file was last synced.
     pub(crate) fn has_unsynced_clears(&self) -> bool {
         self.has_unsynced_clears
     }
 
-    /// Writes down when the store is to be cleared, and what was cleared. The next [`Meta::save_synced`] syncs it. After an
-    /// error the values saved before stay valid.
+    /// Writes when the store will be cleared, and what was cleared. The next [`Meta::save_synced`] syncs it. After an
+    /// error the values that were saved before stay valid.
     pub(crate) fn save_clears(&mut self, clears: Clears, times: Times, next_record_sequence: u64) -> io::Result<()> {
         let before = std::mem::replace(&mut self.clears, clears);
         let saved = self.save(times, next_record_sequence);
@@ -243,9 +245,9 @@ impl Meta {
         saved
     }
 
-    /// Saves and syncs, unless that was done within the last [`SAVE_INTERVAL_MS`] and the clears have not changed since.
-    /// The times and sequences since then can be found out again: recovery continues well above the sequences that it
-    /// knows of.
+    /// Saves and syncs, unless that was done within the last [`SAVE_INTERVAL_MS`] and the clears have not changed
+    /// since. The times and sequences since then need not be saved: recovery continues with sequences far above those
+    /// that it finds.
     pub(crate) fn save_synced(&mut self, times: Times, next_record_sequence: u64) -> io::Result<()> {
         let is_recent = self.synced_at_ms.is_some_and(|at_ms| times.store_ms < at_ms + SAVE_INTERVAL_MS);
         if is_recent && !self.has_unsynced_clears {
@@ -284,7 +286,7 @@ fn read_page(file: &File) -> io::Result<[u8; META_LEN]> {
     Ok(page)
 }
 
-/// Writes the file under another name first: under its own it is always whole.
+/// Writes the file under a temporary name first, so that a file with the final name is always complete.
 fn create(directory: &Path, path: &Path, description: &Description) -> io::Result<(File, [u8; META_LEN])> {
     let temporary = directory.join(format!("{META_NAME}.tmp"));
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -314,7 +316,7 @@ fn encode_description(description: &Description) -> [u8; DESCRIPTION_LEN] {
 fn read_description(directory: &Path, path: &Path, page: &[u8; META_LEN]) -> Result<Description, OpenError> {
     let copies = DESCRIPTION_OFFSETS.map(|at| &page[at..at + DESCRIPTION_LEN]);
     let is_whole = |bytes: &&[u8]| bytes[0..8] == MAGIC && crc32c::crc32c(&bytes[..40]) == read_u32(bytes, 40);
-    // Another version may keep its checksum elsewhere: only magic and version identify it.
+    // Another version may have its checksum elsewhere: only magic and version identify it.
     let other_version = |bytes: &&[u8]| bytes[0..8] == MAGIC && read_u32(bytes, 8) != FORMAT_VERSION;
     let bytes = match copies.into_iter().find(is_whole) {
         Some(bytes) => bytes,
@@ -384,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_last_is_there_again() {
+    fn the_values_that_were_saved_last_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let mut meta = open(dir.path(), Some(BOOT)).unwrap();
         assert!(meta.saved.is_none() && !meta.is_same_boot());
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_slot_that_tore_leaves_the_one_before() {
+    fn a_torn_clock_slot_leaves_the_older_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut meta = open(dir.path(), Some(BOOT)).unwrap();
         for store_ms in [100, 200] {
@@ -408,7 +410,7 @@ mod tests {
         change(dir.path(), CLOCK_OFFSETS[meta.saved.unwrap().sequence as usize % 2] + 9, &[0xff]);
         let mut torn = open(dir.path(), Some(BOOT)).unwrap();
         assert_eq!(torn.saved.unwrap().store_ms, 100);
-        // The next one goes over the torn one.
+        // The next save overwrites the torn one.
         torn.save(Times { store_ms: 300, ..TIMES }, 1).unwrap();
         change(dir.path(), CLOCK_OFFSETS[torn.saved.unwrap().sequence as usize % 2] + 9, &[0xff]);
         assert_eq!(open(dir.path(), Some(BOOT)).unwrap().saved.unwrap().store_ms, 100);
@@ -435,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_nobody_counts_to_are_not_believed() {
+    fn numbers_that_no_store_reaches_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path(), Some(BOOT)).unwrap().save(TIMES, u64::MAX).unwrap();
         assert!(open(dir.path(), Some(BOOT)).unwrap().saved.is_none());

@@ -1,4 +1,4 @@
-//! Raw memory behind a [`Mapping`](crate::store::disk::mapping::Mapping): a file's, or the heap's in its place.
+//! The raw memory of a [`Mapping`](crate::store::disk::mapping::Mapping): of a file, or of the heap instead.
 
 #![allow(unsafe_code)]
 
@@ -12,22 +12,22 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::store::primitives::{MappedWord, before_access};
 
-/// What the processor fetches from memory at once, in bytes.
+/// The bytes that the processor fetches from memory at once.
 #[cfg(target_arch = "x86_64")]
 const CACHE_LINE_LEN: usize = 64;
 
-/// A region of memory, readable and writable, and shared with a file if it is one's.
+/// A readable and writable region of memory. It is shared with a file if it is mapped from one.
 ///
 /// All offsets are in bytes from its start.
 #[derive(Debug)]
 pub(crate) enum Region {
     File(MmapRaw),
-    /// For tools that cannot follow a mapping, or find more in the heap.
+    /// For tools that cannot follow a mapping, or that find more in the heap.
     #[cfg(any(test, heap_segments))]
     Heap(Heap),
 }
 
-/// Memory of the heap, and the file that gets its bytes when they are looked for there.
+/// Memory of the heap, and the file to which its bytes are written when it is dropped.
 #[cfg(any(test, heap_segments))]
 #[derive(Debug)]
 pub(crate) struct Heap {
@@ -37,7 +37,7 @@ pub(crate) struct Heap {
 }
 
 impl Region {
-    /// The first `len` bytes of `file`, which is that long.
+    /// Maps the first `len` bytes of `file`, which is not shorter.
     pub(crate) fn of_file(file: &File, len: usize) -> io::Result<Region> {
         #[cfg(heap_segments)]
         return Heap::of_file(file, len).map(Region::Heap);
@@ -72,8 +72,8 @@ impl Region {
         }
     }
 
-    /// Asks the kernel to make every page of `range` present and writable now rather than at its first store, and to say so
-    /// where it cannot. Kernels that do not know the request (before Linux 5.14) leave it to the first store.
+    /// Requests that the kernel allocates every page of `range` now instead of at its first store, and returns its
+    /// error. Kernels without this request (before Linux 5.14) allocate at the first store.
     pub(crate) fn populate(&self, range: Range<usize>) -> io::Result<()> {
         match self {
             Region::File(map) => loop {
@@ -93,46 +93,47 @@ impl Region {
         #[cfg(target_arch = "x86_64")]
         if offset < self.len() {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: the address is within the mapping; a prefetch reads nothing that the program could see.
+            // SAFETY: the address is within the mapping, and a prefetch changes nothing that the program can observe.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(self.start().add(offset).cast()) }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = offset;
     }
 
-    /// Hints to the processor that `range`, or what of it is in the mapping, is about to be written.
+    /// Hints to the processor that the part of `range` that is in the mapping is about to be written.
     pub(crate) fn prefetch_for_writing(&self, range: Range<usize>) {
         #[cfg(target_arch = "x86_64")]
         for offset in (range.start..range.end.min(self.len())).step_by(CACHE_LINE_LEN) {
             use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            // SAFETY: as above.
+            // SAFETY: as in `prefetch`.
             unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.start().add(offset).cast()) }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = range;
     }
 
-    /// The eight bytes at `offset`, a multiple of eight, as an atomic word in the machine's order (little-endian: a
-    /// big-endian host is refused at open).
+    /// The eight bytes at `offset`, a multiple of eight, as an atomic word in the byte order of the machine. That is
+    /// little-endian: the crate does not build for other machines.
     ///
     /// # Panics
-    /// Where the offset is out of bounds or not aligned: a mistake of this crate, never of a file's content.
+    /// If the offset is out of bounds or not aligned. That is a bug of this crate; the contents of a file do not cause
+    /// it.
     pub(crate) fn word(&self, offset: usize) -> &MappedWord {
         assert!(offset.is_multiple_of(8) && offset <= self.len() - 8);
         // SAFETY: in bounds and aligned (checked above; a mapping starts on a page, the heap's words on a word). The
-        // memory lives as long as `self`. Words in the header and in the slot array are never accessed but through
-        // this function, or exclusively (`&mut self`), so no non-atomic access races with them.
+        // memory lives as long as `self`. Words in the header and in the slot array are accessed only through this
+        // function, or exclusively (`&mut self`), so no non-atomic access races with them.
         unsafe { MappedWord::from_ptr(self.start().add(offset).cast()) }
     }
 
     /// Copies `bytes` to `offset`.
     ///
     /// # Safety
-    /// Nothing else may read or write the range during the call, and no slice made by [`Region::bytes`] may cover it.
+    /// No other thread may read or write the range during the call, and no slice from [`Region::bytes`] may cover it.
     pub(crate) unsafe fn copy_in(&self, offset: usize, bytes: &[u8]) {
         assert!(offset <= self.len() && bytes.len() <= self.len() - offset);
         before_access();
-        // SAFETY: in bounds by the check above; exclusive by the caller's promise; `bytes` cannot overlap a range that
+        // SAFETY: in bounds (checked above); exclusive, as the caller guarantees; `bytes` cannot overlap a range that
         // no slice covers.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start().add(offset), bytes.len()) }
     }
@@ -140,11 +141,11 @@ impl Region {
     /// The bytes of `range`.
     ///
     /// # Safety
-    /// Nothing may write to the range for as long as the slice lives.
+    /// The range must not be written while the slice exists.
     pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         assert!(range.start <= range.end && range.end <= self.len());
-        // SAFETY: in bounds by the check above; initialised, being a file's (or zeroed) memory; unchanging by the
-        // caller's promise; alive as long as `self`.
+        // SAFETY: in bounds (checked above); initialised, because it is memory of a file or zeroed; unchanged while the
+        // slice exists, as the caller guarantees; it lives as long as `self`.
         unsafe { std::slice::from_raw_parts(self.start().add(range.start), range.len()) }
     }
 
@@ -152,11 +153,11 @@ impl Region {
     pub(crate) fn zero(&mut self, range: Range<usize>) {
         assert!(range.start <= range.end && range.end <= self.len());
         before_access();
-        // SAFETY: in bounds by the check above, exclusive by `&mut self`.
+        // SAFETY: in bounds (checked above), exclusive by `&mut self`.
         unsafe { std::ptr::write_bytes(self.start().add(range.start), 0, range.len()) }
     }
 
-    /// Copies `bytes` to `offset` where access is exclusive.
+    /// Copies `bytes` to `offset`, with exclusive access.
     pub(crate) fn copy_in_exclusively(&mut self, offset: usize, bytes: &[u8]) {
         // SAFETY: `&mut self`: nothing else reads or writes, and no slice is alive.
         unsafe { self.copy_in(offset, bytes) }
@@ -173,7 +174,7 @@ impl Heap {
     }
 }
 
-/// The file is read next when the store is opened again.
+/// The file is next read when the store is opened again.
 #[cfg(heap_segments)]
 impl Drop for Heap {
     fn drop(&mut self) {

@@ -1,14 +1,14 @@
-//! How much room the store's files take, and may take.
+//! The space that the store's files take, and its limit.
 
 use crate::store::error::StoreError;
 use crate::store::primitives::atomic::{AtomicU64, Ordering};
 
-/// An account of the bytes of all segment files, with a limit where the operator set one.
+/// Counts the bytes of all segment files, with the limit that the operator set, if there is one.
 #[derive(Debug)]
 pub(crate) struct Space {
     used: AtomicU64,
     limit: u64,
-    /// What survivors of compaction may use up to, where that is more than the limit: see [`Space::allow_survivors`].
+    /// The limit for survivors of compaction, if it is above `limit`: see [`Space::allow_survivors`].
     survivors_limit: AtomicU64,
 }
 
@@ -21,35 +21,35 @@ impl Space {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// What the operator set.
+    /// The limit that the operator set.
     pub(crate) fn limit(&self) -> Option<u64> {
         Some(self.limit).filter(|&limit| limit < u64::MAX)
     }
 
-    /// Bytes that may still be claimed; `u64::MAX` less what is used where there is no limit.
+    /// Bytes that can still be claimed. Without a limit, `u64::MAX` minus the used bytes.
     pub(crate) fn left(&self) -> u64 {
         self.limit.saturating_sub(self.used())
     }
 
-    /// Whether more is used than the limit allows: the store was opened with a lower one than before.
+    /// Whether more bytes are used than the limit allows: the store was opened with a lower limit than before.
     pub(crate) fn is_exceeded(&self) -> bool {
         self.used() > self.limit
     }
 
-    /// Whether there would be room for so many bytes if nothing else were there.
+    /// Whether a file of this length fits into an empty store.
     pub(crate) fn could_hold(&self, bytes: u64) -> bool {
         bytes <= self.limit
     }
 
-    /// Takes `bytes` for a file, of which `reserve` more must be left.
+    /// Claims `bytes` for a file. After that, `reserve` bytes must be left.
     ///
     /// # Errors
-    /// [`StoreError::Full`] where they are not.
+    /// [`StoreError::Full`] if they are not.
     pub(crate) fn claim(&self, bytes: u64, reserve: u64) -> Result<(), StoreError> {
         self.claim_within(self.limit, bytes, reserve)
     }
 
-    /// Takes `bytes` for a file of survivors of compaction, which gives back more than it takes.
+    /// Claims `bytes` for a file of survivors of compaction, which frees more than it takes.
     ///
     /// # Errors
     /// As for [`Space::claim`].
@@ -65,13 +65,13 @@ impl Space {
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, fits).map(drop).map_err(|_| StoreError::Full)
     }
 
-    /// Lets survivors take `bytes` beyond what is used now, until there is that much room within the limit: a store that
-    /// was opened without any could otherwise not be compacted, however much of it is dead.
+    /// Lets survivors take `bytes` beyond those that are used now, until that much space is free within the limit.
+    /// Otherwise a store that was opened without free space could not be compacted, even if most of it is dead.
     pub(crate) fn allow_survivors(&self, bytes: u64) {
         self.survivors_limit.store(self.used().saturating_add(bytes), Ordering::Relaxed);
     }
 
-    /// Gives back the bytes of a file that is gone, or did not come into being.
+    /// Releases the bytes of a file that was deleted or not created.
     pub(crate) fn give_back(&self, bytes: u64) {
         let before = self.used.fetch_sub(bytes, Ordering::AcqRel);
         if before <= self.limit {
@@ -79,7 +79,7 @@ impl Space {
         }
     }
 
-    /// Sets the account to what recovery found, within the limit or not.
+    /// Sets the used bytes to those that recovery found, within the limit or not.
     pub(crate) fn resume(&self, used: u64) {
         self.used.store(used, Ordering::Release);
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_leave_the_reserve_and_come_back() {
+    fn claims_leave_the_reserve_and_are_released() {
         let space = Space::new(Some(100));
         space.claim(60, 20).unwrap();
         assert!(matches!(space.claim(30, 20), Err(StoreError::Full)));

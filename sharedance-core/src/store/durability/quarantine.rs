@@ -44,7 +44,7 @@ impl Quarantine {
                 continue;
             }
             let until = match syncs.mode {
-                Durability::Os if segment.carried.has_destinations() => Until::WrittenBack(now_ms + WRITE_BACK_MS),
+                Durability::Os if segment.sources.has_destinations() => Until::WrittenBack(now_ms + WRITE_BACK_MS),
                 Durability::Os => Until::Now,
                 Durability::Interval(_) | Durability::Always => Until::Synced(syncs.group_commit.next()),
             };
@@ -78,7 +78,7 @@ impl Quarantine {
         let mut released = Vec::new();
         for (segment, until) in std::mem::take(&mut self.waiting) {
             // The sources of what is here go first: only then is the way back to them no longer needed.
-            let may_go = !segment.carried.has_sources()
+            let may_go = !segment.sources.has_sources()
                 && match until {
                     Until::Now => true,
                     Until::Synced(number) => syncs.group_commit.ended() >= number,

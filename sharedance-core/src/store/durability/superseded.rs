@@ -68,12 +68,12 @@ impl Superseded {
         // Read after the commit: a sync that begins from here on writes the new record.
         let covered_by = group_commit.next();
         let reason = Reason::Overwrite(covered_by);
-        match old_segment.carried.source(old_slot) {
+        match old_segment.sources.source(old_slot) {
             // No sync has begun since the old value was written. The disk knows the value before it; that one stays, and
             // the one in between goes.
             Some(oldest) if oldest.reason == reason => {
                 segment.note_source(slot, oldest);
-                old_segment.carried.forget(old_slot);
+                old_segment.sources.forget(old_slot);
                 old.record().mark_dead();
             }
             _ => {

@@ -60,7 +60,7 @@ impl Drop for Shared {
         }
         // A sync with nothing to write does not save it.
         let _ = self.syncs.save_clock(&self.engine.log, &self.engine.timeline);
-        self.engine.log.segments().iter().for_each(|segment| segment.carried.forget_all());
+        self.engine.log.segments().iter().for_each(|segment| segment.sources.forget_all());
     }
 }
 

@@ -5,17 +5,17 @@ use crate::store::primitives::atomic::{AtomicU16, Ordering};
 use crate::store::segment::open::OpenSegment;
 use crate::store::segment::ttl_class::TtlClass;
 
-/// Append points for hot segments. Each holds a segment open, so there are few; enough to keep records apart that expire
-/// at different times.
+/// The number of append points for hot segments. Each keeps a segment open, so there are only a few, but enough to
+/// separate records that expire at different times.
 pub(super) const APPEND_POINTS: usize = 8;
-/// Where there are few segments, one in this many may be open for new writes: an open segment can be neither emptied nor
-/// evicted.
+/// In a store with few segments, at most 1/SEGMENTS_A_POINT of them are open for new writes: an open segment can be
+/// neither compacted nor evicted.
 const SEGMENTS_A_POINT: u64 = 8;
 
-/// Where records of one TTL class go.
+/// The open segment for records of one TTL class.
 #[derive(Debug, Default)]
 pub(super) struct AppendPoint {
-    /// The class, plus one; zero where the point serves none.
+    /// The class, plus one; zero if the point has no class.
     pub(super) class: AtomicU16,
     pub(super) open: Mutex<Option<OpenSegment>>,
 }
@@ -24,7 +24,7 @@ pub(super) struct AppendPoint {
 pub(super) struct AppendPoints {
     /// Non-empty.
     hot: Box<[AppendPoint]>,
-    /// For the copies of compaction.
+    /// For copies by compaction.
     pub(super) cold: AppendPoint,
 }
 
@@ -42,7 +42,7 @@ impl AppendPoints {
         self.hot.iter().chain([&self.cold])
     }
 
-    /// The append point that serves `class`, or that of the nearest longer class when all are taken by others.
+    /// The append point of `class`; if all points have other classes, that of the nearest longer class.
     pub(super) fn point_for(&self, class: TtlClass) -> &AppendPoint {
         let wanted = u16::from(class.0) + 1;
         if let Some(point) = self.hot.iter().find(|point| point.class.load(Ordering::Acquire) == wanted) {

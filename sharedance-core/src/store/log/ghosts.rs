@@ -1,27 +1,27 @@
-//! Ghosts: which pairs were evicted not long ago, and from which queue. Of a pair a fingerprint is left, no more.
+//! Ghosts: fingerprints of pairs that were evicted recently, and their queues.
 //!
-//! A table of buckets, in each of which the newest stands first and pushes the oldest out: so it forgets in about the
-//! order of the evictions, and takes no lock. A pair that is mistaken for another, about one in a hundred million, is only kept for
-//! longer than others.
+//! A table of buckets. In a bucket the newest fingerprint is first and displaces the oldest, so fingerprints are
+//! dropped in about the order of the evictions, without a lock. A pair with the fingerprint of another one, about one
+//! in a hundred million, is only kept longer.
 
 use crate::store::primitives::OnceLock;
 use crate::store::primitives::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// Fingerprints that share a bucket: half a cache line.
+/// The fingerprints of a bucket: half a cache line.
 const BUCKET_LEN: usize = 8;
 const MIN_TABLE_LEN: usize = 64;
-/// Tables are powers of two; no index has more pairs than the last would serve.
+/// The lengths of tables are powers of two. No index has more pairs than the last table supports.
 const TABLES: usize = 32;
-/// The bits of a fingerprint that tell the queue from which the pair was evicted, and that there is one.
+/// The bits of a fingerprint for the queue from which the pair was evicted, and for its presence.
 const MAIN_BIT: u32 = 1;
 const PRESENT_BIT: u32 = 2;
 
 /// The queues that pairs are evicted from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queue {
-    /// Of new pairs.
+    /// Queue of new pairs.
     Probation,
-    /// Of those that were read while they were new.
+    /// Queue of pairs that were read while they were new.
     Main,
 }
 
@@ -29,14 +29,14 @@ pub(crate) enum Queue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recalled {
     pub(crate) evicted_from: Queue,
-    /// How many ghosts of the same queue there are, the pair included, and how many of the other.
+    /// The number of ghosts of the same queue, including the pair, and of the other queue.
     pub(crate) alike: usize,
     pub(crate) others: usize,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Ghosts {
-    /// By the binary logarithm of their length. Only one is in use; a smaller one was before it.
+    /// By the binary logarithm of their length. Only the largest one is in use.
     tables: [OnceLock<Table>; TABLES],
     current: AtomicUsize,
 }
@@ -44,12 +44,12 @@ pub(crate) struct Ghosts {
 #[derive(Debug)]
 struct Table {
     fingerprints: Box<[AtomicU32]>,
-    /// How many are there of each queue.
+    /// The number of ghosts of each queue.
     counts: [AtomicUsize; 2],
 }
 
 impl Ghosts {
-    /// Makes room for a ghost for every second of so many pairs, and somewhat more. A larger table starts empty.
+    /// Allocates a table for half as many ghosts as `pairs`, rounded up. A larger table starts empty.
     pub(crate) fn fit(&self, pairs: usize) {
         let wanted = (pairs / 2).max(MIN_TABLE_LEN).next_power_of_two().ilog2() as usize;
         if wanted > self.current.load(Ordering::Relaxed)
@@ -60,12 +60,12 @@ impl Ghosts {
         }
     }
 
-    /// How many ghosts there can be; none before the first [`Ghosts::fit`].
+    /// The maximum number of ghosts; zero before the first [`Ghosts::fit`].
     pub(crate) fn capacity(&self) -> usize {
         self.table().map_or(0, |table| table.fingerprints.len())
     }
 
-    /// Records that the pair of this hash was evicted.
+    /// Records that the pair with this hash was evicted.
     pub(crate) fn remember(&self, hash: u64, evicted_from: Queue) {
         if let Some(table) = self.table() {
             let mut pushed = fingerprint(hash, evicted_from);
@@ -80,7 +80,7 @@ impl Ghosts {
         }
     }
 
-    /// Whether the pair of this hash was evicted not long ago; that is forgotten.
+    /// Returns the ghost of the pair with this hash, if there is one, and removes it.
     pub(crate) fn recall(&self, hash: u64) -> Option<Recalled> {
         let table = self.table()?;
         for evicted_from in [Queue::Probation, Queue::Main] {
@@ -118,7 +118,7 @@ impl Table {
     }
 }
 
-/// The upper half of the hash, except two bits: the lower one has chosen the bucket.
+/// The upper half of the hash, except two bits: the lower half has selected the bucket.
 fn fingerprint(hash: u64, evicted_from: Queue) -> u32 {
     let queue_bit = if evicted_from == Queue::Main { MAIN_BIT } else { 0 };
     (hash >> 32) as u32 & !(MAIN_BIT | PRESENT_BIT) | PRESENT_BIT | queue_bit
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_evicted_are_recalled_once_and_counted() {
+    fn an_evicted_pair_is_recalled_once_and_counted() {
         let ghosts = Ghosts::default();
         ghosts.remember(hash(1), Queue::Main);
         assert_eq!((ghosts.recall(hash(1)), ghosts.capacity()), (None, 0));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten_first() {
+    fn the_oldest_ghosts_are_dropped_first() {
         let ghosts = Ghosts::default();
         ghosts.fit(2_048);
         let evicted = 10_000;
@@ -161,11 +161,11 @@ mod tests {
         assert!((evicted - 256..evicted).all(|i| recalled.contains(&i)));
         ghosts.remember(hash(1), Queue::Probation);
         let alone = Recalled { evicted_from: Queue::Probation, alike: 1, others: 0 };
-        assert_eq!(ghosts.recall(hash(1)), Some(alone), "the counts of those pushed out and recalled are gone");
+        assert_eq!(ghosts.recall(hash(1)), Some(alone), "displaced and recalled ghosts are not counted");
     }
 
     #[test]
-    fn a_larger_table_takes_the_place_of_a_smaller_one_and_not_the_other_way_round() {
+    fn a_larger_table_replaces_a_smaller_one_and_not_vice_versa() {
         let ghosts = Ghosts::default();
         ghosts.fit(10);
         assert_eq!(ghosts.capacity(), MIN_TABLE_LEN);

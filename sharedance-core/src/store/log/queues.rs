@@ -1,22 +1,23 @@
-//! The two queues that pairs are evicted from, and how much of the room each of them has.
+//! The two queues of eviction, and their shares of the space.
 //!
-//! A pair that returns soon after it was evicted shows which queue had too little room: see
+//! A pair that is stored again soon after its eviction shows which queue had too little space: see
 //! [`eviction`](crate::store::upkeep::eviction).
 
 use crate::store::log::ghosts::{Ghosts, Queue, Recalled};
 use crate::store::primitives::atomic::{AtomicU64, Ordering};
 
-/// All of the room, as the part of it that new pairs have on probation is expressed.
+/// The whole space, in the units in which the share of new pairs is expressed.
 pub(crate) const WHOLE: u64 = 1 << 32;
-/// That part at first, and at least: as in S3-FIFO…
+/// The initial and the smallest share of new pairs, as in S3-FIFO…
 const MIN_PROBATION: u64 = WHOLE / 10;
-/// …and at most.
+/// …and the largest.
 const MAX_PROBATION: u64 = WHOLE / 10 * 9;
-/// What a store that evicts keeps in memory for it: about three bytes a pair, beside the read counts in its segments.
+/// What a store that evicts keeps in memory for it: about three bytes for each pair, in addition to the read counts of
+/// its segments.
 #[derive(Debug)]
 pub(crate) struct Queues {
     pub(crate) ghosts: Ghosts,
-    /// The part of the room that new pairs have, in units of [`WHOLE`].
+    /// The share of new pairs, in units of [`WHOLE`].
     probation: AtomicU64,
 }
 
@@ -29,15 +30,15 @@ impl Queues {
         self.probation.load(Ordering::Relaxed)
     }
 
-    /// Records that a new pair of this hash is stored; returns whether it should not have been
-    /// evicted, and counts as read.
+    /// Records that a new pair with this hash is stored. Returns whether it was evicted too early, and therefore counts
+    /// as read.
     pub(crate) fn welcome(&self, hash: u64) -> bool {
         let Some(Recalled { evicted_from, alike, others }) = self.ghosts.recall(hash) else {
             return false;
         };
-        // About a pair's part of the room; more where such ghosts are rare, so that neither queue is heard above the other.
+        // About the share of one pair, more if such ghosts are rare, so that both queues have the same influence.
         let step = WHOLE / (self.ghosts.capacity() as u64).max(1) * (others as u64 / alike.max(1) as u64).max(1);
-        // Two at once may count as one.
+        // Two concurrent changes may count as one.
         let before = self.probation.load(Ordering::Relaxed);
         let after = match evicted_from {
             Queue::Probation => before.saturating_add(step),
@@ -60,13 +61,13 @@ mod tests {
         for i in 0..pairs {
             queues.ghosts.remember(hash(i), evicted_from);
             assert_eq!(queues.welcome(hash(i)), evicted_from == Queue::Probation);
-            assert!(!queues.welcome(hash(i)), "it is there again");
+            assert!(!queues.welcome(hash(i)), "a ghost is left");
         }
         queues.probation.load(Ordering::Relaxed)
     }
 
     #[test]
-    fn what_comes_back_shifts_the_room_towards_its_queue_within_limits() {
+    fn a_pair_that_returns_shifts_space_to_its_queue_within_limits() {
         assert_eq!(probation_after(Queue::Probation, 64), WHOLE / 2 + WHOLE / 8);
         assert_eq!(probation_after(Queue::Main, 64), WHOLE / 2 - WHOLE / 8);
         assert_eq!(probation_after(Queue::Probation, 600), MAX_PROBATION);

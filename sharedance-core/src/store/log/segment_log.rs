@@ -23,7 +23,8 @@ use crate::store::segment::reservation::Reservation;
 use crate::store::segment::sealed::Segment;
 use crate::store::segment::ttl_class::TtlClass;
 
-/// A segment takes no new writes once its sequences would span more than this; slots have 31 bits for them.
+/// The range of sequences in a segment. A segment with a wider range gets no new writes: slots have 31 bits for a
+/// sequence.
 const MAX_SEQUENCE_SPAN: u64 = 1 << 30;
 
 #[derive(Debug)]
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn records_of_one_class_lie_together_and_those_of_too_many_classes_share() {
+    fn records_of_one_class_share_a_segment_and_so_do_those_of_too_many_classes() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir);
         for octave in 0..20u32 {
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_a_reader_holds_is_recycled_when_it_lets_go() {
+    fn a_segment_that_a_reader_holds_is_recycled_after_its_release() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir);
         store.set(b"key", b"value").unwrap();

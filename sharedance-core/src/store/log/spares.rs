@@ -2,26 +2,27 @@
 
 use crate::store::segment::blank::Blank;
 
-/// Blanks that are kept ready while writers use them up.
+/// Blanks that are ready while writers use them.
 const READY_WHILE_WRITING: usize = 2;
-/// Blanks that are kept ready while no writer needs one.
+/// Blanks that are ready while no writer needs one.
 const READY_AT_REST: usize = 1;
-/// Each second the demand estimate decays by 1/DEMAND_DECAY unless activations confirm it. So it takes some seconds to
-/// forget a burst: the next one would find the files deleted that it needs.
+/// Each second the demand estimate decays by 1/DEMAND_DECAY unless activations confirm it. So files for a burst are
+/// kept for some seconds, in case there is another one.
 const DEMAND_DECAY: usize = 4;
-/// Unconfirmed demand counts for at most this many, and for no more than there are segments in use: no great part
-/// of a disk is kept for demand that may come, and hardly any once all pairs have expired.
+/// The maximum of unconfirmed demand, which is also limited by the number of segments in use: only a small part of the
+/// disk is kept for demand that may come, and almost none after all pairs have expired.
 const MAX_LASTING: usize = 8;
-/// The greatest number of blanks kept from recycling, however fast they are used up.
+/// The maximum number of blanks that are kept by recycling.
 const MAX_SPARE: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Spares {
     pub(super) blanks: Vec<Blank>,
-    /// Where no other can be created: for the copies of compaction, which gives back more than it takes. Of new
-    /// writes the last blank would be used up, and then no segment could be emptied.
+    /// Reserved for copies by compaction, which frees more than it takes, while no other blank can be created.
+    /// Otherwise new writes would use the last blank, and no segment could be emptied.
     pub(super) for_survivors: Option<Blank>,
-    /// Blanks put to use since [`Spares::update_demand`] was last called, and the estimate of how many are in a second.
+    /// Blanks that were activated since the last [`Spares::update_demand`], and the estimate of how many are activated
+    /// in a second.
     activations: usize,
     demand: usize,
 }
@@ -35,7 +36,7 @@ impl Spares {
         self.activations.max(self.demand).clamp(self.ready_target(), MAX_SPARE)
     }
 
-    /// Takes a blank for a segment: for the copies of compaction the reserved one, if it is the last.
+    /// Takes a blank. The copies of compaction get the reserved one if there is no other.
     pub(super) fn take(&mut self, for_survivors: bool) -> Option<Blank> {
         let blank = match self.blanks.pop() {
             None if for_survivors => self.for_survivors.take(),
@@ -45,7 +46,7 @@ impl Spares {
         Some(blank)
     }
 
-    /// Once a second: estimates how many blanks are used in a second. Unconfirmed demand counts for at most as many as
+    /// Once a second: updates the estimate of activations in a second. Unconfirmed demand is limited by
     /// `segments_in_use`.
     pub(super) fn update_demand(&mut self, segments_in_use: usize) {
         let lasting = (self.demand - self.demand.div_ceil(DEMAND_DECAY)).min(segments_in_use.min(MAX_LASTING));

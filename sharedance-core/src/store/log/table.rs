@@ -26,7 +26,7 @@ impl SegmentTable {
         entries.segments.iter().flatten().filter(|segment| wanted(segment)).cloned().collect()
     }
 
-    /// Adds the segment that `make` makes for its number.
+    /// Adds the segment that `make` creates for its number.
     pub(super) fn add(&self, make: impl FnOnce(u32) -> Segment) -> OpenSegment {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let number = entries.vacant.pop().unwrap_or(entries.segments.len() as u32);
@@ -38,7 +38,7 @@ impl SegmentTable {
         segment
     }
 
-    /// Removes a segment, whose number another one gets.
+    /// Removes a segment. Its number will be reused.
     pub(super) fn remove(&self, segment: &Segment) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = entries.segments.get_mut(segment.number as usize) {

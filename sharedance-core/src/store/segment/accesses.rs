@@ -1,32 +1,33 @@
-//! When records were last read, for those who ask: four bytes a record in memory, and nothing on disk.
+//! When records were last read: four bytes for each record in memory, none on disk. Only stores that track it have
+//! this.
 
 use crate::store::primitives::OnceLock;
 use crate::store::primitives::atomic::{AtomicU32, Ordering};
 
 const CHUNK_SLOTS: usize = 1024;
-/// Set once the record has been read; without it the second is that of the write.
+/// Set if the record has been read. Otherwise the second is that of the write.
 const WAS_READ: u32 = 1 << 31;
 const SECOND_BITS: u32 = WAS_READ - 1;
 
 type Chunk = [AtomicU32; CHUNK_SLOTS];
 
-/// The last use of each record in one segment, by slot.
+/// The last access to each record of a segment, by slot.
 #[derive(Debug)]
 pub(crate) struct Accesses {
-    /// When this began to be noted, in store seconds.
+    /// When tracking began, in store seconds.
     since_secs: u32,
     chunks: Box<[OnceLock<Box<Chunk>>]>,
 }
 
-/// The last use of a record, its writing included.
+/// The last access to a record. Its write is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) at_secs: u32,
-    /// Whether it was read since it was written.
+    /// Whether the record was read after it was written.
     pub(crate) was_read: bool,
 }
 
-/// Store milliseconds as they are noted: whole seconds. They last for 68 years.
+/// Store milliseconds as whole seconds, which 31 bits hold for 68 years.
 pub(crate) fn seconds(store_ms: u64) -> u32 {
     u32::try_from(store_ms / 1_000).unwrap_or(u32::MAX).min(SECOND_BITS - 1)
 }
@@ -47,7 +48,8 @@ impl Accesses {
         }
     }
 
-    /// The last use of the record in `slot`. One that was there before this began counts as written then.
+    /// The last access to the record in `slot`. A record that is older than the tracking counts as written when that
+    /// began.
     pub(crate) fn last(&self, slot: u32) -> Access {
         let chunk = self.chunks.get(slot as usize / CHUNK_SLOTS).and_then(OnceLock::get);
         let noted = chunk.map_or(0, |chunk| chunk[slot as usize % CHUNK_SLOTS].load(Ordering::Relaxed));
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_use_of_a_record_is_what_was_noted_last() {
+    fn the_access_that_was_noted_last_is_returned() {
         let accesses = Accesses::new(3_000, 5_999);
         let read_at = |at_secs| Access { at_secs, was_read: true };
         assert_eq!(accesses.last(2_999), Access { at_secs: 5, was_read: false });
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_beyond_the_last_are_nobodys() {
+    fn slots_beyond_the_last_have_no_access() {
         let accesses = Accesses::new(10, 0);
         let access = Access { at_secs: 3, was_read: true };
         accesses.note(u32::MAX, access);

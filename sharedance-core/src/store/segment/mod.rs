@@ -6,7 +6,7 @@
 //! | [`open`] | the exclusive right to append to a segment |
 //! | [`reservation`] | the exclusive right to write one record |
 //! | [`blank`] | a file that is allocated and not in use |
-//! | [`record`] | a committed record, and what may be done to it |
+//! | [`record`] | a committed record, and the changes of it |
 //! | [`payload`] | the bytes of a record that is to be written |
 //! | [`sources`] | records that are on disk in two places |
 //! | [`ttl_class`] | which records share segments |

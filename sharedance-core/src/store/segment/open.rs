@@ -1,4 +1,4 @@
-//! The end of a segment that grows.
+//! The right to append to a segment.
 
 use std::ops::Deref;
 
@@ -11,14 +11,14 @@ use crate::store::segment::payload::Payload;
 use crate::store::segment::reservation::Reservation;
 use crate::store::segment::sealed::Segment;
 
-/// How much room for the next record is fetched ahead, at most, in bytes: beyond it the processor predicts the accesses
+/// The maximum length of the prefetch for the next record, in bytes. Beyond it the processor predicts the accesses
 /// itself.
 const PREFETCH_LEN: usize = 4096;
 
 /// The exclusive right to append to a segment, until it is sealed.
 ///
-/// There is one for each segment: it is made from a segment by value, and holds a reference that keeps the segment from
-/// being taken by value again.
+/// Each segment has at most one: it is created from a segment by value, and holds a reference, which prevents that the
+/// segment is taken by value again.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
     segment: Arc<Segment>,
@@ -29,7 +29,7 @@ impl OpenSegment {
         OpenSegment { segment: Arc::new(segment) }
     }
 
-    /// Takes room for a record with this payload; `None` where it does not fit.
+    /// Reserves space for a record with this payload; `None` if it does not fit.
     pub(crate) fn reserve(&mut self, payload: &Payload<'_>) -> Option<Reservation> {
         let segment = &self.segment;
         let footprint = format::footprint(payload.len());
@@ -39,12 +39,12 @@ impl OpenSegment {
         let reserved = segment.reserved();
         segment.in_flight.fetch_add(1, Ordering::AcqRel);
         segment.live_bytes.fetch_add(footprint as u64, Ordering::Relaxed);
-        // A record of an earlier incarnation may have stood where the slot is.
+        // The slot may contain bytes of a record of an earlier incarnation.
         segment.slot_word(reserved.slots).store(Word::EMPTY, Ordering::Relaxed);
         let offset = reserved.write_offset as usize;
         let end = offset + footprint - SLOT_LEN;
         set_reserved(segment, Reserved { write_offset: end as u32, slots: reserved.slots + 1 });
-        // For the next record, if it is as long as this one: its memory is fetched while this one is written.
+        // For the next record, if that is as long as this one: its memory is fetched while this one is written.
         segment.mapping.prefetch_for_writing(end..end + (end - offset).min(PREFETCH_LEN));
         Some(Reservation {
             segment: segment.clone(),
@@ -56,7 +56,7 @@ impl OpenSegment {
         })
     }
 
-    /// The only reservation of a segment that holds a single big record. Its payload is in the file already.
+    /// The only reservation of a segment with a single big record. The file already contains its payload.
     pub(crate) fn reserve_written(self, payload: &Payload<'_>, now_ms: u64) -> Reservation {
         let segment = self.segment;
         segment.in_flight.fetch_add(1, Ordering::AcqRel);
@@ -73,7 +73,7 @@ impl OpenSegment {
         }
     }
 
-    /// Ends appending.
+    /// Seals the segment.
     pub(crate) fn seal(self, now_ms: u64) -> Arc<Segment> {
         let segment = self.segment;
         segment.mapping.word(STATE_OFFSET).store(State::Sealed.word(), Ordering::Release);
@@ -82,7 +82,7 @@ impl OpenSegment {
         segment
     }
 
-    /// Ends appending to a segment whose reservation word recovery does not believe, and corrects that to `reserved`.
+    /// Seals a segment whose reservation word recovery found damaged, and replaces that word with `reserved`.
     pub(crate) fn seal_at(self, reserved: Reserved, now_ms: u64) -> Arc<Segment> {
         set_reserved(&self.segment, reserved);
         self.seal(now_ms)

@@ -1,9 +1,9 @@
-//! The bytes of a record that is to be written: in parts as they come, which will stand one after the other.
+//! The bytes of a record that will be written, as parts that follow each other.
 
 /// The contents of a record: client flags, version, key and value.
 ///
-/// The checksum is computed before the bytes are copied: it shows whether a segment has the same payload already
-/// without a look at it, which would have to be fetched from memory.
+/// The checksum is computed before the bytes are copied. It shows whether a segment already contains the same payload,
+/// without fetching the bytes from memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Payload<'a> {
     parts: [&'a [u8]; Payload::MAX_PARTS],
@@ -13,11 +13,12 @@ pub(crate) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Client flags and a version, key, and a value of two parts: the old value, and the part that is appended or prepended.
+    /// Client flags and a version, the key, and a value of two parts: the old value, and the part that is appended or
+    /// prepended.
     const MAX_PARTS: usize = 4;
 
     /// # Panics
-    /// There are more parts than there can be: a mistake of this crate.
+    /// If there are more parts than [`MAX_PARTS`], which is a bug of this crate.
     pub(crate) fn of(parts: impl IntoIterator<Item = &'a [u8]>) -> Payload<'a> {
         let mut payload = Payload { parts: [&[]; Payload::MAX_PARTS], count: 0, len: 0, crc: 0 };
         for part in parts {
@@ -43,7 +44,7 @@ impl<'a> Payload<'a> {
         self.crc
     }
 
-    /// Whether `bytes` are these.
+    /// Whether `bytes` equal the payload.
     pub(crate) fn is(&self, mut bytes: &[u8]) -> bool {
         let parts_agree = self.parts().iter().all(|part| match bytes.split_at_checked(part.len()) {
             Some((head, tail)) => {
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_make_a_whole() {
+    fn a_payload_equals_its_parts_together() {
         let whole = b"key and value";
         for parts in [vec![&whole[..]], vec![b"key", b" and", b"", b" value"], vec![b"", b"key and value"]] {
             let payload = Payload::of(parts);

@@ -1,9 +1,10 @@
-//! How often records are read, as far as that says what to keep: a small counter for each slot, in segments of which a record was read.
+//! How often records are read, up to a small number: a counter for each slot. A segment allocates the counters when one
+//! of its records is read.
 
 use crate::store::primitives::OnceLock;
 use crate::store::primitives::atomic::{AtomicU8, Ordering};
 
-/// Readings of a record that count: more do not make it live longer.
+/// The maximum count of a record. More reads do not keep it longer.
 const MAX_READS: u8 = 3;
 const CHUNK_SLOTS: usize = 1024;
 
@@ -32,13 +33,13 @@ impl Reads {
         }
     }
 
-    /// Takes the readings noted for `slot`, and starts from none.
+    /// Returns the count of `slot`, and resets it.
     pub(crate) fn take(&self, slot: u32) -> u8 {
         let chunk = self.chunks.get(slot as usize / CHUNK_SLOTS).and_then(OnceLock::get);
         chunk.map_or(0, |chunk| chunk[slot as usize % CHUNK_SLOTS].swap(0, Ordering::Relaxed))
     }
 
-    /// Takes over `count` readings for the record in `slot`, which were noted elsewhere.
+    /// Sets the count of the record in `slot`, which was copied from another segment, to `count`.
     pub(crate) fn inherit(&self, slot: u32, count: u8) {
         (0..count).for_each(|_| self.note(slot));
     }
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_up_to_a_few_and_starts_anew_when_taken() {
+    fn counts_up_to_the_maximum_and_starts_again_when_taken() {
         let reads = Reads::new(3_000);
         for _ in 0..10 {
             reads.note(2_999);
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_beyond_the_last_are_nobodys() {
+    fn slots_beyond_the_last_are_not_counted() {
         let reads = Reads::new(10);
         reads.note(u32::MAX);
         assert_eq!(reads.take(u32::MAX), 0);

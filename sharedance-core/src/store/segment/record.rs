@@ -1,4 +1,4 @@
-//! A committed record, and what may be done to it.
+//! A committed record, and the changes of it.
 
 #![allow(unsafe_code)]
 
@@ -12,21 +12,21 @@ use crate::store::segment::accesses::{self, Access};
 use crate::store::segment::payload::Payload;
 use crate::store::segment::sealed::Segment;
 
-/// A committed record in its segment, as its slot was when it was read.
+/// A committed record in its segment, with its slot as it was when it was read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordRef<'s> {
     segment: &'s Arc<Segment>,
     fields: Fields,
 }
 
-/// A record that a reader holds: its bytes do not change, and its segment is not reused.
+/// A record that a reader holds: its bytes do not change, and its segment is not recycled.
 #[derive(Debug, Clone)]
 pub(crate) struct Pinned {
     segment: Arc<Segment>,
     fields: Fields,
 }
 
-/// The contents of a slot, when it was read. It is kept together with the segment of the slot.
+/// The contents of a slot when it was read. Always stored together with the segment of the slot.
 #[derive(Debug, Clone, Copy)]
 struct Fields {
     index: u32,
@@ -49,9 +49,9 @@ impl Pinned {
         self.fields.index
     }
 
-    /// The same record with the deadline and marks of `word`, which was read from its slot, or written to it, since.
+    /// The same record with the deadline and flags of `word`, which was read from its slot, or written to it, later.
     pub(crate) fn with_word(self, word: Word) -> Pinned {
-        // A word that gives the record other parts is damaged.
+        // A word with another layout is damaged.
         let word = if word.prefix_len() == self.fields.word.prefix_len() { word } else { self.fields.word };
         Pinned { fields: Fields { word, ..self.fields }, ..self }
     }
@@ -74,7 +74,7 @@ impl Pinned {
         self.record().client_flags()
     }
 
-    /// Records that it was read, where that is tracked.
+    /// Records a read, if reads are tracked.
     pub(crate) fn note_read(&self, now_ms: u64) {
         self.segment.note_read(self.fields.index);
         if let Some(accesses) = &self.segment.accesses {
@@ -86,17 +86,18 @@ impl Pinned {
 /// A part of a record's bytes.
 #[inline]
 fn bytes(segment: &Segment, fields: Fields, part: impl Fn(&RecordLayout) -> std::ops::Range<usize>) -> &[u8] {
-    // SAFETY: `Fields` are only made by `RecordRef::read`, of a slot of this segment whose word was committed, and stay
-    // with the segment. The bytes were written before the commit and do not change until the segment is a `Blank`, which
-    // it becomes by value: not while it is borrowed.
+    // SAFETY: `Fields` are created only by `RecordRef::read`, from a slot of this segment whose word was committed, and
+    // stay with the segment. The bytes were written before the commit and do not change until the segment becomes a
+    // `Blank`. That takes the segment by value, which is not possible while it is borrowed.
     unsafe { segment.mapping.bytes(part(&fields.layout)) }
 }
 
 impl<'s> RecordRef<'s> {
-    /// The record in slot `index`, where one was committed, live or dead.
+    /// The record in slot `index`, live or dead, if one was committed.
     #[inline]
     pub(super) fn read(segment: &'s Arc<Segment>, index: u32) -> Option<RecordRef<'s>> {
-        // A caller has the index from a reservation, or from a walk over the reserved slots, and so sees their number.
+        // The caller has the index from a reservation, or from a walk over the reserved slots. So a relaxed load sees
+        // their number.
         if index >= segment.slots.load(Ordering::Relaxed) {
             return None;
         }
@@ -110,7 +111,7 @@ impl<'s> RecordRef<'s> {
         self.segment
     }
 
-    /// The number of its slot.
+    /// The number of the record's slot.
     pub(crate) fn slot(&self) -> u32 {
         self.fields.index
     }
@@ -127,12 +128,12 @@ impl<'s> RecordRef<'s> {
         self.fields.slot.value_len as usize
     }
 
-    /// Where it begins in its file.
+    /// The offset of the record in its file.
     pub(crate) fn offset(&self) -> usize {
         self.fields.layout.payload().start
     }
 
-    /// The bytes that it takes, its slot included.
+    /// The length of the record with its slot, in bytes.
     pub(crate) fn footprint(&self) -> usize {
         self.fields.layout.footprint()
     }
@@ -150,7 +151,8 @@ impl<'s> RecordRef<'s> {
         Pinned { segment: self.segment.clone(), fields: self.fields }
     }
 
-    /// Whether this is the record that `pinned` holds. The slot of a held record is not reused, so the place is enough.
+    /// Whether this is the record of `pinned`. The slot of a pinned record is not reused, so the location is
+    /// sufficient.
     pub(crate) fn is(&self, pinned: &Pinned) -> bool {
         Arc::ptr_eq(self.segment, &pinned.segment) && self.fields.index == pinned.fields.index
     }
@@ -165,13 +167,13 @@ impl<'s> RecordRef<'s> {
         bytes(self.segment, self.fields, RecordLayout::value)
     }
 
-    /// All of the record: client flags, version, key and value.
+    /// The whole record: client flags, version, key and value.
     #[inline]
     pub(crate) fn payload(&self) -> &'s [u8] {
         bytes(self.segment, self.fields, RecordLayout::payload)
     }
 
-    /// The number that the caller stored with the value; zero where there was none.
+    /// The number that the caller stored with the value; zero without one.
     pub(crate) fn client_flags(&self) -> u32 {
         match self.fields.word.flags & format::FLAG_CLIENT_FLAGS {
             0 => 0,
@@ -179,7 +181,7 @@ impl<'s> RecordRef<'s> {
         }
     }
 
-    /// The version of the value: the one that the caller chose or, without such a one, the sequence of the write.
+    /// The version of the value: the one that the caller chose, otherwise the sequence of the write.
     pub(crate) fn version(&self) -> Version {
         let number = match self.fields.word.flags & format::FLAG_VERSION {
             0 => self.sequence(),
@@ -189,12 +191,14 @@ impl<'s> RecordRef<'s> {
         Version::from(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
     }
 
-    /// The sequence of the write that made the record: unlike a chosen version, no other write of the key has it.
+    /// The sequence of the write that created the record. Unlike a chosen version, it is unique among the writes of the
+    /// key.
     pub(crate) fn sequence(&self) -> u64 {
         self.fields.slot.sequence(self.segment.header.base)
     }
 
-    /// Whether the record's bytes are the ones that were written. What this process wrote is not read again.
+    /// Whether the record's bytes match its checksum. Records that this process wrote or has verified are not read
+    /// again.
     pub(crate) fn verify(&self) -> bool {
         let index = self.fields.index;
         let verified = self.segment.verified.as_deref().and_then(|verified| verified.get(index as usize / 64));
@@ -212,14 +216,14 @@ impl<'s> RecordRef<'s> {
         is_intact
     }
 
-    /// Whether the record has this payload. Where the checksums differ, the bytes are not read.
+    /// Whether the record has this payload. If the checksums differ, the bytes are not read.
     pub(crate) fn has_payload(&self, payload: &Payload<'_>) -> bool {
         self.fields.layout.payload().len() == payload.len()
             && self.has_checksum(payload.crc())
             && payload.is(self.payload())
     }
 
-    /// Whether the record's bytes are at this moment the ones that were written.
+    /// Whether the record's bytes match its checksum now.
     pub(crate) fn is_intact(&self) -> bool {
         self.has_checksum(crc32c::crc32c(self.payload()))
     }
@@ -230,21 +234,21 @@ impl<'s> RecordRef<'s> {
         slot.seal(payload_crc, self.segment.header.base, self.fields.word) == slot.crc
     }
 
-    /// Marks the record dead, on disk and in the accounts, since another replaced it. The caller holds its key's shard for
-    /// writing, or has just taken the record out of the index.
+    /// Marks the record dead, on disk and in the statistics, because another record replaced it. The caller holds the
+    /// key's shard for writing, or has just removed the record from the index.
     pub(crate) fn mark_dead(&self) {
         self.bury(RecordState::Dead);
         self.discount();
     }
 
-    /// Marks the record gone: otherwise as [`RecordRef::mark_dead`].
+    /// Marks the record gone; otherwise the same as [`RecordRef::mark_dead`].
     pub(crate) fn mark_gone(&self) {
         self.bury(RecordState::Gone);
         self.discount();
     }
 
-    /// Marks the record dead or gone on disk, and before it its source. That is gone if the record is: of the two it may be
-    /// the only one that the disk knows.
+    /// Marks the record dead or gone on disk, and its source before it. If the record is gone, so is its source: the
+    /// disk may contain only one of the two.
     pub(super) fn bury(&self, state: RecordState) {
         self.segment.bury_source(self.fields.index, state);
         let word = Word { state, ..self.fields.word };
@@ -252,33 +256,33 @@ impl<'s> RecordRef<'s> {
         self.segment.mapping.note_change();
     }
 
-    /// Takes the record out of the accounts.
+    /// Subtracts the record from the statistics.
     pub(crate) fn discount(&self) {
         self.segment.live_bytes.fetch_sub(self.footprint() as u64, Ordering::Relaxed);
         self.segment.live_records.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Moves the record's deadline; returns its word as it is then, or `None` where the word is damaged. The caller holds
-    /// its key's shard, at least for reading.
+    /// Changes the record's deadline. Returns the new word, or `None` if the word is damaged. The caller holds the
+    /// key's shard, at least for reading.
     pub(crate) fn touch(&self, deadline: Deadline) -> Option<Word> {
         let before = self.change_word(|word| Word { deadline, ..word })?;
         self.segment.expect_expiry(deadline);
         Some(Word { deadline, ..before })
     }
 
-    /// Sets a flag of the record; returns whether it was clear before: of several callers at once, one gets `true`. `None`
-    /// where the word is damaged. The caller holds its key's shard, at least for reading.
+    /// Sets a flag of the record. Returns whether it was clear before: among concurrent callers, one gets `true`.
+    /// Returns `None` if the word is damaged. The caller holds the key's shard, at least for reading.
     pub(crate) fn mark(&self, flag: u8) -> Option<bool> {
         let before = self.change_word(|word| Word { flags: word.flags | flag, ..word })?;
         Some(before.flags & flag == 0)
     }
 
-    /// Changes the record's word in one step; returns the one before. Under its shard's lock the record stays live, but
-    /// other holders of that lock for reading may change the word at the same time: each failed exchange is one of theirs
-    /// (or spurious), so the loop ends.
+    /// Changes the record's word atomically, and returns the old one. The caller holds the lock of the shard, so the
+    /// record stays live. Other threads that hold it for reading may change the word at the same time: each failed
+    /// exchange is caused by one of their changes (or is spurious), so the loop ends.
     ///
-    /// Returns `None` where the word in the file is not one that the store writes: memory or disk changed it since the
-    /// record was found. No expected value that is made from the record would ever match such a word.
+    /// Returns `None` if the word in the file is not one that the store writes: memory or disk has changed it since the
+    /// record was found. Such a word never equals an expected value that is computed from the record.
     fn change_word(&self, change: impl Fn(Word) -> Word) -> Option<Word> {
         let mut current = self.fields.word;
         loop {
@@ -296,30 +300,30 @@ impl<'s> RecordRef<'s> {
 }
 
 impl Segment {
-    /// The record in slot `slot`, where one was committed and is live.
+    /// The record in slot `slot`, if one was committed and is live.
     pub(crate) fn record(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
         self.committed(slot).filter(RecordRef::is_live)
     }
 
-    /// The record in slot `slot`, where one was committed, live or dead.
+    /// The record in slot `slot`, live or dead, if one was committed.
     pub(crate) fn committed(self: &Arc<Self>, slot: u32) -> Option<RecordRef<'_>> {
         RecordRef::read(self, slot)
     }
 
     /// Marks the source of the record in `slot` dead or gone on disk, if it has one.
     pub(crate) fn bury_source(&self, slot: u32, state: RecordState) {
-        if let Some(source) = self.carried.source(slot) {
+        if let Some(source) = self.sources.source(slot) {
             if let Some(record) = source.segment.record(source.slot) {
                 record.bury(state);
             }
-            self.carried.forget(slot);
+            self.sources.forget(slot);
         }
     }
 
-    /// Takes a record out of the accounts whose slot is damaged, and overwrites the slot so that no recovery believes it.
-    /// The record was committed at `offset`. The caller holds its shard for writing, and takes it out of the index.
+    /// Subtracts a record with a damaged slot from the statistics, and overwrites the slot so that no recovery accepts
+    /// it. The record was committed at `offset`. The caller holds its shard for writing, and removes it from the index.
     ///
-    /// How long the record is, only its slot knew: its bytes are counted up to the next record that can be read.
+    /// The length of the record was only in its slot. So the bytes up to the next readable record are subtracted.
     pub(crate) fn write_off(self: &Arc<Self>, slot: u32, offset: usize) {
         self.bury_source(slot, RecordState::Gone);
         self.disown(slot);

@@ -1,4 +1,4 @@
-//! The writing of one record.
+//! The right to write one record.
 
 #![allow(unsafe_code)]
 
@@ -8,8 +8,8 @@ use crate::store::primitives::atomic::Ordering;
 use crate::store::segment::payload::Payload;
 use crate::store::segment::sealed::Segment;
 
-/// The sole right to write one record into a segment. Dropped without a commit, it leaves an empty slot behind, which
-/// is ignored, and room that is given back with the segment.
+/// The exclusive right to write one record into a segment. If it is dropped without a commit, its slot stays empty, and
+/// its space is released with the segment.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     pub(super) segment: Arc<Segment>,
@@ -33,24 +33,24 @@ impl Reservation {
         self.offset as u32
     }
 
-    /// Writes the payload, which must be the one that room was taken for.
+    /// Writes the payload, which must be the one for which the space was reserved.
     ///
     /// # Panics
-    /// It has another length or checksum.
+    /// If it has another length or checksum.
     pub(crate) fn fill(&mut self, payload: &Payload<'_>) {
         assert_eq!((payload.len(), payload.crc()), (self.payload_len, self.payload_crc));
         let mut written = 0;
         for part in payload.parts() {
-            // SAFETY: `OpenSegment::reserve` gave the range to this reservation alone, and `&mut self` excludes a second
-            // `fill` meanwhile. No slice covers it: `Segment::committed` makes them from committed slots, and the commit
-            // takes `self`. `part` does not overlap it, since it is a slice.
+            // SAFETY: `OpenSegment::reserve` gave the range to this reservation only, and `&mut self` excludes a
+            // concurrent `fill`. No slice covers the range: `Segment::committed` creates slices from committed slots,
+            // and the commit takes `self`. `part` does not overlap it, because it is a slice.
             unsafe { self.segment.mapping.copy_in(self.offset + written, part) };
             written += part.len();
         }
     }
 
-    /// Publishes the record: the store of its word is the commit. The caller holds the key's shard for writing,
-    /// so that sequence order is index order.
+    /// Commits the record by the store of its word. The caller holds the key's shard for writing, so that the order of
+    /// the sequences is the order in the index.
     pub(crate) fn commit(mut self, hash: u64, sequence: u64, word: Word) {
         let segment = &self.segment;
         let mut slot = Slot {

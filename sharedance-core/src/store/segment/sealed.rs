@@ -1,23 +1,24 @@
-//! One segment: reserve room, commit a record, read it, mark it dead, take it out of use.
+//! A segment in use: its records, its statistics, and its end.
 //!
-//! Together with `open.rs`, `reservation.rs`, `record.rs` and `blank.rs` this file keeps the protocol that makes `disk/mapping.rs` sound:
+//! `open.rs`, `reservation.rs`, `record.rs`, `blank.rs` and this file keep the protocol that makes `disk/mapping.rs`
+//! sound:
 //!
-//! 1. A [`Reservation`] owns its byte range and its slot alone: an [`OpenSegment`] hands ranges out once, by a write offset
-//!    that only grows, and there is one `OpenSegment` for a segment, whose `reserve` takes `&mut self`.
-//! 2. The range is written through `&mut Reservation` while the slot's word is empty, and the word is stored last, with
-//!    `Release`: that store is the commit, and consumes the reservation. After it neither the bytes nor the slot's first
-//!    three words change.
-//! 3. A slice is made only by a `RecordRef`, which is made of a slot whose word was read as committed, with `Acquire`,
-//!    and belongs to the segment that it was read from.
-//! 4. A [`Segment`] becomes a [`Blank`] again only by value, which means that no [`Arc`] to it is left: no reader, no
-//!    writer, no slice.
+//! 1. A [`Reservation`] owns its byte range and its slot: an [`OpenSegment`] hands out each range once, by a write
+//!    offset that only grows. A segment has one `OpenSegment`, whose `reserve` takes `&mut self`.
+//! 2. The range is written through `&mut Reservation` while the slot's word is empty. The word is stored last, with
+//!    `Release`: that store is the commit, and consumes the reservation. After it neither the bytes nor the slot's
+//!    first three words change.
+//! 3. A slice is created only by a `RecordRef`. That is created from a slot whose word was read as committed, with
+//!    `Acquire`, and belongs to the segment of the slot.
+//! 4. A [`Segment`] becomes a [`Blank`] again only by value. Then there is no [`Arc`] to it: no reader, no writer, no
+//!    slice.
 //!
 //! [`Reservation`]: crate::store::segment::reservation::Reservation
 //! [`OpenSegment`]: crate::store::segment::open::OpenSegment
 //! [`Blank`]: crate::store::segment::blank::Blank
 //!
-//! The stores of a thread that is killed become visible as a prefix of its program order, so another process finds
-//! a slot empty or its record complete, never in between.
+//! The stores of a killed thread become visible as a prefix of its program order. So another process finds either an
+//! empty slot or a complete record.
 
 use crate::store::disk::directory::DirectoryLock;
 use crate::store::disk::format::{
@@ -29,37 +30,37 @@ use crate::store::primitives::atomic::{AtomicBool, AtomicU32, AtomicU64, Orderin
 use crate::store::primitives::{Arc, MappedWord};
 use crate::store::segment::accesses::Accesses;
 use crate::store::segment::reads::Reads;
-use crate::store::segment::sources::{Carried, Source};
+use crate::store::segment::sources::{Source, Sources};
 
 /// A segment in use.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    /// Its place in the log's table while it is in use; reused afterwards, unlike the id in its header.
+    /// Its index in the log's table while it is in use. Unlike the id in the header, it is reused.
     pub(crate) number: u32,
     pub(crate) header: Header,
     pub(super) mapping: Mapping,
-    /// Bytes of live records and of reservations that are neither committed nor given up, slots included. It may be too
-    /// low, and below zero, where records were written off.
+    /// Bytes of live records and of open reservations, slots included. It may be too low, even negative, after damaged
+    /// records were subtracted.
     pub(super) live_bytes: AtomicU64,
     pub(super) live_records: AtomicU32,
     pub(super) in_flight: AtomicU32,
-    /// Slots that were reserved. Beyond them no slot is read: records may be there.
+    /// The number of reserved slots. No other slot is read: its bytes may belong to records.
     pub(super) slots: AtomicU32,
-    /// Where its records were before, or those whose place they took, as long as the disk may need that.
-    pub(crate) carried: Carried<Segment>,
+    /// The older records that its records were copied from or replace, while the disk may need those.
+    pub(crate) sources: Sources<Segment>,
     in_quarantine: AtomicBool,
-    /// When it was sealed, in store milliseconds plus one; zero while it is not.
+    /// When it was sealed, in store milliseconds, plus one; zero if it is not sealed.
     pub(super) sealed_at: AtomicU64,
     /// No live record expires before this store millisecond.
     next_expiry_ms: AtomicU64,
-    /// Which of the slots that recovery found, and believed without reading their records, have been read and verified
-    /// since. Slots beyond were written by this process.
+    /// Which of the slots that recovery accepted without reading their records have been read and verified since. Slots
+    /// beyond these were written by this process.
     pub(super) verified: Option<Box<[AtomicU64]>>,
-    /// How often records were read; `None` where that is not tracked.
+    /// How often records were read; `None` if that is not tracked.
     reads: Option<Reads>,
-    /// When records were last read; `None` where that is not tracked.
+    /// When records were last read; `None` if that is not tracked.
     pub(crate) accesses: Option<Accesses>,
-    /// Keeps the directory locked for as long as anything is mapped.
+    /// Keeps the directory locked while anything is mapped.
     _lock: Arc<DirectoryLock>,
 }
 
@@ -73,7 +74,7 @@ impl Segment {
             live_records: AtomicU32::new(0),
             in_flight: AtomicU32::new(0),
             slots: AtomicU32::new(0),
-            carried: Carried::nowhere(),
+            sources: Sources::new(),
             in_quarantine: AtomicBool::new(false),
             sealed_at: AtomicU64::new(0),
             next_expiry_ms: AtomicU64::new(u64::MAX),
@@ -84,8 +85,8 @@ impl Segment {
         }
     }
 
-    /// A segment that an earlier process left, taken over at `now_ms`. Its live records are told with [`Segment::adopt`]. The first
-    /// `unverified` slots are checked one by one, when their records are first read.
+    /// A segment from an earlier process, at `now_ms`. [`Segment::adopt`] adds its live records. The records of the
+    /// first `unverified` slots are checked when they are first read.
     pub(crate) fn recovered(
         number: u32,
         header: Header,
@@ -107,12 +108,12 @@ impl Segment {
         segment
     }
 
-    /// Begins to count how often records are read.
+    /// Starts to count how often records are read.
     pub(crate) fn count_reads(&mut self) {
         self.reads = Some(Reads::new(format::max_slots(self.file_len())));
     }
 
-    /// Begins to note when records are read.
+    /// Starts to record when records are read.
     pub(crate) fn track_accesses(&mut self, now_ms: u64) {
         self.accesses = Some(Accesses::new(format::max_slots(self.file_len()), now_ms));
     }
@@ -124,12 +125,12 @@ impl Segment {
         }
     }
 
-    /// How often the record in `slot` was read, as far as that counts, since this was last asked.
+    /// How often the record in `slot` was read since the last call, up to the maximum count.
     pub(crate) fn take_reads(&self, slot: u32) -> u8 {
         self.reads.as_ref().map_or(0, |reads| reads.take(slot))
     }
 
-    /// Lets the record in `slot` have been read `count` times.
+    /// Sets the count of the record in `slot` to `count`.
     pub(crate) fn inherit_reads(&self, slot: u32, count: u8) {
         if let Some(reads) = &self.reads {
             reads.inherit(slot, count);
@@ -156,13 +157,13 @@ impl Segment {
         (self.live_bytes.load(Ordering::Relaxed) as i64).max(0) as u64
     }
 
-    /// When it was sealed, in store milliseconds; none while records may be appended.
+    /// When it was sealed, in store milliseconds; `None` while it is open.
     pub(crate) fn sealed_at_ms(&self) -> Option<u64> {
         self.sealed_at.load(Ordering::Acquire).checked_sub(1)
     }
 
-    /// Whether it is sealed, and each reservation in it has ended: no further record can become live. The caller as for
-    /// [`Segment::is_spent`].
+    /// Whether it is sealed and each reservation in it has ended: no other record can become live. For the caller the
+    /// same applies as for [`Segment::is_spent`].
     pub(crate) fn is_complete(&self) -> bool {
         self.sealed_at_ms().is_some() && self.has_no_reservations()
     }
@@ -175,36 +176,36 @@ impl Segment {
         self.live_records.load(Ordering::Acquire)
     }
 
-    /// Whether no record is live and none can become so. The caller has seen it sealed under the append point's lock,
-    /// or in a table from which only sealed segments are taken.
+    /// Whether no record is live or can become live. The caller has observed that it is sealed under the mutex of the
+    /// append point, or has it from a table with sealed segments only.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_complete() && self.live_records() == 0
     }
 
-    /// Records that the segment is in quarantine; returns `false` where it was already.
+    /// Records that the segment is in quarantine; returns `false` if it already was.
     pub(crate) fn enter_quarantine(&self) -> bool {
         !self.in_quarantine.swap(true, Ordering::Relaxed)
     }
 
-    /// Records the source that the record in `slot` depends on until it is safe. The caller holds its key's shard for
-    /// writing.
+    /// Records the source of the record in `slot`, which is needed until the record is safe. The caller holds the key's
+    /// shard for writing.
     pub(crate) fn note_source(self: &Arc<Self>, slot: u32, source: Source<Segment>) {
-        source.segment.carried.add_destination(self);
-        self.carried.add_source(slot, source);
+        source.segment.sources.add_destination(self);
+        self.sources.add_source(slot, source);
     }
 
-    /// Marks the segment free on disk, though readers may still hold it, and lets the segments whose
-    /// records have their sources here forget this one. In this order: while a record is live here on disk, a thread
-    /// that deletes the one that it is the source of has to find it.
+    /// Marks the segment free on disk, even if readers still hold it. Then it removes the segment from the sources of
+    /// other segments. The order matters: while a record is live here on disk, a thread that deletes its copy must find
+    /// it.
     pub(crate) fn give_up(self: &Arc<Self>) {
         self.mapping.word(STATE_OFFSET).store(State::Free.word(), Ordering::SeqCst);
         self.mapping.note_change();
-        for destination in self.carried.destinations() {
-            destination.carried.forget_segment(self);
+        for destination in self.sources.destinations() {
+            destination.sources.forget_segment(self);
         }
     }
 
-    /// Whether every record in it is dead while it is still being appended to.
+    /// Whether the segment is open and all its records are dead.
     pub(crate) fn is_idle(&self) -> bool {
         self.reserved().slots > 0 && self.has_no_reservations() && self.live_records() == 0
     }
@@ -213,7 +214,7 @@ impl Segment {
         Reserved::from_word(self.mapping.word(RESERVATION_OFFSET).load(Ordering::Acquire))
     }
 
-    /// Room left for records and their slots, in bytes.
+    /// Space for records and their slots, in bytes.
     pub(crate) fn room(&self) -> usize {
         let reserved = self.reserved();
         (self.file_len() - reserved.slots as usize * SLOT_LEN).saturating_sub(reserved.write_offset as usize)
@@ -230,7 +231,7 @@ impl Segment {
         self.mapping.word(format::slot_offset(self.file_len(), slot) + 24)
     }
 
-    /// Slot `slot` as it stands.
+    /// The current contents of slot `slot`.
     pub(crate) fn raw_slot(&self, slot: u32) -> RawSlot {
         let at = format::slot_offset(self.file_len(), slot);
         let word = self.mapping.word(at + 24).load(Ordering::Acquire);
@@ -238,19 +239,19 @@ impl Segment {
         RawSlot([part(0), part(1), part(2), word])
     }
 
-    /// Whether a record of this sequence can stand here.
+    /// Whether a slot of this segment can represent this sequence.
     pub(crate) fn can_express(&self, sequence: u64) -> bool {
         i32::try_from(sequence.wrapping_sub(self.header.base) as i64).is_ok()
     }
 
-    /// Overwrites a slot that recovery does not believe, so that no later recovery does.
+    /// Overwrites a slot that recovery did not accept, so that no later recovery accepts it.
     pub(crate) fn disown(&self, slot: u32) {
         let dead = Word { state: RecordState::Dead, flags: 0, key_len: 0, deadline: Deadline::at_ms(0) };
         self.slot_word(slot).store(dead.encode(), Ordering::Release);
         self.mapping.note_change();
     }
 
-    /// When the next record can expire, in store milliseconds; `u64::MAX` where none will.
+    /// When the next record may expire, in store milliseconds; `u64::MAX` if none will.
     pub(crate) fn next_expiry_ms(&self) -> u64 {
         self.next_expiry_ms.load(Ordering::Acquire)
     }
@@ -262,10 +263,10 @@ impl Segment {
         }
     }
 
-    /// Forgets when the next record expires: a walk over all slots is about to find out.
+    /// Resets the time of the next expiry, before a walk over all slots determines it again.
     ///
-    /// Both this and [`Segment::expect_expiry`], which follows the store of a word, read and write in one step: either
-    /// the expectation comes later and stays, or the walk sees the word.
+    /// This and [`Segment::expect_expiry`], which is called after the store of a word, are read-modify-write
+    /// operations. So either the expectation comes later and stays, or the walk sees the word.
     pub(crate) fn forget_expiry(&self) {
         self.next_expiry_ms.swap(u64::MAX, Ordering::AcqRel);
     }
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_committed_is_found_and_what_is_marked_dead_is_not() {
+    fn committed_records_are_found_and_dead_ones_are_not() {
         let mut segment = segment();
         let slot = write(&mut segment, b"key", b"value", 12);
         let record = segment.record(slot).unwrap();
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn records_and_slots_grow_towards_each_other_until_they_meet() {
+    fn a_segment_is_full_when_its_records_meet_its_slots() {
         let mut segment = segment();
         let mut taken = 0;
         let payload = [1; 1_000];
@@ -332,20 +333,20 @@ mod tests {
     }
 
     #[test]
-    fn a_reservation_that_is_given_up_leaves_an_empty_slot_and_no_live_byte() {
+    fn a_dropped_reservation_leaves_an_empty_slot_and_no_live_bytes() {
         let mut segment = segment();
         let payload = Payload::of([&[1; 100][..]]);
         let mut reservation = segment.reserve(&payload).unwrap();
         reservation.fill(&payload);
         let segment = segment.seal(5);
-        assert!(segment.live_bytes() > 0 && !segment.is_spent(), "it may yet be committed");
+        assert!(segment.live_bytes() > 0 && !segment.is_spent(), "it can still be committed");
         drop(reservation);
         assert_eq!((segment.raw_slot(0).word(), segment.live_bytes()), (Word::EMPTY, 0));
         assert!(segment.is_spent());
     }
 
     #[test]
-    fn a_slot_is_empty_from_its_reservation_on_whatever_stood_there_before() {
+    fn a_reserved_slot_is_empty_whatever_it_contained_before() {
         let mut mapping = Mapping::of_heap(LEN);
         mapping.copy_in_exclusively(RECORDS_OFFSET, &vec![0xff; LEN - RECORDS_OFFSET]);
         let mut segment = OpenSegment::new(Blank::new(0, mapping).activate(0, header(10), lock()));
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_is_free_and_has_no_slots_wherever_its_making_was_interrupted() {
+    fn a_blank_is_free_and_has_no_slots_wherever_its_creation_was_interrupted() {
         let mut segment = segment();
         let slots: Vec<_> = (0..5).map(|i| write(&mut segment, &[i], b"v", 20)).collect();
         slots.iter().for_each(|slot| segment.record(*slot).unwrap().mark_dead());
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_earlier_process_wrote_is_read_again() {
+    fn only_records_of_an_earlier_process_are_verified() {
         let mut segment = segment();
         let old = write(&mut segment, b"key", b"value", 11);
         let record = segment.record(old).unwrap();
@@ -386,13 +387,13 @@ mod tests {
     }
 
     #[test]
-    fn changing_a_word_that_was_damaged_ends() {
+    fn a_change_of_a_damaged_word_ends() {
         let mut segment = segment();
         let slot = write(&mut segment, b"key", b"value", 12);
         let pinned = segment.record(slot).unwrap().pin();
         let word = pinned.record().word();
         let whole = word.encode();
-        // A flipped bit, nothing at all, and a record that is dead already.
+        // A flipped bit, zeros, and a record that is already dead.
         for damaged in [whole ^ 1 << 30, 0, Word { state: RecordState::Dead, ..word }.encode()] {
             segment.slot_word(slot).store(damaged, Ordering::Relaxed);
             let (changed, changes) = std::sync::mpsc::channel();
@@ -402,7 +403,7 @@ mod tests {
                 let touched = record.touch(Deadline::at_ms(2_000));
                 changed.send((touched, record.mark(format::FLAG_STALE))).unwrap();
             });
-            let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("it does not end");
+            let changes = changes.recv_timeout(std::time::Duration::from_secs(60)).expect("the change has not ended");
             assert_eq!(changes, (None, None));
         }
         assert_eq!(segment.slot_word(slot).load(Ordering::Relaxed), Word { state: RecordState::Dead, ..word }.encode());

@@ -1,37 +1,37 @@
-//! Records that are in two places.
+//! Sources: older records that stay live on disk until the records that replace them are safe.
 //!
-//! The disk may know a record for long where it was, and not yet where compaction carried it to; or it may know the old
-//! value of a key, and not yet the new one. So the former stays live in its place until the latter is safe: it is only
-//! counted there no more, and the index names the other. A thread that marks a record dead marks its source dead first, or a
-//! restart would bring that back. This is where a segment keeps the way from its records to their sources, and to the
-//! segments that its own records are the sources for.
+//! After compaction copied a record, or an overwrite replaced a value, the disk may contain the old record and not yet
+//! the new one. So the old one, the *source*, stays live on disk until the new one is safe. Only the new one is in the
+//! index and in the statistics. A thread that marks a record dead marks its source dead first; otherwise a restart
+//! would restore the source. A segment has links from its records to their sources, and to the segments with records
+//! whose sources it contains.
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::store::primitives::atomic::{AtomicUsize, Ordering};
 use crate::store::primitives::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// What one segment, an `S`, keeps of that.
+/// The links of one segment, an `S`.
 #[derive(Debug)]
-pub(crate) struct Carried<S> {
-    /// Of records in this segment, by their slot.
-    sources: Mutex<HashMap<u32, Source<S>>>,
-    /// How many there are, for those who need not look.
-    source_count: AtomicUsize,
+pub(crate) struct Sources<S> {
+    /// The sources of the records in this segment, by slot.
+    by_slot: Mutex<HashMap<u32, Source<S>>>,
+    /// The number of sources, which is read without the mutex.
+    count: AtomicUsize,
     destinations: Mutex<Destinations<S>>,
 }
 
-/// The segments with records whose sources are in this one. Weak, or the two would keep each other alive.
+/// The segments with records whose sources are in this one. Weak, otherwise the two would keep each other alive.
 #[derive(Debug)]
 struct Destinations<S> {
-    /// By address: a weak reference keeps the memory, so that no other segment gets the same address.
+    /// By address: a weak reference keeps the memory allocated, so no other segment gets the same address.
     segments: BTreeMap<usize, Weak<S>>,
     /// The number of entries at which those of dropped segments are removed: twice as many as the last removal left, so
     /// that the work is amortized over the added segments and at most half of the entries are dead.
     prune_at: usize,
 }
 
-/// Fewer destinations than this are not worth pruning.
+/// Fewer destinations are not pruned.
 const MIN_PRUNE: usize = 16;
 
 impl<S> Destinations<S> {
@@ -45,7 +45,7 @@ impl<S> Destinations<S> {
     }
 }
 
-/// A record that is live on disk for as long as the one it is the source of is not safe.
+/// A record that stays live on disk until the record that replaces it is safe.
 #[derive(Debug)]
 pub(crate) struct Source<S> {
     pub(crate) segment: Arc<S>,
@@ -62,22 +62,22 @@ impl<S> Clone for Source<S> {
 /// Why a record has a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It was copied from there.
+    /// The record is a copy of the source.
     Compaction,
-    /// It took the place of that; the sync of this number makes it safe.
+    /// The record replaced the source; the sync with this number makes it safe.
     Overwrite(u64),
 }
 
-impl<S> Carried<S> {
-    pub(crate) fn nowhere() -> Carried<S> {
+impl<S> Sources<S> {
+    pub(crate) fn new() -> Sources<S> {
         let destinations = Destinations { segments: BTreeMap::new(), prune_at: MIN_PRUNE };
-        Carried { sources: Mutex::default(), source_count: AtomicUsize::new(0), destinations: Mutex::new(destinations) }
+        Sources { by_slot: Mutex::default(), count: AtomicUsize::new(0), destinations: Mutex::new(destinations) }
     }
 
     fn with_sources<T>(&self, change: impl FnOnce(&mut HashMap<u32, Source<S>>) -> T) -> T {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.by_slot.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut sources);
-        self.source_count.store(sources.len(), Ordering::Release);
+        self.count.store(sources.len(), Ordering::Release);
         result
     }
 
@@ -85,17 +85,17 @@ impl<S> Carried<S> {
         self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether records elsewhere have their sources in this segment.
+    /// Whether records of other segments have their sources in this segment.
     pub(crate) fn has_destinations(&self) -> bool {
         self.lock_destinations().segments.values().any(|known| known.strong_count() > 0)
     }
 
-    /// Whether records are here of which the disk may still need the sources.
+    /// Whether records of this segment have sources.
     pub(crate) fn has_sources(&self) -> bool {
-        self.source_count.load(Ordering::Acquire) > 0
+        self.count.load(Ordering::Acquire) > 0
     }
 
-    /// Records the source of the record in `slot`. The caller holds its key's shard for writing.
+    /// Records the source of the record in `slot`. The caller holds the key's shard for writing.
     pub(crate) fn add_source(&self, slot: u32, source: Source<S>) {
         self.with_sources(|sources| sources.insert(slot, source));
     }
@@ -112,18 +112,19 @@ impl<S> Carried<S> {
         self.with_sources(|sources| sources.get(&slot).cloned())
     }
 
-    /// Forgets the source of the record in `slot`. Not before it is dead, or recorded elsewhere: a thread that comes
-    /// in between must still find it.
+    /// Removes the source of the record in `slot`, after the source is dead or has been added elsewhere: other threads
+    /// must find it until then.
     pub(crate) fn forget(&self, slot: u32) {
         self.with_sources(|sources| sources.remove(&slot));
     }
 
-    /// Forgets all sources that are in `segment`.
+    /// Removes all sources that are in `segment`.
     pub(crate) fn forget_segment(&self, segment: &Arc<S>) {
         self.with_sources(|sources| sources.retain(|_, source| !Arc::ptr_eq(&source.segment, segment)));
     }
 
-    /// Forgets all sources: the store is closed, and segments with sources in each other would never be freed.
+    /// Removes all sources when the store is closed. Otherwise segments with sources in each other would never be
+    /// freed.
     pub(crate) fn forget_all(&self) {
         drop(self.with_sources(std::mem::take));
     }
@@ -138,26 +139,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn destinations_that_are_gone_are_forgotten_and_none_is_listed_twice() {
-        let carried = Carried::<u32>::nowhere();
+    fn dropped_destinations_are_pruned_and_none_is_listed_twice() {
+        let sources = Sources::<u32>::new();
         let kept: Vec<_> = (0..3).map(Arc::new).collect();
         for i in 0..10_000 {
-            carried.add_destination(&kept[i % 3]);
-            carried.add_destination(&Arc::new(100));
+            sources.add_destination(&kept[i % 3]);
+            sources.add_destination(&Arc::new(100));
         }
-        assert_eq!(carried.destinations().len(), 3);
-        assert!(carried.has_destinations());
-        let listed = carried.lock_destinations().segments.len();
+        assert_eq!(sources.destinations().len(), 3);
+        assert!(sources.has_destinations());
+        let listed = sources.lock_destinations().segments.len();
         assert!(listed <= MIN_PRUNE, "{listed} destinations are listed, of which 3 exist");
         drop(kept);
-        assert!(!carried.has_destinations() && carried.destinations().is_empty());
+        assert!(!sources.has_destinations() && sources.destinations().is_empty());
     }
 
     #[test]
-    fn thousands_of_destinations_that_exist_are_all_listed() {
-        let carried = Carried::<usize>::nowhere();
+    fn all_of_thousands_of_destinations_are_listed() {
+        let sources = Sources::<usize>::new();
         let kept: Vec<_> = (0..5_000).map(Arc::new).collect();
-        (0..2).for_each(|_| kept.iter().for_each(|destination| carried.add_destination(destination)));
-        assert_eq!(carried.destinations().len(), kept.len());
+        (0..2).for_each(|_| kept.iter().for_each(|destination| sources.add_destination(destination)));
+        assert_eq!(sources.destinations().len(), kept.len());
     }
 }

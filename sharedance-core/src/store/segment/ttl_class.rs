@@ -1,19 +1,18 @@
-//! Which records share segments: those whose TTLs are alike, so that they expire together.
+//! TTL classes: records with similar TTLs share segments, so that they expire together.
 
-/// The slack of [`TtlClass::slack_ms`] as a part of the TTL…
+/// The slack of [`TtlClass::slack_ms`] is 1/SLACK_PART of the TTL…
 const SLACK_PART: u64 = 64;
-/// …and at most, in milliseconds: what expired is given back within seconds.
+/// …but at most this many milliseconds: the space of expired records is freed within seconds.
 const MAX_SLACK_MS: u64 = 4_000;
 
-/// A TTL rounded up to a quarter of an octave: 4 × log₂ of its seconds. Records of one class share segments, so that
-/// they expire together.
+/// A TTL, rounded up to a quarter of an octave: 4 × log₂ of its seconds. Records of one class share segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TtlClass(pub(crate) u8);
 
 impl TtlClass {
     const NEVER: TtlClass = TtlClass(u8::MAX);
 
-    /// The class of a TTL in milliseconds; none is never.
+    /// The class of a TTL in milliseconds; `None` means no expiry.
     pub(crate) fn of_ms(ttl_ms: Option<u64>) -> TtlClass {
         match ttl_ms {
             None => TtlClass::NEVER,
@@ -24,13 +23,14 @@ impl TtlClass {
         }
     }
 
-    /// About the TTL of the class, in milliseconds: at most a quarter of an octave above it, up to 136 years for never.
+    /// The longest TTL of the class in milliseconds, at most a quarter of an octave above any other; 136 years for no
+    /// expiry.
     pub(crate) fn ttl_ms(self) -> u64 {
         let octaves = (f64::from(self.0) / 4.0).min(32.0);
         (octaves.exp2() * 1_000.0) as u64
     }
 
-    /// How long the sweep waits after the first record of a segment has expired.
+    /// How long the sweep waits after the first record of a segment has expired, in milliseconds.
     pub(crate) fn slack_ms(self) -> u64 {
         (self.ttl_ms() / SLACK_PART).min(MAX_SLACK_MS)
     }
