@@ -1,8 +1,8 @@
-//! Where the time comes from: the system, or a hand that turns it in a test.
+//! Clocks: the system's, or one that a test advances.
 //!
-//! This is the only file of the crate that asks the system for the time. Two clocks are read: *boot time*, which only
-//! moves forward, counts through suspend and knows nothing of clock steps; and *wall time*, which is consulted only to
-//! learn how long the machine was off.
+//! This is the only file of the crate that reads the system's time. It reads two clocks. *Boot time* only increases,
+//! counts while the machine is suspended, and is independent of clock steps. *Wall time* is used only to determine how
+//! long the machine was off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,8 +45,8 @@ struct ManualTime {
     wall_ms: AtomicU64,
 }
 
-/// Turns the [`Clock`] that [`Clock::manual`] made with it. Time that it lets pass while a store is closed counts for
-/// that, too.
+/// Controls the [`Clock`] that [`Clock::manual`] created with it. Time that passes while a store is closed counts as
+/// well.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -82,7 +82,7 @@ impl Clock {
         Clock { source: Source::System }
     }
 
-    /// A clock that stands still until its [`ManualClock`] turns it.
+    /// A clock that changes only through its [`ManualClock`].
     ///
     /// ```
     /// # use std::time::Duration;
@@ -119,7 +119,7 @@ impl Clock {
         whole_ms(self.boot_time())
     }
 
-    /// Milliseconds since the Unix epoch; zero where the wall clock stands before it.
+    /// Milliseconds since the Unix epoch; zero if the wall clock is before it.
     pub(crate) fn wall_ms(&self) -> u64 {
         match &self.source {
             Source::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
@@ -128,13 +128,13 @@ impl Clock {
     }
 }
 
-/// How many milliseconds have passed entirely.
+/// The number of complete milliseconds.
 pub(crate) fn whole_ms(time: Duration) -> u64 {
     time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
 impl ManualClock {
-    /// The clock that this hand turns.
+    /// The clock that this controls.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -152,7 +152,7 @@ impl ManualClock {
         Clock { source: Source::Manual(self.time.clone()) }
     }
 
-    /// Lets time pass: both clocks move on by `by`, of which whole milliseconds count.
+    /// Advances both clocks by `by`. Fractions of a millisecond add up.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -191,8 +191,8 @@ impl ManualClock {
         self.time.wall_ms.store(since_epoch.as_millis() as u64, Ordering::Release);
     }
 
-    /// Starts boot time again from zero, as a reboot does; wall time is left as it is. How long the machine was off, the wall
-    /// clock says: [`ManualClock::advance`] it as well.
+    /// Resets boot time to zero, as a reboot does. Wall time does not change: [`advance`](ManualClock::advance) it by
+    /// the time that the machine was off.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn manual_clock_moves_only_by_hand() {
+    fn a_manual_clock_does_not_advance_by_itself() {
         let (clock, hand) = Clock::manual();
         let before = (clock.boot_ms(), clock.wall_ms());
         assert_eq!((clock.boot_ms(), clock.wall_ms()), before);

@@ -1,16 +1,16 @@
-//! The embeddable half of Sharedance: an expiring key/value store in memory-mapped files, and the codecs of its
-//! network protocols.
+//! An expiring key/value store in memory-mapped files, and the codecs of Sharedance's network protocols.
 //!
 //! | module | feature | what it is |
 //! | --- | --- | --- |
 //! | `store` | `store` | the store: `store::Store` |
-//! | `clock` | `store` | the clock it runs on, which a test may turn by hand |
-//! | `protocol` | `protocol` | the codecs, without any I/O |
+//! | `clock` | `store` | the clock of a store, which a test can control |
+//! | `protocol` | `protocol` | the codecs, without I/O |
 //! | [`Version`], [`WriteResult`] | – | what writes return, in the store and in the client crate |
 //!
-//! The store needs Linux, 64-bit and little-endian; the build fails elsewhere, and says so. The codecs build anywhere.
+//! The store needs Linux on a 64-bit little-endian machine; elsewhere the build fails with a message. The codecs build
+//! on any system.
 //!
-//! The two halves know nothing of each other: a program that serves one by the other says what a request means.
+//! Store and codecs do not depend on each other. A program that combines them maps requests to calls of the store:
 //!
 #![cfg_attr(all(feature = "store", feature = "protocol"), doc = "```")]
 #![cfg_attr(not(all(feature = "store", feature = "protocol")), doc = "```ignore")]
@@ -24,7 +24,7 @@
 //!
 //! let received = b"F\0\0\0\x03key";
 //! let Decoded::Complete { message, .. } = classic::decode_request(received, &Limits::default())? else {
-//!     panic!("it is all there");
+//!     panic!("the request is complete");
 //! };
 //! let response = match message {
 //!     Request::Fetch { key } => store.get(key).map_or(Response::NotFound, Response::Value),

@@ -21,7 +21,7 @@ pub(crate) struct Engine {
     pub(crate) limits: Limits,
 }
 
-/// What every write is measured by.
+/// The limits on writes.
 #[derive(Debug)]
 pub(crate) struct Limits {
     pub(crate) default_ttl: Duration,
@@ -40,7 +40,7 @@ pub(crate) struct Counters {
     pub(crate) refused_full: Counter,
 }
 
-/// When a record expires, and which records share a segment with it.
+/// The deadline of a record, and its TTL class.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetime {
     pub(crate) deadline: Deadline,
@@ -69,7 +69,7 @@ impl Engine {
             Ttl::Never => return Lifetime { deadline: Deadline::NEVER, class: TtlClass::of_ms(None) },
         };
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        // Counted from the end of the current millisecond: nothing lives for less than was asked.
+        // Counted from the end of the current millisecond, so that no lifetime is shorter than requested.
         let start_ms = if ttl_ms == 0 { now.ms } else { now.rounded_up_ms };
         Lifetime { deadline: Deadline::at_ms(start_ms.saturating_add(ttl_ms)), class: TtlClass::of_ms(Some(ttl_ms)) }
     }

@@ -1,13 +1,13 @@
-//! Where the engine takes its locks, atomics, shared ownership and threads from: the standard library's, all of them,
-//! and from nowhere else, so that a tool that looks for races can put its own in their place.
+//! The source of the engine's locks, atomics, shared ownership and threads. They are the standard library's, and the
+//! engine uses no others, so that tools that look for races can replace them.
 //!
 //! | `--cfg` | replacement | for |
 //! | --- | --- | --- |
-//! | `shuttle` | `shuttle.rs`: at every access the checker decides which thread runs next | orders drawn by chance |
-//! | `loom` | `loom.rs`: atomics that answer whatever the memory model allows, for segments | all orders |
+//! | `shuttle` | `shuttle.rs`: at every access the checker decides which thread runs next | random orders |
+//! | `loom` | `loom.rs`: atomics that return any value that the memory model permits, for segments | all orders |
 //! | `visible_locks` | `visible.rs`: locks of instrumented code alone | sanitizers, which do not see the standard ones |
 //!
-//! `tests/tools/races` sets them, and `heap_segments`, with which segments are memory of the heap and not of a mapped file.
+//! `tests/tools/races` sets them, and `heap_segments`, with which segments are in heap memory instead of mapped files.
 
 #[cfg(not(any(loom, shuttle, visible_locks)))]
 mod standard {
@@ -19,7 +19,7 @@ mod standard {
     /// A word of a mapped file that several threads share.
     pub(crate) type MappedWord = atomic::AtomicU64;
 
-    /// Called before bytes of a mapping are touched that other threads may look at.
+    /// Called before access to bytes of a mapping that other threads may read.
     pub(crate) fn before_access() {}
 }
 
@@ -34,7 +34,7 @@ pub(crate) use checked::*;
 #[cfg(not(any(loom, shuttle, visible_locks)))]
 pub(crate) use standard::*;
 
-/// A number of events. It orders nothing.
+/// A number of events. It does not order other accesses.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(atomic::AtomicU64);
 

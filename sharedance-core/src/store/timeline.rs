@@ -1,7 +1,7 @@
-//! Store time: milliseconds that only move forward, in which deadlines stand.
+//! Store time: milliseconds that never decrease. Deadlines are in store time.
 //!
-//! While the machine is up it follows boot time; across a reboot it moves on by what the wall clock says, and never
-//! back. So no clock step ends a record's life early, or makes it endless.
+//! While the machine is up, store time follows boot time. Across a reboot it advances by the difference of the wall
+//! clock, and never decreases. So a step of the clock neither ends a record's life early nor makes it endless.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::clock::{Clock, whole_ms};
 
 use crate::store::disk::meta::{SAVE_INTERVAL_MS, SavedClock, Times};
 
-/// How long the machine is believed to have been off, at most: a year. A wall clock that is out by decades (a dead
-/// battery) must not take store time to where no deadline can be told from never.
+/// The maximum time that the machine can have been off: a year. A wall clock that is wrong by decades (a dead battery)
+/// must not advance store time to the range in which deadlines mean "never".
 const MAX_OFF_MS: u64 = 365 * 24 * 3_600 * 1_000;
 
-/// Store time, counted from a fixed point of store time and boot time.
+/// Store time, relative to a moment for which store time and boot time are known.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     clock: Clock,
@@ -21,17 +21,17 @@ pub(crate) struct Timeline {
     boot_base_ms: u64,
 }
 
-/// A moment of store time.
+/// A moment in store time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// In whole milliseconds.
     pub(crate) ms: u64,
-    /// The first whole millisecond that is not in the past: what counts from it is never short.
+    /// Rounded up to whole milliseconds: a duration that begins here is never too short.
     pub(crate) rounded_up_ms: u64,
 }
 
 impl Timeline {
-    /// Continues from the saved time; `same_boot` says whether the saved boot time counts from the same start.
+    /// Continues from the saved time. `same_boot` is whether the saved boot time has the same start.
     pub(crate) fn resume(clock: Clock, saved: Option<SavedClock>, same_boot: bool) -> Timeline {
         let boot_ms = clock.boot_ms();
         let store_base_ms = saved.map_or(0, |saved| match boot_ms.checked_sub(saved.boot_ms) {
@@ -44,7 +44,7 @@ impl Timeline {
         Timeline { clock, store_base_ms, boot_base_ms: boot_ms }
     }
 
-    /// Store time, by a single reading of the clock.
+    /// Store time, from one reading of the clock.
     pub(crate) fn now(&self) -> Moment {
         let boot_time = self.clock.boot_time();
         let boot_ms = whole_ms(boot_time);
@@ -57,7 +57,7 @@ impl Timeline {
         self.at(self.clock.boot_ms())
     }
 
-    /// The time since the machine booted: finer than store time, and of this boot alone.
+    /// The time since the machine booted. It is finer than store time and valid for this boot only.
     pub(crate) fn boot_time(&self) -> Duration {
         self.clock.boot_time()
     }
@@ -81,7 +81,7 @@ mod tests {
 
     const HOUR_MS: u64 = 3_600_000;
 
-    /// A clock that a store of two hours saved, and the hand of that clock.
+    /// The clock that a store saved at the age of two hours, and a manual clock.
     fn saved() -> (SavedClock, ManualClock) {
         let (clock, hand) = Clock::manual();
         hand.advance(Duration::from_millis(5_000));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn on_the_same_boot_it_goes_on_by_boot_time_whatever_the_wall_shows() {
+    fn on_the_same_boot_it_advances_by_boot_time_only() {
         let (saved, hand) = saved();
         hand.advance(Duration::from_millis(700));
         hand.step_wall(Duration::from_secs(1));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn across_a_reboot_it_goes_on_by_the_wall_between_a_second_and_a_year() {
+    fn across_a_reboot_it_advances_by_the_wall_clock_between_a_second_and_a_year() {
         let year_ms = 365 * 24 * HOUR_MS;
         let cases = [(HOUR_MS as i64, HOUR_MS), (0, 1_000), (-(HOUR_MS as i64), 1_000), (2 * year_ms as i64, year_ms)];
         for (wall_step_ms, moves_ms) in cases {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_time_that_went_back_is_another_boot() {
+    fn a_lower_boot_time_is_another_boot() {
         let (saved, hand) = saved();
         hand.reboot();
         let timeline = Timeline::resume(hand.clock(), Some(saved), true);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_store_begins_at_zero() {
+    fn a_new_store_starts_at_zero() {
         let (_, hand) = Clock::manual();
         assert_eq!(Timeline::resume(hand.clock(), None, false).now_ms(), 0);
     }

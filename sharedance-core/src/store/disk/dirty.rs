@@ -67,8 +67,8 @@ impl Unsynced {
 impl Mark {
     /// Records that the file was changed just now.
     pub(crate) fn note(self: &Arc<Self>) {
-        // This fence and the one of a sync that takes the record have an order: either this thread sees that the record
-        // was taken, or the sync sees the change.
+        // Of this fence and the one of a sync that takes the record, one is first: either this thread observes that the
+        // record was taken, or the sync observes the change.
         fence(Ordering::SeqCst);
         if self.is_noted.load(Ordering::Relaxed) {
             return;

@@ -1,12 +1,12 @@
 //! When a sync begins under [`Durability::Interval`](crate::store::Durability::Interval), and which thread runs it.
 //!
-//! A crash loses at most the writes since the last completed sync *began*; right before the next one ends, that is
-//! the time between the two beginnings and the length of the latter. So a sync begins when half the interval has passed
-//! since the last one began: then the loss stays within the interval as long as no sync takes more than half of it. Syncs
-//! that take longer follow one another without a pause, and the loss is at most the length of two.
+//! A crash loses at most the writes since the beginning of the last completed sync. Just before the next sync ends,
+//! that is the time between the two beginnings plus the duration of the second sync. So a sync begins when half the
+//! interval has passed since the last one began: then the loss stays within the interval if no sync takes more than
+//! half of it. Longer syncs follow each other without a pause, and the loss is at most the duration of two.
 //!
-//! A thread in [`Store::keep_synced`](crate::store::Store::keep_synced) does this. While there is no such thread, writers and
-//! maintenance do it: the first that comes when a sync is due runs it.
+//! A thread in [`Store::keep_synced`](crate::store::Store::keep_synced) does this. Without such a thread, writers and
+//! maintenance do it: the first one to find that a sync is due runs it.
 
 use std::time::Duration;
 
@@ -30,12 +30,12 @@ impl Cadence {
         cadence
     }
 
-    /// A sync begins.
+    /// Records that a sync begins.
     pub(crate) fn begin(&self, now: Duration) {
         self.began_at_ns.store(now.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// How long it is until the next sync is due.
+    /// The time until the next sync is due.
     pub(crate) fn due_in(&self, interval: Duration, now: Duration) -> Duration {
         (Duration::from_nanos(self.began_at_ns.load(Ordering::Relaxed)) + interval / 2).saturating_sub(now)
     }
@@ -71,7 +71,7 @@ mod tests {
 
     type Work = dyn Fn() + Send + Sync;
 
-    /// What a test's disk does in each sync, after the files were written and before the sync ends.
+    /// What the disk of a test does in each sync, after the files were written and before the sync ends.
     #[derive(Default)]
     pub(crate) struct Disk(Mutex<Option<Arc<Work>>>);
 
@@ -96,21 +96,21 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A store, its clock, and the writes that no completed sync covers: the number of the sync that will, and when they
-    /// were made, in milliseconds.
+    /// A store, its clock, and the writes that no completed sync covers: the number of the sync that will cover them,
+    /// and their times in milliseconds.
     struct Scene {
         _dir: tempfile::TempDir,
         hand: ManualClock,
         store: Store,
         at_risk: Mutex<VecDeque<(u64, u64)>>,
         now_ms: AtomicU64,
-        /// The greatest age of a write at risk.
+        /// The maximum age of a write that is not synced.
         loss_ms: AtomicU64,
         syncs: AtomicU64,
     }
 
     impl Scene {
-        /// A disk on which a sync takes as long as `sync_ms` has it.
+        /// A disk on which a sync takes `sync_ms`.
         fn new(interval_ms: u32, sync_ms: SyncMs) -> Arc<Scene> {
             let dir = tempfile::tempdir().unwrap();
             let (clock, hand) = Clock::manual();
@@ -136,7 +136,7 @@ mod tests {
             scene
         }
 
-        /// Lets time pass, and writes in each millisecond of it.
+        /// Advances the clock, and writes once in each millisecond.
         fn pass(&self, ms: u64) {
             for _ in 0..ms {
                 self.hand.advance(MS);
@@ -169,10 +169,10 @@ mod tests {
         }
     }
 
-    /// How long a sync takes, by its number, in milliseconds.
+    /// The duration of a sync in milliseconds, by its number.
     type SyncMs = fn(u64) -> u64;
 
-    /// An interval, how long syncs take, and the loss that is promised, in milliseconds.
+    /// An interval, the duration of syncs, and the promised maximum loss, in milliseconds.
     const DISKS: [(u32, SyncMs, u64); 7] = [
         (100, |_| 0, 100),
         (100, |_| 10, 100),
@@ -186,31 +186,31 @@ mod tests {
     const TOTAL_MS: u64 = 5_000;
 
     #[test]
-    fn the_loss_stays_within_the_interval_however_long_syncs_take_up_to_half_of_it() {
+    fn the_loss_stays_within_the_interval_if_syncs_take_up_to_half_of_it() {
         for (interval_ms, sync_ms, promised_ms) in DISKS {
             let scene = Scene::new(interval_ms, sync_ms);
             scene.keep_synced_for(TOTAL_MS);
             let (loss_ms, syncs) = (scene.loss_ms(), scene.syncs.load(Ordering::Relaxed));
             assert!(loss_ms <= promised_ms, "{loss_ms} of {promised_ms} ms");
-            // Nor are there more syncs than that takes.
+            // There are no more syncs than necessary.
             assert!(syncs <= TOTAL_MS / u64::from(interval_ms / 2) + 1, "{syncs} syncs");
         }
     }
 
     #[test]
-    fn without_a_thread_that_syncs_writers_keep_the_promise() {
+    fn without_a_sync_thread_writers_keep_the_interval() {
         for (interval_ms, sync_ms, promised_ms) in DISKS {
             let scene = Scene::new(interval_ms, sync_ms);
             while scene.now_ms.load(Ordering::Relaxed) < TOTAL_MS {
                 scene.pass(1);
             }
-            // A write in each millisecond: the one that finds that a sync is due may come as late as that.
+            // There is one write in each millisecond, so a due sync begins up to a millisecond late.
             assert!(scene.loss_ms() <= promised_ms + 1, "{} of {promised_ms} ms", scene.loss_ms());
         }
     }
 
     #[test]
-    fn where_a_thread_syncs_no_writer_does_and_afterwards_they_do_again() {
+    fn writers_do_not_sync_while_a_thread_does() {
         let scene = Scene::new(100, |_| 0);
         scene
             .store
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn without_maintenance_overwriting_takes_no_more_memory_than_a_sync_gives_back() {
+    fn without_maintenance_the_memory_of_overwrites_is_bounded_by_syncs() {
         let scene = Scene::new(3_600_000, |_| 0);
         for i in 0..2 * MAX_OVERWRITES_WAITING as u64 + 10 {
             scene.store.set("key", i.to_le_bytes()).unwrap();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn other_durabilities_have_no_interval_to_keep() {
+    fn keep_synced_returns_at_once_without_an_interval() {
         let dir = tempfile::tempdir().unwrap();
         let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
         store.keep_synced(|_| unreachable!("it returns at once")).unwrap();

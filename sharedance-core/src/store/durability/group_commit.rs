@@ -1,16 +1,15 @@
-//! What survives which crash, and the waiting for it.
+//! Syncs that waiting writers share.
 //!
-//! Everything that was acknowledged survives the death of the process, always. Beyond that a store promises what it was
-//! opened for: nothing, all but the last moments, or everything. A sync that fails ends all promises: the system has
-//! marked those pages clean, and another sync would succeed without having written them. From then on the store only
-//! reads, and says so.
+//! Acknowledged writes survive the death of the process in every mode. A crash of the system they survive as the
+//! durability mode promises. A sync that fails ends all promises: the system has marked its pages clean, and another
+//! sync would succeed without having written them. From then on the store is read-only.
 
 use std::io;
 
 use crate::store::primitives::atomic::{AtomicBool, Ordering};
 use crate::store::primitives::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Lets writers share syncs: one of those who wait runs it, for all who came before it began.
+/// Lets writers share syncs: one of the waiting writers runs a sync for all that arrived before it began.
 #[derive(Debug, Default)]
 pub(crate) struct GroupCommit {
     state: Mutex<State>,
@@ -18,7 +17,7 @@ pub(crate) struct GroupCommit {
     failed: AtomicBool,
 }
 
-/// Syncs are counted: the n-th covers whatever was written before it began.
+/// Syncs are numbered. The n-th covers all writes before it began.
 #[derive(Debug, Default)]
 struct State {
     begun: u64,
@@ -31,17 +30,17 @@ impl GroupCommit {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a sync has failed, so that nothing more is to be written.
+    /// Whether a sync has failed, after which nothing is written.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
 
-    /// Records that a sync failed elsewhere.
+    /// Records that a sync outside of the group failed.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// Whether a sync is under way.
+    /// Whether a sync is running.
     pub(crate) fn is_running(&self) -> bool {
         self.lock().running
     }
@@ -51,14 +50,14 @@ impl GroupCommit {
         self.lock().begun + 1
     }
 
-    /// The number of the last sync that has ended well; zero once one has failed.
+    /// The number of the last sync that has succeeded; zero once one has failed.
     pub(crate) fn ended(&self) -> u64 {
         let ended = self.lock().ended;
         if self.has_failed() { 0 } else { ended }
     }
 
-    /// Waits for a sync that begins after this call, and runs it if no other thread does. Returns `false` where one has failed, now
-    /// or before; the thread that ran it gets the error.
+    /// Waits for a sync that begins after this call, and runs it if no other thread does. Returns `false` if one has
+    /// failed, now or before; the thread that ran it gets the error.
     pub(crate) fn sync(&self, run: impl FnOnce() -> io::Result<()>) -> io::Result<bool> {
         let mut state = self.lock();
         let awaited = state.begun + 1;
@@ -79,8 +78,8 @@ impl GroupCommit {
     }
 }
 
-/// A sync that is under way. Dropping it ends the sync and wakes the waiting writers, also where the sync returned an
-/// error or panicked: then nothing is known about the disk, and the group has failed.
+/// A running sync. Dropping it ends the sync and wakes the waiting writers. If the sync returned an error or panicked,
+/// the state of the disk is unknown, and the group has failed.
 struct Running<'g> {
     group: &'g GroupCommit,
     own: u64,
@@ -108,7 +107,7 @@ mod tests {
     use crate::store::primitives::{Arc, thread};
 
     #[test]
-    fn whoever_waits_is_covered_by_a_sync_that_began_afterwards() {
+    fn a_waiting_writer_is_covered_by_a_sync_that_began_afterwards() {
         const WRITERS: usize = 4;
         let group = GroupCommit::default();
         let written = AtomicU64::new(0);
@@ -149,20 +148,20 @@ mod tests {
                             released.send(group.sync(|| unreachable!("no sync follows a failed one"))).unwrap();
                         });
                     }
-                    panic!("in the middle of a sync");
+                    panic!("a sync panics");
                 })
             }
         });
         assert!(panicking.join().is_err());
         for _ in 0..3 {
             let is_synced = releases.recv_timeout(Duration::from_secs(60)).expect("a writer is still waiting");
-            assert!(!is_synced.unwrap(), "what is on the disk is unknown");
+            assert!(!is_synced.unwrap(), "the state of the disk is unknown");
         }
         assert!(group.has_failed() && group.ended() == 0);
     }
 
     #[test]
-    fn one_that_failed_fails_all_that_follow() {
+    fn after_a_failed_sync_all_others_fail() {
         let group = GroupCommit::default();
         assert!(group.sync(|| Ok(())).unwrap());
         assert!(group.sync(|| Err(io::Error::other("the disk is gone"))).is_err());

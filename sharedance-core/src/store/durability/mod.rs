@@ -1,4 +1,4 @@
-//! What survives which crash.
+//! Durability: which writes survive which crash.
 //!
 //! | file | what |
 //! | --- | --- |

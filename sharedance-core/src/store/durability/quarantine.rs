@@ -1,10 +1,10 @@
-//! Spent segments that must not go yet, since the disk may know their records from nowhere else.
+//! Spent segments that are not recycled yet, because the disk may need their records.
 //!
-//! A segment is spent because its records were overwritten, deleted, expired, or copied; in memory. On the disk
-//! it may still be the only one that has them, and the source of a copy is live in it until it is retired. Where the store promises to survive a crash of the system, it is kept
-//! until a sync has ended that began after it was spent. Where it does not, records that were written long ago must
-//! still not get lost by being moved: a segment that was emptied by compaction is kept for as long as the system takes
-//! to write the copies back, unless that takes too much room.
+//! A segment is spent when its records were overwritten, deleted, expired or copied: in memory. On the disk it may
+//! still be the only segment with those records, and the source of a copy is live in it until it is retired. In a store
+//! that survives crashes of the system, it is kept until a sync has ended that began after it was spent. In other
+//! stores, copying must not put old records at risk: a segment that compaction emptied is kept until the system has
+//! written the copies back, unless that takes too much space.
 
 use std::collections::VecDeque;
 
@@ -14,30 +14,30 @@ use crate::store::log::segment_log::Log;
 use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
 
-/// How long Linux leaves a dirty page in memory, at most, with its default settings: 30 s until it is old enough, 5 s
-/// until the next scan, and some time to write.
+/// The maximum time that Linux keeps a dirty page in memory with its default settings: 30 s until the page is old
+/// enough, 5 s until the next scan, and some time to write.
 const WRITE_BACK_MS: u64 = 40_000;
-/// The part of the live bytes that may be kept waiting for that.
+/// At most 1/WRITE_BACK_PART of the live bytes is kept until it is written back.
 const WRITE_BACK_PART: u64 = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct Quarantine {
-    /// In the order of their coming.
+    /// In the order of their arrival.
     waiting: VecDeque<(Arc<Segment>, Until)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Until {
-    /// The sync of this number has ended.
+    /// The sync with this number has ended.
     Synced(u64),
-    /// This store millisecond.
+    /// This store millisecond has come.
     WrittenBack(u64),
-    /// Nothing.
+    /// It need not wait.
     Now,
 }
 
 impl Quarantine {
-    /// Takes in the segments that are spent by now.
+    /// Adds the segments that are spent.
     pub(crate) fn admit(&mut self, log: &Log, syncs: &Syncs, now_ms: u64) {
         for segment in log.segments_where(Segment::is_spent) {
             if !segment.enter_quarantine() {
@@ -52,7 +52,7 @@ impl Quarantine {
         }
     }
 
-    /// The last of the syncs that segments wait for.
+    /// The last sync that a segment waits for.
     pub(crate) fn awaited_sync(&self) -> Option<u64> {
         let awaited = self.waiting.iter().filter_map(|(_, until)| match until {
             Until::Synced(number) => Some(*number),
@@ -61,7 +61,8 @@ impl Quarantine {
         awaited.max()
     }
 
-    /// The segments that may go. Where a writer finds no room, what was only to be written back is not waited for.
+    /// Removes and returns the segments that may be recycled. If a writer finds no space, segments that wait for
+    /// write-back only are among them.
     pub(crate) fn release(
         &mut self,
         log: &Log,
@@ -77,7 +78,7 @@ impl Quarantine {
         let mut surplus = kept.saturating_sub(live / WRITE_BACK_PART);
         let mut released = Vec::new();
         for (segment, until) in std::mem::take(&mut self.waiting) {
-            // The sources of what is here go first: only then is the way back to them no longer needed.
+            // Not before the sources of its records are gone: until then the links to them are needed.
             let may_go = !segment.sources.has_sources()
                 && match until {
                     Until::Now => true,

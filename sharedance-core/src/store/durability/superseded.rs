@@ -1,8 +1,8 @@
-//! The old value of a key that is overwritten: when it is marked dead.
+//! Overwritten values: when they are marked dead.
 //!
-//! Where nothing is promised about crashes of the system it is marked dead at once. Where something is, a power cut must
-//! not find the old value dead and the new one not yet written: so the old one stays live on disk, as the source of the
-//! new, until a sync has ended that covers the new one.
+//! Without a promise about crashes of the system, an old value is marked dead at once. With such a promise, a power cut
+//! must not leave the old value dead and the new one unwritten. So the old one stays live on disk, as the source of the
+//! new one, until a sync has ended that covers the new one.
 
 use crate::store::api::durability::Durability;
 use crate::store::disk::format::RecordState;
@@ -13,18 +13,19 @@ use crate::store::segment::record::Pinned;
 use crate::store::segment::sealed::Segment;
 use crate::store::segment::sources::{Reason, Source};
 
-/// Records that replaced others since the last sync, whose old records stay on disk until a sync covers the new ones.
+/// Records that replaced others since the last sync. The old records stay on disk until a sync covers the new ones.
 #[derive(Debug)]
 pub(crate) struct Superseded {
-    /// Whether old records are kept at all: only where the store is to survive a crash of the system.
+    /// Whether old records are kept, which only a store that survives crashes of the system does.
     keeps_old: bool,
     waiting: Mutex<Vec<Overwrite>>,
-    /// The length of `waiting`, without its lock.
+    /// The length of `waiting`, which is read without the mutex.
     count: AtomicUsize,
 }
 
-/// A sync is due when this many records wait for it: they take 8 MiB, and keep their segments from being reused. At half a
-/// million overwrites a second it is the number of half a second. Unit tests use a smaller number, which is faster.
+/// A sync is due when this many records wait for it. They take 8 MiB of memory, and prevent that their segments are
+/// recycled. At half a million overwrites per second they arrive within half a second. Unit tests use a smaller number,
+/// which is faster.
 pub(crate) const MAX_OVERWRITES_WAITING: usize = if cfg!(test) { 1 << 13 } else { 1 << 18 };
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Superseded {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that a sync has covered by now.
+    /// Removes and returns the overwrites that a sync has covered.
     fn take_covered(&self, is_covered: impl Fn(u64) -> bool) -> Vec<Overwrite> {
         let mut waiting = self.lock();
         let (covered, rest) = std::mem::take(&mut *waiting).into_iter().partition(|one| is_covered(one.covered_by));
@@ -58,19 +59,19 @@ impl Superseded {
         self.count.store(waiting.len(), Ordering::Relaxed);
     }
 
-    /// Takes the old record of a key out of the accounts, which the record in `slot` of `segment` replaced just now. Marks
-    /// it dead, at once or when that is safe. The caller holds the key's shard for writing.
+    /// Subtracts the old record of a key, which the record in `slot` of `segment` has just replaced, from the
+    /// statistics. Marks it dead, at once or when that is safe. The caller holds the key's shard for writing.
     pub(crate) fn supersede(&self, group_commit: &GroupCommit, segment: &Arc<Segment>, slot: u32, old: &Pinned) {
         let (old_segment, old_slot) = (old.segment(), old.slot());
         if !self.keeps_old {
             return old.record().mark_dead();
         }
-        // Read after the commit: a sync that begins from here on writes the new record.
+        // Read after the commit: a sync that begins later writes the new record.
         let covered_by = group_commit.next();
         let reason = Reason::Overwrite(covered_by);
         match old_segment.sources.source(old_slot) {
-            // No sync has begun since the old value was written. The disk knows the value before it; that one stays, and
-            // the one in between goes.
+            // No sync has begun since the old value was written. The disk may have the value before it, which stays.
+            // The value in between is marked dead.
             Some(oldest) if oldest.reason == reason => {
                 segment.note_source(slot, oldest);
                 old_segment.sources.forget(old_slot);
@@ -84,7 +85,7 @@ impl Superseded {
         self.push(Overwrite { covered_by, segment: segment.clone(), slot });
     }
 
-    /// Marks the old records dead whose successors the disk has.
+    /// Marks old records dead if the disk has their successors.
     pub(crate) fn mark_covered(&self, group_commit: &GroupCommit) {
         if self.keeps_old {
             let ended = group_commit.ended();
@@ -94,7 +95,7 @@ impl Superseded {
         }
     }
 
-    /// How many wait for a sync.
+    /// The number of records that wait for a sync.
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -118,7 +119,7 @@ mod tests {
         (dir, store, hand)
     }
 
-    /// How many live records of a value are in the files, in the index or not.
+    /// The number of live records with a value in the files, indexed or not.
     fn live_on_disk(store: &Store, value: &[u8]) -> usize {
         let count = |segment: &Arc<Segment>| {
             let records = (0..segment.reserved().slots).filter_map(|slot| segment.record(slot));
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_value_stays_on_disk_until_the_new_one_is_there() {
+    fn an_old_value_stays_on_disk_until_the_new_one_is_synced() {
         let (_dir, store, _) = open(INTERVAL);
         let values: [&[u8]; 4] = [b"one", b"two", b"three", b"four"];
         store.set(b"k", b"one").unwrap();
@@ -140,27 +141,27 @@ mod tests {
         store.set(b"k", b"two").unwrap();
         assert_eq!(on_disk(&store, &values), [1, 1, 0, 0]);
         store.set(b"k", b"three").unwrap();
-        assert_eq!(on_disk(&store, &values), [1, 0, 1, 0], "no sync knows of the one in between");
+        assert_eq!(on_disk(&store, &values), [1, 0, 1, 0], "no sync covers the one in between");
         assert!(store.len() == 1 && store.get(b"k").unwrap() == b"three");
-        assert_eq!(store.stats().live_bytes, 48, "what is kept for the disk's sake is not counted");
+        assert_eq!(store.stats().live_bytes, 48, "an old value that is kept on disk is not counted");
         store.sync().unwrap();
         assert_eq!(on_disk(&store, &values), [0, 0, 1, 0]);
         store.set(b"k", b"four").unwrap();
         assert!(store.delete(b"k").unwrap());
-        assert_eq!(on_disk(&store, &values), [0; 4], "a deletion takes all of them");
+        assert_eq!(on_disk(&store, &values), [0; 4], "a deletion marks all of them");
         store.sync().unwrap();
         assert!(store.shared.syncs.superseded.lock().is_empty());
     }
 
     #[test]
-    fn a_value_written_during_a_sync_does_not_cost_the_one_that_it_covers() {
+    fn a_value_written_during_a_sync_does_not_remove_the_one_that_it_covers() {
         let (_dir, store, _) = open(INTERVAL);
         let values: [&[u8]; 3] = [b"one", b"two", b"three"];
         store.set(b"k", b"one").unwrap();
         store.sync().unwrap();
         store.set(b"k", b"two").unwrap();
         let synced = store.shared.syncs.group_commit.sync(|| {
-            // This one may be too late for the sync, which promises the second.
+            // This write may be too late for the sync, which promises the second value.
             store.set(b"k", b"three").unwrap();
             assert_eq!(on_disk(&store, &values), [1, 1, 1]);
             Ok(())
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_promise_the_old_value_goes_at_once() {
+    fn without_a_promise_the_old_value_is_marked_dead_at_once() {
         let (_dir, store, _) = open(Durability::Os);
         store.set(b"k", b"one").unwrap();
         store.set(b"k", b"two").unwrap();
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn compaction_and_reopening_in_between_do_no_harm() {
+    fn overwritten_values_survive_compaction_and_reopening() {
         let (dir, store, hand) = open(INTERVAL);
         let key = |i: u32| i.to_be_bytes();
         for round in 0..12u8 {

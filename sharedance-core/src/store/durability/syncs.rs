@@ -13,11 +13,11 @@ use crate::store::primitives::atomic::Ordering;
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
 use crate::store::timeline::Timeline;
 
-/// A thread that keeps the interval looks at the clock at least this often: the store's clock advances while the machine
+/// A thread that keeps the interval reads the clock at least this often: the store's clock advances while the machine
 /// is suspended, and timeouts do not.
 const MAX_REST: Duration = Duration::from_millis(100);
 
-/// What a store keeps of its promise to survive crashes.
+/// The state of a store's durability.
 #[derive(Debug)]
 pub(crate) struct Syncs {
     pub(crate) mode: Durability,
@@ -39,7 +39,7 @@ impl Syncs {
         }
     }
 
-    /// Whether a sync has failed, so that nothing more is to be written.
+    /// Whether a sync has failed, after which nothing is written.
     pub(crate) fn have_failed(&self) -> bool {
         self.group_commit.has_failed()
     }
@@ -97,7 +97,7 @@ impl Syncs {
         }
     }
 
-    /// Syncs if that is due, no other thread is syncing, and no thread keeps the interval.
+    /// Runs a sync if one is due, none is running, and no thread keeps the interval.
     #[inline]
     pub(crate) fn sync_unless_kept(&self, log: &Log, timeline: &Timeline) -> Result<(), StoreError> {
         match self.mode {
@@ -110,7 +110,7 @@ impl Syncs {
     }
 
     fn due_in(&self, interval: Duration, timeline: &Timeline) -> Duration {
-        // Only a sync frees the memory that they take, and the segments that they keep from being reused.
+        // Only a sync frees their memory, and lets their segments be recycled.
         if self.superseded.len() >= MAX_OVERWRITES_WAITING {
             return Duration::ZERO;
         }

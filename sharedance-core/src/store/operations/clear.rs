@@ -1,12 +1,12 @@
-//! Deleting every pair, at once or at a scheduled time.
+//! Clearing the store: deletes all pairs, at once or at a scheduled time.
 //!
-//! A scheduled clear is kept in `store.meta`, in store time, so that it survives the process and no clock step moves it.
-//! It is carried out by the first operation, of whatever kind, that comes once it is due: no operation sees a pair that
-//! was stored before that time, whether or not the store is maintained.
+//! A scheduled clear is saved in `store.meta`, in store time. So it survives the process, and no step of the clock
+//! changes its time. The first operation of any kind after that time executes it: no operation returns a pair that was
+//! stored before, whether or not the store is maintained.
 //!
-//! What makes it atomic is one write to `store.meta`, which replaces the schedule by the sequence of that moment: records
-//! with a lower sequence are deleted. The records are marked afterwards; where a crash prevents that, or takes the marks
-//! away, recovery marks those with a lower sequence. Records that were stored after the clear have higher ones.
+//! One write to `store.meta` makes it atomic: it replaces the schedule by the current sequence, and records with a
+//! lower sequence are deleted. The records are marked afterwards. If a crash prevents or reverts that, recovery marks
+//! those with a lower sequence. Records that were stored after the clear have higher ones.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::store::error::StoreError;
 use crate::store::primitives::atomic::{AtomicU64, Ordering};
 use crate::store::primitives::{Mutex, MutexGuard, PoisonError};
 
-/// The clear that is scheduled.
+/// The scheduled clear.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    /// As in [`Clears`], for operations that only compare it with the time.
+    /// The same as in [`Clears`], for operations that only compare it with the time.
     due_at_ms: AtomicU64,
-    /// The sequence below which records are deleted, while a clear that is due could not be written to `store.meta` yet.
+    /// The sequence below which records are deleted, while a clear that is due has not been saved in `store.meta`.
     unsaved: Mutex<Option<u64>>,
 }
 
@@ -49,10 +49,10 @@ pub(crate) struct Clearing<'s> {
 }
 
 impl Clearing<'_> {
-    /// Deletes every pair, and cancels a scheduled clear.
+    /// Deletes all pairs, and cancels a scheduled clear.
     pub(crate) fn clear_now(&self) -> Result<(), StoreError> {
         let mut unsaved = self.schedule.lock();
-        // The other way round a crash in between would leave neither.
+        // In the other order, a crash in between would leave neither the pairs nor the clear.
         self.engine.clear();
         if self.schedule.due_at_ms() != NEVER {
             self.save_clears(NEVER, unsaved.unwrap_or(0))?;
@@ -62,7 +62,7 @@ impl Clearing<'_> {
         Ok(())
     }
 
-    /// Schedules a clear, in place of one that was scheduled before.
+    /// Schedules a clear, which replaces an earlier schedule.
     pub(crate) fn clear_after(&self, delay: Duration) -> Result<(), StoreError> {
         if delay.is_zero() {
             return self.clear_now();
@@ -70,7 +70,7 @@ impl Clearing<'_> {
         let mut unsaved = self.schedule.lock();
         let now = self.engine.timeline.now();
         if self.schedule.due_at_ms() <= now.ms {
-            self.carry_out(&mut unsaved)?;
+            self.execute(&mut unsaved)?;
         }
         let delay_ms = u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         let due_at_ms = now.rounded_up_ms.saturating_add(delay_ms).min(NEVER - 1);
@@ -79,17 +79,17 @@ impl Clearing<'_> {
         Ok(())
     }
 
-    /// How long it is until the scheduled clear.
+    /// The time until the scheduled clear.
     pub(crate) fn clears_in(&self) -> Option<Duration> {
         let due_at_ms = self.schedule.due_at_ms();
         (due_at_ms != NEVER).then(|| Duration::from_millis(due_at_ms.saturating_sub(self.engine.timeline.now_ms())))
     }
 
-    /// Carries out the scheduled clear if it is due. Each operation on pairs begins with this.
+    /// Executes the scheduled clear if it is due. Each operation on pairs calls this first.
     ///
     /// # Errors
-    /// The clear cannot be written down, so that a write could be deleted by the next process, which would clear again. No
-    /// pair that was to be deleted can be read any more.
+    /// The clear cannot be saved. A write could be deleted by the next process, which would clear again, so it is
+    /// refused. Pairs that the clear deletes are not returned.
     #[inline]
     pub(crate) fn clear_if_due(&self) -> Result<(), StoreError> {
         if self.schedule.due_at_ms() == NEVER { Ok(()) } else { self.compare_with_schedule() }
@@ -102,11 +102,11 @@ impl Clearing<'_> {
             return Ok(());
         }
         let mut unsaved = self.schedule.lock();
-        // Another thread may have done it, or scheduled another one.
-        if self.schedule.due_at_ms() > now_ms { Ok(()) } else { self.carry_out(&mut unsaved) }
+        // Another thread may have executed it, or scheduled another one.
+        if self.schedule.due_at_ms() > now_ms { Ok(()) } else { self.execute(&mut unsaved) }
     }
 
-    fn carry_out(&self, unsaved: &mut Option<u64>) -> Result<(), StoreError> {
+    fn execute(&self, unsaved: &mut Option<u64>) -> Result<(), StoreError> {
         let is_first_attempt = unsaved.is_none();
         let below = *unsaved.get_or_insert_with(|| self.engine.log.next_sequence());
         let saved = match self.syncs.have_failed() {
@@ -162,8 +162,8 @@ mod tests {
         }
     }
 
-    /// Ends the store as `kill -9` does: nothing is saved, no destructor runs. The lock is given back, which the system
-    /// does for a process that is gone.
+    /// Ends the store as `kill -9` does: nothing is saved, no destructor runs. The lock is released, as the system does
+    /// for a dead process.
     fn kill(store: Store) {
         let lock = store.shared.engine.log.files.directory.lock.clone();
         std::mem::forget(store);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheduled_clear_deletes_what_was_stored_before_it_and_nothing_that_is_stored_after_it() {
+    fn a_scheduled_clear_deletes_the_pairs_stored_before_it_only() {
         let scene = Scene::new(Durability::Os);
         let store = scene.open();
         store.set("a", "1").unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_carries_out_a_clear_that_is_due() {
+    fn every_operation_executes_a_clear_that_is_due() {
         type Operation = fn(&Store) -> bool;
         let operations: [(&str, Operation); 13] = [
             ("get", |store| store.get("k").is_none()),
@@ -228,7 +228,7 @@ mod tests {
                 end(store);
 
                 scene.hand.advance(2 * SECOND);
-                // The wall clock is set, forwards and back: that neither hastens nor delays it.
+                // A step of the wall clock, forwards or backwards, does not change the time of the clear.
                 scene.hand.step_wall(3_000_000_000 * SECOND);
                 let store = scene.open();
                 assert_eq!(store.clears_in(), Some(3 * SECOND), "{durability:?}");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn across_a_reboot_a_scheduled_clear_comes_by_the_time_that_the_machine_was_off() {
+    fn the_time_that_the_machine_was_off_counts_for_a_scheduled_clear() {
         for off in [SECOND, 100 * SECOND] {
             let scene = Scene::new(Durability::Always);
             let store = scene.open_on(1);
@@ -286,9 +286,9 @@ mod tests {
         assert!(store.is_empty() && store.clears_in().is_none());
     }
 
-    /// A clear that was written down, and of which the marks did not get into the files.
+    /// A clear that was saved, but whose marks did not reach the files.
     #[test]
-    fn a_crash_between_the_clear_and_its_marks_brings_nothing_back() {
+    fn a_crash_between_the_clear_and_its_marks_restores_nothing() {
         for boot in [1, 2] {
             let scene = Scene::new(Durability::Os);
             let store = scene.open_on(1);
@@ -301,7 +301,7 @@ mod tests {
             assert_eq!((store.len(), store.recovery().cleared, store.recovery().dropped), (1, 100, 0));
             assert_eq!(store.get("after").unwrap(), "it");
             drop(store);
-            // Recovery has marked them: they are not found a second time.
+            // Recovery has marked them, so it does not find them again.
             assert_eq!(scene.open_on(boot).recovery().cleared, 0);
         }
     }
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_only_store_serves_nothing_past_a_clear_and_the_next_process_clears_it() {
+    fn a_read_only_store_returns_nothing_after_a_clear_and_the_next_process_executes_it() {
         let scene = Scene::new(Durability::Always);
         let store = scene.open();
         store.set("a", "1").unwrap();

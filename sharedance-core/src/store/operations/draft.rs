@@ -1,4 +1,4 @@
-//! What a record that is to be written consists of.
+//! Drafts: the contents of a record that will be written.
 
 use crate::Version;
 use crate::store::api::request::Ttl;
@@ -8,7 +8,7 @@ use crate::store::disk::format::{
 use crate::store::segment::payload::Payload;
 use crate::store::segment::record::Pinned;
 
-/// What is noted on a record beside its life: see [`Entry`](crate::store::Entry).
+/// Marks of a record: see [`Seen`](crate::store::Seen).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Marks {
     pub(crate) is_stale: bool,
@@ -22,8 +22,8 @@ impl Marks {
     }
 }
 
-/// The attributes of a value that replaces another. Those that are `None` stay as they are, except
-/// that the version is a new one.
+/// The attributes of a value that replaces another one. `None` keeps the old attribute, except that the version is a
+/// new one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rewrite {
     pub(crate) ttl: Option<Ttl>,
@@ -32,7 +32,7 @@ pub(crate) struct Rewrite {
     pub(crate) version: Option<Version>,
 }
 
-/// What stands before the key: client flags where they are not zero, and a version where the caller has chosen one.
+/// What precedes the key: client flags unless they are zero, and a version if the caller has chosen one.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Prefix {
     bytes: [u8; CLIENT_FLAGS_LEN + VERSION_LEN],
@@ -59,12 +59,12 @@ impl Prefix {
     }
 }
 
-/// What a record to be written has in it.
+/// The contents of a record that will be written.
 pub(crate) struct Draft<'a> {
     pub(crate) prefix: Prefix,
     pub(crate) marks: Marks,
     pub(crate) key: &'a [u8],
-    /// In parts.
+    /// The parts of the value.
     pub(crate) value: &'a [&'a [u8]],
 }
 
@@ -77,7 +77,7 @@ impl Draft<'_> {
         self.value.iter().map(|part| part.len()).sum()
     }
 
-    /// Whether `current` is what this draft would write. The comparison may take long: no lock should be held meanwhile.
+    /// Whether `current` equals this draft. The comparison may take long: the caller should hold no lock.
     pub(crate) fn is(&self, current: &Pinned, payload: &Payload<'_>) -> bool {
         current.record().word().flags == self.flags() && current.record().has_payload(payload)
     }

@@ -1,8 +1,7 @@
-//! Iteration over the pairs of a store, without a lock that other operations wait for.
+//! Iteration over the pairs of a store. Other operations do not wait for it.
 //!
-//! The walk goes shard by shard. It takes down the hashes that a shard has, under its lock for reading, and lets go;
-//! then it looks each of them up again, as any reader does. So a pair that compaction moves, or that is overwritten,
-//! while the walk is under way is still found, and found once.
+//! A walk copies the hashes of a shard under its read lock and releases the lock. Then it looks each hash up again, as
+//! any reader does. So a pair that is overwritten, or moved by compaction, during the walk is found exactly once.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use crate::store::api::value::Value;
 use crate::store::engine::Engine;
 use crate::store::segment::record::Pinned;
 
-/// A pair that a walk came by: see [`Store::iter`](crate::store::Store::iter). Like a [`Value`], it pins its bytes, which
+/// A pair of an iteration: see [`Store::iter`](crate::store::Store::iter). Like a [`Value`], it pins its bytes, which
 /// never change.
 ///
 /// ```
@@ -51,7 +50,7 @@ impl Pair {
         self.pinned.key()
     }
 
-    /// The value that it had when the walk came by.
+    /// The value at the time of the iteration.
     ///
     /// ```
     /// # use sharedance_core::store::Store;
@@ -67,7 +66,7 @@ impl Pair {
         self.pinned.value()
     }
 
-    /// How long it had still to live when the walk came by; `None` where it never expires.
+    /// The remaining TTL at the time of the iteration; `None` if the pair never expires.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -84,7 +83,7 @@ impl Pair {
         self.expires_in
     }
 
-    /// The value, without the key, with what is kept beside it.
+    /// The value and its metadata, without the key.
     ///
     /// ```
     /// # use sharedance_core::store::Store;
@@ -101,14 +100,14 @@ impl Pair {
     }
 }
 
-/// Prints lengths alone: keys of sessions are secrets.
+/// Prints lengths only: keys of sessions are secrets.
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pair({} and {} bytes)", self.key().len(), self.value().len())
     }
 }
 
-/// What was found by looking at every record: see [`Store::verify`](crate::store::Store::verify).
+/// The result of reading every record: see [`Store::verify`](crate::store::Store::verify).
 ///
 /// ```
 /// # use sharedance_core::store::Store;
@@ -121,11 +120,11 @@ impl fmt::Debug for Pair {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// Records whose bytes are the ones that were written.
+    /// Records that match their checksums.
     pub sound: u64,
-    /// Bytes of these: keys, values and client flags.
+    /// The bytes of these records: keys, values and client flags.
     pub bytes: u64,
-    /// Records that were not, and were dropped.
+    /// Records that do not, and were dropped.
     pub damaged: u64,
 }
 
@@ -144,7 +143,7 @@ pub(crate) struct Walk<'e> {
     engine: &'e Engine,
     pub(crate) next_shard: usize,
     hashes: vec::IntoIter<u64>,
-    /// Of the current hash: more than one only if two keys have the same.
+    /// The records of the current hash: several only if several keys have the same hash.
     found: Vec<Pinned>,
 }
 
@@ -153,7 +152,7 @@ impl<'e> Walk<'e> {
         Walk { engine, next_shard: 0, hashes: Vec::new().into_iter(), found: Vec::new() }
     }
 
-    /// The next record in the index, expired and damaged ones included.
+    /// The next record in the index, including expired and damaged ones.
     pub(crate) fn next_pinned(&mut self) -> Option<Pinned> {
         loop {
             if let Some(pinned) = self.found.pop() {
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_comes_by_each_live_pair_once() {
+    fn a_walk_returns_each_live_pair_once() {
         let (_dir, store, hand) = open();
         let mut expected = BTreeMap::new();
         for i in 0..3_000u32 {
@@ -221,7 +220,7 @@ mod tests {
         hand.advance(Duration::from_secs(1));
         let pairs: Vec<(Vec<u8>, Vec<u8>)> =
             store.iter().map(|pair| (pair.key().to_vec(), pair.into_value().to_vec())).collect();
-        assert_eq!(pairs.len(), expected.len(), "no pair came twice");
+        assert_eq!(pairs.len(), expected.len(), "no pair was returned twice");
         assert_eq!(BTreeMap::from_iter(pairs), expected);
         let carts = store.iter_prefix(b"cart:").inspect(|pair| assert!(pair.key().starts_with(b"cart:")));
         assert_eq!(carts.count(), 1_000);
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_that_stay_are_found_whatever_else_goes_on() {
+    fn pairs_that_stay_are_found_during_other_operations() {
         let (_dir, store, _) = open();
         let stays = |i: u32| i.is_multiple_of(20);
         for i in 0..2_000u32 {
@@ -283,13 +282,13 @@ mod tests {
             }
             let stats = store.stats();
             assert_eq!((stats.pairs, stats.segments, stats.live_bytes), (0, 0, 0));
-            // A clear has no need to look at hashes.
+            // A clear does not use the hashes.
             assert_eq!(stats.damaged, if is_verified { 3 } else { 2 });
         }
     }
 
     #[test]
-    fn verifying_finds_and_drops_what_is_damaged() {
+    fn verifying_finds_and_drops_damaged_records() {
         let (dir, store, _) = open();
         for i in 0..100u32 {
             store.set_with_ttl(i.to_be_bytes(), [1; 60], Ttl::Never).unwrap();

@@ -1,13 +1,13 @@
-//! What an operation does to pairs.
+//! The operations on pairs.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | [`read`] | reads of one pair |
 //! | [`write`] | writes of one pair under a condition; where a record becomes visible |
-//! | [`rewrite`] | writes that make a new value from the old one |
-//! | [`draft`] | what a record that is to be written consists of |
+//! | [`rewrite`] | writes that compute a new value from the old one |
+//! | [`draft`] | the contents of a record that will be written |
 //! | [`remove`] | touches and deletions |
-//! | [`recache`] | reads that decide which reader makes a new value |
+//! | [`recache`] | reads that choose one reader to compute a new value |
 //! | [`iterate`] | iteration over all pairs, and their verification |
 //! | [`clear`] | deletion of all pairs, at once or at a scheduled time |
 

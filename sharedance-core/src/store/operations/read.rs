@@ -26,7 +26,7 @@ impl Engine {
         self.is_sound(&pinned).then_some(pinned)
     }
 
-    /// Whether the record's bytes are the ones that were written; it is dropped where they are not.
+    /// Whether the record matches its checksum. Otherwise it is dropped.
     pub(crate) fn is_sound(&self, pinned: &Pinned) -> bool {
         let is_sound = pinned.record().verify();
         if !is_sound {
@@ -35,7 +35,7 @@ impl Engine {
         is_sound
     }
 
-    /// Drops a record whose bytes are not the ones that were written; false where it is gone already.
+    /// Drops a record that does not match its checksum; returns `false` if it is not in the index.
     pub(crate) fn drop_damaged(&self, damaged: &Pinned) -> bool {
         self.index.remove_damaged(&damaged.record())
     }

@@ -1,4 +1,4 @@
-//! What was found in the segments is entered into the index: of several writes of a key the last.
+//! Inserts the records of the segments into the index: of several writes of a key the last one.
 
 use crate::store::disk::format::Kind;
 use crate::store::index::{Index, Location, Shard};
@@ -7,27 +7,27 @@ use crate::store::recovery::slots::{LiveRecord, Slots};
 use crate::store::segment::open::OpenSegment;
 use crate::store::segment::sealed::Segment;
 
-/// A segment, and its records by the shard that each belongs to.
+/// A segment, and its records by their shard.
 pub(crate) struct Scanned {
     pub(crate) segment: Arc<Segment>,
-    /// Where the process that left it was still appending.
+    /// The right to append, if the earlier process was still appending.
     pub(crate) open: Option<OpenSegment>,
     live_by_shard: Vec<Vec<LiveRecord>>,
     /// Hash and slot.
     gone_by_shard: Vec<Vec<(u64, u32)>>,
 }
 
-/// How many records of a shard were not entered.
+/// The numbers of records of a shard that were not inserted.
 #[derive(Debug, Default)]
 pub(crate) struct Entered {
-    /// Records that had a later one.
+    /// Records with a later record of the same key.
     pub(crate) superseded: u64,
     /// Records that had expired.
     pub(crate) expired: u64,
 }
 
 impl Scanned {
-    /// Accounts for what is live in the segment, by its slots.
+    /// Adds the live records to the statistics of the segment.
     pub(crate) fn new(segment: Arc<Segment>, open: Option<OpenSegment>, slots: Slots, index: &Index) -> Scanned {
         let mut live_by_shard = vec![Vec::new(); index.shards()];
         for live in slots.live {
@@ -42,9 +42,9 @@ impl Scanned {
     }
 }
 
-/// Enters one shard's records into the index; returns how many had a later one, and how many had expired. Of two for the
-/// same key the later one stays; only then those go that have expired, or an earlier one would be back in the place of
-/// one that lived for less.
+/// Inserts the records of one shard into the index; returns how many had a later one, and how many had expired. Of two
+/// records of a key the later one is inserted. Expired records are removed after that: otherwise an earlier record
+/// would replace one that had a shorter life.
 pub(crate) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned]) -> Entered {
     let mut shard = index.write_shard(shard_number);
     shard.reserve(segments.iter().map(|scanned| scanned.live_by_shard[shard_number].len()).sum());
@@ -77,8 +77,8 @@ pub(crate) fn fill_shard(index: &Index, shard_number: usize, segments: &[Scanned
     entered
 }
 
-/// Enters a record unless the index has a later one for its key, or its copy; whichever loses is marked dead. Answers
-/// whether there were two writes of the key: a record and its copy by compaction are one.
+/// Inserts a record unless the index has a later one of its key, or its copy. The other one is marked dead. Returns
+/// whether there were two writes of the key: a record and its copy by compaction are one write.
 fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) -> bool {
     let LiveRecord { hash, slot, offset, .. } = entering;
     let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
@@ -86,7 +86,7 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
         return false;
     };
     let (Some(record), Some(other_record)) = (segment.record(slot), other.record(other_slot)) else {
-        // One of them was damaged since the slots were read. Maintenance removes it, and finds it by the index.
+        // One of them was damaged after its slot was read. Maintenance finds it in the index and removes it.
         shard.insert(hash, segment, slot, offset, None);
         return false;
     };
@@ -101,8 +101,8 @@ fn enter_later(shard: &mut Shard, segment: &Arc<Segment>, entering: LiveRecord) 
     sequence != other_sequence
 }
 
-/// Removes the record of a key whose later one, in `slot` of `segment`, is gone: when that was marked, an older one was
-/// dead, though the disk may not have known yet. Returns whether there was one.
+/// Removes the record of a key with a later record that is gone, in `slot` of `segment`: when that one was marked, the
+/// older one was dead already, but the disk may not have that mark. Returns whether there was one.
 fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32) -> bool {
     let Some((other, other_slot)) = shard.find_same_key(hash, segment, slot) else {
         return false;
@@ -117,8 +117,8 @@ fn remove_older(shard: &mut Shard, segment: &Arc<Segment>, hash: u64, slot: u32)
     is_older
 }
 
-/// Grows from a record's first place to that of its last copy. Copies are in cold segments, of which one is open at a
-/// time; that one may have been put to use before the segment that the record was first written to.
+/// Increases from a record's first location to that of its last copy. Copies are in cold segments, of which one is open
+/// at a time; it may have been activated before the segment to which the record was first written.
 fn carried_order(segment: &Segment) -> (bool, u64) {
     (segment.header.kind == Kind::Cold, segment.header.base)
 }

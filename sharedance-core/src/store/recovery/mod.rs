@@ -2,11 +2,11 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`open`] | the order of the work: lock, read, enter, report |
-//! | [`slots`] | what the slots of a file say, and how much of it is believed |
-//! | [`entering`] | puts the records that were found into the index |
+//! | [`open`] | the order of the work: lock, read, index, report |
+//! | [`slots`] | the slots of a file, and which of them are accepted |
+//! | [`entering`] | inserts the records into the index |
 //! | [`parallel`] | shares the work among threads |
-//! | [`report`] | what was found |
+//! | [`report`] | the result |
 
 pub(crate) mod entering;
 pub(crate) mod open;

@@ -1,9 +1,10 @@
-//! Opening: scan the segments, verify, rebuild the index, skip what is torn, report what was dropped.
+//! Opening a store: scans and verifies the segments, rebuilds the index, skips torn writes, and reports what was
+//! dropped.
 //!
-//! The contents of a file are not trusted. Where the store was last in use during this same
-//! boot, the page cache is coherent: the slot arrays are what the dead process left, a slot is empty or complete, and
-//! records are verified when they are first read. Otherwise every record is read and verified now. In either case what
-//! does not verify is dropped and counted, never served and never a reason not to open.
+//! The contents of files are not trusted. If the store was last used during this boot, the page cache has all writes of
+//! the dead process: each slot is empty or complete, and records are verified when they are first read. Otherwise every
+//! record is read and verified now. In both cases a record that does not verify is dropped and counted. It is never
+//! returned, and never a reason not to open.
 
 use std::fs::File;
 use std::io;
@@ -35,9 +36,9 @@ use crate::store::recovery::parallel::in_parallel;
 use crate::store::recovery::report::RecoveryReport;
 use crate::store::recovery::slots::{SlotReader, read_exactly, verify_header};
 
-/// How far sequences jump at each opening, past what the dead process may have used since it last wrote them down…
+/// How far sequences advance at each opening, beyond those that the dead process may have used after it last saved one…
 const SEQUENCE_JUMP: u64 = 1 << 20;
-/// …and where the crash of the system may have lost the writes of a minute: a million writes a second.
+/// …and if the crash of the system may have lost the writes of a minute, at a million writes per second.
 const SEQUENCE_JUMP_AFTER_REBOOT: u64 = 1 << 26;
 
 /// Opens the store in `dir`, whatever state it was left in.
@@ -60,7 +61,7 @@ pub(crate) fn open(options: Options, dir: &Path) -> Result<Opened, OpenError> {
     let timeline = Timeline::resume(options.clock.clone(), meta.saved, same_boot);
     if options.durability != Durability::Os {
         if same_boot {
-            // Of what is in two places the older is about to be marked dead: the newer has to be on the disk.
+            // If a record is in two places, the older one is marked dead next. So the newer one must be on the disk.
             directory.sync().map_err(failed("sync the segments in"))?;
         }
         directory.track_changes();
@@ -124,7 +125,7 @@ struct Scan {
     index: Index,
     now_ms: u64,
     same_boot: bool,
-    /// Records with a lower sequence were deleted, whatever the files say.
+    /// Records with a lower sequence were deleted by a clear, even if the files do not show it.
     cleared_below: u64,
     findings: Mutex<Findings>,
 }
@@ -143,7 +144,7 @@ impl Scan {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads every segment, then enters what is live into the index, shard by shard.
+    /// Reads every segment, then inserts the live records into the index, shard by shard.
     fn read_all(&self, names: &[FileName]) -> io::Result<()> {
         in_parallel(names.len(), |i| self.read_file(names[i]))?;
         let segments = std::mem::take(&mut self.findings().segments);
@@ -189,8 +190,8 @@ impl Scan {
         Ok(())
     }
 
-    /// A file with nothing in it is kept for use, or deleted where its pages may be older than its header. A deletion
-    /// that fails is tried again by maintenance.
+    /// Keeps a free file as a blank, or deletes it if its pages may be older than its header. Maintenance retries a
+    /// failed deletion.
     fn take_free(&self, name: FileName, file: &File, len: usize) -> io::Result<()> {
         let is_kept =
             self.same_boot && matches!(name, FileName::Segment(_)) && self.log.files.directory.mappings.has_room(false);
@@ -286,7 +287,7 @@ pub(crate) mod tests {
     use crate::store::Store;
     use crate::store::disk::format::HEADER_LEN;
 
-    /// A store of one pair, closed, and its segment file.
+    /// A closed store of one pair, and its segment file.
     pub(crate) fn one_pair() -> (tempfile::TempDir, Options, File, usize) {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new().segment_len(65_536).clock(Clock::manual().0);
@@ -304,7 +305,7 @@ pub(crate) mod tests {
         assert_eq!(store.get(b"another").unwrap(), b"value");
     }
 
-    /// Puts another base into the header of `file`, and seals it.
+    /// Writes another base into the header of `file`, with a correct checksum.
     fn set_base(file: &File, base: u64) {
         let mut bytes = [0; HEADER_LEN];
         file.read_exact_at(&mut bytes, 0).unwrap();
@@ -313,7 +314,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_sequence_below_zero_does_not_use_all_sequences_up() {
+    fn a_negative_sequence_does_not_exhaust_the_sequences() {
         let (dir, options, file, len) = one_pair();
         set_base(&file, 4);
         file.write_all_at(&(-5i32).to_le_bytes(), format::slot_offset(len, 0) as u64 + 8).unwrap();
@@ -324,7 +325,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_header_of_a_base_that_nobody_counts_to_is_set_aside() {
+    fn a_file_with_a_base_that_no_store_reaches_is_set_aside() {
         let (dir, options, file, _) = one_pair();
         set_base(&file, u64::MAX - 1);
         let store = options.open(dir.path()).unwrap();

@@ -1,14 +1,14 @@
-//! Work that a few threads share.
+//! Work that several threads share.
 
 use std::io;
 
 use crate::store::primitives::atomic::{AtomicUsize, Ordering};
 use crate::store::primitives::{Condvar, Mutex, MutexGuard, PoisonError, thread};
 
-/// Recovery waits for the disk more than it computes, so a few threads; more would only compete.
+/// The maximum number of threads. Recovery waits for the disk more than it computes.
 const MAX_THREADS: usize = 4;
 
-/// Runs `work` for each of `0..count`, on a few threads where that is worth it; stops at the first error.
+/// Runs `work` for each of `0..count`, on several threads if there is enough of it; stops at the first error.
 pub(crate) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> + Sync) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(count);
     let next = AtomicUsize::new(0);
@@ -24,8 +24,8 @@ pub(crate) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> +
     if threads <= 1 {
         return run();
     }
-    // A thread that starts while no memory mapping is left aborts the process. So no work, which takes mappings, begins
-    // before all threads have started.
+    // A thread that starts while no memory mapping is available aborts the process. So the work, which creates
+    // mappings, begins after all threads have started.
     let gate = Gate::default();
     thread::scope(|scope| {
         let opening = OpenOnDrop(&gate);
@@ -44,7 +44,7 @@ pub(crate) fn in_parallel(count: usize, work: impl Fn(usize) -> io::Result<()> +
     })
 }
 
-/// Holds threads back until it is opened.
+/// Blocks threads until it is opened.
 #[derive(Default)]
 struct Gate {
     state: Mutex<GateState>,
@@ -72,7 +72,7 @@ impl Gate {
         }
     }
 
-    /// Waits until this many threads are at the gate.
+    /// Waits until this many threads wait at the gate.
     fn wait_for(&self, threads: usize) {
         let mut state = self.lock();
         while state.waiting < threads {
@@ -81,7 +81,7 @@ impl Gate {
     }
 }
 
-/// Opens the gate, also where a thread could not be started.
+/// Opens the gate, even if a thread could not be started.
 struct OpenOnDrop<'g>(&'g Gate);
 
 impl Drop for OpenOnDrop<'_> {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_in_parallel_is_all_done_or_its_error_told() {
+    fn parallel_work_is_complete_or_returns_its_error() {
         let done = Mutex::new(BTreeSet::new());
         in_parallel(100, |i| {
             assert!(done.lock().unwrap().insert(i), "{i} is done twice");

@@ -1,9 +1,9 @@
-//! What was found when a store was opened.
+//! The result of opening a store.
 
 use std::fmt;
 
-/// What was found when a store was opened: see [`Store::recovery`](crate::store::Store::recovery). It prints as a line for the
-/// log.
+/// The result of opening a store: see [`Store::recovery`](crate::store::Store::recovery). `Display` prints it as one
+/// line for a log.
 ///
 /// ```
 /// # use sharedance_core::store::Store;
@@ -21,28 +21,28 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Pairs that are there again.
+    /// Pairs in the store.
     pub pairs: u64,
-    /// Pairs that had expired meanwhile.
+    /// Pairs that expired while the store was closed.
     pub expired: u64,
-    /// Pairs deleted by a [scheduled clear](crate::store::Store::clear_after) that was due, or that the last process could
-    /// not finish.
+    /// Pairs that were deleted by a [scheduled clear](crate::store::Store::clear_after), which was due or which the
+    /// last process had not finished.
     pub cleared: u64,
-    /// Slots and records that did not verify and were dropped.
+    /// Slots and records that did not verify, and were dropped.
     pub dropped: u64,
-    /// Records of a key that had a later one: the store was killed between two steps.
+    /// Records with a later record of the same key: the store was killed between two steps.
     pub superseded: u64,
-    /// Segment files read.
+    /// Segment files that were read.
     pub segments: u64,
-    /// Whether the store was last in use during this same boot, so that records need not be read at once.
+    /// Whether the store was last used during this boot, so that records need not be read at once.
     pub same_boot: bool,
-    /// How many more segments the store has, or [`max_bytes`](crate::store::Options::max_bytes) allows, than the process may
-    /// have memory mappings for: see [`Options::max_mappings`](crate::store::Options::max_mappings). A store that grows to
-    /// that is full before.
+    /// The number of segments, of the store or within [`max_bytes`](crate::store::Options::max_bytes), beyond the
+    /// memory mappings that the process may have: see [`Options::max_mappings`](crate::store::Options::max_mappings).
+    /// The store is full before it has that many.
     pub excess_files: u64,
-    /// Files whose header does not verify: renamed to end in `.bad`, and otherwise left alone.
+    /// Files with a header that does not verify. They are renamed to end in `.bad`, and not changed.
     pub set_aside: Vec<String>,
-    /// Files in the directory that do not belong to the store: left alone.
+    /// Files in the directory that are not the store's. They are not changed.
     pub foreign: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_report_reads_as_a_sentence() {
+    fn the_report_is_printed_as_one_line() {
         let report = RecoveryReport { pairs: 7, segments: 2, dropped: 1, same_boot: true, ..RecoveryReport::default() };
         assert_eq!(report.to_string(), "7 pairs in 2 segments, 1 damaged and dropped");
     }

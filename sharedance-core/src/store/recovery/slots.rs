@@ -1,4 +1,4 @@
-//! What the slots of a file say, and how much of it is believed.
+//! Reads the slots of a file, and decides which of them are accepted.
 
 use std::fs::File;
 use std::io;
@@ -9,14 +9,13 @@ use crate::store::disk::format::{
 };
 use crate::store::disk::meta::Description;
 
-/// Where the slots are not known to be all there, this many in a row that hold nothing are taken for their end: 32
-/// pages of them.
+/// If the number of slots is not reliable, this many empty slots in a row are their end: 32 pages.
 const EMPTY_RUN: u32 = 4096;
-/// Where slots name the same bytes again and again, as no store writes them, checking ends when this many times the
-/// file's bytes were read: the rest does not verify.
+/// The limit on the bytes that are checked, as a multiple of the file's length. It is reached if slots refer to the
+/// same bytes again and again, which no store writes: the remaining slots do not verify.
 const MAX_CHECKED_PART: usize = 4;
 
-/// What the index needs to know of a record: all of it from the slot, which is not looked at again.
+/// What the index needs of a record. All of it is in the slot, which is not read again.
 #[derive(Clone, Copy)]
 pub(crate) struct LiveRecord {
     pub(crate) hash: u64,
@@ -25,19 +24,19 @@ pub(crate) struct LiveRecord {
     pub(crate) is_expired: bool,
 }
 
-/// What the slots of one file say.
+/// The slots of one file.
 pub(crate) struct Slots {
     base: u64,
     pub(crate) count: u32,
     pub(crate) records_end: usize,
     pub(crate) live: Vec<LiveSlot>,
-    /// Slots of verified records that are gone, and their hashes: only where the disk may have brought back older ones.
+    /// Slots of verified records that are gone, and their hashes; only if the disk may have restored older records.
     pub(crate) gone: Vec<(u64, u32)>,
-    /// Slots to mark dead on disk, since they are not believed.
+    /// Slots to mark dead on disk, because they were not accepted.
     pub(crate) disowned: Vec<u32>,
-    /// Slots to mark dead on disk, since the store was cleared after they were written.
+    /// Slots to mark dead on disk, because the store was cleared after they were written.
     pub(crate) cleared: Vec<u32>,
-    /// The highest sequence seen.
+    /// The highest sequence.
     pub(crate) last_sequence: u64,
     pub(crate) dropped: u64,
 }
@@ -58,7 +57,7 @@ impl Slots {
     }
 }
 
-/// A record to enter into the index, and what its segment is to know of it.
+/// A record for the index, and what its segment needs of it.
 pub(crate) struct LiveSlot {
     pub(crate) record: LiveRecord,
     pub(crate) deadline: Deadline,
@@ -75,7 +74,7 @@ pub(crate) struct SlotReader<'d> {
 }
 
 impl SlotReader<'_> {
-    /// Believes the slots, which the same boot wrote; reads no record.
+    /// Accepts the slots, which this boot wrote; reads no record.
     pub(crate) fn read(&self, file: &File, header: &Header, reserved: Reserved) -> io::Result<Slots> {
         let len = header.file_len as usize;
         let start = len - reserved.slots as usize * SLOT_LEN;
@@ -87,15 +86,15 @@ impl SlotReader<'_> {
             let raw = RawSlot::from_bytes(&array[at..at + SLOT_LEN]);
             self.sort_out(&mut slots, slot, raw, |raw, word| {
                 let layout = raw.slot().layout(word, reserved.write_offset as usize)?;
-                // The only record of a big file is its first.
+                // The only record of a big file is at its start.
                 (header.kind != Kind::Big || layout.offset == RECORDS_OFFSET).then(|| layout.footprint())
             });
         }
         Ok(slots)
     }
 
-    /// Believes only what verifies: each record's checksum, and that its hash is its key's. The latter cannot be had
-    /// without the store's secret, so that no value that merely looks like slots is taken for them.
+    /// Accepts only slots that verify: the record's checksum matches, and the hash is that of the key. The hash depends
+    /// on the store's secret, so no value that merely looks like slots is accepted.
     pub(crate) fn verify(&self, file: &File, header: &Header, claimed: u32) -> io::Result<Slots> {
         let len = header.file_len as usize;
         let mut bytes = vec![0; len];
@@ -127,7 +126,7 @@ impl SlotReader<'_> {
                 raw.slot().layout(word, len).map(|layout| layout.footprint())
             });
         }
-        // Between two slots that verify there are slots; beyond the last one it may be a record's bytes.
+        // Between two slots that verify there are slots. After the last one there may be a record's bytes.
         uncertain.retain(|slot| *slot < slots.count);
         slots.dropped += uncertain.len() as u64;
         slots.disowned.extend(uncertain);
@@ -136,13 +135,13 @@ impl SlotReader<'_> {
         Ok(slots)
     }
 
-    /// Puts one slot where it belongs: live (expired or not), dead, never committed, or not to be believed.
+    /// Classifies one slot: live (expired or not), dead, never committed, or not accepted.
     fn sort_out(&self, slots: &mut Slots, slot: u32, raw: RawSlot, footprint: impl Fn(RawSlot, Word) -> Option<usize>) {
         if raw.word() == Word::EMPTY {
             return;
         }
         let word = Word::decode(raw.word());
-        // A sequence below zero was never drawn: wrapped around, it would be above all that are to come.
+        // A negative sequence was never assigned. Wrapped around, it would be above all later ones.
         let sequence = raw.slot().checked_sequence(slots.base);
         if let Some(word) = word {
             slots.last_sequence = slots.last_sequence.max(sequence.unwrap_or(0));
@@ -173,8 +172,8 @@ impl SlotReader<'_> {
     }
 }
 
-/// Where the record of `raw` ends, if it is one that was written to this segment in this incarnation, dead or live.
-/// Takes the bytes that had to be read from `left_to_check`.
+/// The end of the record of `raw`, live or dead, if it was written to this segment in this incarnation. Subtracts the
+/// bytes that were read from `left_to_check`.
 fn verify_slot(
     bytes: &[u8],
     header: &Header,
@@ -186,8 +185,8 @@ fn verify_slot(
     let word = Word::decode(raw.word())?;
     let fields = raw.slot();
     let layout = fields.layout(word, format::slot_offset(bytes.len(), slot))?;
-    // The hash first: it is short work, and values that look like slots do not get past it. A checksum over all that
-    // each of them names would take time out of all proportion to the file.
+    // The hash first: it is cheap, and values that look like slots do not pass it. A checksum over all bytes that each
+    // of them refers to would take time out of proportion to the file.
     let hash = description.hash(&bytes[layout.key()]);
     if hash != fields.hash {
         return None;
@@ -198,7 +197,7 @@ fn verify_slot(
     (fields.seal(payload_crc, header.base, word) == fields.crc).then_some(layout.value_end)
 }
 
-/// Fills `buffer` from `offset`; false where the file ends before.
+/// Fills `buffer` from `offset`; returns `false` if the file ends before.
 pub(crate) fn read_exactly(file: &File, buffer: &mut [u8], offset: usize) -> io::Result<bool> {
     match file.read_exact_at(buffer, offset as u64) {
         Ok(()) => Ok(true),
@@ -219,7 +218,7 @@ mod tests {
     use crate::store::recovery::open::tests::one_pair;
 
     #[test]
-    fn a_slot_is_one_only_with_the_hash_that_the_secret_gives_its_key() {
+    fn a_slot_is_accepted_only_with_the_keyed_hash_of_its_key() {
         let (_dir, _, file, len) = one_pair();
         let mut bytes = vec![0; len];
         file.read_exact_at(&mut bytes, 0).unwrap();

@@ -1,10 +1,10 @@
-//! Compaction: live records are copied forward, out of segments that hold little else, so that these can be retired.
+//! Compaction: copies live records out of segments that contain little else, so that these can be retired.
 //!
-//! No operation waits for it. A record is copied without any lock; under its shard's lock it is then seen whether the index
-//! still names the source, and only then is the copy committed, with the source's sequence and the deadline and marks
-//! that it has at that moment. A copy that comes too late is never committed, and never visible.
+//! No operation waits for it. A record is copied without a lock. Then, under its shard's lock, the copy is committed if
+//! the index still contains the source, with the source's sequence and its current deadline and marks. Otherwise the
+//! copy is never committed, and never visible.
 //!
-//! Survivors go to cold segments of their own: mixed with new writes they would be copied again and again.
+//! Survivors are copied to separate cold segments: among new writes they would be copied again and again.
 
 use crate::store::disk::format::{self, Kind, RECORDS_OFFSET};
 use crate::store::error::StoreError;
@@ -17,58 +17,59 @@ use crate::store::segment::sealed::Segment;
 use crate::store::segment::sources::{Reason, Source};
 use crate::store::segment::ttl_class::TtlClass;
 
-/// How much room segments may take, as a multiple of their live bytes. Nearer to one, disk writes double for a tenth
-/// of the room.
+/// The space of the segments as a multiple of their live bytes. With a value closer to one, disk writes double for a
+/// tenth of the space.
 const SPACE_TARGET: u64 = 2;
-/// Segments beyond that: those that are open, and the one being emptied.
+/// Segments in addition to that: the open ones, and the one that is being emptied.
 const SLACK_SEGMENTS: u64 = 3;
-/// A segment with a greater part of it live is left alone: copying it would gain next to nothing.
+/// A segment with a higher live ratio is not compacted: copying it would gain almost nothing.
 const MAX_LIVE_RATIO: f64 = 0.9;
-/// Where writers find no room, a segment is emptied if this part of it is dead: at most that many bytes are copied for each
-/// byte gained. Any segment is emptied while a whole segment's worth is dead in all of them together.
+/// If writers find no space, a segment is emptied if at least 1/MIN_DEAD_PART of it is dead: at most that many bytes
+/// are copied for each byte gained. Any segment is emptied while a whole segment's worth of bytes is dead in all
+/// segments together.
 const MIN_DEAD_PART: u64 = 16;
-/// A segment with a greater part of it live is left alone before old pairs are evicted: to copy it would cost more than
-/// to lose some of the pairs that are read least.
+/// A segment with a higher live ratio is not compacted before old pairs are evicted: copying it would cost more than
+/// losing some of the pairs that are read least.
 const MAX_LIVE_RATIO_BEFORE_EVICTION: f64 = 0.6;
-/// A segment whose records all expire within this is left alone: waiting gains more.
+/// A segment whose records all expire within this time is not compacted: waiting gains more.
 const SOON_MS: u64 = 60_000;
-/// Bytes copied that count as much as looking at one record.
+/// Copying this many bytes counts as much as reading one slot.
 pub(crate) const BYTES_A_STEP: usize = 1024;
 
 /// Why segments are emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// They take more room than they should.
+    /// They take more space than they should.
     Target,
-    /// Writers find no room: what is dead has to become room, at any price.
+    /// Writers find no space: dead bytes are reclaimed at any cost.
     Full,
-    /// Old pairs are about to be evicted: what is dead goes first, where that costs little.
+    /// Old pairs will be evicted: dead bytes are reclaimed first if that costs little.
     Eviction,
 }
 
-/// The segment that is being emptied: the work continues where it stopped.
+/// The segment that is being emptied. The work continues where it stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Compaction {
     victim: Option<Arc<Segment>>,
     next_slot: u32,
 }
 
-/// What one piece of the work did.
+/// The result of one piece of work.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Compacted {
-    /// Records looked at, and bytes copied, as budgets count them.
+    /// Slots that were read, and bytes that were copied, in the units of budgets.
     pub(crate) steps: usize,
     pub(crate) bytes: usize,
-    /// Whether the budget ended before the work did.
+    /// Whether the budget was used up before the work was done.
     pub(crate) pending: bool,
 }
 
 impl Compaction {
-    /// Empties segments while there is need, within about `budget` steps.
+    /// Empties segments as long as needed, within about `budget` steps.
     ///
     /// # Errors
-    /// [`StoreError::Io`] where a file for the survivors cannot be made for another reason than want of room. What was
-    /// not copied stays where it is.
+    /// [`StoreError::Io`] if a file for the survivors cannot be created, unless the reason is missing space. Records
+    /// that were not copied stay.
     pub(crate) fn run(
         &mut self,
         log: &Log,
@@ -92,8 +93,8 @@ impl Compaction {
             };
             let slots = victim.reserved().slots;
             while self.next_slot < slots && done.steps < budget {
-                let copied = match carry_forward(log, index, &victim, self.next_slot, now_ms) {
-                    // Not even for the survivors: records have to die first.
+                let copied = match copy_record(log, index, &victim, self.next_slot, now_ms) {
+                    // No space even for the survivors: records must die first.
                     Err(StoreError::Full) => return Ok(Compacted { pending: false, ..done }),
                     copied => copied?,
                 };
@@ -105,7 +106,7 @@ impl Compaction {
                 index.remove_unreadable_if_unspent(&victim);
                 self.victim = None;
                 if need == Need::Full {
-                    // The caller takes it out of use, and checks whether that is enough.
+                    // The caller retires it, and checks whether that is enough.
                     break;
                 }
             }
@@ -114,10 +115,10 @@ impl Compaction {
     }
 }
 
-/// The segment whose emptying gains most for what it costs; none where no room is needed, or none is to be gained.
+/// The segment with the best ratio of gain to cost; `None` if no space is needed or none can be gained.
 ///
-/// Cost and benefit as log-structured file systems weigh them (Rosenblum and Ousterhout, 1992): (1 − u) / (1 + u) × age,
-/// where u is the live ratio. What is older is likelier to stay as it is; beyond its TTL, age says nothing more.
+/// Cost and benefit as in log-structured file systems (Rosenblum and Ousterhout, 1992): (1 − u) / (1 + u) × age, where
+/// u is the live ratio. Older records are more likely to stay live. An age above the TTL counts as the TTL.
 fn choose(log: &Log, now_ms: u64, need: Need) -> Option<Arc<Segment>> {
     let segments = log.segments_where(|segment| segment.header.kind != Kind::Big && !segment.is_spent());
     let sealed = || segments.iter().filter(|segment| segment.sealed_at_ms().is_some());
@@ -136,11 +137,11 @@ fn choose(log: &Log, now_ms: u64, need: Need) -> Option<Arc<Segment>> {
     scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, segment)| segment)
 }
 
-/// The segment that gives most room to new writes for what it costs, which is the one with most dead bytes: age and
-/// lifetimes do not count. None where less than a segment's worth is dead in all, and no segment has much of it: a store
-/// that is full of what lives does not spend the machine on copying it.
+/// The segment with the most dead bytes, which gives new writes the most space for its cost; age and lifetimes do not
+/// count. `None` if less than a segment's worth is dead in all segments, and no segment has a large dead part: a store
+/// that is full of live pairs copies nothing.
 ///
-/// Each segment that is emptied lowers the sum of what is dead, so that this comes to an end.
+/// Each emptied segment reduces the sum of dead bytes, so this ends.
 fn choose_for_room(log: &Log, now_ms: u64) -> Option<Arc<Segment>> {
     let longest = format::footprint(log.max_shared_payload());
     let candidates = log.segments_where(|segment| {
@@ -164,8 +165,8 @@ fn choose_for_room(log: &Log, now_ms: u64) -> Option<Arc<Segment>> {
     Some(segment)
 }
 
-/// Bytes that new records can use once the segment is emptied: those of dead records, and those that were never written,
-/// if they are more than the `longest` record may leave over at the end of any segment.
+/// Bytes that new records can use once the segment is emptied: those of dead records, and those that were never written
+/// if they are more than the `longest` record may leave unused at the end of a segment.
 fn reclaimable(segment: &Segment, longest: usize) -> u64 {
     let room = segment.room();
     let dead = ((segment.file_len() - RECORDS_OFFSET - room) as u64).saturating_sub(segment.live_bytes());
@@ -181,14 +182,14 @@ fn gain(segment: &Segment, now_ms: u64, max_live_ratio: f64) -> Option<f64> {
     if live_ratio > max_live_ratio || expires_soon {
         return None;
     }
-    // At least a millisecond: a segment sealed just now may be the only one that there is.
+    // At least a millisecond: a segment that was just sealed may be the only one.
     let age_ms = now_ms.saturating_sub(sealed_at_ms).clamp(1, ttl_ms);
     Some((1.0 - live_ratio) / (1.0 + live_ratio) * age_ms as f64)
 }
 
-/// Copies the record in `slot`, if it is live, and makes the copy the key's; returns how many bytes were copied. The
-/// source stays live on disk until the copy is safe there: see the quarantine.
-pub(crate) fn carry_forward(
+/// Copies the record in `slot`, if it is live, and puts the copy into the index; returns the number of copied bytes.
+/// The source stays live on disk until the copy is safe: see the quarantine.
+pub(crate) fn copy_record(
     log: &Log,
     index: &Index,
     victim: &Arc<Segment>,
@@ -205,12 +206,12 @@ pub(crate) fn carry_forward(
     }
     let has_expired = |record: &RecordRef<'_>| record.has_expired(now_ms);
     if has_expired(&record) {
-        // Unless it is touched just now.
+        // Unless it has been touched meanwhile.
         index.remove_if(victim, slot, has_expired);
         return Ok(0);
     }
     let payload = Payload::of([record.payload()]);
-    // The copy gets a checksum of its own, so that damage would go unnoticed from here on.
+    // The copy gets a new checksum, so this is the last chance to detect damage.
     if !record.has_checksum(payload.crc()) {
         index.remove_damaged(&record);
         return Ok(0);
@@ -224,7 +225,7 @@ pub(crate) fn carry_forward(
     };
     let sequence = match record.sequence() {
         sequence if segment.can_express(sequence) => sequence,
-        // Two thousand million writes older than the segment: its version changes.
+        // The record is two thousand million writes older than the segment: its version changes.
         _ => log.next_sequence(),
     };
     segment.inherit_reads(copy, victim.take_reads(slot));
@@ -263,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Writes `round`'s pairs: 60 that later rounds overwrite, each followed by one that stays.
+    /// Writes the pairs of a round: 60 that later rounds overwrite, each followed by one that stays.
     fn write_round(store: &Store, round: u32) {
         for i in 0..60 {
             store.set(key(i), [round as u8; 900]).unwrap();
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn steady_overwriting_keeps_to_the_space_target() {
+    fn steady_overwriting_stays_within_the_space_target() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for round in 0..60 {
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_carried_forward_keeps_its_deadline_and_survives_reopening() {
+    fn a_copied_record_keeps_its_deadline_and_survives_reopening() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for i in 0..1_000u32 {
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_value_outlives_the_compaction_of_its_segment() {
+    fn a_held_value_survives_the_compaction_of_its_segment() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         store.set(b"held", [42; 100]).unwrap();
@@ -336,7 +337,7 @@ mod tests {
         assert_eq!(store.get(b"held").unwrap(), [42; 100]);
     }
 
-    /// Leaves every fortieth of a thousand pairs, and lets compaction carry those forward.
+    /// Deletes all but every fortieth of a thousand pairs, and lets compaction copy those.
     fn thin_out(store: &Store, hand: &ManualClock, from: u32) -> Vec<u32> {
         let ttl = Ttl::After(Duration::from_secs(400));
         for i in from..from + 1_000 {
@@ -349,8 +350,8 @@ mod tests {
         (from..from + 1_000).filter(|i| i % 40 == 0).collect()
     }
 
-    /// The cold segment is put to use before the segments that it takes records from, the second time.
-    fn touched_after_it_was_carried(ttl: Duration) -> (tempfile::TempDir, Store, ManualClock, Vec<u32>) {
+    /// The second time, the cold segment is activated before the segments whose records are copied to it.
+    fn touched_after_it_was_copied(ttl: Duration) -> (tempfile::TempDir, Store, ManualClock, Vec<u32>) {
         let durability = Durability::Interval(Duration::from_secs(36_000));
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
@@ -368,19 +369,19 @@ mod tests {
     }
 
     #[test]
-    fn a_touch_of_what_was_carried_forward_is_not_lost_by_reopening() {
-        let (_dir, store, hand, kept) = touched_after_it_was_carried(Duration::from_secs(5_000));
+    fn a_touch_of_a_copied_record_survives_reopening() {
+        let (_dir, store, hand, kept) = touched_after_it_was_copied(Duration::from_secs(5_000));
         hand.advance(Duration::from_secs(1_000));
         assert!(kept.iter().all(|i| store.contains(key(*i))));
     }
 
     #[test]
-    fn what_expired_after_it_was_carried_forward_is_not_back_after_reopening() {
-        let (_dir, store, _hand, kept) = touched_after_it_was_carried(Duration::from_secs(1));
+    fn a_record_that_expired_after_it_was_copied_stays_expired_after_reopening() {
+        let (_dir, store, _hand, kept) = touched_after_it_was_copied(Duration::from_secs(1));
         assert!(!kept.iter().any(|i| store.contains(key(*i))));
     }
 
-    /// Writes records of which few stay, and flips bits in the slot of one in each segment. Not all of the segments need to
+    /// Writes records, deletes most of them, and flips bits in the slot of one in each segment. Some segments need not
     /// be emptied afterwards.
     fn thin_out_and_damage(word: usize, bits: u64) -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
@@ -396,12 +397,12 @@ mod tests {
 
     #[test]
     fn a_segment_with_a_damaged_slot_is_emptied_like_any_other() {
-        // In the word, the hash, and the offset: beyond the file and within it.
+        // In the word, in the hash, and in the offset: beyond the file and within it.
         for (word, bits) in [(3, 1 << 30), (0, 1 << 41), (1, 1 << 63), (1, 1 << 36)] {
             let (_dir, store, hand) = thin_out_and_damage(word, bits);
             for _ in 0..3 {
                 let turns = (0..2_000).take_while(|_| store.maintain(16).unwrap().pending).count();
-                assert!(turns < 2_000, "it does not end after a flip of {bits:#x} in word {word}");
+                assert!(turns < 2_000, "compaction does not end after a flip of {bits:#x} in word {word}");
                 hand.advance(Duration::from_secs(60));
             }
             let stats = store.stats();
@@ -414,7 +415,7 @@ mod tests {
 
     #[test]
     fn compaction_gives_no_damaged_value_a_new_checksum() {
-        // The value's length: the copy would be shorter.
+        // In the value's length: the copy would be shorter.
         let (_dir, store, hand) = thin_out_and_damage(2, 1);
         settle(&store, &hand);
         let found = store.stats().damaged;
@@ -424,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn compaction_comes_to_an_end_however_many_segments_are_open() {
+    fn compaction_ends_however_many_segments_are_open() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for class in 0..7 {

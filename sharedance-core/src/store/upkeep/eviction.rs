@@ -1,15 +1,15 @@
-//! Eviction: what goes when there is no more room, if the operator would rather lose old pairs than refuse new ones.
+//! Eviction: removes old pairs if there is no space for new ones, in a store that evicts instead of refusing writes.
 //!
-//! Whole segments go, the oldest first, but not what is being read: a record that was read since it was last looked at
-//! is copied instead. So the hot segments are a first-in first-out queue on probation, and the cold ones the
-//! main queue, in which each reading buys another round; a new pair that is not read pushes out others like itself, and
-//! not what is in use. That is S3-FIFO (Yang and others, 2023) with segments for queues: reading costs no lock and moves
-//! nothing, and writing stays sequential.
+//! Whole segments are evicted, the oldest first, except records that are read: a record that was read since the last
+//! time is copied instead. So the hot segments are a first-in, first-out queue on probation. The cold ones are the main
+//! queue, in which each read buys another round. A new pair that is not read displaces others like itself, and no pair
+//! that is in use. This is S3-FIFO (Yang and others, 2023) with segments as queues: a read takes no lock and moves
+//! nothing, and writes stay sequential.
 //!
-//! How much room new pairs should have depends on the traffic: little where the same pairs are always read, much where what
-//! is read moves on. So it is learned, as by CAR (Bansal and Modha, 2004): a pair that is stored again soon after it was
-//! evicted as new shows that new ones had too little room, one that was evicted from the main queue that they had too
-//! much. The former counts as read from the start.
+//! The best share for new pairs depends on the traffic: a small one if the same pairs are always read, a large one if
+//! the read pairs change. So the share is learned as in CAR (Bansal and Modha, 2004): if a pair is stored again soon
+//! after it was evicted as a new one, new pairs had too little space; if it was evicted from the main queue, they had
+//! too much. In the first case the pair counts as read from the start.
 
 use crate::store::disk::format::Kind;
 use crate::store::error::StoreError;
@@ -19,29 +19,30 @@ use crate::store::log::queues::{Queues, WHOLE};
 use crate::store::log::segment_log::Log;
 use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
-use crate::store::upkeep::compaction::carry_forward;
+use crate::store::upkeep::compaction::copy_record;
 
-/// How much of a segment may be copied because it is read, in percent: the less, the more segments have been
-/// tried without making room. Where everything is read, something that is has to go.
+/// The part of a segment that may be copied because it is read, in percent. It decreases with the number of segments
+/// that were tried without gaining space. If all pairs are read, some of them must be evicted.
 const MAX_KEPT_PERCENT: [usize; ROUNDS] = [100, 100, 100, 75, 75, 50, 50, 0];
-/// How many segments are tried in a row.
+/// The number of segments that are tried in a row.
 pub(crate) const ROUNDS: usize = 8;
-/// The round that a writer begins with, who waits meanwhile: so that each segment makes some room.
+/// The first round for a writer, which waits meanwhile: so each segment gives some space.
 pub(crate) const WRITERS_ROUND: usize = 3;
 
-/// What one eviction did.
+/// The result of one eviction.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Evicted {
-    /// Records removed that were live.
+    /// Live records that were removed.
     pub(crate) records: usize,
-    /// Bytes copied because they are read.
+    /// Bytes that were copied because they are read.
     pub(crate) kept_bytes: usize,
 }
 
-/// Empties one segment, the `round`-th in a row; none where there is nothing to evict.
+/// Empties one segment, the `round`-th in a row; `None` if there is nothing to evict.
 ///
 /// # Errors
-/// [`StoreError::Io`] where a file for read pairs cannot be created. Where there is no room for one, it goes as well.
+/// [`StoreError::Io`] if a file for read pairs cannot be created. If there is no space for one, those pairs are evicted
+/// as well.
 pub(crate) fn evict_segment(
     log: &Log,
     queues: &Queues,
@@ -55,14 +56,14 @@ pub(crate) fn evict_segment(
     queues.ghosts.fit(index.len());
     let mut evicted = Evicted::default();
     let max_kept_bytes = victim.file_len() / 100 * MAX_KEPT_PERCENT[round.min(ROUNDS - 1)];
-    // What is alone in its file fits into no cold segment, or fills it.
+    // A record with a file of its own does not fit into a cold segment, or fills it.
     let can_be_kept = victim.header.kind != Kind::Big;
     for slot in 0..victim.reserved().slots {
         let reads = victim.take_reads(slot);
         if reads > 0 && can_be_kept && evicted.kept_bytes < max_kept_bytes {
-            // Each round costs a reading.
+            // Each round uses up one read.
             victim.inherit_reads(slot, reads - 1);
-            match carry_forward(log, index, &victim, slot, now_ms) {
+            match copy_record(log, index, &victim, slot, now_ms) {
                 Ok(bytes) => evicted.kept_bytes += bytes,
                 Err(StoreError::Full) => evicted.records += usize::from(evict(queues, index, &victim, slot, now_ms)),
                 Err(error) => return Err(error),
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_outlives_what_is_not() {
+    fn read_pairs_stay_longer_than_others() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..5_000 {
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_overwritten_stays_as_well_read_as_it_was() {
+    fn an_overwritten_pair_keeps_its_reads() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..3_000 {
@@ -162,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_go_before_the_living() {
+    fn dead_records_are_reclaimed_before_live_ones_are_evicted() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
-        // Nothing of it is read, and it is half of what there is room for; the rest is overwritten again and again.
+        // None of it is read, and it takes half of the space; the rest is overwritten again and again.
         for i in 0..450 {
             store.set(key(i), [1; 1_000]).unwrap();
         }
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn writers_make_room_where_nobody_maintains_the_store() {
+    fn writers_make_space_in_a_store_without_maintenance() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         let mut refused = 0;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn refusing_loses_nothing_and_serves_again_once_there_is_room() {
+    fn a_store_that_refuses_keeps_all_pairs_and_accepts_writes_once_there_is_space() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Refuse);
         let stored = (0..).find(|i| matches!(store.set(key(*i), [1; 1_000]), Err(StoreError::Full))).unwrap();
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_slots_do_not_keep_room_from_new_pairs() {
+    fn damaged_slots_do_not_take_space_from_new_pairs() {
         for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
             let dir = tempfile::tempdir().unwrap();
             let store = open(&dir, WhenFull::Evict);
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_evicted_is_not_back_after_a_restart() {
+    fn evicted_pairs_are_not_restored_by_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..3_000 {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn many_lifetimes_find_room_in_few_segments() {
+    fn pairs_with_many_ttls_fit_into_few_segments() {
         for when_full in [WhenFull::Evict, WhenFull::Refuse] {
             let dir = tempfile::tempdir().unwrap();
             let (clock, hand) = Clock::manual();
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_made_for_a_value_longer_than_segments() {
+    fn space_is_made_for_a_value_longer_than_a_segment() {
         let dir = tempfile::tempdir().unwrap();
         let store = open(&dir, WhenFull::Evict);
         for i in 0..3_000 {
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_only_store_keeps_what_it_has() {
+    fn a_read_only_store_keeps_its_pairs() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
         let durability = Durability::Interval(Duration::from_secs(36_000));

@@ -1,8 +1,8 @@
-//! Expired records: which of them lie together, and the budgeted walk that removes them.
+//! The sweep: a bounded walk that removes expired records.
 //!
-//! A reader decides by the record's own deadline, always; the walk only gives index entries and space back. It looks
-//! at a segment once its earliest deadline has passed by some slack, so that a segment whose records expire one by one
-//! is not walked for each of them.
+//! A reader checks the record's own deadline, always; the sweep only frees index entries and space. It visits a segment
+//! some time after its earliest deadline, so that a segment whose records expire one by one is not walked for each of
+//! them.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use crate::store::primitives::Arc;
 use crate::store::segment::sealed::Segment;
 use crate::store::segment::ttl_class::TtlClass;
 
-/// The walk over segments with something expired in them: it continues where it stopped.
+/// The walk over segments with expired records. It continues where it stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     due: VecDeque<Arc<Segment>>,
@@ -20,12 +20,12 @@ pub(crate) struct Sweep {
     census: Census,
 }
 
-/// Counts the live records of the segment that is being walked over, to find out whether it has others that the walk
-/// cannot see because their slots are damaged.
+/// Counts the live records of the current segment, to determine whether it has others that the walk cannot see because
+/// their slots are damaged.
 #[derive(Debug, Default)]
 struct Census {
     live: u32,
-    /// The slots at the start of the walk, if each reservation had ended by then.
+    /// The number of slots at the start of the walk, if each reservation had ended by then.
     slots: Option<u32>,
 }
 
@@ -35,26 +35,26 @@ impl Census {
         Census { live: 0, slots: segment.has_no_reservations().then_some(slots) }
     }
 
-    /// Counts the record in `slot`, which was not removed. One that has expired is not in the accounts,
-    /// or its hash is damaged, so that the index does not name it.
+    /// Counts the record in `slot`, which was not removed. One that has expired is not in the statistics, or its hash
+    /// is damaged, so that it is not in the index.
     fn note(&mut self, segment: &Segment, slot: u32, now_ms: u64) {
         let is_live = live_word(segment.raw_slot(slot)).is_some_and(|word| !word.deadline.has_passed(now_ms));
         self.live += u32::from(is_live);
     }
 
-    /// Whether fewer live records were seen than there are. Where no slot was taken since the walk began, each record that
-    /// is live now was live when its slot was looked at.
+    /// Whether fewer live records were seen than exist. If no slot was reserved since the walk began, each record that
+    /// is live now was live when its slot was read.
     fn misses_records(&self, segment: &Segment) -> bool {
         self.live < segment.live_records() && self.slots == Some(segment.reserved().slots)
     }
 }
 
-/// What one piece of the walk did.
+/// The result of one piece of the walk.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Swept {
     pub(crate) examined: usize,
     pub(crate) expired: usize,
-    /// Of those, the ones that were never read, where that is tracked.
+    /// Expired records that were never read, if that is tracked.
     pub(crate) unread: usize,
 }
 
@@ -69,13 +69,13 @@ impl Sweep {
         self.due.is_empty()
     }
 
-    /// Sets the segments to walk over next.
+    /// Sets the next segments of the walk.
     pub(crate) fn plan(&mut self, due: impl IntoIterator<Item = Arc<Segment>>) {
         self.due.extend(due);
         self.next_slot = 0;
     }
 
-    /// Looks at up to `budget` slots, and removes the expired records among them.
+    /// Reads up to `budget` slots, and removes the expired records among them.
     pub(crate) fn run(&mut self, index: &Index, now_ms: u64, budget: usize) -> Swept {
         let mut swept = Swept::default();
         while swept.examined < budget
@@ -113,7 +113,7 @@ impl Sweep {
     }
 }
 
-/// Removes the record in `slot`, which has this word, if it has expired; otherwise records when it will.
+/// Removes the record in `slot`, which has this word, if it has expired; otherwise records when it will expire.
 fn examine(index: &Index, segment: &Arc<Segment>, slot: u32, word: Word, now_ms: u64) -> bool {
     if word.deadline.has_passed(now_ms) {
         return remove_if_expired(index, segment, slot, now_ms);
@@ -126,7 +126,7 @@ fn live_word(raw: RawSlot) -> Option<Word> {
     Word::decode(raw.word()).filter(|word| word.is_live())
 }
 
-/// Decides again under the lock: the record may have been touched, overwritten or deleted since it was looked at.
+/// Checks again under the lock: the record may have been touched, overwritten or deleted since its slot was read.
 fn remove_if_expired(index: &Index, segment: &Arc<Segment>, slot: u32, now_ms: u64) -> bool {
     index.remove_if(segment, slot, |record| {
         let has_expired = record.has_expired(now_ms);
@@ -143,11 +143,11 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::store::upkeep::compaction::carry_forward;
+    use crate::store::upkeep::compaction::copy_record;
     use crate::store::{Options, Ttl};
 
     #[test]
-    fn what_was_touched_since_it_was_looked_at_is_not_taken() {
+    fn a_record_that_was_touched_meanwhile_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let store = Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
         store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_millis(100))).unwrap();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_slot_keeps_its_segment_no_longer_than_its_neighbours_live() {
+    fn a_damaged_slot_does_not_keep_its_segment_longer_than_the_other_records() {
         for value_len in [100, 300_000] {
             for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
                 let dir = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_over_a_segment_out_of_use_leaves_alone_whoever_has_its_number() {
+    fn a_walk_over_a_retired_segment_does_not_touch_the_next_one_with_its_number() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
         let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
@@ -194,13 +194,13 @@ mod tests {
         store.set_with_ttl(b"k", b"old", ttl(10)).unwrap();
         let old = engine.log.segments()[0].clone();
         engine.log.seal(&old, 0);
-        carry_forward(&engine.log, &engine.index, &old, 0, 0).unwrap();
+        copy_record(&engine.log, &engine.index, &old, 0, 0).unwrap();
         store.touch(b"k", ttl(10_000)).unwrap();
         old.give_up();
         engine.index.forget_segment(old.number);
         engine.log.retire(old.clone());
         store.set_with_ttl(b"k", b"new", ttl(100_000)).unwrap();
-        assert!(engine.log.segments().iter().any(|new| new.number == old.number), "the number is another's");
+        assert!(engine.log.segments().iter().any(|new| new.number == old.number), "another segment has the number");
         hand.advance(Duration::from_secs(20));
         let mut sweep = Sweep::default();
         sweep.plan([old]);

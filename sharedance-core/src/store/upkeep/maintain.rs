@@ -1,4 +1,4 @@
-//! The background work as a whole: what one call of `maintain` does, in which order, within which budget.
+//! Maintenance: the pieces of one call of `maintain`, their order and their budget.
 
 use crate::store::api::durability::Durability;
 use crate::store::disk::meta::SAVE_INTERVAL_MS;
@@ -11,7 +11,7 @@ use crate::store::upkeep::compaction::{self, Compaction, Need};
 use crate::store::upkeep::eviction;
 use crate::store::upkeep::expiry::{self, Sweep, Swept};
 
-/// What one piece of [maintenance](crate::store::Store::maintain) did, and whether more is due.
+/// The result of one piece of [maintenance](crate::store::Store::maintain), and whether more is due.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -31,43 +31,43 @@ use crate::store::upkeep::expiry::{self, Sweep, Swept};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Records looked at.
+    /// Slots that were read.
     pub examined: usize,
-    /// Pairs removed because they had expired.
+    /// Pairs that were removed because they had expired.
     pub expired: usize,
-    /// Bytes of live records copied forward, out of segments that hold little else.
+    /// Bytes of live records that were copied out of segments that contain little else.
     pub compacted_bytes: usize,
-    /// Segments taken out of use.
+    /// Segments that were retired.
     pub retired: usize,
-    /// Whether there is more to do now.
+    /// Whether there is more work now.
     pub pending: bool,
 }
 
-/// What maintenance remembers from call to call.
+/// The state of maintenance between calls.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
     sweep: Sweep,
     compaction: Compaction,
     quarantine: Quarantine,
-    /// How many segments were emptied in a row because there was not room enough.
+    /// The number of segments that were emptied in a row for lack of space.
     rounds: usize,
     next_save_ms: u64,
     next_reclaim_ms: u64,
-    /// Room that a big value was refused for, in bytes; zero where there is no such.
+    /// The space for which a big value was refused, in bytes; zero if none was.
     refused_bytes: u64,
 }
 
-/// Segments that there should be room for where old pairs may be evicted: for new writes, for copies of compaction,
-/// and one more.
+/// The number of segments for which there should be space in a store that evicts: for new writes, for copies by
+/// compaction, and one more.
 const HEADROOM_SEGMENTS: u64 = 3;
-/// How long no writer tries again to make room after that failed, in milliseconds: writers that are refused must
-/// not spend the machine on trying.
+/// The time after a failure in which no writer tries again to make space, in milliseconds: refused writers must not use
+/// up the processor.
 const RECLAIM_INTERVAL_MS: u64 = 100;
-/// How much compaction a writer does that found no room, in steps: about two segments' worth of copying. The rest is left
-/// to maintenance.
+/// The compaction that a writer does if it found no space, in steps: about two segments' worth of copying. The rest is
+/// left to maintenance.
 const RECLAIM_STEPS: usize = 16_384;
-/// And in segments, each of which may cost a sync: as many as it takes for the longest record to fit, if they are all of
-/// the kind of which the least is dead.
+/// The same in segments, each of which may cost a sync: as many as the longest record needs if each of them has the
+/// smallest dead part.
 const RECLAIM_SEGMENTS: usize = 4;
 
 /// One bounded piece of work: see [`Store::maintain`](crate::store::Store::maintain).
@@ -93,7 +93,7 @@ pub(crate) fn maintain(
         engine.counters.compacted_bytes.add(compacted.bytes);
         retired += upkeep.retire_spent(engine, syncs, now_ms, need);
     } else if need == Need::Full && !compacted.pending {
-        // Nothing that is dead is left to make room of: what was refused is refused again.
+        // There are no dead bytes to reclaim: the refused value stays refused.
         upkeep.refused_bytes = 0;
     }
     let evicted =
@@ -110,14 +110,14 @@ pub(crate) fn maintain(
     let awaited_sync = upkeep.quarantine.awaited_sync();
     drop(upkeep);
     syncs.sync_unless_kept(&engine.log, &engine.timeline)?;
-    // Under `Always` only writers sync: without them spent segments would never be freed. Where writers find no room,
+    // Under `Always` only writers sync: without writers, spent segments would never be freed. If writers find no space,
     // spent segments do not wait for the interval either.
     let is_urgent = need == Need::Full || is_time_to_save && syncs.mode == Durability::Always;
     if is_urgent && awaited_sync.is_some_and(|number| number > syncs.group_commit.ended()) {
         syncs.sync(&engine.log, &engine.timeline)?;
         pending |= need == Need::Full;
     }
-    // Last, so that a file that cannot be deleted keeps nothing else from being done.
+    // Last, so that a file that cannot be deleted does not prevent the other work.
     if let Some(source) = engine.log.files.deletions.take_error() {
         return Err(StoreError::Io { action: "delete a segment file", source });
     }
@@ -138,9 +138,8 @@ impl Engine {
 }
 
 impl Upkeep {
-    /// Makes some of the room that is wanted, in bytes, where old pairs may be evicted for it: empties a segment, and no
-    /// more, so that no thread waits for long. Returns how many were taken out of use; `None` where there is nothing to do, or
-    /// it failed too often.
+    /// Makes some of the `wanted` bytes of space in a store that evicts: empties one segment, so that no thread waits
+    /// for long. Returns the number of retired segments; `None` if there is nothing to do, or if it failed too often.
     fn make_room(
         &mut self,
         engine: &Engine,
@@ -169,7 +168,7 @@ impl Upkeep {
         self.retire_spent_at_once(engine, syncs, now_ms).map(Some)
     }
 
-    /// What compaction is needed for. Where old pairs may be evicted, their going makes room: see [`Upkeep::make_room`].
+    /// Why compaction is needed. In a store that evicts, eviction makes space: see [`Upkeep::make_room`].
     fn need(&mut self, engine: &Engine) -> Need {
         if engine.log.queues.is_some() {
             return Need::Target;
@@ -180,13 +179,13 @@ impl Upkeep {
         if self.refused_bytes > 0 || !engine.log.has_room() { Need::Full } else { Need::Target }
     }
 
-    /// Takes the segments out of use in which nothing is live, as far as that cannot lose what was durable.
+    /// Retires the segments without live records, as far as that cannot lose durable records.
     fn retire_spent(&mut self, engine: &Engine, syncs: &Syncs, now_ms: u64, need: Need) -> usize {
         self.admit_spent(engine, syncs, now_ms);
         self.release_spent(engine, syncs, now_ms, need)
     }
 
-    /// The same, after the sync that it takes.
+    /// The same, after the sync that it needs.
     fn retire_spent_at_once(&mut self, engine: &Engine, syncs: &Syncs, now_ms: u64) -> Result<usize, StoreError> {
         self.admit_spent(engine, syncs, now_ms);
         if self.quarantine.awaited_sync().is_some_and(|number| number > syncs.group_commit.ended()) {
@@ -212,7 +211,8 @@ impl Upkeep {
     }
 }
 
-/// Makes what room can be made at once, for a writer that found none: for a segment, or for a file of `big_len` bytes.
+/// Makes as much space as possible at once, for a writer that found none: for a segment, or for a file of `big_len`
+/// bytes.
 pub(crate) fn reclaim(
     engine: &Engine,
     syncs: &Syncs,
@@ -226,14 +226,14 @@ pub(crate) fn reclaim(
     let wanted = reserve + big_len.unwrap_or(reserve);
     let mut upkeep = upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let now_ms = engine.timeline.now_ms();
-    // Others may have made some while this one waited for its turn; but of blanks no big file can be made.
+    // Another thread may have made space while this one waited. But blanks are no space for a big file.
     let has_been_made = big_len.is_none()
         && (engine.log.files.has_blanks() || engine.log.queues.is_some() && engine.log.files.headroom() >= wanted);
     if has_been_made || now_ms < upkeep.next_reclaim_ms {
         return Ok(());
     }
     engine.log.files.retry_deletions_now();
-    // A walk that is under way is finished: its segment has forgotten when its next record expires.
+    // A walk in progress is completed: its segment has no record of its next expiry.
     engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
     upkeep.sweep.plan(engine.log.segments_where(|segment| segment.next_expiry_ms() <= now_ms));
     engine.count_swept(upkeep.sweep.run(&engine.index, now_ms, usize::MAX));
@@ -242,7 +242,7 @@ pub(crate) fn reclaim(
         None if engine.log.queues.is_some() => engine.log.files.can_add_segment(),
         None => engine.log.has_room(),
         Some(_) => {
-            // Of blanks no other file can be made.
+            // Blanks cannot become another file.
             engine.log.files.delete_blanks();
             engine.log.files.headroom() >= wanted
         }
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_others_made_room_for_keeps_nobody_from_making_more() {
+    fn a_writer_that_found_space_does_not_stop_others_from_making_more() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, _hand) = Clock::manual();
         let options = Options::new().segment_len(65_536).max_bytes(16 * 65_536).when_full(WhenFull::Evict);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_finds_no_room_does_not_make_the_sweep_forget_what_expires() {
+    fn a_writer_that_finds_no_space_does_not_reset_the_sweep() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for i in 0..100u32 {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn room_comes_back_where_each_write_syncs_and_nobody_writes() {
+    fn space_is_freed_under_always_without_writers() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
         let options = Options::new().segment_len(65_536).clock(clock).durability(Durability::Always);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn no_budget_is_too_large() {
+    fn the_largest_budget_is_accepted() {
         let dir = tempfile::tempdir().unwrap();
         let (store, _hand) = open(&dir);
         for i in 0..1_000u32 {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_kept_and_what_is_left_is_done_next_time() {
+    fn a_budget_is_kept_and_the_rest_follows_in_the_next_call() {
         let dir = tempfile::tempdir().unwrap();
         let (store, hand) = open(&dir);
         for i in 0..500u32 {
@@ -373,11 +373,11 @@ mod tests {
     }
 
     #[test]
-    fn room_that_was_made_for_a_big_value_is_no_reason_to_refuse_the_next() {
+    fn space_made_for_a_big_value_does_not_refuse_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual().0;
         let store = Options::new().segment_len(65_536).max_bytes(1 << 20).clock(clock).open(dir.path()).unwrap();
-        // The clock stands still, so nothing is tried again for having waited.
+        // The clock does not advance, so nothing is tried again because time has passed.
         for _ in 0..20 {
             store.set(b"big", [7; 200_000]).unwrap();
             store.delete(b"big").unwrap();

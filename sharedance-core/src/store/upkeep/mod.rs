@@ -2,10 +2,10 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | [`maintain`] | one bounded piece of work, and what a writer does that finds no room |
-//! | [`expiry`] | TTL classes, and the sweep that removes expired records |
-//! | [`compaction`] | copies live records out of segments that hold little else |
-//! | [`eviction`] | removes old pairs where there is no room for new ones |
+//! | [`maintain`] | one bounded piece of work, and the work of a writer that finds no space |
+//! | [`expiry`] | the sweep that removes expired records |
+//! | [`compaction`] | copies live records out of segments that contain little else |
+//! | [`eviction`] | removes old pairs if there is no space for new ones |
 //! | [`threads`] | the threads that do the work |
 
 pub(crate) mod compaction;

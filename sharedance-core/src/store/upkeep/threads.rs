@@ -8,14 +8,14 @@ use crate::store::error::StoreError;
 use crate::store::primitives::thread::{self, JoinHandle};
 use crate::store::primitives::{Arc, Condvar, Mutex, PoisonError};
 
-/// How long a thread rests after a failure, which is likely to last.
+/// How long a thread waits after a failure, which is likely to last.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// What a thread of [`Maintenance`] does.
+/// The task of a thread of [`Maintenance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MaintenanceTask {
-    /// [`Store::maintain`](crate::store::Store::maintain): removes expired pairs, and gives their room back.
+    /// [`Store::maintain`](crate::store::Store::maintain): removes expired pairs and frees their space.
     Maintain,
     /// [`Store::prepare`](crate::store::Store::prepare): creates segment files before writers need them.
     Prepare,
@@ -37,7 +37,7 @@ impl MaintenanceTask {
 type OnError = dyn Fn(MaintenanceTask, &StoreError) + Send + Sync;
 type OnThreadStart = dyn Fn(MaintenanceTask) + Send + Sync;
 
-/// What the threads of [`Store::start_maintenance_with`](crate::store::Store::start_maintenance_with) call.
+/// Functions that the threads of [`Store::start_maintenance_with`](crate::store::Store::start_maintenance_with) call.
 ///
 /// ```
 /// # use sharedance_core::store::{MaintenanceOptions, Store};
@@ -63,19 +63,19 @@ impl Default for MaintenanceOptions {
 }
 
 impl MaintenanceOptions {
-    /// Options that call nothing.
+    /// Options without functions.
     pub fn new() -> MaintenanceOptions {
         MaintenanceOptions::default()
     }
 
-    /// Called in the thread that failed, after each failure. The thread rests for a second and tries again, except after
-    /// [`MaintenanceTask::Sync`] has failed: the store is read-only from then on.
+    /// Sets a function that a thread calls after each failure. The thread waits for a second and tries again, except
+    /// after a failure of [`MaintenanceTask::Sync`]: the store is read-only from then on.
     #[must_use]
     pub fn on_error(self, call: impl Fn(MaintenanceTask, &StoreError) + Send + Sync + 'static) -> MaintenanceOptions {
         MaintenanceOptions { on_error: std::sync::Arc::new(call), ..self }
     }
 
-    /// Called in each thread before its work begins: the place to set its priority or its name.
+    /// Sets a function that each thread calls before its work begins, for example to set its priority or its name.
     #[must_use]
     pub fn on_thread_start(self, call: impl Fn(MaintenanceTask) + Send + Sync + 'static) -> MaintenanceOptions {
         MaintenanceOptions { on_thread_start: std::sync::Arc::new(call), ..self }
@@ -88,8 +88,8 @@ impl fmt::Debug for MaintenanceOptions {
     }
 }
 
-/// The threads that [`Store::start_maintenance`](crate::store::Store::start_maintenance) started. Dropping this ends them, and waits until they have ended.
-/// Keep it beside the store, for as long as that is in use.
+/// The threads that [`Store::start_maintenance`](crate::store::Store::start_maintenance) started. Dropping this ends
+/// them, and waits until they have ended. Keep it as long as the store is in use.
 ///
 /// ```
 /// # use sharedance_core::store::{Maintenance, Store};
@@ -121,7 +121,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Waits for `time`, or until the threads are to end; returns whether they are.
+    /// Waits for `time`, or until the threads should end; returns whether they should.
     pub(crate) fn wait(&self, time: Duration) -> bool {
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.changed.wait_timeout_while(stopped, time, |stopped| !*stopped);
@@ -139,7 +139,7 @@ impl Maintenance {
         Maintenance { stop: Arc::default(), threads: Vec::new() }
     }
 
-    /// Starts a thread that calls `turn` until the threads are to end, and rests in between for as long as `turn` returns.
+    /// Starts a thread that calls `turn` until the threads should end. After each call it waits for the returned time.
     pub(crate) fn repeat(
         &mut self,
         task: MaintenanceTask,
@@ -182,7 +182,7 @@ impl Drop for Maintenance {
     fn drop(&mut self) {
         self.stop.set();
         for thread in self.threads.drain(..) {
-            // A thread that panicked has printed that on stderr.
+            // A thread that panicked has printed that on standard error.
             let _ = thread.join();
         }
     }
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn expired_pairs_go_by_themselves_and_the_threads_end() {
+    fn the_threads_remove_expired_pairs_and_end() {
         let dir = tempfile::tempdir().unwrap();
         let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
         let maintenance = store.start_maintenance().unwrap();
         for i in 0..1_000u32 {
             store.set_with_ttl(i.to_be_bytes(), [1; 100], Ttl::After(Duration::from_millis(20))).unwrap();
         }
-        eventually("the pairs go", || store.is_empty());
+        eventually("the pairs are removed", || store.is_empty());
         drop(maintenance);
         drop(store);
         Store::open(dir.path()).expect("the threads have closed it");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_and_starts_are_reported_from_the_thread_that_has_them() {
+    fn failures_and_starts_are_reported_in_their_thread() {
         let dir = tempfile::tempdir().unwrap();
         let durability = Durability::Interval(Duration::from_secs(3_600));
         let store = Options::new().durability(durability).segment_len(65_536).open(dir.path()).unwrap();
