@@ -16,7 +16,7 @@ use log::{debug, error};
 use polling::Poller;
 use rustix::process::{Resource, geteuid, getrlimit};
 use sharedance_core::protocol::Limits;
-use sharedance_core::store::Store;
+use sharedance_core::store::{Durability, Store};
 use thiserror::Error;
 
 use crate::access::{AccessControl, Credentials, CredentialsError};
@@ -167,7 +167,8 @@ impl Server {
     }
 
     /// Serves `store` until [`Shutdown::begin`], and runs the maintenance of the store meanwhile. When it returns, the
-    /// store has been synced.
+    /// store has been synced, unless it promises no more than that pairs survive the process ([`Durability::Os`]): then the
+    /// system writes them to the disk, and another process can open the store at once.
     ///
     /// # Errors
     /// A worker could not be started, a poller failed, or the final sync failed.
@@ -176,8 +177,13 @@ impl Server {
             .map_err(system("cannot start the maintenance"))?;
         let served = self.run_workers(store);
         drop(maintenance);
+        if store.durability() == Durability::Os {
+            return served;
+        }
         // Also if a worker has failed: acknowledged pairs must not be lost.
-        let synced = store.sync().map_err(|error| system("cannot sync the store")(io::Error::other(error)));
+        let synced = store
+            .sync()
+            .map_err(|error| system("the latest pairs may not survive a power cut")(io::Error::other(error)));
         served.and(synced)
     }
 

@@ -6,3 +6,4 @@
 mod configuration;
 mod reload;
 mod signals;
+mod stop;

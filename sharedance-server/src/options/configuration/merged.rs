@@ -61,7 +61,7 @@ pub(in super::super) struct Merged {
     pub(in super::super) matches: ArgMatches,
     /// The sources of the options that are set, by long name. Others have their default.
     sources: BTreeMap<String, Source>,
-    /// Variables that look like options and are none.
+    /// Variables with the prefix that set no option.
     pub(in super::super) ignored: Vec<String>,
 }
 
