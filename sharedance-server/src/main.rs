@@ -15,11 +15,10 @@ use sharedance_server::process::daemon::{self, Side};
 use sharedance_server::process::directory::Directory;
 use sharedance_server::process::logging::{self, Chain, Logging};
 use sharedance_server::process::notify::Notify;
+use sharedance_server::process::pidfile::PidFile;
 use sharedance_server::process::privileges::Privileges;
 use sharedance_server::process::signals::Pending;
 use sharedance_server::process::{allocator, title};
-
-const TITLE: &str = "sharedanced [SERVER]";
 
 fn main() -> ExitCode {
     let given = Given::to_this_process();
@@ -58,15 +57,20 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     } else {
         None
     };
-    title::set(&title(&server));
+    title::set(&title(&directory, &server));
+    // Declared before the store, so that the file is removed after that is closed.
+    let mut pidfile = options.process.pidfile.as_deref().map(PidFile::create).transpose()?;
     let reloads = server.reloads();
-    let confinement = privileges.give_up(&directory, &reloads.files(), &server.socket_directories())?;
+    let mut removable = server.socket_directories();
+    removable.extend(pidfile.iter().filter_map(PidFile::directory));
+    let confinement = privileges.give_up(&directory, &reloads.files(), &removable)?;
     reloads.check_files();
     if !confinement.is_by_landlock {
         logging.forget_syslog_directory();
     }
     if !confinement.allows_handles_outside() {
         server.leave_sockets();
+        pidfile.iter_mut().for_each(PidFile::leave);
     }
 
     let store = options
@@ -102,9 +106,9 @@ fn act_on_signals(signals: Pending, server: &Server, notify: &Arc<Notify>) -> io
     signals.act(stop, reload)
 }
 
-/// The title of the process: `sharedanced [SERVER]` and the addresses.
-fn title(server: &Server) -> String {
-    format!("{TITLE} {}", addresses(server))
+/// The title of the process: what it is, the directory and the addresses.
+fn title(directory: &Directory, server: &Server) -> String {
+    format!("sharedanced [SERVER] {} on {}", directory.path().display(), addresses(server))
 }
 
 fn addresses(server: &Server) -> String {

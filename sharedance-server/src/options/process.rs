@@ -1,5 +1,7 @@
 //! The options of the process: what it logs, and as which user it runs. Each field has the name of its option.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
@@ -11,6 +13,8 @@ pub struct ProcessOptions {
     pub debug: bool,
     /// Whether to go into the background.
     pub daemonize: bool,
+    /// The file for the process id.
+    pub pidfile: Option<PathBuf>,
     /// The user to run as, by name or number.
     pub uid: Option<String>,
     /// The group to run as, by name or number.
@@ -30,6 +34,10 @@ pub(super) struct ProcessArguments {
           num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true)]
     daemonize: bool,
 
+    /// Write the process id to this file once the sockets are bound, and remove the file at the end
+    #[arg(long, value_name = "FILE")]
+    pidfile: Option<PathBuf>,
+
     /// Run as this user, by name or number; only root can
     #[arg(short, long, value_name = "USER")]
     uid: Option<String>,
@@ -41,7 +49,7 @@ pub(super) struct ProcessArguments {
 
 impl From<ProcessArguments> for ProcessOptions {
     fn from(arguments: ProcessArguments) -> ProcessOptions {
-        let ProcessArguments { debug, daemonize, uid, gid } = arguments;
-        ProcessOptions { debug, daemonize, uid, gid }
+        let ProcessArguments { debug, daemonize, pidfile, uid, gid } = arguments;
+        ProcessOptions { debug, daemonize, pidfile, uid, gid }
     }
 }

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod directory;
 pub mod logging;
 pub mod notify;
+pub mod pidfile;
 pub mod privileges;
 pub mod reload;
 pub mod signals;

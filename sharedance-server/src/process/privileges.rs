@@ -119,7 +119,7 @@ impl Privileges {
     }
 
     /// Gives up all rights except those that the server needs within `directory`, those to read `files` again, and those to
-    /// remove files from the `socket_directories`. Called while the process has one thread.
+    /// remove files from the `removable` directories. Called while the process has one thread.
     ///
     /// # Errors
     /// The first step that failed. The process has fewer rights than before, and must exit.
@@ -127,7 +127,7 @@ impl Privileges {
         &self,
         directory: &Directory,
         files: &[ReloadableFile],
-        socket_directories: &[Arc<OwnedFd>],
+        removable: &[Arc<OwnedFd>],
     ) -> Result<Confinement, PrivilegeError> {
         let path = if self.is_root {
             // Read while /proc is visible.
@@ -140,7 +140,7 @@ impl Privileges {
         };
         rustix::thread::set_no_new_privs(true).map_err(failed("exclude new rights (no_new_privs)", ""))?;
         let readable: Vec<_> = files.iter().flat_map(ReloadableFile::directories).collect();
-        let is_by_landlock = confine(&path, &readable, socket_directories)?;
+        let is_by_landlock = confine(&path, &readable, removable)?;
         if self.is_root && !is_by_landlock {
             files.iter().for_each(ReloadableFile::forget);
         }
@@ -233,13 +233,9 @@ fn change_root(directory: &Directory) -> Result<(), PrivilegeError> {
 }
 
 /// Lets the kernel deny this process all files except those beneath `path`, and all further sockets. Files beneath the
-/// `readable` directories may be read, and files beneath the `socket_directories` be removed. Returns `false` if the kernel
-/// cannot.
-fn confine(
-    path: &Path,
-    readable: &[Arc<OwnedFd>],
-    socket_directories: &[Arc<OwnedFd>],
-) -> Result<bool, PrivilegeError> {
+/// `readable` directories may be read, and those beneath the `removable` directories be removed. Returns `false` if the
+/// kernel cannot.
+fn confine(path: &Path, readable: &[Arc<OwnedFd>], removable: &[Arc<OwnedFd>]) -> Result<bool, PrivilegeError> {
     use landlock::{
         ABI, Access, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
         RulesetStatus,
@@ -263,7 +259,7 @@ fn confine(
         for directory in readable {
             ruleset = ruleset.add_rule(PathBeneath::new(&**directory, AccessFs::ReadFile))?;
         }
-        for directory in socket_directories {
+        for directory in removable {
             ruleset = ruleset.add_rule(PathBeneath::new(&**directory, AccessFs::RemoveFile))?;
         }
         let restricted = ruleset.restrict_self()?;

@@ -206,7 +206,9 @@ fn the_process_has_a_title_and_cleans_up_at_low_priority() {
     let server = Server::start(directory.path(), &[]);
     let title = fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
     let end = title.iter().position(|&byte| byte == 0).unwrap();
-    assert_eq!(String::from_utf8_lossy(&title[..end]), format!("sharedanced [SERVER] {}", server.address()));
+    let (path, address) = (directory.path().canonicalize().unwrap(), server.address());
+    let expected = format!("sharedanced [SERVER] {} on {address}", path.display());
+    assert_eq!(String::from_utf8_lossy(&title[..end]), expected);
 
     eventually("a thread [CLEANUP] of the lowest priority", || {
         fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().find_map(|task| {

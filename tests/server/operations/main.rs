@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod configuration;
+mod pidfile;
 mod reload;
 mod signals;
 mod stop;

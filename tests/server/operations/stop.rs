@@ -16,7 +16,7 @@ fn fail_syncs(server: &Server) -> Option<std::process::Child> {
     let mut tracer = strace.stderr(Stdio::piped()).spawn().ok()?;
     let mut lines = BufReader::new(tracer.stderr.take()?).lines().map_while(Result::ok);
     let is_attached = lines.any(|line| line.contains("attached"));
-    // The tracer ends when nobody reads what it writes.
+    // The tracer ends when its output is not read.
     std::thread::spawn(move || lines.for_each(drop));
     is_attached.then_some(tracer)
 }
