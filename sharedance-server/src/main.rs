@@ -10,27 +10,28 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sharedance_core::store::{BootId, Store, max_mappings};
 use sharedance_server::Server;
-use sharedance_server::options::{Given, Options, Size};
+use sharedance_server::options::{Given, Options, RunningConfiguration, Size};
 use sharedance_server::process::daemon::{self, Side};
 use sharedance_server::process::directory::Directory;
 use sharedance_server::process::logging::{self, Chain, Logging};
 use sharedance_server::process::notify::Notify;
 use sharedance_server::process::pidfile::PidFile;
 use sharedance_server::process::privileges::Privileges;
+use sharedance_server::process::reload::ReloadableConfiguration;
 use sharedance_server::process::signals::Pending;
 use sharedance_server::process::{allocator, title};
 
 fn main() -> ExitCode {
     let given = Given::to_this_process();
     let options = Options::parse(&given);
-    let logging = Logging::start(options.process.debug);
-    start(&options, &logging).unwrap_or_else(|error| {
+    let logging = Logging::start(options.process.log_level);
+    start(&given, &options, &logging).unwrap_or_else(|error| {
         error!("{}", Chain(&*error));
         ExitCode::FAILURE
     })
 }
 
-fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error>> {
+fn start(given: &Given, options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error>> {
     let signals = Pending::collect()?;
     allocator::return_large_blocks();
     rustix::process::umask(Mode::from_bits_truncate(0o077));
@@ -42,6 +43,9 @@ fn start(options: &Options, logging: &Logging) -> Result<ExitCode, Box<dyn Error
     server_options.access.uid = Some(privileges.uid());
     let server = Server::bind(&server_options)?;
     server.give_sockets_to(privileges.uid(), privileges.gid())?;
+    if let Some(configuration) = RunningConfiguration::of(given)? {
+        server.reloads().add(Arc::new(ReloadableConfiguration::open(configuration, logging)?));
+    }
     let directory = Directory::prepare(&options.storage.directory, privileges.uid(), privileges.gid())?;
     let (boot_id, max_mappings) = (BootId::read(), max_mappings());
     let notify = Arc::new(Notify::connect());

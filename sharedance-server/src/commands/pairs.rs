@@ -210,7 +210,10 @@ impl Context<'_> {
     /// Counts a write. If a set was too large, deletes the old value, which would otherwise pass for the new one.
     fn note_written(&self, written: Written, update: &Update<'_>) {
         match written {
-            Written::Done { .. } => self.counters.stored.add(1),
+            Written::Done { .. } => {
+                self.counters.stored.add(1);
+                self.service.log.stored(self.now);
+            }
             Written::Failed(Failure::TooLarge) => {
                 self.refuse_too_large(update.key, update.is_unconditional());
             }

@@ -108,9 +108,12 @@ impl ClassicConnection {
                 if received.may_have_more && transport.has_unread_input() {
                     return Err(CloseReason::InvalidRequest(DecodeError::TrailingBytes(1)));
                 }
-                execute(message, store, turn.counters, turn.latency)
-                    .map(Progress::Complete)
-                    .map_err(CloseReason::StoreFailed)
+                let response =
+                    execute(message, store, turn.counters, turn.latency).map_err(CloseReason::StoreFailed)?;
+                if matches!(response, Response::Stored) {
+                    turn.service.log.stored(turn.now);
+                }
+                Ok(Progress::Complete(response))
             }
             Decoded::Incomplete { needed } => {
                 self.needed = needed;

@@ -78,6 +78,19 @@ impl Options {
         read(given).map(|(options, ..)| options)
     }
 
+    pub(super) fn from_merged(merged: &Merged) -> Result<Options, ConfigurationError> {
+        let arguments = Arguments::from_arg_matches(&merged.matches)?;
+        let contradiction = |message| merged.named(Arguments::command().error(ErrorKind::ValueValidation, message));
+        let storage = StorageOptions::from(arguments.storage);
+        let server = ServerOptions {
+            listen: arguments.listen.listen,
+            access: arguments.access.into(),
+            observe: arguments.observe.into(),
+            ..arguments.server.into_options(storage.durability).map_err(contradiction)?
+        };
+        Ok(Options { server, storage, process: arguments.process.into() })
+    }
+
     /// The command line, for documentation, manual pages and completions.
     pub fn command() -> clap::Command {
         Arguments::command()
@@ -99,23 +112,11 @@ enum Request {
 
 fn read(given: &Given) -> Result<(Options, Merged, Request), ConfigurationError> {
     let merged = Merged::read(&Arguments::command(), given)?;
-    let arguments = Arguments::from_arg_matches(&merged.matches)?;
-    let contradiction = |message| merged.named(Arguments::command().error(ErrorKind::ValueValidation, message));
-    let request = match arguments.configuration {
+    let options = Options::from_merged(&merged)?;
+    let request = match ConfigurationArguments::from_arg_matches(&merged.matches)? {
         ConfigurationArguments { print_config: true, .. } => Request::Print,
         ConfigurationArguments { check_config: true, .. } => Request::Check,
         _ => Request::Run,
-    };
-    let storage = StorageOptions::from(arguments.storage);
-    let options = Options {
-        server: ServerOptions {
-            listen: arguments.listen.listen,
-            access: arguments.access.into(),
-            observe: arguments.observe.into(),
-            ..arguments.server.into_options(storage.durability).map_err(contradiction)?
-        },
-        storage,
-        process: arguments.process.into(),
     };
     Ok((options, merged, request))
 }
@@ -126,6 +127,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    use log::LevelFilter;
     use sharedance_core::store::{Durability, UncleanBoot, WhenFull};
 
     use super::*;
@@ -154,7 +156,7 @@ mod tests {
         assert_eq!(options.storage.directory, Path::new("/tmp/sharedance"));
         assert_eq!((options.storage.durability, options.storage.after_crash), (Durability::Os, UncleanBoot::Salvage));
         assert_eq!((options.storage.max_bytes, options.storage.when_full), (None, WhenFull::Refuse));
-        assert!(!options.process.debug && !options.process.daemonize);
+        assert!(options.process.log_level == LevelFilter::Info && !options.process.daemonize);
         assert_eq!((options.process.uid, options.process.gid), (None, None));
     }
 
@@ -170,7 +172,8 @@ mod tests {
         assert_eq!((long.server.readsize, long.server.maxreadsize), (11, 12));
         assert_eq!(long.storage.expiration, Duration::from_secs(13));
         assert_eq!(long.server.timeout, Duration::from_secs(14));
-        assert!(long.process.debug && long.process.daemonize);
+        assert!(long.process.log_level == LevelFilter::Debug && long.process.daemonize);
+        assert_eq!(parse("-D --log-level=warn").unwrap().process.log_level, LevelFilter::Warn);
         assert_eq!((long.process.uid.as_deref(), long.process.gid.as_deref()), (Some("web"), Some("15")));
     }
 

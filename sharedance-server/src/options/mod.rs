@@ -13,7 +13,7 @@ mod units;
 
 pub use access::AccessOptions;
 pub use command_line::Options;
-pub use configuration::{ConfigurationError, Given};
+pub use configuration::{ConfigurationError, Given, RunningConfiguration};
 pub use observe::ObserveOptions;
 pub use process::ProcessOptions;
 pub use server::ServerOptions;

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+use log::LevelFilter;
 
 /// How the process runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ProcessOptions {
-    /// Whether to log details.
-    pub debug: bool,
+    /// The least level that is logged.
+    pub log_level: LevelFilter,
     /// Whether to go into the background.
     pub daemonize: bool,
     /// The file for the process id.
@@ -24,7 +25,11 @@ pub struct ProcessOptions {
 /// The same options, as they are given.
 #[derive(Debug, Args)]
 pub(super) struct ProcessArguments {
-    /// Log details
+    /// Log lines of this level and above; one line at the start is logged at any level [default: info]
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    log_level: Option<Level>,
+
+    /// Log details, as --log-level=debug does; --log-level takes precedence
     #[arg(short = 'D', long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
           num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true)]
     debug: bool,
@@ -47,9 +52,25 @@ pub(super) struct ProcessArguments {
     gid: Option<String>,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
 impl From<ProcessArguments> for ProcessOptions {
     fn from(arguments: ProcessArguments) -> ProcessOptions {
-        let ProcessArguments { debug, daemonize, pidfile, uid, gid } = arguments;
-        ProcessOptions { debug, daemonize, pidfile, uid, gid }
+        let ProcessArguments { log_level, debug, daemonize, pidfile, uid, gid } = arguments;
+        let log_level = match log_level {
+            Some(Level::Error) => LevelFilter::Error,
+            Some(Level::Warn) => LevelFilter::Warn,
+            Some(Level::Info) => LevelFilter::Info,
+            Some(Level::Debug) => LevelFilter::Debug,
+            None if debug => LevelFilter::Debug,
+            None => LevelFilter::Info,
+        };
+        ProcessOptions { log_level, daemonize, pidfile, uid, gid }
     }
 }

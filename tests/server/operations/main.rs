@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod configuration;
+mod log;
 mod pidfile;
 mod reload;
 mod signals;

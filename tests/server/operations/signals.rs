@@ -1,9 +1,12 @@
 //! What each signal does.
 
+use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
-use sharedance_test_support::server::{AMPLE, Server, command, eventually, store};
+use sharedance_test_support::server::{AMPLE, Server, command, eventually, program, store};
 
 #[test]
 fn signals_of_scripts_that_rotate_logs_do_not_end_the_server() {
@@ -46,4 +49,62 @@ fn the_service_manager_learns_when_a_reload_begins_and_ends() {
     assert_eq!(message(), ready);
     assert!(server.terminate().0.success());
     assert_eq!(message(), "STOPPING=1\n");
+}
+
+/// Writes the file, sends SIGHUP, and returns the line about the configuration file.
+fn reloaded(server: &Server, path: &Path, content: &str) -> String {
+    let lines = |server: &Server| -> Vec<String> {
+        server.log().into_iter().filter(|line| line.contains("the configuration file")).collect()
+    };
+    let before = lines(server).len();
+    // As editors do it: the file is another one afterwards.
+    let new = path.with_extension("new");
+    fs::write(&new, content).unwrap();
+    fs::rename(&new, path).unwrap();
+    server.signal(Signal::HUP);
+    eventually("the configuration was reloaded", || lines(server).get(before).cloned())
+}
+
+#[test]
+fn sighup_applies_the_log_level_and_names_the_options_that_need_a_restart() {
+    if Path::new("/dev/log").exists() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("sharedanced.toml");
+    fs::write(&path, "log-level = 'info'\nmax-bytes = '64m'").unwrap();
+    let mut command = Command::new(program());
+    command.args(["--ip=127.0.0.1", "--port=0", "--config"]).arg(&path);
+    let server = Server::spawn(command.arg("--directory").arg(place.path().join("store"))).unwrap();
+    let is_debug = |line: &String| line.contains("debug: ");
+
+    let line = reloaded(&server, &path, "log-level = 'info'\nmax-bytes = '64m'");
+    assert!(line.ends_with("the log level is info, and nothing needs a restart"), "{line}");
+    assert!(!server.log().iter().any(is_debug));
+
+    let line = reloaded(&server, &path, "debug = true\nmax-bytes = '65m'\nexpiration = '1h'");
+    assert!(
+        line.ends_with("the log level is debug; after a restart, changes of --expiration, --max-bytes take effect"),
+        "{line}"
+    );
+    server.signal(Signal::USR1);
+    eventually("a line of the level of debugging", || server.log().iter().find(|line| is_debug(line)).cloned());
+
+    let line = reloaded(&server, &path, "log-level = 'loud'\nport = 99999");
+    assert!(line.contains("error: not reloaded, and unchanged"), "{line}");
+    assert!(line.contains(":1: invalid value 'loud'") && line.contains(":2: invalid value '99999'"), "{line}");
+
+    // Errors only: not even the line about the reload.
+    fs::write(&path, "log-level = 'error'").unwrap();
+    server.signal(Signal::HUP);
+    let (status, log) = server.terminate();
+    assert!(status.success() && !log.contains("log level is error"), "{log}");
+}
+
+/// The line about the start is printed at any level.
+#[test]
+fn a_server_that_logs_errors_only_logs_its_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::start(directory.path(), &["--log-level=error"]);
+    assert_eq!(server.log().len(), 1, "{:?}", server.log());
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::io::Write;
 use std::process;
 
@@ -26,17 +25,9 @@ pub enum ConfigurationError {
     /// The command line is refused, or asks for help.
     #[error(transparent)]
     CommandLine(#[from] clap::Error),
-    /// The file or the environment is refused. One line for each setting.
-    #[error("{}", Lines(.0))]
+    /// The file or the environment is refused. One text for each setting.
+    #[error("{}", .0.join("; "))]
     Refused(Vec<String>),
-}
-
-struct Lines<'a>(&'a [String]);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
 }
 
 impl ConfigurationError {

@@ -10,9 +10,11 @@ mod file;
 mod given;
 mod merged;
 mod print;
+mod reread;
 mod setting;
 
 pub(super) use arguments::ConfigurationArguments;
 pub use given::Given;
 pub use merged::ConfigurationError;
 pub(super) use merged::Merged;
+pub use reread::RunningConfiguration;

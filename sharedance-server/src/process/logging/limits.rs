@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use log::{Level, log, log_enabled};
+use log::{Level, info, log, log_enabled, warn};
 use sharedance_core::store::StoreError;
 
 use super::Chain;
+use super::refusing::{Ended, Refusing};
 
 /// The time in which at most one line of a kind is logged.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -26,8 +27,6 @@ pub(crate) enum Kind {
     Shortage,
     /// Requests refused because too many bytes are in flight.
     OverBudget,
-    /// Pairs refused because the store is full.
-    Full,
     /// Requests and maintenance refused because the store is read-only.
     ReadOnly,
     /// Requests that failed in the store.
@@ -43,6 +42,7 @@ const KINDS: usize = Kind::FailedMaintenance as usize + 1;
 pub(crate) struct LogLimits {
     origin: Instant,
     kinds: [Limit; KINDS],
+    refusing: Refusing,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ struct Limit {
 
 impl LogLimits {
     pub(crate) fn new(origin: Instant) -> LogLimits {
-        LogLimits { origin, kinds: Default::default() }
+        LogLimits { origin, kinds: Default::default(), refusing: Refusing::default() }
     }
 
     /// Logs `line`, unless one of its kind was logged within the last [`PERIOD`].
@@ -70,15 +70,14 @@ impl LogLimits {
     /// Logs an error of the store, if the operator has to know it.
     pub(crate) fn log_store_error(&self, error: &StoreError, now: Instant) {
         match error {
-            StoreError::Full => self.log(
-                Kind::Full,
-                Level::Warn,
-                now,
-                format_args!(
-                    "a pair was not stored: there is no room, on the file system or within --max-bytes; make room, \
-                     raise --max-bytes, or evict old pairs with --when-full=evict"
-                ),
-            ),
+            StoreError::Full => {
+                if self.refusing.refused(self.millis(now)) {
+                    warn!(
+                        "refusing writes: full: there is no room within --max-bytes or on the file system; make room, \
+                         raise --max-bytes, or evict old pairs with --when-full=evict"
+                    );
+                }
+            }
             StoreError::ReadOnly => self.log(
                 Kind::ReadOnly,
                 Level::Error,
@@ -100,9 +99,28 @@ impl LogLimits {
         }
     }
 
+    /// Notes that a pair was stored, and logs the end of refusals.
+    #[inline]
+    pub(crate) fn stored(&self, now: Instant) {
+        if self.refusing.may_end() {
+            self.log_end_of_refusals(now);
+        }
+    }
+
+    #[cold]
+    fn log_end_of_refusals(&self, now: Instant) {
+        if let Some(Ended { count, lasted }) = self.refusing.accepted(self.millis(now)) {
+            info!("writes are accepted again: {count} were refused within {} s", lasted.as_secs());
+        }
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.origin).as_millis() as u64
+    }
+
     fn permit(&self, kind: Kind, now: Instant) -> Option<Suppressed> {
         let limit = &self.kinds[kind as usize];
-        let now = now.saturating_duration_since(self.origin).as_millis() as u64;
+        let now = self.millis(now);
         let next = limit.next.load(Ordering::Relaxed);
         let after = now + PERIOD.as_millis() as u64;
         // One of several threads logs.
@@ -135,14 +153,14 @@ mod tests {
     fn one_line_of_a_kind_is_logged_and_the_others_are_counted() {
         let start = Instant::now();
         let limits = LogLimits::new(start);
-        assert_eq!(limits.permit(Kind::Full, start), Some(Suppressed(0)));
+        assert_eq!(limits.permit(Kind::OverBudget, start), Some(Suppressed(0)));
         for n in 1..=7 {
-            assert_eq!(limits.permit(Kind::Full, start + Duration::from_secs(n)), None);
+            assert_eq!(limits.permit(Kind::OverBudget, start + Duration::from_secs(n)), None);
         }
         assert_eq!(limits.permit(Kind::ReadOnly, start), Some(Suppressed(0)), "each kind has its own limit");
         let later = start + PERIOD;
-        let suppressed = limits.permit(Kind::Full, later).unwrap();
+        let suppressed = limits.permit(Kind::OverBudget, later).unwrap();
         assert_eq!(suppressed.to_string(), " (and 7 times before)");
-        assert_eq!(limits.permit(Kind::Full, later + PERIOD).unwrap().to_string(), "");
+        assert_eq!(limits.permit(Kind::OverBudget, later + PERIOD).unwrap().to_string(), "");
     }
 }

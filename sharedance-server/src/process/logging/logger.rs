@@ -5,14 +5,14 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use log::{Level, LevelFilter, Log, Metadata, Record, error};
 
 use super::syslog::Syslog;
 
-/// The target of the line that reports how the server was started. It goes to standard error at any level.
+/// The target of the line that reports how the server was started. It is logged, and goes to standard error, at any level.
 pub const START: &str = "start";
 
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -24,30 +24,40 @@ const FACILITY: u8 = 3 << 3;
 #[derive(Clone)]
 pub struct Logging {
     terminal: Arc<AtomicBool>,
+    level: Arc<AtomicLevel>,
     syslog: Option<Arc<Syslog>>,
 }
 
 impl Logging {
-    /// Sets up the log of the program. Warnings and errors go to standard error and syslog, notices to syslog, and with
-    /// `debug` everything goes to both. Lines that syslog does not take go to standard error at any level. If standard
-    /// error is systemd's journal, only that gets all lines, since its syslog is the same journal.
-    pub fn start(debug: bool) -> Logging {
+    /// Sets up the log of the program, for lines of `level` and above. They go to syslog; warnings and errors go to standard
+    /// error as well, and so does everything at the level of debugging. Lines that syslog does not take go to standard error
+    /// at any level. If standard error is systemd's journal, only that gets all lines, since its syslog is the same journal.
+    pub fn start(level: LevelFilter) -> Logging {
         let in_journal = stderr_is_journal();
         let terminal = Arc::new(AtomicBool::new(true));
         let syslog = (!in_journal).then(|| Arc::new(Syslog::new(Path::new(SYSLOG_SOCKET))));
+        let logging = Logging { terminal, level: Arc::default(), syslog };
+        logging.level.set(level);
         let logger = Logger {
-            terminal: Arc::clone(&terminal),
-            terminal_level: if debug { LevelFilter::Debug } else { LevelFilter::Warn },
+            terminal: Arc::clone(&logging.terminal),
+            level: Arc::clone(&logging.level),
             in_journal,
-            syslog: syslog.clone(),
+            syslog: logging.syslog.clone(),
         };
         // The log of an embedding program is not replaced.
         if log::set_boxed_logger(Box::new(logger)).is_ok() {
-            log::set_max_level(if debug { LevelFilter::Debug } else { LevelFilter::Info });
+            logging.set_level(level);
             // A server in the background has no terminal that a panic could be printed to.
             std::panic::set_hook(Box::new(|panic| error!("this is a bug: {panic}")));
         }
-        Logging { terminal, syslog }
+        logging
+    }
+
+    /// Logs lines of `level` and above from now on.
+    pub fn set_level(&self, level: LevelFilter) {
+        self.level.set(level);
+        // The line about the start is of the level of information.
+        log::set_max_level(level.max(LevelFilter::Info));
     }
 
     /// Stops writing to the terminal, before the process detaches from it.
@@ -73,16 +83,30 @@ fn stderr_is_journal() -> bool {
     std::env::var_os("JOURNAL_STREAM").is_some_and(|named| named == *stream)
 }
 
+/// The least level that is logged.
+#[derive(Default)]
+struct AtomicLevel(AtomicUsize);
+
+impl AtomicLevel {
+    fn set(&self, level: LevelFilter) {
+        self.0.store(level as usize, Ordering::Relaxed);
+    }
+
+    fn is_enabled(&self, level: Level) -> bool {
+        level as usize <= self.0.load(Ordering::Relaxed)
+    }
+}
+
 struct Logger {
     terminal: Arc<AtomicBool>,
-    terminal_level: LevelFilter,
+    level: Arc<AtomicLevel>,
     in_journal: bool,
     syslog: Option<Arc<Syslog>>,
 }
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= log::max_level()
+        self.level.is_enabled(metadata.level()) || metadata.target() == START
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -93,7 +117,10 @@ impl Log for Logger {
             let lost = |count| syslog_line(Level::Warn, &format_args!("{count} log lines before this one were lost"));
             syslog.send(&syslog_line(record.level(), record.args()), Instant::now(), lost)
         });
-        let is_for_terminal = record.level() <= self.terminal_level || record.target() == START || !is_taken;
+        let is_for_terminal = record.level() <= Level::Warn
+            || self.level.is_enabled(Level::Debug)
+            || record.target() == START
+            || !is_taken;
         if is_for_terminal && self.terminal.load(Ordering::Acquire) {
             // One write for each line, so that lines of several threads do not mix. A closed terminal is ignored.
             let line = if self.in_journal { journal_line(record) } else { terminal_line(record) };

@@ -9,6 +9,7 @@
 mod chain;
 mod limits;
 mod logger;
+mod refusing;
 mod syslog;
 
 pub use chain::Chain;
