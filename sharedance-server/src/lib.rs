@@ -41,6 +41,8 @@ pub mod options;
 pub mod process;
 mod reactor;
 mod server;
+#[cfg(feature = "status")]
+mod status;
 
 pub use access::{AuthFileError, CredentialsError};
 pub use listen::{

@@ -122,7 +122,7 @@ fn addresses(server: &Server) -> String {
 /// The version, the limits and the addresses. The addresses come last.
 fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
     format!(
-        "version {}, {} pairs in {}, {}, requests of up to {}, up to {} connections, {} threads: listening on {}",
+        "version {}, {} pairs in {}, {}, requests of up to {}, up to {} connections, {} threads{}: listening on {}",
         env!("CARGO_PKG_VERSION"),
         store.len(),
         directory.path().display(),
@@ -130,8 +130,19 @@ fn start_line(options: &Options, server: &Server, directory: &Directory, store: 
         Size(options.server.maxreadsize as u64),
         server.max_connections(),
         options.server.threads,
+        status_address(server),
         addresses(server),
     )
+}
+
+#[cfg(feature = "status")]
+fn status_address(server: &Server) -> String {
+    server.status_addr().map_or_else(String::new, |address| format!(", status on http://{address}/"))
+}
+
+#[cfg(not(feature = "status"))]
+fn status_address(_: &Server) -> &'static str {
+    ""
 }
 
 /// Raises the limit on descriptors, and so on connections, as far as the system allows.

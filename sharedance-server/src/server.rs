@@ -31,6 +31,8 @@ use crate::options::{AccessOptions, ServerOptions};
 use crate::process::logging::{Chain, LogLimits};
 use crate::process::reload::{Reloadable, Reloads};
 use crate::reactor::{Reactor, Shared};
+#[cfg(feature = "status")]
+use crate::status::{Source, StatusListener};
 
 /// One descriptor in this many is reserved for the store and the rest of the program, besides the descriptors of the
 /// workers themselves: connections must not keep the store from opening a file.
@@ -51,6 +53,15 @@ pub enum ServerError {
     /// The credentials cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The server cannot listen where it should show its status.
+    #[cfg(feature = "status")]
+    #[error("cannot listen on {address} for the status (--status=HOST:PORT)")]
+    Status {
+        /// The address as given.
+        address: String,
+        /// Why it failed.
+        source: io::Error,
+    },
     /// The system refused something else that the server needs.
     #[error("{what}")]
     System {
@@ -91,6 +102,8 @@ pub struct Server {
     listening: Listening,
     shutdown: Shutdown,
     reloads: Reloads,
+    #[cfg(feature = "status")]
+    status: Option<StatusListener>,
 }
 
 impl Server {
@@ -102,6 +115,8 @@ impl Server {
         let listening = listen::listen(&options.listeners(), options.backlog, options.threads.get())?;
         let reloads = Reloads::default();
         let credentials = load_credentials(&options.access, &reloads)?;
+        #[cfg(feature = "status")]
+        let status = options.observe.status.as_deref().map(bind_status).transpose()?;
         let available = available_connections(&listening.per_worker);
         let max_connections = options.max_connections.map_or(usize::MAX, NonZeroUsize::get).min(available);
         let shared = Shared {
@@ -118,7 +133,13 @@ impl Server {
             is_stopping: AtomicBool::new(false),
         };
         let shutdown = Shutdown { shared: Arc::new(shared), pollers: Arc::default() };
-        Ok(Server { listening, shutdown, reloads })
+        Ok(Server {
+            listening,
+            shutdown,
+            reloads,
+            #[cfg(feature = "status")]
+            status,
+        })
     }
 
     /// The first TCP address that the server listens on, if there is one.
@@ -129,6 +150,12 @@ impl Server {
     /// All addresses that the server listens on.
     pub fn addresses(&self) -> &[BoundAddress] {
         &self.listening.addresses
+    }
+
+    /// The address of the status page, if there is one.
+    #[cfg(feature = "status")]
+    pub fn status_addr(&self) -> Option<SocketAddr> {
+        self.status.as_ref().map(StatusListener::address)
     }
 
     /// The directories of the Unix sockets, from which the server removes them at the end.
@@ -189,12 +216,29 @@ impl Server {
 
     fn run_workers(self, store: &Store) -> Result<(), ServerError> {
         // The files are removed when the workers have ended.
-        let Server { listening: Listening { per_worker, addresses, socket_files: _socket_files }, shutdown, .. } = self;
+        let Server {
+            listening: Listening { per_worker, addresses, socket_files: _socket_files },
+            shutdown,
+            #[cfg(feature = "status")]
+            status,
+            ..
+        } = self;
         let pollers: io::Result<Vec<_>> = per_worker.iter().map(|_| Poller::new().map(Arc::new)).collect();
         let pollers = pollers.map_err(system("cannot create a poller"))?;
         let pollers = shutdown.pollers.get_or_init(|| pollers);
 
         let locks = Arc::new(Locks::new(pollers, Instant::now()));
+        // Ends when the workers have ended.
+        #[cfg(feature = "status")]
+        let _status = match status {
+            Some(status) => {
+                let addresses = addresses.iter().map(ToString::to_string).collect();
+                let (shared, locks) = (Arc::clone(&shutdown.shared), Arc::clone(&locks));
+                let source = Source { shared, store: store.clone(), locks, addresses };
+                Some(status.start(source).map_err(system("cannot start the thread of the status page"))?)
+            }
+            None => None,
+        };
         let mut workers = Vec::new();
         let mut served = Ok(());
         for (number, (listeners, poller)) in (0..).zip(per_worker.into_iter().zip(pollers)) {
@@ -250,6 +294,11 @@ fn load_credentials(options: &AccessOptions, reloads: &Reloads) -> Result<Option
     let credentials = Arc::new(Credentials::load(path, uid)?);
     reloads.add(Arc::clone(&credentials) as Arc<dyn Reloadable>);
     Ok(Some(credentials))
+}
+
+#[cfg(feature = "status")]
+fn bind_status(address: &str) -> Result<StatusListener, ServerError> {
+    StatusListener::bind(address).map_err(|source| ServerError::Status { address: address.to_owned(), source })
 }
 
 fn service(

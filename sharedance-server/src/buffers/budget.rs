@@ -46,8 +46,9 @@ impl Budget {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
-    pub(super) fn used(&self) -> usize {
+    /// How many bytes are leased.
+    #[cfg(any(test, feature = "status"))]
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 }

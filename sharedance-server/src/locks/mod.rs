@@ -16,3 +16,5 @@ mod wakeups;
 
 pub(crate) use request::{ConnectionId, LockOutcome, LockRequest, LockTicket, LockWakeup};
 pub(crate) use sharded::{LOCKS_PER_CONNECTION, Locks};
+#[cfg(feature = "status")]
+pub(crate) use table::LockStats;

@@ -21,11 +21,12 @@ const BUCKETS: usize = (MAX_BITS - STEP_BITS + 1) as usize * STEPS;
 #[derive(Debug)]
 pub(crate) struct Histogram {
     buckets: [Counter; BUCKETS],
+    sum_nanos: Counter,
 }
 
 impl Default for Histogram {
     fn default() -> Histogram {
-        Histogram { buckets: std::array::from_fn(|_| Counter::default()) }
+        Histogram { buckets: std::array::from_fn(|_| Counter::default()), sum_nanos: Counter::default() }
     }
 }
 
@@ -35,6 +36,7 @@ impl Histogram {
     pub(crate) fn record(&self, duration: Duration, count: u64) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.buckets[bucket_of(nanos)].add(count);
+        self.sum_nanos.add(nanos.saturating_mul(count));
     }
 }
 
@@ -42,11 +44,12 @@ impl Histogram {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Distribution {
     buckets: Box<[u64; BUCKETS]>,
+    sum_nanos: u64,
 }
 
 impl Default for Distribution {
     fn default() -> Distribution {
-        Distribution { buckets: Box::new([0; BUCKETS]) }
+        Distribution { buckets: Box::new([0; BUCKETS]), sum_nanos: 0 }
     }
 }
 
@@ -56,11 +59,25 @@ impl Distribution {
         for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
             *sum = sum.wrapping_add(bucket.count());
         }
+        self.sum_nanos = self.sum_nanos.wrapping_add(histogram.sum_nanos.count());
+    }
+
+    /// The counts since `earlier`, which was taken of the same histograms.
+    #[cfg(any(test, feature = "status"))]
+    pub(crate) fn since(&self, earlier: &Distribution) -> Distribution {
+        let buckets = std::array::from_fn(|index| self.buckets[index].wrapping_sub(earlier.buckets[index]));
+        Distribution { buckets: Box::new(buckets), sum_nanos: self.sum_nanos.wrapping_sub(earlier.sum_nanos) }
     }
 
     /// How many durations were counted.
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
+    }
+
+    /// The sum of all durations.
+    #[cfg(any(test, feature = "status"))]
+    pub(crate) fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum_nanos)
     }
 
     /// The duration that the share `quantile` (0 to 1) of all durations does not exceed; zero if there are none.
@@ -75,6 +92,15 @@ impl Distribution {
             }
         }
         Duration::ZERO
+    }
+
+    /// How many durations are shorter than each power of two nanoseconds from 2^`from` to 2^`to`, with that duration.
+    #[cfg(any(test, feature = "status"))]
+    pub(crate) fn cumulative(&self, from: u32, to: u32) -> impl Iterator<Item = (Duration, u64)> {
+        (from..=to.min(MAX_BITS)).map(|bits| {
+            let end = bucket_of(1 << bits);
+            (Duration::from_nanos(1 << bits), self.buckets[..end].iter().sum())
+        })
     }
 }
 
@@ -128,6 +154,35 @@ mod tests {
                 prop_assert!(reported > exact && reported <= exact + exact / 8 + 1, "{reported} for {exact}");
             }
             prop_assert_eq!(distribution.count(), nanos.len() as u64);
+            prop_assert_eq!(distribution.sum(), Duration::from_nanos(nanos.iter().sum()));
         }
+    }
+
+    #[test]
+    fn cumulative_counts_end_before_the_power_of_two() {
+        let histogram = Histogram::default();
+        for nanos in [0, 1_023, 1_024, 1_025, 2_047, 4_096] {
+            histogram.record(Duration::from_nanos(nanos), 2);
+        }
+        let mut distribution = Distribution::default();
+        distribution.add(&histogram);
+        let counts: Vec<_> = distribution.cumulative(9, 13).map(|(_, count)| count).collect();
+        assert_eq!(counts, [2, 4, 10, 10, 12]);
+    }
+
+    #[test]
+    fn a_later_distribution_contains_the_counts_of_an_earlier_one() {
+        let histogram = Histogram::default();
+        let taken = || {
+            let mut distribution = Distribution::default();
+            distribution.add(&histogram);
+            distribution
+        };
+        histogram.record(Duration::from_micros(5), 3);
+        let earlier = taken();
+        assert_eq!(taken().since(&earlier), Distribution::default());
+        histogram.record(Duration::from_millis(5), 1);
+        let since = taken().since(&earlier);
+        assert_eq!((since.count(), since.sum()), (1, Duration::from_millis(5)));
     }
 }

@@ -14,19 +14,31 @@ const MAX_THRESHOLD: Duration = Duration::from_secs(86_400);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ObserveOptions {
+    /// Where to serve the status page and the metrics, HOST:PORT; `None` is nowhere.
+    #[cfg(feature = "status")]
+    pub status: Option<String>,
     /// From which latency on requests are in the slow log; `None` keeps none.
     pub slow_log_threshold: Option<Duration>,
 }
 
 impl Default for ObserveOptions {
     fn default() -> ObserveOptions {
-        ObserveOptions { slow_log_threshold: Some(DEFAULT_SLOW_LOG_THRESHOLD) }
+        ObserveOptions {
+            #[cfg(feature = "status")]
+            status: None,
+            slow_log_threshold: Some(DEFAULT_SLOW_LOG_THRESHOLD),
+        }
     }
 }
 
 /// The same options, as they are given.
 #[derive(Debug, Args)]
 pub(super) struct ObserveArguments {
+    /// Serve HTTP here, read only and without credentials: a status page at /, and /metrics, /healthz and /readyz
+    #[cfg(feature = "status")]
+    #[arg(long, value_name = "HOST:PORT")]
+    status: Option<String>,
+
     /// Keep requests that take this long or longer in the slow log; 0 keeps none
     #[arg(long, value_name = "TIME", default_value = "10ms",
           value_parser = units::time(Plain::Milliseconds, Duration::ZERO..=MAX_THRESHOLD))]
@@ -36,6 +48,8 @@ pub(super) struct ObserveArguments {
 impl From<ObserveArguments> for ObserveOptions {
     fn from(arguments: ObserveArguments) -> ObserveOptions {
         ObserveOptions {
+            #[cfg(feature = "status")]
+            status: arguments.status,
             slow_log_threshold: Some(arguments.slow_log_threshold).filter(|threshold| !threshold.is_zero()),
         }
     }

@@ -113,6 +113,19 @@ impl Store {
         self.shared.sync()
     }
 
+    /// Whether a sync has failed, so that the store accepts no more writes.
+    ///
+    /// ```
+    /// # use sharedance_core::store::Store;
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// assert!(!store.is_read_only());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_read_only(&self) -> bool {
+        self.shared.syncs.have_failed()
+    }
+
     /// Keeps the promise of [`Durability::Interval`](crate::store::Durability::Interval): syncs whenever that is due, and
     /// calls `rest` in between, which is to wait for at most the given time and returns whether to stop. With another
     /// durability it returns at once. To be called by a thread of its own, as [`Store::start_maintenance`] does; while it
