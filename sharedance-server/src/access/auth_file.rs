@@ -235,7 +235,7 @@ mod tests {
             (b"ada:one:admin,read-only,admin\n", 1, Fault::RepeatedOption),
             (b"bob:one\n\nada:one\nbob:one:admin\n", 4, Fault::Repeated),
             (b"", 1, Fault::NoUser),
-            (b"\n\n# nobody\n", 3, Fault::NoUser),
+            (b"\n\n# no user\n", 3, Fault::NoUser),
         ] {
             assert_eq!(fault(contents), (line, expected), "{}", contents.escape_ascii());
         }

@@ -17,7 +17,7 @@ pub struct AccessOptions {
 /// The same options, as they are given.
 #[derive(Debug, Args)]
 pub(super) struct AccessArguments {
-    /// Serve only clients that send a name and a password of this file, which nobody but its owner may read: one
+    /// Serve only clients that send a name and a password of this file, which only its owner may read: one
     /// name:password on each line, as for memcached -Y. A third field has options, separated by commas: prefix=app1- allows
     /// only keys that begin so; read-only; admin. Read again at SIGHUP
     #[arg(long, value_name = "FILE")]

@@ -167,11 +167,14 @@ impl Decoder {
         let (key_and_extras, value) = bytes.split_at(key_end);
         let (extras, key) = key_and_extras[HEADER_LEN..].split_at(frame.extras_len);
         let mut command = verb.command(frame, extras, key, value);
-        if let Command::Update(update) = command
-            && is_too_large
-        {
-            command = Command::TooLarge { key: update.key, deletes: update.is_unconditional() };
+        if is_too_large {
+            // What follows must not be taken for frames, whatever the command.
             self.discarding = whole_len - needed as u64;
+            command = match command {
+                Command::Update(update) => Command::TooLarge { key: update.key, deletes: update.is_unconditional() },
+                Command::SaslAuthenticate { .. } => Command::Invalid(Status::TooLarge),
+                command => command,
+            };
         }
         Decoded::Complete { message: Request { command, tag: frame.tag, quiet }, consumed: needed }
     }
@@ -285,6 +288,15 @@ mod tests {
             panic!("it is too large, and its key is there");
         };
         assert!(matches!(message.command, Command::TooLarge { deletes: true, .. }) && consumed == header.len());
+    }
+
+    #[test]
+    fn credentials_beyond_the_limit_are_not_taken_for_frames() {
+        let inner = frame(8, &[], b"", b"");
+        let sent = frame(0x21, &[], b"PLAIN", &inner.repeat(20));
+        let heard = assert_the_same_however_it_is_cut(true, &sent, &LIMITS);
+        assert_eq!(heard.requests.len(), 1, "{:?}", heard.requests);
+        assert!(heard.requests[0].contains("Invalid(TooLarge)"), "{:?}", heard.requests);
     }
 
     proptest! {
