@@ -13,6 +13,7 @@ use super::memcached::MemcachedConnection;
 use super::pace::Pace;
 use super::transport::{Received, Transport};
 use super::waiting_for::WaitingFor;
+use crate::access::Access;
 use crate::commands::Interpreter;
 use crate::listen::ListenerOptions;
 use crate::locks::{ConnectionId, Locks};
@@ -162,7 +163,15 @@ impl Connection {
 
     /// Receives the first bytes, which decide the dialect.
     fn detect_dialect(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
+        let access = turn.service.access.new_connection(&self.listener);
+        let classic_refusal = self.refuses_classic(&access);
         let Connection { transport, pace, .. } = self;
+        if let Some(refusal) = &classic_refusal
+            && transport.first_byte().and_then(Dialect::detect) == Some(Dialect::Classic)
+        {
+            // Nothing is received before: unread input makes the end a reset, also on a Unix socket.
+            return Err(refuse_classic(*refusal, transport, turn));
+        }
         let received = match transport.recv(&mut turn.scratch[..turn.options.readsize]) {
             Ok(Received { len: 0, .. }) => return Err(CloseReason::PeerClosed),
             Ok(received) => received,
@@ -173,21 +182,14 @@ impl Connection {
             Err(reason) => return Err(reason),
         };
         let dialect = Dialect::detect(turn.scratch[0]);
-        let is_refused = dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect));
-        if is_refused {
-            turn.counters.refused_dialects.add(1);
+        if let (Some(refusal), Some(Dialect::Classic)) = (classic_refusal, dialect) {
+            return Err(refuse_classic(refusal, transport, turn));
         }
-        let access = turn.service.access.new_connection(&self.listener);
+        let is_refused = dialect.is_some_and(|dialect| !self.listener.dialects.contains(dialect));
         let interpreter = match dialect {
             Some(Dialect::MemcachedText) => Interpreter::text(),
             Some(Dialect::MemcachedBinary) => Interpreter::binary(),
-            // The classic dialect has no response that a client would not take for a result.
-            _ if is_refused => return Err(CloseReason::DialectNotAllowed),
             _ => {
-                if access.is_unauthenticated() && dialect == Some(Dialect::Classic) {
-                    turn.counters.auth_classic_refused.add(1);
-                    return Err(CloseReason::NoCredentials { peer: transport.peer() });
-                }
                 let mut classic = ClassicConnection::default();
                 let waiting_for = classic.receive(Some(received), transport, pace, turn)?;
                 self.state = State::Classic(classic);
@@ -195,6 +197,7 @@ impl Connection {
             }
         };
         let interpreter = if is_refused {
+            turn.counters.refused_dialects.add(1);
             turn.refusal = Some(CloseReason::DialectNotAllowed);
             interpreter.refusing()
         } else {
@@ -207,6 +210,15 @@ impl Connection {
         match waiting_for? {
             WaitingFor::PeerClose => self.begin_drain(turn),
             waiting_for => Ok(waiting_for),
+        }
+    }
+
+    /// Why the connection may not use the classic dialect.
+    fn refuses_classic(&self, access: &Access) -> Option<ClassicRefusal> {
+        match () {
+            () if !self.listener.dialects.contains(Dialect::Classic) => Some(ClassicRefusal::Dialect),
+            () if access.is_unauthenticated() => Some(ClassicRefusal::Credentials),
+            () => None,
         }
     }
 
@@ -244,5 +256,28 @@ impl Connection {
     #[cfg(test)]
     pub(super) fn state(&self) -> &State {
         &self.state
+    }
+}
+
+/// Why a connection may not use the classic dialect. That dialect has no response that a client would not take for a result,
+/// so the connection is reset.
+#[derive(Debug, Clone, Copy)]
+enum ClassicRefusal {
+    /// The listener does not allow the dialect.
+    Dialect,
+    /// The listener requires credentials, which the dialect does not have.
+    Credentials,
+}
+
+fn refuse_classic(refusal: ClassicRefusal, transport: &Transport, turn: &TurnContext<'_>) -> CloseReason {
+    match refusal {
+        ClassicRefusal::Dialect => {
+            turn.counters.refused_dialects.add(1);
+            CloseReason::DialectNotAllowed
+        }
+        ClassicRefusal::Credentials => {
+            turn.counters.auth_classic_refused.add(1);
+            CloseReason::NoCredentials { peer: transport.peer() }
+        }
     }
 }

@@ -105,6 +105,12 @@ impl Transport {
         }
     }
 
+    /// The first byte on the socket, which stays there. `None` if nothing has arrived.
+    pub(super) fn first_byte(&self) -> Option<u8> {
+        let mut byte = [0];
+        matches!(recv(self, &mut byte, RecvFlags::PEEK), Ok((1.., _))).then_some(byte[0])
+    }
+
     /// The address of the peer, for the log.
     pub(super) fn peer(&self) -> String {
         let address = rustix::net::getpeername(self).ok().and_then(|address| address.map(SocketAddr::try_from));

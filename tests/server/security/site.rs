@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::{fs, thread};
 
@@ -18,9 +19,17 @@ use tempfile::TempDir;
 use super::operations::{Dialect, LIMIT, frame};
 use super::rights::{PASSWORD, USERS, User};
 
+/// How the bytes of a connection travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp,
+    Unix,
+}
+
 /// A listener of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ListenerKind {
+    pub(crate) kind: Kind,
     /// Whether it requires credentials.
     pub(crate) auth: bool,
     /// Whether its connections may administer the server.
@@ -28,29 +37,42 @@ pub(crate) struct ListenerKind {
 }
 
 /// Every kind of listener.
-pub(crate) const LISTENERS: [ListenerKind; 4] = [
-    ListenerKind { auth: true, admin: false },
-    ListenerKind { auth: false, admin: false },
-    ListenerKind { auth: true, admin: true },
-    ListenerKind { auth: false, admin: true },
+pub(crate) const LISTENERS: [ListenerKind; 8] = [
+    ListenerKind { kind: Kind::Tcp, auth: true, admin: false },
+    ListenerKind { kind: Kind::Tcp, auth: false, admin: false },
+    ListenerKind { kind: Kind::Tcp, auth: true, admin: true },
+    ListenerKind { kind: Kind::Tcp, auth: false, admin: true },
+    ListenerKind { kind: Kind::Unix, auth: true, admin: false },
+    ListenerKind { kind: Kind::Unix, auth: false, admin: false },
+    ListenerKind { kind: Kind::Unix, auth: true, admin: true },
+    ListenerKind { kind: Kind::Unix, auth: false, admin: true },
 ];
 
 impl ListenerKind {
-    fn spec(self) -> String {
+    /// The number of the listener among those of a server, which has its files in `directory`.
+    fn spec(self, number: usize, directory: &Path) -> String {
         let auth = if self.auth { "" } else { ",auth=off" };
         let admin = if self.admin { ",admin" } else { "" };
-        format!("tcp:127.0.0.1:0{auth}{admin}")
+        match self.kind {
+            Kind::Tcp => format!("tcp:127.0.0.1:0{auth}{admin}"),
+            Kind::Unix => format!("unix:{}{auth}{admin}", socket(number, directory).display()),
+        }
     }
+}
+
+fn socket(number: usize, directory: &Path) -> PathBuf {
+    directory.join(format!("socket-{number}"))
 }
 
 /// A running server.
 pub(crate) struct Site {
-    addresses: Vec<SocketAddr>,
+    /// `None` for Unix sockets.
+    addresses: Vec<Option<SocketAddr>>,
     reloads: Reloads,
     auth_file: PathBuf,
     shutdown: sharedance_server::Shutdown,
     running: Option<JoinHandle<Result<(), ServerError>>>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Site {
@@ -68,8 +90,9 @@ impl Site {
             write_secret(&path, contents);
             access.auth_file = Some(path.clone());
         }
+        let specs = LISTENERS.iter().enumerate().map(|(number, kind)| kind.spec(number, directory.path()));
         let options = ServerOptions {
-            listen: LISTENERS.iter().map(|kind| kind.spec().parse().unwrap()).collect(),
+            listen: specs.map(|spec| spec.parse().unwrap()).collect(),
             threads: NonZeroUsize::MIN,
             maxreadsize: LIMIT,
             access,
@@ -78,12 +101,12 @@ impl Site {
         let store = Store::open(directory.path().join("store")).unwrap();
         let server = Server::bind(&options).unwrap();
         Site {
-            addresses: server.addresses().iter().map(|address| address.as_socket_addr().unwrap()).collect(),
+            addresses: server.addresses().iter().map(|address| address.as_socket_addr()).collect(),
             reloads: server.reloads(),
             auth_file: path,
             shutdown: server.shutdown(),
             running: Some(thread::spawn(move || server.run(&store))),
-            _directory: directory,
+            directory,
         }
     }
 
@@ -95,10 +118,19 @@ impl Site {
 
     /// A connection to the listener of this kind.
     pub(crate) fn connect(&self, listener: usize) -> Peer {
-        let stream = TcpStream::connect(self.addresses[listener]).unwrap();
-        stream.set_read_timeout(Some(AMPLE)).unwrap();
-        stream.set_write_timeout(Some(AMPLE)).unwrap();
-        stream.set_nodelay(true).unwrap();
+        let stream: Box<dyn Stream> = match LISTENERS[listener].kind {
+            Kind::Tcp => {
+                let stream = TcpStream::connect(self.addresses[listener].unwrap()).unwrap();
+                stream.set_read_timeout(Some(AMPLE)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                Box::new(stream)
+            }
+            Kind::Unix => {
+                let stream = UnixStream::connect(socket(listener, self.directory.path())).unwrap();
+                stream.set_read_timeout(Some(AMPLE)).unwrap();
+                Box::new(stream)
+            }
+        };
         Peer { stream }
     }
 
@@ -142,9 +174,27 @@ pub(crate) fn credentials(dialect: Dialect, name: &str, password: &str) -> Vec<u
     }
 }
 
+/// The bytes of a connection.
+trait Stream: Read + Write {
+    /// Sends nothing more.
+    fn end_sending(&mut self);
+}
+
+impl Stream for TcpStream {
+    fn end_sending(&mut self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
+impl Stream for UnixStream {
+    fn end_sending(&mut self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
 /// A connection.
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
 }
 
 impl Peer {
@@ -193,7 +243,7 @@ impl Peer {
 
     /// Ends the sending side, and returns all that arrives until the server closes.
     pub(crate) fn rest(mut self) -> io::Result<Vec<u8>> {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.stream.end_sending();
         let mut received = Vec::new();
         self.stream.read_to_end(&mut received).map(|_| received)
     }
