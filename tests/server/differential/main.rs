@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod authentication;
 mod binary;
 mod meta;
 mod peers;

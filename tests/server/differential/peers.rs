@@ -67,7 +67,7 @@ impl Pair {
 }
 
 /// Ends the server when dropped, also if the other server cannot be started.
-struct Memcached(Child);
+pub(crate) struct Memcached(pub(crate) Child);
 
 impl Drop for Memcached {
     fn drop(&mut self) {
