@@ -105,3 +105,43 @@ fn read(file: &ReloadableFile) -> Result<Arc<[Arc<User>]>, CredentialsError> {
         .map_err(|source| CredentialsError::Refused { path: file.path().to_owned(), source })?;
     Ok(users.into_iter().map(Arc::new).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use rustix::process::geteuid;
+
+    use super::*;
+    use crate::access::Access;
+
+    #[test]
+    fn no_debug_output_contains_a_name_a_password_or_a_prefix() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth");
+        fs::write(&path, "SECRETNAME:SECRETPASSWORD:prefix=SECRETPREFIX\n").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let credentials = Credentials::load(&path, geteuid().as_raw()).unwrap();
+        let log_in = credentials.find(b"SECRETNAME", b"SECRETPASSWORD").unwrap();
+        let mut shown = format!("{credentials:?} {log_in:?}");
+        let mut access = Access::new(true, true, false);
+        access.log_in(log_in);
+        shown += &format!("{access:?}");
+        assert!(shown.contains("User") && !shown.contains("SECRET"), "{shown}");
+        // The numbers of the bytes neither.
+        assert!(!shown.contains("83, 69, 67"), "{shown}");
+    }
+
+    #[test]
+    fn of_two_lines_with_a_name_each_has_its_password() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth");
+        fs::write(&path, "ada:one\nbob:two\nada:three\n").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let credentials = Credentials::load(&path, geteuid().as_raw()).unwrap();
+        let is_found = |name: &str, password: &str| credentials.find(name.as_bytes(), password.as_bytes()).is_some();
+        assert!(is_found("ada", "one") && is_found("ada", "three") && is_found("bob", "two"));
+        assert!(!is_found("ada", "two") && !is_found("bob", "one") && !is_found("eve", "one"));
+    }
+}

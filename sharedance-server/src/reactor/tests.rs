@@ -2,11 +2,13 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use polling::Poller;
+use rustix::process::geteuid;
 use sharedance_core::protocol::Limits;
 use sharedance_core::store::{Durability, Options};
 use tempfile::TempDir;
@@ -14,7 +16,7 @@ use tempfile::TempDir;
 use super::context::Shared;
 use super::readiness::Readiness;
 use super::turn::Reactor;
-use crate::access::AccessControl;
+use crate::access::{AccessControl, Credentials, REFUSAL_DELAY};
 use crate::buffers::Budget;
 use crate::commands::{Service, Settings};
 use crate::connection::{ConnectionOptions, WaitingFor};
@@ -34,6 +36,21 @@ struct Fixture {
 
 impl Fixture {
     fn new(durability: Durability) -> Fixture {
+        Fixture::with_access(durability, AccessControl::new(None, 1))
+    }
+
+    /// A server with one user, which delays at most one connection in eight of so many.
+    fn with_credentials(max_connections: usize) -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("auth");
+        std::fs::write(&path, "ada:secret\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let credentials = Credentials::load(&path, geteuid().as_raw()).unwrap();
+        let access = AccessControl::new(Some(Arc::new(credentials)), max_connections);
+        Fixture::with_access(Durability::Os, access)
+    }
+
+    fn with_access(durability: Durability, access: AccessControl) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let store = Options::new().durability(durability).open(directory.path()).unwrap();
         let spec = "tcp:127.0.0.1:0".parse().unwrap();
@@ -55,7 +72,7 @@ impl Fixture {
                 settings: Settings::default(),
                 started: Duration::ZERO,
                 log: Arc::new(LogLimits::new(Instant::now())),
-                access: AccessControl::new(None, 1),
+                access,
             },
             idle_timeout: None,
             connection_limit: ConnectionLimit::new(100),
@@ -103,6 +120,12 @@ impl Fixture {
     fn pause(&self, kind: PauseKind) -> (u64, u64) {
         let distribution = self.reactor.context.shared.service.latencies.pause(kind);
         (distribution.count(), distribution.quantile(1.0).as_secs())
+    }
+
+    /// Sets the clock to so much later than the last turn.
+    fn skip(&mut self, time: Duration) {
+        let now = self.reactor.context.now + time;
+        self.reactor.context.clock = Box::new(move || now);
     }
 
     /// Lets the clock advance by `step` at each reading.
@@ -267,4 +290,64 @@ fn a_latency_contains_the_sync_and_not_the_wait_for_a_lock() {
     let (count, longest) = fixture.pause(PauseKind::LockWait);
     assert!(count == 1 && longest >= 4, "{count} {longest}");
     assert_eq!(fixture.latency(CommandKind::Lock).0, 2);
+}
+
+const WRONG: &[u8] = b"set a 0 0 9\r\nada wrong\r\nget a\r\n";
+const REFUSED: &[u8] = b"CLIENT_ERROR authentication failure\r\n";
+
+#[test]
+fn the_response_to_wrong_credentials_is_delayed() {
+    let mut fixture = Fixture::with_credentials(100);
+    let (mut peer, token) = fixture.connect(WRONG);
+    assert_eq!(fixture.waiting_for(token), WaitingFor::Delay);
+    assert!(fixture.reactor.wait_time(None).is_some_and(|time| time <= REFUSAL_DELAY));
+    fixture.skip(REFUSAL_DELAY - Duration::from_millis(1));
+    fixture.turn();
+    expect_nothing(&mut peer);
+    fixture.skip(Duration::from_millis(1));
+    fixture.turn();
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received.escape_ascii().to_string(), REFUSED.escape_ascii().to_string());
+    assert!(fixture.reactor.connections.is_empty());
+}
+
+#[test]
+fn a_limited_number_of_refusals_is_delayed_and_the_others_get_no_response() {
+    let mut fixture = Fixture::with_credentials(16);
+    let (mut first, _) = fixture.connect(WRONG);
+    let (mut second, _) = fixture.connect(WRONG);
+    let (mut third, _) = fixture.connect(WRONG);
+    let ended = third.read_to_end(&mut Vec::new());
+    assert!(ended.is_err() || ended.unwrap() == 0);
+    // Right credentials are accepted all the same.
+    let (mut other, _) = fixture.connect(b"set a 0 0 10\r\nada secret\r\n");
+    expect(&mut other, b"STORED\r\n");
+    fixture.skip(REFUSAL_DELAY);
+    fixture.turn();
+    expect(&mut first, REFUSED);
+    expect(&mut second, REFUSED);
+    let (mut fourth, token) = fixture.connect(WRONG);
+    assert_eq!(fixture.waiting_for(token), WaitingFor::Delay);
+    // A peer that does not wait for the response makes room at once.
+    socket2::SockRef::from(&fourth).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(std::mem::replace(&mut fourth, first));
+    fixture.readiness.wait(Some(TIMEOUT)).unwrap();
+    fixture.reactor.turn(fixture.readiness.keys()).unwrap();
+    assert!(fixture.reactor.connections.get_mut(token).is_none());
+}
+
+#[test]
+fn a_connection_without_credentials_is_not_kept_idle() {
+    let mut fixture = Fixture::with_credentials(100);
+    let (mut peer, token) = fixture.connect(b"get a\r\n");
+    expect(&mut peer, b"CLIENT_ERROR unauthenticated\r\n");
+    assert_eq!(fixture.waiting_for(token), WaitingFor::Request);
+    let (mut other, other_token) = fixture.connect(b"set a 0 0 10\r\nada secret\r\n");
+    expect(&mut other, b"STORED\r\n");
+    assert_eq!(fixture.waiting_for(other_token), WaitingFor::NextRequest);
+    fixture.skip(TIMEOUT);
+    fixture.turn();
+    assert!(fixture.reactor.connections.get_mut(token).is_none());
+    assert_eq!(fixture.waiting_for(other_token), WaitingFor::NextRequest);
 }
