@@ -99,7 +99,8 @@ impl From<rustls::Error> for TlsProblem {
         use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
         match error {
             Error::InvalidCertificate(error) => match error {
-                CertificateError::UnknownIssuer => TlsProblem::UnknownAuthority,
+                // The second: an authority of the same name, for instance one that was created again, has issued it.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsProblem::UnknownAuthority,
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsProblem::Expired,
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsProblem::NotYetValid,
                 CertificateError::NotValidForNameContext { expected, presented } => {
@@ -115,6 +116,8 @@ impl From<rustls::Error> for TlsProblem {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
+                // The server knows another authority of the same name.
+                | AlertDescription::DecryptError
                 | AlertDescription::AccessDenied => {
                     TlsProblem::ClientCertificateRefused { alert: format!("{alert:?}") }
                 }
