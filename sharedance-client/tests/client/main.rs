@@ -3,6 +3,8 @@
 // A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/auth_file.rs"]
+mod auth_file;
 #[cfg(target_os = "linux")]
 #[path = "../support/child.rs"]
 mod child;
@@ -15,6 +17,7 @@ mod sharedanced;
 
 mod backends;
 mod batches;
+mod credentials;
 mod faults;
 mod limits;
 mod locks;

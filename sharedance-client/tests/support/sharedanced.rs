@@ -6,7 +6,7 @@
 use std::thread::{self, JoinHandle};
 
 use sharedance_core::store::Store;
-use sharedance_server::{Server, ServerOptions, Shutdown};
+use sharedance_server::{BoundAddress, Server, ServerOptions, Shutdown};
 use tempfile::TempDir;
 
 pub(crate) struct Sharedanced {
@@ -26,7 +26,11 @@ impl Sharedanced {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let server = Server::bind(&ServerOptions { ip: Some("127.0.0.1".into()), port: 0, ..options }).unwrap();
-        let (address, shutdown) = (server.local_addr().unwrap().to_string(), server.shutdown());
+        let address = match &server.addresses()[0] {
+            BoundAddress::Unix(path) => format!("unix:{}", path.display()),
+            address => address.as_socket_addr().unwrap().to_string(),
+        };
+        let shutdown = server.shutdown();
         let running = thread::spawn(move || server.run(&store).unwrap());
         Sharedanced { address, shutdown, running: Some(running), _directory: directory }
     }

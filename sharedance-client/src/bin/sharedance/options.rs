@@ -84,6 +84,10 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) no_resumption: bool,
 
+    /// Send each request in a TLS record of its own. memcached hangs if a record contains several long requests
+    #[arg(long)]
+    pub(crate) separate_records: bool,
+
     /// The name for servers with credentials
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
@@ -185,10 +189,13 @@ impl Bench {
         if self.dialect == Dialect::Classic && self.depth > 1 {
             return Err("the classic dialect has one request a connection: --depth must be 1");
         }
-        let has_tls_option =
-            self.ca.is_some() || self.cert.is_some() || self.server_name.is_some() || self.no_resumption;
+        let has_tls_option = self.ca.is_some()
+            || self.cert.is_some()
+            || self.server_name.is_some()
+            || self.no_resumption
+            || self.separate_records;
         if has_tls_option && !self.uses_tls() {
-            return Err("--ca, --cert, --server-name and --no-resumption need --tls");
+            return Err("--ca, --cert, --server-name, --no-resumption and --separate-records need --tls");
         }
         if self.new_connections && self.rate.is_some() {
             return Err("--new-connections has no --rate");

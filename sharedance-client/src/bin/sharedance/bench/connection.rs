@@ -1,6 +1,6 @@
 //! One connection under load: its unsent bytes, and its pending requests with their start times.
 
-use crate::options::Dialect;
+use crate::options::{Bench, Dialect};
 use std::collections::VecDeque;
 
 use super::Failure;
@@ -18,10 +18,15 @@ pub(super) struct Connection {
     pub(super) pacing: Pacing,
     /// Whether a new connection follows when all requests have responses.
     pub(super) is_single_use: bool,
+    /// Connections of one number continue each other's TLS sessions.
+    number: usize,
     dialect: Dialect,
     depth: usize,
     output: Vec<u8>,
     sent_len: usize,
+    /// Whether each request has a TLS record of its own, and where in `output` these requests end.
+    has_records: bool,
+    request_ends: VecDeque<usize>,
     /// The pending requests, the oldest first.
     unanswered: VecDeque<(Kind, u64)>,
     scanner: Scanner,
@@ -39,17 +44,20 @@ pub(super) enum Next {
 }
 
 impl Connection {
-    pub(super) fn open(target: &Target, dialect: Dialect, depth: usize) -> Result<Connection, Failure> {
+    pub(super) fn open(target: &Target, number: usize, options: &Bench) -> Result<Connection, Failure> {
         let mut connection = Connection {
-            stream: Stream::open(target)?,
+            stream: Stream::open(target, number)?,
             pacing: Pacing::Eager,
             is_single_use: false,
-            dialect,
-            depth,
+            number,
+            dialect: options.dialect,
+            depth: options.depth as usize,
+            has_records: options.separate_records,
+            request_ends: VecDeque::new(),
             output: Vec::new(),
             sent_len: 0,
             unanswered: VecDeque::new(),
-            scanner: Scanner::new(dialect),
+            scanner: Scanner::new(options.dialect),
             received_len: 0,
         };
         connection.authenticate(target);
@@ -58,7 +66,7 @@ impl Connection {
 
     /// Starts again on another socket.
     pub(super) fn reconnect(&mut self, target: &Target) -> Result<(), Failure> {
-        self.stream = Stream::open(target)?;
+        self.stream = Stream::open(target, self.number)?;
         self.received_len = 0;
         self.authenticate(target);
         Ok(())
@@ -66,9 +74,9 @@ impl Connection {
 
     /// The credentials are sent with the first request.
     fn authenticate(&mut self, target: &Target) {
-        if let Some((request, response)) = &target.authentication {
-            self.output.extend_from_slice(request);
-            self.scanner.expect(response);
+        if let Some(authentication) = &target.authentication {
+            self.output.extend_from_slice(&authentication.request);
+            self.scanner.expect(authentication.response);
         }
     }
 
@@ -96,7 +104,7 @@ impl Connection {
             && let Some(from_ns) = self.pacing.take(now_ns)
         {
             let kind = workload.put_next(&mut self.output);
-            self.unanswered.push_back((kind, from_ns));
+            self.end_request(kind, from_ns);
         }
     }
 
@@ -104,13 +112,27 @@ impl Connection {
     pub(super) fn begin_sets(&mut self, workload: &mut Workload, keys: impl Iterator<Item = u64>, now_ns: u64) {
         for key in keys.take(self.depth) {
             workload.put_set(key, &mut self.output);
-            self.unanswered.push_back((Kind::Set, now_ns));
+            self.end_request(Kind::Set, now_ns);
+        }
+    }
+
+    fn end_request(&mut self, kind: Kind, from_ns: u64) {
+        self.unanswered.push_back((kind, from_ns));
+        if self.has_records {
+            self.request_ends.push_back(self.output.len());
         }
     }
 
     pub(super) fn send(&mut self) -> Result<(), Failure> {
         if !self.has_unsent() {
             return Ok(());
+        }
+        while let Some(&end) = self.request_ends.front() {
+            self.sent_len += self.stream.send(&self.output[self.sent_len..end])?;
+            if self.sent_len < end {
+                return Ok(());
+            }
+            self.request_ends.pop_front();
         }
         self.sent_len += self.stream.send(&self.output[self.sent_len..])?;
         if self.sent_len == self.output.len() {

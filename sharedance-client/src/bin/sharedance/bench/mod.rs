@@ -28,7 +28,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::options::Bench;
 
 use clock::Clock;
-use report::Measured;
+use report::{Measured, Usage};
 use tally::Tally;
 use target::Target;
 use worker::{FILLING, MEASURED, MEASURING, STOPPING, Shared, WARMING_UP, Worker};
@@ -79,9 +79,8 @@ pub(crate) fn run(options: &Bench) -> Result<String, Failure> {
             let outcome = worker.join().map_err(|_| "a thread of the load generator has panicked")?;
             tally.add(&outcome?)?;
         }
-        let (elapsed_ns, server, client_ns, measured_rss) = measured.ok_or("the load has not begun")?;
-        let rss = shared.rss_before.zip(measured_rss);
-        Ok(Measured { tally, elapsed_ns, server, client_ns, rss }.render(options))
+        let usage = measured.ok_or("the load has not begun")?;
+        Ok(Measured { tally, usage }.render(options))
     })
 }
 
@@ -101,13 +100,8 @@ fn work(shared: &Shared, options: &Bench, thread: u32, ready: Sender<bool>) -> R
     filled?.run()
 }
 
-/// The measured time, the server's CPU time and process id, the CPU time of this process, and the resident memory of
-/// the server.
-fn measure(
-    shared: &Shared,
-    options: &Bench,
-    failed: &AtomicBool,
-) -> (u64, Option<(u32, u64)>, Option<u64>, Option<u64>) {
+/// Waits for the end of the measurement.
+fn measure(shared: &Shared, options: &Bench, failed: &AtomicBool) -> Usage {
     let clock = shared.clock;
     note(options, "warming up");
     shared.phase.store(WARMING_UP, Ordering::Relaxed);
@@ -145,7 +139,7 @@ fn measure(
     let server =
         pid.zip(server_after.zip(server_before)).map(|(pid, (after, before))| (pid, after.saturating_sub(before)));
     let client_ns = client_after.zip(client_before).map(|(after, before)| after.saturating_sub(before));
-    (elapsed_ns, server, client_ns, pid.and_then(cpu::resident_len))
+    Usage { elapsed_ns, server, client_ns, rss: shared.rss_before.zip(pid.and_then(cpu::resident_len)) }
 }
 
 /// Each connection needs a descriptor. If the limit stays too low, opening the connections fails.

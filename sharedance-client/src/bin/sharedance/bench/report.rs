@@ -9,6 +9,11 @@ use super::tally::Tally;
 /// The results of a whole run.
 pub(super) struct Measured {
     pub(super) tally: Tally,
+    pub(super) usage: Usage,
+}
+
+/// What the measurement took of both sides.
+pub(super) struct Usage {
     pub(super) elapsed_ns: u64,
     /// The CPU time of the server during the measurement, if it is visible, and its process id.
     pub(super) server: Option<(u32, u64)>,
@@ -39,7 +44,7 @@ impl Measured {
     }
 
     fn per_second(&self) -> f64 {
-        self.tally.requests() as f64 * 1e9 / self.elapsed_ns.max(1) as f64
+        self.tally.requests() as f64 * 1e9 / self.usage.elapsed_ns.max(1) as f64
     }
 
     fn us_a_request(&self, cpu_ns: u64) -> f64 {
@@ -47,7 +52,7 @@ impl Measured {
     }
 
     fn cores(&self, cpu_ns: u64) -> f64 {
-        cpu_ns as f64 / self.elapsed_ns.max(1) as f64
+        cpu_ns as f64 / self.usage.elapsed_ns.max(1) as f64
     }
 
     fn text(&self, options: &Bench) -> String {
@@ -71,7 +76,7 @@ impl Measured {
             None => put!(out, ", all alike\n"),
         }
 
-        let secs = self.elapsed_ns as f64 / 1e9;
+        let secs = self.usage.elapsed_ns as f64 / 1e9;
         put!(out, "requests    {} in {secs:.2} s, {:.0} a second\n", tally.requests(), self.per_second());
         put!(out, "answers     {} hits, {} misses, {} stored\n", tally.hits, tally.misses, tally.stored);
         if tally.full_handshakes + tally.resumed_handshakes > 0 {
@@ -83,7 +88,7 @@ impl Measured {
             put!(out, " {name} {:.0},", us(tally.latency_ns.value_at_quantile(quantile)));
         }
         put!(out, " max {:.0}\n", us(tally.latency_ns.max()));
-        match self.server {
+        match self.usage.server {
             Some((pid, ns)) => {
                 put!(
                     out,
@@ -94,11 +99,11 @@ impl Measured {
             }
             None => out.push_str("server CPU  unknown: its process was not found; --pid names it\n"),
         }
-        if let Some((before, after)) = self.rss {
+        if let Some((before, after)) = self.usage.rss {
             let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             put!(out, "server RSS  {:.1} MiB, {:.1} MiB before the connections\n", mib(after), mib(before));
         }
-        if let Some(ns) = self.client_ns {
+        if let Some(ns) = self.usage.client_ns {
             put!(out, "client CPU  {:.2} µs a request, {:.2} cores\n", self.us_a_request(ns), self.cores(ns));
             if self.cores(ns) > SATURATED * f64::from(options.threads) {
                 out.push_str(
@@ -117,22 +122,22 @@ impl Measured {
         put!(out, "\"threads\":{},\"gets_percent\":{},", options.threads, options.gets);
         put!(out, "\"value_len_min\":{},\"value_len_max\":{},", options.value_len.start(), options.value_len.end());
         put!(out, "\"keys\":{},\"zipf\":{},\"rate\":{},", options.keys, or_null(options.zipf), or_null(options.rate));
-        put!(out, "\"elapsed_secs\":{:.6},\"requests\":{},", self.elapsed_ns as f64 / 1e9, tally.requests());
+        put!(out, "\"elapsed_secs\":{:.6},\"requests\":{},", self.usage.elapsed_ns as f64 / 1e9, tally.requests());
         put!(out, "\"hits\":{},\"misses\":{},\"stored\":{},", tally.hits, tally.misses, tally.stored);
         put!(out, "\"full_handshakes\":{},", tally.full_handshakes);
         put!(out, "\"resumed_handshakes\":{},", tally.resumed_handshakes);
-        let (rss_before, rss) = self.rss.unzip();
+        let (rss_before, rss) = self.usage.rss.unzip();
         put!(out, "\"server_rss_before\":{},\"server_rss\":{},", bytes_or_null(rss_before), bytes_or_null(rss));
         put!(out, "\"requests_per_sec\":{:.1},\"latency_us\":{{", self.per_second());
         for (name, quantile) in QUANTILES {
             put!(out, "\"{name}\":{:.1},", us(tally.latency_ns.value_at_quantile(quantile)));
         }
         put!(out, "\"mean\":{:.1},\"max\":{:.1}}},", tally.latency_ns.mean() / 1e3, us(tally.latency_ns.max()));
-        let server_us = self.server.map(|(_, ns)| self.us_a_request(ns));
-        let server_cores = self.server.map(|(_, ns)| self.cores(ns));
+        let server_us = self.usage.server.map(|(_, ns)| self.us_a_request(ns));
+        let server_cores = self.usage.server.map(|(_, ns)| self.cores(ns));
         put!(out, "\"server_cpu_us\":{},\"server_cores\":{},", or_null(server_us), or_null(server_cores));
-        let client_us = self.client_ns.map(|ns| self.us_a_request(ns));
-        let client_cores = self.client_ns.map(|ns| self.cores(ns));
+        let client_us = self.usage.client_ns.map(|ns| self.us_a_request(ns));
+        let client_cores = self.usage.client_ns.map(|ns| self.cores(ns));
         put!(out, "\"client_cpu_us\":{},\"client_cores\":{}}}\n", or_null(client_us), or_null(client_cores));
         out
     }

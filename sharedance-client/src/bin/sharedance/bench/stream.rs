@@ -28,8 +28,8 @@ pub(super) enum Received {
 }
 
 impl Stream {
-    /// Connects. A TLS handshake begins with the first call of `send`.
-    pub(super) fn open(target: &Target) -> Result<Stream, Failure> {
+    /// Opens the connection of this number. A TLS handshake begins with the first call of `send`.
+    pub(super) fn open(target: &Target, number: usize) -> Result<Stream, Failure> {
         let socket = match &target.address {
             // Without a TIME_WAIT state when it is closed: tens of thousands of them would exhaust the ports.
             Address::Tcp(address) => {
@@ -48,7 +48,7 @@ impl Stream {
             }
         };
         socket.set_nonblocking(true)?;
-        Ok(Stream { socket, tls: target.session()? })
+        Ok(Stream { socket, tls: target.session(number)? })
     }
 
     /// Whether bytes of TLS wait for room in the socket.

@@ -30,10 +30,24 @@ pub(super) enum Address {
 
 pub(super) struct Target {
     pub(super) address: Address,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
-    /// The request that presents the credentials, and the response to it.
-    pub(super) authentication: Option<(Vec<u8>, &'static [u8])>,
+    tls: Option<Tls>,
+    pub(super) authentication: Option<Authentication>,
 }
+
+/// The request that presents the credentials, and the line of the response to it.
+pub(super) struct Authentication {
+    pub(super) request: Vec<u8>,
+    pub(super) response: &'static [u8],
+}
+
+/// For TLS: the name in the server's certificate, and configurations that differ in their tickets. rustls keeps only eight
+/// tickets of a server, fewer than the connections that are opened at the same time.
+struct Tls {
+    name: ServerName<'static>,
+    configs: Vec<Arc<ClientConfig>>,
+}
+
+const CONFIGS_MAX: u32 = 256;
 
 impl Target {
     /// Resolves the name of the server, and reads the files.
@@ -56,11 +70,11 @@ impl Target {
         Ok(Target { address, tls, authentication: authentication(options)? })
     }
 
-    /// A new TLS connection, if the server uses TLS.
-    pub(super) fn session(&self) -> Result<Option<Session>, Failure> {
+    /// A new TLS connection, if the server uses TLS. It continues an earlier session of the same number.
+    pub(super) fn session(&self, number: usize) -> Result<Option<Session>, Failure> {
         match &self.tls {
             None => Ok(None),
-            Some((config, name)) => Ok(Some(Session::new(config, name)?)),
+            Some(Tls { name, configs }) => Ok(Some(Session::new(&configs[number % configs.len()], name)?)),
         }
     }
 }
@@ -75,19 +89,22 @@ fn split_port(server: &str) -> Result<(&str, u16), Failure> {
     }
 }
 
-fn tls(options: &Bench, host: &str) -> Result<(Arc<ClientConfig>, ServerName<'static>), Failure> {
+fn tls(options: &Bench, host: &str) -> Result<Tls, Failure> {
     let mut tls = TlsOptions::new();
     (tls.ca, tls.cert, tls.key) = (options.ca.clone(), options.cert.clone(), options.key.clone());
-    let mut config = tls.client_config()?;
-    if options.no_resumption {
-        config.resumption = Resumption::disabled();
-    }
+    let config = tls.client_config()?;
+    let configs = (0..options.connections.min(CONFIGS_MAX)).map(|_| {
+        let mut config = config.clone();
+        config.resumption =
+            if options.no_resumption { Resumption::disabled() } else { Resumption::in_memory_sessions(1) };
+        Arc::new(config)
+    });
     let name = options.server_name.as_deref().unwrap_or(host).to_owned();
     let name = ServerName::try_from(name).map_err(|_| "the host is not a name of a certificate: set --server-name")?;
-    Ok((Arc::new(config), name))
+    Ok(Tls { name, configs: configs.collect() })
 }
 
-fn authentication(options: &Bench) -> Result<Option<(Vec<u8>, &'static [u8])>, Failure> {
+fn authentication(options: &Bench) -> Result<Option<Authentication>, Failure> {
     let Some(user) = &options.user else {
         return Ok(None);
     };
@@ -100,22 +117,22 @@ fn authentication(options: &Bench) -> Result<Option<(Vec<u8>, &'static [u8])>, F
             format!("--user needs a password: --password-file, or the environment variable {PASSWORD_VARIABLE}")
         })?,
     };
-    if [user, &password].iter().any(|text| text.is_empty() || text.bytes().any(|byte| byte <= b' ' || byte == 0x7f)) {
-        return Err("the user or the password is empty, or contains a space or a control character".into());
+    let has_control = |text: &str| text.bytes().any(|byte| byte < b' ' || byte == 0x7f);
+    if user.is_empty() || password.is_empty() || user.contains(' ') || has_control(user) || has_control(&password) {
+        return Err("the user or the password is empty or contains a control character, or the user a space".into());
     }
-    let (user_len, password_len) = (user.len(), password.len());
-    Ok(Some(match options.dialect {
+    let request = match options.dialect {
         Dialect::Classic => return Err("the classic dialect has no credentials: leave out --user".into()),
         Dialect::Text | Dialect::Meta => {
-            let len = user_len + " ".len() + password_len;
-            (format!("set auth 0 -1 {len}\r\n{user} {password}\r\n").into_bytes(), b"STORED")
+            format!("set auth 0 -1 {}\r\n{user} {password}\r\n", user.len() + " ".len() + password.len())
         }
         Dialect::Redis => {
-            let request =
-                format!("*3\r\n$4\r\nAUTH\r\n${user_len}\r\n{user}\r\n${password_len}\r\n{password}\r\n").into_bytes();
-            (request, b"+OK")
+            let (user_len, password_len) = (user.len(), password.len());
+            format!("*3\r\n$4\r\nAUTH\r\n${user_len}\r\n{user}\r\n${password_len}\r\n{password}\r\n")
         }
-    }))
+    };
+    let response: &[u8] = if options.dialect == Dialect::Redis { b"+OK" } else { b"STORED" };
+    Ok(Some(Authentication { request: request.into_bytes(), response }))
 }
 
 #[cfg(test)]

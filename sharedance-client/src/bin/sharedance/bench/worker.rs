@@ -73,8 +73,12 @@ impl<'s> Worker<'s> {
         let mut room = vec![0; ROOM_LEN];
         while connections.len() < count {
             let first = connections.len();
-            for _ in first..count.min(first + HANDSHAKES_MAX) {
-                connections.push(Connection::open(&shared.target, options.dialect, options.depth as usize)?);
+            for number in first..count.min(first + HANDSHAKES_MAX) {
+                connections.push(Connection::open(
+                    &shared.target,
+                    number * options.threads as usize + thread as usize,
+                    options,
+                )?);
             }
             shake_hands(&mut connections[first..], &mut room)?;
         }
