@@ -3,6 +3,10 @@
 // A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/auth_file.rs"]
+mod auth_file;
+#[path = "../support/certificates.rs"]
+mod certificates;
 #[path = "../support/memcached.rs"]
 mod memcached;
 #[path = "../support/peer.rs"]
@@ -14,8 +18,11 @@ use std::io::Write;
 use std::process::{Command, Output};
 use std::time::Instant;
 
+use auth_file::auth_file;
+use certificates::{Authority, Valid};
 use memcached::Memcached;
 use peer::{hold, listen};
+use sharedance_server::ServerOptions;
 use sharedanced::Sharedanced;
 
 fn bench(server: &str, arguments: &[&str]) -> Output {
@@ -100,6 +107,67 @@ fn latency_counts_from_when_a_request_was_due() {
 }
 
 #[test]
+fn a_server_with_tls() {
+    let authority = Authority::new();
+    let issued = authority.issue(&["127.0.0.1"], Valid::Now);
+    let files = format!("ssl_chain_cert={},ssl_key={}", issued.cert.display(), issued.key.display());
+    let server = Memcached::start(&["-Z", "-o", &files]);
+    let (address, ca) = (format!("tls://{}", server.address()), format!("--ca={}", authority.file().display()));
+    for depth in ["--depth=1", "--depth=16"] {
+        let report = json(&address, &[&ca, depth, "--separate-records", "--requests=1000", "-c3", "-t2"]);
+        assert!(count(&report, "requests") >= 1000 && count(&report, "misses") == 0, "{report}");
+        assert_eq!(count(&report, "full_handshakes") + count(&report, "resumed_handshakes"), 0, "{report}");
+        assert!(
+            report["server_rss"].as_u64() > report["server_rss_before"].as_u64().map(|bytes| bytes / 2),
+            "{report}"
+        );
+    }
+    let full = json(server.address(), &["--tls", &ca, "--new-connections", "--no-resumption", "--requests=20"]);
+    assert!(count(&full, "full_handshakes") >= 20 && count(&full, "resumed_handshakes") == 0, "{full}");
+    let resumed = json(server.address(), &["--tls", &ca, "--new-connections", "--requests=20", "-c2"]);
+    assert!(count(&resumed, "resumed_handshakes") >= 20 && count(&resumed, "full_handshakes") == 0, "{resumed}");
+
+    let output = bench(&address, &[&format!("--ca={}", Authority::named("other").file().display())]);
+    assert!(!output.status.success() && String::from_utf8(output.stderr).unwrap().contains("TLS"));
+}
+
+#[test]
+fn a_server_with_credentials_on_a_unix_socket() {
+    let (directory, path) = auth_file("ada:secret\n");
+    let mut options = ServerOptions::default();
+    options.access.auth_file = Some(path);
+    let socket = directory.path().join("s.sock");
+    options.listen = vec![format!("unix:{}", socket.display()).parse().unwrap()];
+    let server = Sharedanced::start_with(options);
+    let (_right, right) = auth_file("secret\n");
+    let (_wrong, wrong) = auth_file("secret2");
+    let file = |path: &std::path::Path| format!("--password-file={}", path.display());
+    for arguments in [&["--depth=4"][..], &["--new-connections"], &["--dialect=text"]] {
+        let password = file(&right);
+        let arguments = [arguments, &["--user=ada", &password, "--requests=100"]].concat();
+        let report = json(server.address(), &arguments);
+        assert_eq!(count(&report, "misses"), 0, "{report}");
+    }
+    let output = bench(server.address(), &["--user=ada", &file(&wrong)]);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("authentication failure") && !message.contains("secret"), "{message}");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sharedance"));
+    command.args(["bench", "--user=ada", "--requests=100", "--keys=100", "--quiet", "--unix"]).arg(&socket);
+    assert!(command.env("SHAREDANCE_PASSWORD", "secret").output().unwrap().status.success());
+    let output = command.env_remove("SHAREDANCE_PASSWORD").output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--password-file"));
+}
+
+#[test]
+fn new_connections_without_tls() {
+    let server = Sharedanced::start();
+    let report = json(server.address(), &["--new-connections", "--requests=500", "-c3", "-t2", "--depth=2"]);
+    assert!(count(&report, "requests") >= 500 && count(&report, "misses") == 0, "{report}");
+    assert_eq!(report["tls"], false);
+}
+
+#[test]
 fn the_text_report_has_all_parts() {
     let server = Sharedanced::start();
     let output = bench(server.address(), &["--requests=200", "--value-len=100-200"]);
@@ -124,6 +192,10 @@ fn errors_are_reported() {
     refused("no..name:1", &[], "cannot resolve");
     refused("127.0.0.1:1", &["--dialect=classic", "--depth=2"], "--depth must be 1");
     refused("127.0.0.1:1", &["-c1", "-t2"], "--threads");
+    refused("127.0.0.1:1", &["--no-resumption"], "--tls");
+    refused("127.0.0.1:1", &["--new-connections", "--rate=5"], "--rate");
+    refused("127.0.0.1:1", &["--user=ada", "--password-file=/none"], "/none");
+    refused("127.0.0.1:1", &["--tls", "--ca=/none"], "/none");
     let foreign = listen(|mut stream| {
         stream.write_all(b"SSH-2.0-OpenSSH\r\n")?;
         hold(stream)

@@ -46,6 +46,7 @@ impl Dialect {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Bench {
     /// The server, as host:port, tls://host:port or unix:PATH
     #[arg(default_value = "localhost:1042")]
