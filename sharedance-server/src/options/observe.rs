@@ -39,7 +39,8 @@ pub(super) struct ObserveArguments {
     #[arg(long, value_name = "HOST:PORT")]
     status: Option<String>,
 
-    /// Keep requests that take this long or longer in the slow log; 0 keeps none
+    /// Keep requests that take this long or longer in the slow log; a plain number is in milliseconds, and 0
+    /// keeps none
     #[arg(long, value_name = "TIME", default_value = "10ms",
           value_parser = units::time(Plain::Milliseconds, Duration::ZERO..=MAX_THRESHOLD))]
     slow_log_threshold: Duration,

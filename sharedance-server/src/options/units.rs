@@ -15,7 +15,7 @@ const TIME_UNITS: [(&str, u64); 6] =
 /// The explanation of the units in `--help`.
 pub(super) const HELP: &str = "\
 A SIZE is a number of bytes, or has a unit: 64k, 512MiB, 1G (powers of 1024, also when written KB, MB, GB).
-A TIME is a number of seconds (--sync-interval: milliseconds), or has a unit: 500ms, 30s, 15m, 2h, 1d.";
+A TIME is a number of seconds, if the option names no other unit, or has a unit: 500ms, 30s, 15m, 2h, 1d.";
 
 /// What a time without a unit is counted in.
 #[derive(Debug, Clone, Copy)]

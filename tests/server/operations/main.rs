@@ -5,6 +5,7 @@
 
 mod configuration;
 mod log;
+mod packaged;
 mod pidfile;
 mod reload;
 mod signals;
