@@ -4,8 +4,9 @@ use std::error::Error;
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use log::{error, info};
+use log::{Level, error, info, log};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sharedance_core::store::{BootId, Store, max_mappings};
@@ -77,13 +78,15 @@ fn start(given: &Given, options: &Options, logging: &Logging) -> Result<ExitCode
         pidfile.iter_mut().for_each(PidFile::leave);
     }
 
+    let opening = Instant::now();
     let store = options
         .storage
         .open(&confinement.path, directory.path(), options.server.maxreadsize, boot_id, max_mappings)
         .map_err(|error| format!("cannot open the store: {}", Chain(&error)))?;
-    info!("{}: {}", directory.path().display(), store.recovery());
+    let opened_in = opening.elapsed();
+    report_recovery(&directory, &store);
     act_on_signals(signals, &server, &notify)?;
-    info!(target: logging::START, "{}", start_line(options, &server, &directory, &store));
+    info!(target: logging::START, "{}", start_line(options, &server, &directory, &store, opened_in));
 
     if let Some(background) = background {
         logging.leave_terminal();
@@ -119,13 +122,25 @@ fn addresses(server: &Server) -> String {
     server.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// The version, the limits and the addresses. The addresses come last.
-fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store) -> String {
+/// Warns of what the operator may have to do something about. What is normal is part of the line about the start.
+fn report_recovery(directory: &Directory, store: &Store) {
+    let report = store.recovery();
+    let is_normal =
+        report.dropped == 0 && report.excess_files == 0 && report.set_aside.is_empty() && report.foreign.is_empty();
+    let level = if is_normal { Level::Debug } else { Level::Warn };
+    log!(level, "{}: {report}", directory.path().display());
+}
+
+/// The version, the pairs, the limits and the addresses. The addresses come last.
+fn start_line(options: &Options, server: &Server, directory: &Directory, store: &Store, opened_in: Duration) -> String {
     format!(
-        "version {}, {} pairs in {}, {}, requests of up to {}, up to {} connections, {} threads{}: listening on {}",
+        "version {}, {} pairs in {} segments of {} (opened in {} ms), {}, requests of up to {}, up to \
+         {} connections, {} threads{}: listening on {}",
         env!("CARGO_PKG_VERSION"),
         store.len(),
+        store.recovery().segments,
         directory.path().display(),
+        opened_in.as_millis(),
         options.storage.limits(),
         Size(options.server.maxreadsize as u64),
         server.max_connections(),

@@ -4,6 +4,15 @@ use std::io::{Read, Write};
 
 use sharedance_test_support::server::Server;
 
+#[test]
+fn what_an_operator_has_to_see_at_a_start_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("notes.txt"), "not the store's").unwrap();
+    let server = Server::start(directory.path(), &["--log-level=warn"]);
+    let log = server.log();
+    assert!(log.iter().any(|line| line.contains("warning: ") && line.contains("left alone: notes.txt")), "{log:?}");
+}
+
 /// Each ten seconds a line was logged while the store was full.
 #[test]
 fn a_full_store_is_reported_once_and_not_as_an_error() {
