@@ -131,6 +131,8 @@ fn a_file_that_is_no_toml_or_cannot_be_read_is_refused() {
     let (directory, path) = file("port = 1\nbacklog =\n");
     let lines = refused(&mut sharedanced(&["--config", &path]));
     assert!(lines[0].contains(&format!("{path}:2: ")), "{lines:?}");
+    let lines = refused(&mut sharedanced(&["--config=/dev/zero"]));
+    assert!(lines[0].contains("too large") && lines[0].contains("/dev/zero"), "{lines:?}");
     let missing = directory.path().join("missing");
     let lines = refused(sharedanced(&[]).arg("--config").arg(&missing));
     assert!(lines[0].contains("cannot read the configuration file") && lines[0].contains("missing"), "{lines:?}");

@@ -2,13 +2,17 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
 
 use super::environment;
 use super::merged::ConfigurationError;
+
+/// All options with long comments take 10 KiB. This bounds the memory for a file that was named by mistake.
+const MAX_LEN: u64 = 1024 * 1024;
 
 /// The arguments and the environment of a process.
 #[derive(Debug, Clone)]
@@ -56,11 +60,16 @@ impl Given {
         let Some(path) = self.path(command) else {
             return Ok(None);
         };
-        let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
-        Ok(Some(ConfigurationFile { path, text }))
+        let mut text = String::new();
+        let read = File::open(&path).and_then(|file| file.take(MAX_LEN + 1).read_to_string(&mut text));
+        match read {
+            Err(error) => Err(unreadable(&path, &error.to_string())),
+            Ok(len) if len as u64 > MAX_LEN => Err(unreadable(&path, "it is too large to be one")),
+            Ok(_) => Ok(Some(ConfigurationFile { path, text })),
+        }
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> ConfigurationError {
+fn unreadable(path: &Path, error: &str) -> ConfigurationError {
     ConfigurationError::Refused(vec![format!("cannot read the configuration file {}: {error}", path.display())])
 }
