@@ -151,8 +151,14 @@ impl SocketFile {
     /// # Errors
     /// The system refuses it.
     pub(crate) fn give_to(&self, uid: u32, gid: u32) -> io::Result<()> {
-        let gid = (!self.has_group).then(|| Gid::from_raw(gid));
-        Ok(rustix::fs::chownat(&self.shared.file, "", Some(Uid::from_raw(uid)), gid, AtFlags::EMPTY_PATH)?)
+        let stat = fstat(&self.shared.file)?;
+        let gid = if self.has_group { stat.st_gid } else { gid };
+        // A service manager may forbid the call.
+        if (stat.st_uid, stat.st_gid) != (uid, gid) {
+            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+            rustix::fs::chownat(&self.shared.file, "", uid, gid, AtFlags::EMPTY_PATH)?;
+        }
+        Ok(())
     }
 
     /// The directory of the file, as long as the server may remove the file.

@@ -1,10 +1,16 @@
-//! Runs a real `sharedanced` for a test: starts it on a free port, waits until it is ready, and ends it when dropped.
+//! Runs a real `sharedanced` for a test: starts it on a free port or on a Unix socket, waits until it is ready, and ends it
+//! when dropped.
+//!
+//! With `SHAREDANCE_TEST_TRANSPORT=unix` all servers that a test starts by [`Server::start`] listen on a Unix socket.
 //!
 //! Only for tests of the server's crate: cargo sets the path of the binary for those only.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,10 +30,84 @@ pub fn program() -> PathBuf {
     program
 }
 
+/// What a server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A free port of the loopback interface.
+    Tcp,
+    /// A Unix socket.
+    Unix,
+}
+
+impl Transport {
+    /// The transport of the servers that do not depend on one.
+    pub fn of_tests() -> Transport {
+        match std::env::var("SHAREDANCE_TEST_TRANSPORT").as_deref() {
+            Ok("unix") => Transport::Unix,
+            Ok("tcp") | Err(_) => Transport::Tcp,
+            Ok(other) => panic!("SHAREDANCE_TEST_TRANSPORT={other} is neither tcp nor unix"),
+        }
+    }
+
+    /// The options of a server that listens on this.
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Transport::Tcp => vec!["--ip=127.0.0.1".to_owned(), "--port=0".to_owned()],
+            Transport::Unix => {
+                // Not in the directory of the store, which may be a root directory, or have a path that is too long.
+                let directory = tempfile::Builder::new().prefix("sharedance-").tempdir().unwrap().keep();
+                // Servers of other users create their sockets there too.
+                fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+                vec![format!("--listen=unix:{}/socket,mode=0666", directory.display())]
+            }
+        }
+    }
+}
+
+/// The address of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    /// Lives as long as the test.
+    Unix(&'static Path),
+}
+
+impl Address {
+    /// Connects. A stream of the standard library is a descriptor that can be read, written and shut down; it does not
+    /// matter to it that this one may be of a Unix socket.
+    pub fn connect(self) -> io::Result<TcpStream> {
+        match self {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address)?;
+                stream.set_nodelay(true)?;
+                Ok(stream)
+            }
+            Address::Unix(path) => Ok(TcpStream::from(OwnedFd::from(UnixStream::connect(path)?))),
+        }
+    }
+
+    fn or_loopback(self) -> Address {
+        match self {
+            Address::Tcp(address) if address.ip().is_unspecified() => {
+                Address::Tcp((Ipv4Addr::LOCALHOST, address.port()).into())
+            }
+            address => address,
+        }
+    }
+
+    /// Reads an address of the line that a server logs once it listens.
+    fn parse(text: &str) -> Option<Address> {
+        match text.strip_prefix("unix:") {
+            Some(path) => Some(Address::Unix(Box::leak(PathBuf::from(path).into_boxed_path()))),
+            None => text.parse().ok().map(Address::Tcp),
+        }
+    }
+}
+
 /// A running server.
 pub struct Server {
     process: Child,
-    port: u16,
+    addresses: Vec<Address>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -40,15 +120,33 @@ pub struct NotStarted {
 
 /// Returns the command that runs the server on `directory`, on a free port of the loopback interface.
 pub fn command(directory: &Path) -> Command {
+    command_on(Transport::Tcp, directory)
+}
+
+/// Returns the command that runs the server on `directory`, on this transport.
+pub fn command_on(transport: Transport, directory: &Path) -> Command {
+    let mut command = bare_command(directory);
+    command.args(transport.arguments());
+    command
+}
+
+/// Returns the command that runs the server on `directory`, without options of what to listen on.
+pub fn bare_command(directory: &Path) -> Command {
     let mut command = Command::new(program());
-    command.args(["--debug", "--ip=127.0.0.1", "--port=0", "--directory"]).arg(directory);
+    command.args(["--debug", "--directory"]).arg(directory);
     command
 }
 
 impl Server {
     /// Starts a server on `directory` with additional `arguments`.
     pub fn start(directory: &Path, arguments: &[&str]) -> Server {
-        Server::spawn(command(directory).args(arguments)).unwrap_or_else(|failure| panic!("{failure:?}"))
+        Server::start_on(Transport::of_tests(), directory, arguments)
+    }
+
+    /// Starts a server on this transport.
+    pub fn start_on(transport: Transport, directory: &Path, arguments: &[&str]) -> Server {
+        let mut command = command_on(transport, directory);
+        Server::spawn(command.args(arguments)).unwrap_or_else(|failure| panic!("{failure:?}"))
     }
 
     /// Runs `command` until it accepts connections or ends.
@@ -57,7 +155,7 @@ impl Server {
         let log = Arc::new(Mutex::new(Vec::new()));
         let listening = follow(process.stderr.take().unwrap(), Arc::clone(&log));
         match listening.recv_timeout(AMPLE) {
-            Ok(port) => Ok(Server { process, port, log }),
+            Ok(addresses) => Ok(Server { process, addresses, log }),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 let _ = process.kill();
                 panic!("neither ready nor ended: {:?}", log.lock().unwrap());
@@ -74,15 +172,30 @@ impl Server {
         self.process.id()
     }
 
+    /// Returns the first TCP address.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        let tcp = self.addresses.iter().find_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        });
+        tcp.unwrap_or_else(|| panic!("it listens on no port, but on {:?}", self.addresses))
     }
 
+    /// Returns all addresses, in the order of the options.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Connects to the first address.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).unwrap();
+        self.connect_to(self.addresses[0])
+    }
+
+    /// Connects to one of the addresses.
+    pub fn connect_to(&self, address: Address) -> TcpStream {
+        let stream = address.connect().unwrap();
         stream.set_read_timeout(Some(AMPLE)).unwrap();
         stream.set_write_timeout(Some(AMPLE)).unwrap();
-        stream.set_nodelay(true).unwrap();
         stream
     }
 
@@ -155,18 +268,19 @@ impl Drop for Server {
     }
 }
 
-/// Collects the lines of a log, and sends the port once it is logged.
-fn follow(log: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) -> Receiver<u16> {
+/// Collects the lines of a log, and sends the addresses once they are logged.
+fn follow(log: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) -> Receiver<Vec<Address>> {
     let (found, listening) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
-            let port = line
-                .contains(": listening on ")
-                .then(|| line.rsplit(':').next().and_then(|port| port.parse().ok()))
-                .flatten();
+            let addresses = line.split_once(": listening on ").map(|(_, addresses)| {
+                // The port of any address is one of the loopback interface.
+                let addresses = addresses.split(' ').filter_map(Address::parse);
+                addresses.map(Address::or_loopback).collect::<Vec<_>>()
+            });
             lines.lock().unwrap().push(line);
-            if let Some(port) = port {
-                let _ = found.send(port);
+            if let Some(addresses) = addresses.filter(|addresses| !addresses.is_empty()) {
+                let _ = found.send(addresses);
             }
         }
     });
