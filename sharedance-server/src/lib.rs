@@ -46,7 +46,8 @@ mod status;
 
 pub use access::{AuthFileError, CredentialsError};
 pub use listen::{
-    BindError, BoundAddress, Dialects, ListenAddress, ListenSpec, ListenerKind, ListenerOptions, SpecError, UnixError,
+    BindError, BoundAddress, Dialects, ListenAddress, ListenSpec, ListenerKind, ListenerOptions, Network, NetworkError,
+    SpecError, UnixError,
 };
 pub use options::ServerOptions;
 pub use server::{Server, ServerError, Shutdown};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Level, error, info, log};
+use log::{Level, error, info, log, warn};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sharedance_core::store::{BootId, Store, max_mappings};
@@ -86,6 +86,7 @@ fn start(given: &Given, options: &Options, logging: &Logging) -> Result<ExitCode
     let opened_in = opening.elapsed();
     report_recovery(&directory, &store);
     act_on_signals(signals, &server, &notify)?;
+    warn_of_open_addresses(&server);
     info!(target: logging::START, "{}", start_line(options, &server, &directory, &store, opened_in));
 
     if let Some(background) = background {
@@ -111,6 +112,17 @@ fn act_on_signals(signals: Pending, server: &Server, notify: &Arc<Notify>) -> io
         manager.ready();
     };
     signals.act(stop, reload)
+}
+
+fn warn_of_open_addresses(server: &Server) {
+    let open: Vec<_> = server.open_addresses().iter().map(ToString::to_string).collect();
+    if !open.is_empty() {
+        warn!(
+            "every host that reaches {} may read and change all pairs: name those that may connect by --allow, or require \
+             credentials by --auth-file",
+            open.join(" ")
+        );
+    }
 }
 
 /// The title of the process: what it is, the directory and the addresses.

@@ -30,7 +30,7 @@ use crate::observe::{AllCounters, Latencies};
 use crate::options::{AccessOptions, ServerOptions};
 use crate::process::logging::{Chain, LogLimits};
 use crate::process::reload::{Reloadable, Reloads};
-use crate::reactor::{Reactor, Shared};
+use crate::reactor::{Handover, Reactor, Shared};
 #[cfg(feature = "status")]
 use crate::status::{Source, StatusListener};
 
@@ -130,6 +130,7 @@ impl Server {
             service: service(options, &listening, credentials, max_connections),
             idle_timeout: options.idle_timeout,
             connection_limit: ConnectionLimit::new(max_connections),
+            allowed: options.allow.clone(),
             is_stopping: AtomicBool::new(false),
         };
         let shutdown = Shutdown { shared: Arc::new(shared), pollers: Arc::default() };
@@ -156,6 +157,18 @@ impl Server {
     #[cfg(feature = "status")]
     pub fn status_addr(&self) -> Option<SocketAddr> {
         self.status.as_ref().map(StatusListener::address)
+    }
+
+    /// The addresses that every host which reaches them may use: beyond this host, without credentials, and without a list
+    /// of networks.
+    pub fn open_addresses(&self) -> Vec<BoundAddress> {
+        let shared = &self.shutdown.shared;
+        let has_credentials = shared.service.access.has_credentials();
+        let listeners = self.listening.per_worker.first().into_iter().flatten();
+        let open = listeners.filter(|listener| !(has_credentials && listener.options().auth));
+        let mut addresses: Vec<_> = open.filter_map(Listener::address).filter(|address| !address.is_local()).collect();
+        addresses.dedup();
+        if shared.allowed.is_empty() { addresses } else { Vec::new() }
     }
 
     /// The directories of the Unix sockets, from which the server removes them at the end.
@@ -228,6 +241,7 @@ impl Server {
         let pollers = shutdown.pollers.get_or_init(|| pollers);
 
         let locks = Arc::new(Locks::new(pollers, Instant::now()));
+        let handover = Arc::new(Handover::new(pollers));
         // Ends when the workers have ended.
         #[cfg(feature = "status")]
         let _status = match status {
@@ -242,8 +256,8 @@ impl Server {
         let mut workers = Vec::new();
         let mut served = Ok(());
         for (number, (listeners, poller)) in (0..).zip(per_worker.into_iter().zip(pollers)) {
-            let (shared, locks) = (Arc::clone(&shutdown.shared), Arc::clone(&locks));
-            let worker = Reactor::new(Arc::clone(poller), listeners, number, shared, locks, store.clone());
+            let (shared, locks, handover) = (Arc::clone(&shutdown.shared), Arc::clone(&locks), Arc::clone(&handover));
+            let worker = Reactor::new(Arc::clone(poller), listeners, number, shared, locks, handover, store.clone());
             match worker.and_then(|worker| spawn(number, worker, shutdown.clone())) {
                 Ok(worker) => workers.push(worker),
                 Err(error) => {
@@ -313,6 +327,8 @@ fn service(
         settings: Settings {
             address: options.ip.clone().unwrap_or_default(),
             port: listening.addresses.iter().find_map(BoundAddress::as_socket_addr).map_or(0, |address| address.port()),
+            domain_socket: domain_socket(&listening.addresses),
+            listeners: listening.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             backlog: options.backlog,
             threads: options.threads.get(),
             max_connections,
@@ -323,6 +339,15 @@ fn service(
         log: Arc::new(LogLimits::new(Instant::now())),
         access: AccessControl::new(credentials, max_connections),
     }
+}
+
+/// The path of the first Unix socket, as memcached reports it.
+fn domain_socket(addresses: &[BoundAddress]) -> String {
+    let mut paths = addresses.iter().filter_map(|address| match address {
+        BoundAddress::Unix(path) => Some(path.display().to_string()),
+        _ => None,
+    });
+    paths.next().unwrap_or_else(|| "NULL".to_owned())
 }
 
 fn max_request_len(options: &ServerOptions) -> usize {

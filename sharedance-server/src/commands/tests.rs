@@ -391,6 +391,7 @@ fn the_statistics_have_the_names_that_monitors_read() {
         "curr_connections",
         "total_connections",
         "rejected_connections",
+        "denied_connections",
         "refused_dialects",
         "max_connections",
         "cmd_flush",

@@ -126,6 +126,10 @@ impl MemcachedConnection {
         self.input.is_empty() && self.unsent.is_none()
     }
 
+    pub(super) fn has_no_locks(&self) -> bool {
+        self.locks.is_none()
+    }
+
     /// Whether it has yielded to other connections, and can continue at once.
     pub(super) fn is_unfinished(&self) -> bool {
         self.is_unfinished

@@ -15,7 +15,7 @@ use super::transport::{Received, Transport};
 use super::waiting_for::WaitingFor;
 use crate::access::Access;
 use crate::commands::Interpreter;
-use crate::listen::ListenerOptions;
+use crate::listen::{ListenerKind, ListenerOptions};
 use crate::locks::{ConnectionId, Locks};
 
 /// How many bytes are received and discarded from a peer that continues to send after its last request. Closing while
@@ -61,6 +61,23 @@ impl Connection {
 
     pub(crate) fn waiting_for(&self) -> WaitingFor {
         self.waiting_for
+    }
+
+    /// Gives it another id: another worker serves it from now on.
+    pub(crate) fn set_id(&mut self, id: ConnectionId) {
+        self.id = id;
+    }
+
+    /// Whether another worker may serve it: it waits for a request, and nothing of it belongs to this worker.
+    pub(crate) fn is_movable(&self) -> bool {
+        let is_waiting = matches!(self.waiting_for, WaitingFor::Request | WaitingFor::NextRequest);
+        is_waiting
+            && self.listener.kind != ListenerKind::Tls
+            && match &self.state {
+                State::New | State::Classic(_) => true,
+                State::Memcached(memcached) => memcached.has_no_locks() && !memcached.is_unfinished(),
+                State::Draining(_) => false,
+            }
     }
 
     /// What it has transferred. Readiness without a transfer does not move its deadline.

@@ -1,6 +1,7 @@
 //! Accepts connections for one worker.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use rustix::net::sockopt::set_socket_linger;
 
 use super::admission::{Admission, ConnectionLimit};
 use super::listener::{Accepted, Listener};
+use super::networks::Network;
 use super::options::ListenerOptions;
 use crate::observe::Counters;
 
@@ -29,6 +31,16 @@ pub(crate) struct NewConnection {
     pub(crate) socket: OwnedFd,
     /// The properties of its listener.
     pub(crate) listener: ListenerOptions,
+    /// Whether other workers accept from the same socket.
+    pub(crate) is_shared: bool,
+}
+
+/// Connections of hosts that may not connect, which were reset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Denied {
+    pub(crate) count: u64,
+    /// The address of the first one.
+    pub(crate) first: IpAddr,
 }
 
 /// The listeners of one worker.
@@ -38,6 +50,7 @@ pub(crate) struct Acceptor {
     listeners: Vec<Listener>,
     /// Accepted in this turn and not yet served. Empty between turns.
     accepted: Vec<NewConnection>,
+    denied: Option<Denied>,
     spare: SpareDescriptor,
     admission: Admission,
 }
@@ -52,6 +65,7 @@ impl Acceptor {
             poller,
             listeners: Vec::with_capacity(listeners.len()),
             accepted: Vec::with_capacity(ACCEPTS_PER_TURN),
+            denied: None,
             spare: SpareDescriptor::new(),
             admission: Admission::default(),
         };
@@ -67,18 +81,27 @@ impl Acceptor {
         self.listeners.len()
     }
 
-    /// Accepts the connections that wait at a listener. Returns why no more could be accepted, if descriptors or memory
+    /// Accepts the connections that wait at a listener, and resets those of hosts outside of the `allowed` networks, unless
+    /// there are none. Returns why no more could be accepted, if descriptors or memory
     /// have run out: some of the connections that waited were reset then.
-    pub(crate) fn accept(&mut self, index: usize, limit: &ConnectionLimit) -> Option<Errno> {
+    pub(crate) fn accept(&mut self, index: usize, limit: &ConnectionLimit, allowed: &[Network]) -> Option<Errno> {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.accepted.len() >= ACCEPTS_WHEN_FULL && limit.is_reached(self.accepted.len()) {
                 return None;
             }
             let turn = limit.wait_turn();
             let listener = &self.listeners[index];
-            match listener.accept() {
+            match listener.accept(allowed) {
                 Accepted::Connection(socket) => {
-                    self.accepted.push(NewConnection { socket, listener: listener.options() });
+                    self.accepted.push(NewConnection {
+                        socket,
+                        listener: listener.options(),
+                        is_shared: listener.is_shared(),
+                    });
+                }
+                Accepted::Denied(socket, host) => {
+                    reset(socket);
+                    self.denied.get_or_insert(Denied { count: 0, first: host }).count += 1;
                 }
                 Accepted::Gone => {}
                 Accepted::NoneWaiting => return None,
@@ -91,6 +114,11 @@ impl Acceptor {
             }
         }
         None
+    }
+
+    /// The connections that were reset since the last call.
+    pub(crate) fn take_denied(&mut self) -> Option<Denied> {
+        self.denied.take()
     }
 
     /// Takes the connections that were accepted. [`Acceptor::reuse`] returns the memory.
@@ -214,8 +242,8 @@ impl SpareDescriptor {
     fn refuse(&mut self, listener: &Listener, max: usize) {
         self.descriptor = None;
         for _ in 0..max {
-            match listener.accept() {
-                Accepted::Connection(socket) => reset(socket),
+            match listener.accept(&[]) {
+                Accepted::Connection(socket) | Accepted::Denied(socket, _) => reset(socket),
                 Accepted::Gone => {}
                 Accepted::NoneWaiting | Accepted::Exhausted(_) => break,
             }

@@ -1,15 +1,12 @@
 //! Listening on everything that the options name.
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
 use log::warn;
 
+use super::address::BoundAddress;
 use super::error::BindError;
 use super::inherited::{Inherited, InheritedSocket};
 use super::listener::Listener;
-use super::options::{ListenerKind, ListenerOptions};
+use super::options::ListenerKind;
 use super::socket_file::SocketFiles;
 use super::spec::{ListenAddress, ListenSpec};
 use super::tcp::{self, SOCKETS_PER_WORKER};
@@ -24,38 +21,6 @@ pub(crate) struct Listening {
     pub(crate) addresses: Vec<BoundAddress>,
     /// The files of the Unix sockets that the server has bound.
     pub(crate) socket_files: SocketFiles,
-}
-
-/// An address that a server listens on. Displays without its kind if that is plain TCP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BoundAddress {
-    /// Plain text over TCP.
-    Tcp(SocketAddr),
-    /// TLS over TCP.
-    Tls(SocketAddr),
-    /// Plain text over a Unix socket.
-    Unix(PathBuf),
-}
-
-impl BoundAddress {
-    /// The address of a TCP listener.
-    pub fn as_socket_addr(&self) -> Option<SocketAddr> {
-        match self {
-            BoundAddress::Tcp(address) | BoundAddress::Tls(address) => Some(*address),
-            BoundAddress::Unix(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for BoundAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BoundAddress::Tcp(address) => address.fmt(f),
-            BoundAddress::Tls(address) => write!(f, "tls:{address}"),
-            BoundAddress::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 /// Listens for `workers` workers on everything that `specs` describe.
@@ -130,19 +95,10 @@ impl Listening {
     }
 
     fn add_address(&mut self, listener: &Listener) {
-        if let Some(address) = address_of(listener)
+        if let Some(address) = listener.address()
             && !self.addresses.contains(&address)
         {
             self.addresses.push(address);
         }
-    }
-}
-
-fn address_of(listener: &Listener) -> Option<BoundAddress> {
-    let ListenerOptions { kind, .. } = listener.options();
-    match kind {
-        ListenerKind::Tcp => listener.local_addr().ok().map(BoundAddress::Tcp),
-        ListenerKind::Tls => listener.local_addr().ok().map(BoundAddress::Tls),
-        ListenerKind::Unix => listener.local_path().ok().map(BoundAddress::Unix),
     }
 }

@@ -2,17 +2,19 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::net::{SocketAddrAny, SocketFlags, accept_with, acceptfrom_with};
 use socket2::Socket;
 
-use super::options::ListenerOptions;
+use super::address::BoundAddress;
+use super::networks::Network;
+use super::options::{ListenerKind, ListenerOptions};
 
 /// One listening socket of a worker.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ enum Sharing {
 pub(super) enum Accepted {
     /// A connection, on a socket that does not block.
     Connection(OwnedFd),
+    /// A connection of a host that may not connect.
+    Denied(OwnedFd, IpAddr),
     /// A connection was closed before it could be accepted; others may wait.
     Gone,
     /// No connection waits.
@@ -82,17 +86,35 @@ impl Listener {
         self.socket.listen(backlog)
     }
 
-    pub(super) fn options(&self) -> ListenerOptions {
+    pub(crate) fn options(&self) -> ListenerOptions {
         self.options
     }
 
-    /// Accepts one connection, by one system call: each further call would be made for every request.
-    pub(super) fn accept(&self) -> Accepted {
-        match accept_with(&*self.socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-            Ok(socket) => Accepted::Connection(socket),
+    /// Accepts one connection, by one system call: each further call would be made for every request. If there are
+    /// `allowed` networks, hosts of others may not connect by TCP.
+    pub(super) fn accept(&self, allowed: &[Network]) -> Accepted {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accepted = match allowed.is_empty() || self.options.kind == ListenerKind::Unix {
+            true => accept_with(&*self.socket, flags).map(|socket| (socket, None)),
+            false => acceptfrom_with(&*self.socket, flags).map(|(socket, peer)| (socket, Some(ip_of(peer)))),
+        };
+        match accepted {
+            Ok((socket, Some(host))) if !allowed.iter().any(|network| network.contains(host)) => {
+                Accepted::Denied(socket, host)
+            }
+            Ok((socket, _)) => Accepted::Connection(socket),
             Err(Errno::WOULDBLOCK) => Accepted::NoneWaiting,
             Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Accepted::Exhausted(error),
             Err(_) => Accepted::Gone,
+        }
+    }
+
+    /// What it listens on, unless that cannot be found out.
+    pub(crate) fn address(&self) -> Option<BoundAddress> {
+        match self.options.kind {
+            ListenerKind::Tcp => self.local_addr().ok().map(BoundAddress::Tcp),
+            ListenerKind::Tls => self.local_addr().ok().map(BoundAddress::Tls),
+            ListenerKind::Unix => self.local_path().ok().map(BoundAddress::Unix),
         }
     }
 
@@ -102,10 +124,16 @@ impl Listener {
     }
 
     /// The path of a Unix socket; an abstract name follows an @, as usual.
-    pub(super) fn local_path(&self) -> io::Result<PathBuf> {
+    fn local_path(&self) -> io::Result<PathBuf> {
         let address = self.socket.local_addr()?;
         let name = address.as_abstract_namespace().map(|name| [b"@", name].concat());
         let name = name.map(|name| PathBuf::from(OsString::from_vec(name)));
         address.as_pathname().map(PathBuf::from).or(name).ok_or_else(|| io::Error::other("the Unix socket has no name"))
     }
+}
+
+/// The address of a peer. One that the kernel does not report is in no network that an operator names.
+fn ip_of(peer: Option<SocketAddrAny>) -> IpAddr {
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.ip().to_canonical())
 }

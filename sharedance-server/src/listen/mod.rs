@@ -6,11 +6,13 @@
 //! - [`ConnectionLimit`]: the limit on connections, and pauses of accepting.
 
 mod accept;
+mod address;
 mod admission;
 mod bind;
 mod error;
 mod inherited;
 mod listener;
+mod networks;
 mod options;
 mod port;
 mod socket_file;
@@ -18,12 +20,13 @@ mod spec;
 mod tcp;
 mod unix;
 
-pub(crate) use accept::{Acceptor, NewConnection, reset};
+pub(crate) use accept::{Acceptor, Denied, NewConnection, reset};
+pub use address::BoundAddress;
 pub(crate) use admission::ConnectionLimit;
-pub use bind::BoundAddress;
 pub(crate) use bind::{Listening, listen};
 pub use error::{BindError, UnixError};
 pub(crate) use listener::Listener;
+pub use networks::{Network, NetworkError};
 pub use options::{Dialects, ListenerKind, ListenerOptions};
 pub(crate) use port::parse_port;
 pub(crate) use socket_file::SocketFile;

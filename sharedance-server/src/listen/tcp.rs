@@ -213,7 +213,7 @@ mod tests {
         let port = local_addr(&first).unwrap().port();
         let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         // The socket that is closed first stays in TIME_WAIT on the port. The connection exists once `connect` returns.
-        let accepted = first[0].iter().filter(|listener| matches!(listener.accept(), Accepted::Connection(_)));
+        let accepted = first[0].iter().filter(|listener| matches!(listener.accept(&[]), Accepted::Connection(_)));
         assert_eq!(accepted.count(), 1);
         drop(first);
         drop(client);

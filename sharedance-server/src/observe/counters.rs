@@ -83,6 +83,8 @@ counters! {
     connections_opened,
     connections_closed,
     connections_rejected,
+    /// Connections of hosts that may not connect.
+    connections_denied,
     /// Connections closed because their listener does not allow the dialect.
     refused_dialects,
     /// How often a worker has paused accepting because there were too many connections, how often it has resumed, and the

@@ -84,6 +84,7 @@ impl Options {
         let storage = StorageOptions::from(arguments.storage);
         let server = ServerOptions {
             listen: arguments.listen.listen,
+            allow: arguments.listen.allow,
             access: arguments.access.into(),
             observe: arguments.observe.into(),
             ..arguments.server.into_options(storage.durability).map_err(contradiction)?

@@ -12,7 +12,7 @@ use super::access::AccessOptions;
 use super::observe::ObserveOptions;
 use super::units::{Plain, Size, size, time};
 use crate::buffers::Budget;
-use crate::listen::{ListenAddress, ListenSpec, parse_port};
+use crate::listen::{ListenAddress, ListenSpec, Network, parse_port};
 
 const MAX_THREADS: u64 = 1024;
 
@@ -45,6 +45,8 @@ const LARGEST_REQUESTS_IN_FLIGHT: usize = 4;
 pub struct ServerOptions {
     /// What to listen on. If this is empty, the server listens on `ip` and `port`, which it ignores otherwise.
     pub listen: Vec<ListenSpec>,
+    /// The networks whose hosts may connect by TCP; if there are none, every host may.
+    pub allow: Vec<Network>,
     /// The address or name to listen on; `None` is any address, IPv4 and IPv6.
     pub ip: Option<String>,
     /// The port; 0 lets the kernel choose.
@@ -97,6 +99,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         ServerOptions {
             listen: Vec::new(),
+            allow: Vec::new(),
             ip: None,
             port: 1042,
             backlog: 100,

@@ -9,7 +9,7 @@ use sharedance_core::store::Store;
 use crate::buffers::Output;
 use crate::commands::Service;
 use crate::connection::{CloseReason, ConnectionOptions, TurnContext};
-use crate::listen::ConnectionLimit;
+use crate::listen::{ConnectionLimit, Network};
 use crate::locks::{ConnectionId, Locks};
 use crate::observe::{Counters, LatencyRecorder};
 
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     /// How long a connection may stay between two requests.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) connection_limit: ConnectionLimit,
+    /// The networks whose hosts may connect; if there are none, every host may.
+    pub(crate) allowed: Vec<Network>,
     /// Set once, when the server has to stop. The pollers are notified after that.
     pub(crate) is_stopping: AtomicBool,
 }

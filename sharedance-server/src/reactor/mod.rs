@@ -10,6 +10,7 @@
 
 mod context;
 mod deadlines;
+mod handover;
 mod interest;
 mod readiness;
 #[cfg(test)]
@@ -17,4 +18,5 @@ mod tests;
 mod turn;
 
 pub(crate) use context::Shared;
+pub(crate) use handover::Handover;
 pub(crate) use turn::Reactor;

@@ -14,6 +14,7 @@ use sharedance_core::store::{Durability, Options};
 use tempfile::TempDir;
 
 use super::context::Shared;
+use super::handover::Handover;
 use super::readiness::Readiness;
 use super::turn::Reactor;
 use crate::access::{AccessControl, Credentials, REFUSAL_DELAY};
@@ -58,6 +59,7 @@ impl Fixture {
         let address = addresses[0].as_socket_addr().unwrap();
         let poller = Arc::new(Poller::new().unwrap());
         let locks = Arc::new(Locks::new(&[Arc::clone(&poller)], Instant::now()));
+        let handover = Arc::new(Handover::new(&[Arc::clone(&poller)]));
         let shared = Shared {
             connection_options: ConnectionOptions {
                 limits: Limits::default(),
@@ -76,11 +78,12 @@ impl Fixture {
             },
             idle_timeout: None,
             connection_limit: ConnectionLimit::new(100),
+            allowed: Vec::new(),
             is_stopping: AtomicBool::new(false),
         };
         let listeners = per_worker.pop().unwrap();
         let readiness = Readiness::new(Arc::clone(&poller));
-        let reactor = Reactor::new(poller, listeners, 0, Arc::new(shared), locks, store).unwrap();
+        let reactor = Reactor::new(poller, listeners, 0, Arc::new(shared), locks, handover, store).unwrap();
         Fixture { reactor, readiness, address, _directory: directory }
     }
 

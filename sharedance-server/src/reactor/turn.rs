@@ -12,10 +12,11 @@ use rustix::io::Errno;
 use sharedance_core::store::{Store, StoreError};
 
 use super::context::{Shared, WorkerContext};
+use super::handover::Handover;
 use super::interest::Connections;
 use super::readiness::Readiness;
 use crate::connection::{CloseReason, Connection};
-use crate::listen::{Acceptor, Listener, NewConnection, reset};
+use crate::listen::{Acceptor, Denied, Listener, NewConnection, reset};
 use crate::locks::{ConnectionId, LockWakeup, Locks};
 use crate::process::logging::Kind;
 
@@ -33,6 +34,7 @@ pub(crate) struct Reactor {
     pub(super) context: WorkerContext,
     poller: Arc<Poller>,
     acceptor: Acceptor,
+    handover: Arc<Handover>,
     pub(super) connections: Connections,
     /// Empty between turns.
     wakeups: Vec<LockWakeup>,
@@ -46,6 +48,7 @@ impl Reactor {
         worker: u32,
         shared: Arc<Shared>,
         locks: Arc<Locks>,
+        handover: Arc<Handover>,
         store: Store,
     ) -> io::Result<Reactor> {
         let (timeout, idle_timeout) = (shared.connection_options.timeout, shared.idle_timeout);
@@ -55,6 +58,7 @@ impl Reactor {
             connections: Connections::new(Arc::clone(&poller), acceptor.len(), timeout, idle_timeout),
             poller,
             acceptor,
+            handover,
             wakeups: Vec::new(),
             next_serial: 0,
         })
@@ -78,6 +82,7 @@ impl Reactor {
             if let Some(stop_by) = stop_by {
                 self.close_all(stop_by)?;
                 if self.connections.is_empty() {
+                    self.end_handed_over();
                     return Ok(());
                 }
             }
@@ -112,6 +117,7 @@ impl Reactor {
             }
         }
         self.serve_accepted()?;
+        self.serve_handed_over()?;
         self.sync(seen_at)?;
         self.close_overdue(seen_at)?;
         self.end_lock_waits()?;
@@ -123,7 +129,7 @@ impl Reactor {
     /// How long the next turn may wait for readiness; `None` is without a limit.
     pub(super) fn wait_time(&self, stop_by: Option<Instant>) -> Option<Duration> {
         let WorkerContext { worker, locks, clock, .. } = &self.context;
-        if self.connections.have_work() || locks.has_wakeups(*worker) {
+        if self.connections.have_work() || locks.has_wakeups(*worker) || self.handover.has_connections(*worker) {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.connections.next_deadline(), self.acceptor.resumes_at(), locks.next_deadline(), stop_by];
@@ -134,7 +140,12 @@ impl Reactor {
 
     /// Accepts connections from a listener. They are served after the open connections have had their turn.
     fn accept(&mut self, index: usize) -> io::Result<()> {
-        match self.acceptor.accept(index, &self.context.shared.connection_limit) {
+        let shared = &self.context.shared;
+        let shortage = self.acceptor.accept(index, &shared.connection_limit, &shared.allowed);
+        if let Some(denied) = self.acceptor.take_denied() {
+            self.log_denied(denied);
+        }
+        match shortage {
             Some(reason) => {
                 self.log_shortage(reason);
                 self.acceptor.pause(&self.context.counters, self.context.now)
@@ -153,10 +164,8 @@ impl Reactor {
     }
 
     /// Serves a connection that was accepted in this turn, and enters it into the table only if it has to wait.
-    fn serve(&mut self, NewConnection { socket, listener }: NewConnection) -> io::Result<()> {
-        self.next_serial = self.next_serial.wrapping_add(1);
-        let token = self.connections.next_token() as u32;
-        let id = ConnectionId { worker: self.context.worker, token, serial: self.next_serial };
+    fn serve(&mut self, NewConnection { socket, listener, is_shared }: NewConnection) -> io::Result<()> {
+        let id = self.next_id();
         let mut connection = Connection::new(socket, listener, id, self.context.now);
         self.context.counters.connections_opened.add(1);
         let may_wait = !self.context.shared.connection_limit.is_reached(0);
@@ -173,6 +182,24 @@ impl Reactor {
         if !may_wait {
             return self.refuse(connection, Errno::MFILE);
         }
+        let connection = match is_shared {
+            true => self.hand_over(connection),
+            false => Some(connection),
+        };
+        match connection {
+            Some(connection) => self.insert(connection),
+            None => Ok(()),
+        }
+    }
+
+    fn next_id(&mut self) -> ConnectionId {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let token = self.connections.next_token() as u32;
+        ConnectionId { worker: self.context.worker, token, serial: self.next_serial }
+    }
+
+    /// Enters a connection, which has the next id, into the table.
+    fn insert(&mut self, connection: Connection) -> io::Result<()> {
         let registered = match self.connections.register(&connection) {
             Ok(registered) => registered,
             // The kernel watches no more descriptors: this connection is refused, the others are served.
@@ -180,7 +207,33 @@ impl Reactor {
             Err(error) => return Err(error),
         };
         self.context.shared.connection_limit.add_connection();
+        self.handover.add_connection(self.context.worker);
         self.connections.insert(connection, registered, self.context.now)
+    }
+
+    /// Hands over a connection to a worker that has fewer, or returns it.
+    fn hand_over(&self, connection: Connection) -> Option<Connection> {
+        match self.handover.target(self.context.worker) {
+            Some(target) if connection.is_movable() => self.handover.send(target, connection),
+            _ => Some(connection),
+        }
+    }
+
+    /// Enters the connections that other workers have handed over into the table.
+    fn serve_handed_over(&mut self) -> io::Result<()> {
+        for mut connection in self.handover.take(self.context.worker) {
+            self.handover.remove_connection(self.context.worker);
+            connection.set_id(self.next_id());
+            self.insert(connection)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the connections that were handed over while this worker has stopped.
+    fn end_handed_over(&mut self) {
+        for connection in self.handover.close(self.context.worker) {
+            self.end(connection, &CloseReason::Stopping);
+        }
     }
 
     /// Resets a connection that would have to wait, where no more may.
@@ -303,6 +356,7 @@ impl Reactor {
         let connection = self.connections.remove(token)?;
         self.end(connection, reason);
         self.context.shared.connection_limit.remove_connection();
+        self.handover.remove_connection(self.context.worker);
         self.acceptor.connection_closed(self.context.now);
         Ok(())
     }
@@ -322,6 +376,12 @@ impl Reactor {
     fn dissolve(&mut self, connection: Connection) -> OwnedFd {
         self.context.counters.connections_closed.add(1);
         connection.release_locks(&self.context.locks, self.context.now)
+    }
+
+    fn log_denied(&self, Denied { count, first }: Denied) {
+        self.context.counters.connections_denied.add(count);
+        let line = format_args!("closed a connection of {first}, which no network of --allow contains");
+        self.context.shared.service.log.log(Kind::Denied, Level::Warn, self.context.now, line);
     }
 
     fn log_shortage(&self, reason: Errno) {

@@ -151,7 +151,12 @@ impl Server {
 
     /// Runs `command` until it accepts connections or ends.
     pub fn spawn(command: &mut Command) -> Result<Server, NotStarted> {
-        let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Server::spawn_with_stdin(command, Stdio::null())
+    }
+
+    /// The same, with this standard input.
+    pub fn spawn_with_stdin(command: &mut Command, stdin: Stdio) -> Result<Server, NotStarted> {
+        let mut process = command.stdin(stdin).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let listening = follow(process.stderr.take().unwrap(), Arc::clone(&log));
         match listening.recv_timeout(AMPLE) {

@@ -19,6 +19,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(crate) enum Kind {
     /// Connections closed because of what the peer sent or did not send.
     ClosedConnection,
+    /// Connections of hosts that may not connect.
+    Denied,
     /// Connections that have sent wrong credentials.
     WrongCredentials,
     /// Connections of a dialect without credentials, where they are required.
