@@ -1,11 +1,11 @@
-//! Sans-I/O codecs: bytes to [`Request`], response to bytes, for client and server alike.
+//! Codecs without I/O: bytes to [`Request`], [`Response`] to bytes, for client and server.
 //!
-//! Nothing here opens a socket, reads a clock or allocates for what a peer merely announces. A decoder looks at
-//! the bytes that are there and answers one of three things: a whole message that borrows from them, how many bytes
-//! must be there before it is worth looking again, or why the bytes can never become a message. The answer depends
-//! on the bytes alone, never on how they were cut into reads.
+//! The codecs open no socket, read no clock, and allocate nothing because of an announced length. A decoder takes the
+//! bytes that have arrived, and returns a complete message that borrows from them, the number of bytes that it needs,
+//! or the reason why the bytes are not a message. The result depends on the bytes only, not on how they were cut into
+//! reads.
 //!
-//! The normative description of the wire is `PROTOCOL.md`, included in [`dialects`].
+//! `PROTOCOL.md`, included in [`dialects`], is normative.
 
 use std::fmt;
 
@@ -20,27 +20,27 @@ pub use operation::Operation;
 #[doc = include_str!("../../PROTOCOL.md")]
 pub mod dialects {}
 
-/// A language that is spoken on the port. The first byte of a connection decides which, for the connection's life.
+/// A wire language. The first byte of a connection selects it for the whole connection.
 ///
 /// ```
 /// # use sharedance_core::protocol::Dialect;
-/// let speaks = |input: &[u8]| Dialect::detect(input[0]);
-/// assert_eq!(speaks(b"F\0\0\0\x03key"), Some(Dialect::Classic));
-/// assert_eq!(speaks(b"get key\r\n"), Some(Dialect::MemcachedText));
+/// let dialect_of = |input: &[u8]| Dialect::detect(input[0]);
+/// assert_eq!(dialect_of(b"F\0\0\0\x03key"), Some(Dialect::Classic));
+/// assert_eq!(dialect_of(b"get key\r\n"), Some(Dialect::MemcachedText));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dialect {
     /// The dialect of the first Sharedance: [`classic`].
     Classic,
-    /// Memcached's text, with its meta commands: [`memcached::text`].
+    /// Memcached's text protocol with its meta commands: [`memcached::text`].
     MemcachedText,
-    /// Memcached's binary frames: [`memcached::binary`].
+    /// Memcached's binary protocol: [`memcached::binary`].
     MemcachedBinary,
 }
 
 impl Dialect {
-    /// The dialect that starts with this byte, or `None`: then the connection is to be closed.
+    /// The dialect that starts with this byte. If it is `None`, the server closes the connection.
     ///
     /// ```
     /// # use sharedance_core::protocol::Dialect;
@@ -58,13 +58,13 @@ impl Dialect {
     }
 }
 
-/// The longest key that a dialect carries, in bytes.
+/// The longest key of the protocols, in bytes.
 pub const MAX_KEY_LEN: usize = 250;
 
 /// The default limit on a whole request: 32 MiB.
 pub const DEFAULT_MAX_REQUEST_LEN: usize = 32 * 1024 * 1024;
 
-/// What a peer asked for, free of the dialect in which it was said.
+/// A request, independent of its dialect.
 ///
 /// Keys and values borrow from the input. `Debug` prints lengths only: a web session's key is a credential.
 ///
@@ -76,27 +76,27 @@ pub const DEFAULT_MAX_REQUEST_LEN: usize = 32 * 1024 * 1024;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
-    /// Store `value` under `key` with a new lifetime, replacing an old value.
+    /// Store `value` under `key` with a new lifetime, and replace an old value.
     Store {
-        /// The key, already found to be well-formed.
+        /// The key, which is well-formed.
         key: &'a [u8],
-        /// The value; may be empty.
+        /// The value. It may be empty.
         value: &'a [u8],
     },
-    /// Answer the value of `key`, without prolonging its life.
+    /// Return the value of `key`, without a change of its lifetime.
     Fetch {
-        /// The key, already found to be well-formed.
+        /// The key, which is well-formed.
         key: &'a [u8],
     },
     /// Delete `key`.
     Delete {
-        /// The key, already found to be well-formed.
+        /// The key, which is well-formed.
         key: &'a [u8],
     },
 }
 
 impl<'a> Request<'a> {
-    /// The key that the request is about.
+    /// The key of the request.
     ///
     /// ```
     /// # use sharedance_core::protocol::Request;
@@ -121,10 +121,10 @@ impl fmt::Debug for Request<'_> {
     }
 }
 
-/// What to tell the peer, free of the dialect in which it will be said. A value may be whatever shows bytes: what a
-/// store answers, so that it is sent from where it lies.
+/// A response, independent of its dialect. The value can be of any type with bytes, such as a value of the store, so
+/// that it need not be copied.
 ///
-/// `Debug` leaves the value out.
+/// `Debug` does not print the value.
 ///
 /// ```
 /// # use sharedance_core::protocol::{Response, classic};
@@ -137,18 +137,18 @@ impl fmt::Debug for Request<'_> {
 pub enum Response<V> {
     /// The value was stored.
     Stored,
-    /// The value that was asked for.
+    /// The requested value.
     Value(V),
-    /// The pair was there and is deleted.
+    /// The pair existed and was deleted.
     Deleted,
     /// There is no such pair.
     NotFound,
-    /// The request was understood and could not be served.
+    /// The request was decoded but could not be executed.
     Failed,
 }
 
 impl<V> Response<V> {
-    /// The same response with another kind of value in it, if it carries one.
+    /// The same response with another type of value.
     ///
     /// ```
     /// # use sharedance_core::protocol::Response;
@@ -179,16 +179,16 @@ impl<V> fmt::Debug for Response<V> {
     }
 }
 
-/// The result of decoding: a whole message, or the length of input at which to try again. There will be no other.
+/// The result of decoding: a complete message, or the length of input at which to try again.
 ///
 /// ```
 /// # use sharedance_core::protocol::{Decoded, Limits, Request, classic};
 /// let mut input = b"F\0\0".to_vec();
 /// let needed = match classic::decode_request(&input, &Limits::default())? {
-///     Decoded::Complete { .. } => panic!("it is not there yet"),
+///     Decoded::Complete { .. } => panic!("the request is incomplete"),
 ///     Decoded::Incomplete { needed } => needed,
 /// };
-/// // No other call is useful before the whole header is there.
+/// // The decoder needs the whole header.
 /// assert_eq!(needed, classic::SHORT_HEADER_LEN);
 /// input.extend_from_slice(b"\0\x03key");
 /// let decoded = classic::decode_request(&input, &Limits::default())?;
@@ -197,27 +197,27 @@ impl<V> fmt::Debug for Response<V> {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoded<T> {
-    /// A whole message.
+    /// A complete message.
     Complete {
         /// The message.
         message: T,
-        /// How many bytes of the input it took.
+        /// The number of bytes of the input that it took.
         consumed: usize,
     },
-    /// Not all of it is there yet. This is no error.
+    /// The message is not complete. This is not an error.
     Incomplete {
-        /// The length that the input must have before decoding it again can tell more; always greater than the length
-        /// it has now, and never more than the request needs.
+        /// The length that the input must have before decoding it again can return more. It is greater than the current
+        /// length, and not greater than the request needs.
         needed: usize,
     },
 }
 
-/// Hard maximums that a decoder enforces before anything is reserved for a request.
+/// Limits that a decoder enforces before memory is reserved for a request.
 ///
 /// ```
 /// # use sharedance_core::protocol::{DecodeError, Limits, classic};
 /// let limits = Limits { max_request_len: 1_000 };
-/// // A header that announces 16 MiB is refused as soon as it is there.
+/// // A header that announces 16 MiB is refused at once.
 /// let header = b"S\0\0\0\x03\x01\0\0\0";
 /// let refused = classic::decode_request(header, &limits);
 /// assert!(matches!(refused, Err(DecodeError::TooLarge { max: 1_000, .. })));
@@ -234,7 +234,7 @@ impl Default for Limits {
     }
 }
 
-/// Why bytes can never become a request. A connection that sent them is beyond repair.
+/// Why the bytes are not a request. The connection cannot be used after this.
 ///
 /// ```
 /// # use sharedance_core::protocol::{DecodeError, Limits, classic};
@@ -245,18 +245,18 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The first byte starts no request of any dialect.
+    /// The first byte does not start a request of any dialect.
     #[error("unknown command byte 0x{0:02x}")]
     UnknownCommand(u8),
-    /// The key is empty, too long, or has a byte that keys must not have.
+    /// The key is empty or too long, or has a forbidden byte.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The header announces more than the limit.
     #[error("a request of {len} bytes is larger than the limit of {max} bytes")]
     TooLarge {
-        /// Bytes announced, header included.
+        /// The announced length, header included.
         len: u64,
-        /// The limit in force.
+        /// The limit.
         max: usize,
     },
     /// A command line is longer than the limit.
@@ -265,13 +265,13 @@ pub enum DecodeError {
         /// The limit.
         max: usize,
     },
-    /// A discarded data block does not end where its line says: it is not known where the next line begins.
+    /// A discarded data block does not end where its line says, so the start of the next line is unknown.
     #[error("a data block does not end where its command line says")]
     BlockEnd,
-    /// A frame of the binary dialect begins with another byte than its magic one.
-    #[error("a frame begins with 0x{0:02x}")]
+    /// A frame of the binary dialect does not begin with its magic byte.
+    #[error("a binary frame begins with 0x{0:02x} instead of 0x80")]
     Magic(u8),
-    /// Bytes follow a request in a dialect that carries one request a connection.
+    /// Bytes follow a request in a dialect with one request per connection.
     #[error("{0} bytes follow the only request of the connection")]
     TrailingBytes(usize),
 }
@@ -286,7 +286,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// No byte at all.
+    /// The key has no bytes.
     #[error("the key is empty")]
     Empty,
     /// More than [`MAX_KEY_LEN`] bytes.
@@ -295,12 +295,12 @@ pub enum KeyError {
         /// The key's length in bytes.
         len: u64,
     },
-    /// A byte that a key must not have.
+    /// The key has a forbidden byte.
     #[error("byte 0x{byte:02x} at offset {offset} is not allowed in a key")]
     ForbiddenByte {
         /// The byte.
         byte: u8,
-        /// Where it stands, counted from zero.
+        /// Its offset.
         offset: usize,
     },
 }

@@ -14,7 +14,7 @@ use super::{Request, memcached};
 /// let mut decoder = text::Decoder::new();
 /// let decoded = decoder.decode(b"touch session-17 60\r\n", &Limits::default())?;
 /// let Decoded::Complete { message, .. } = decoded else { panic!("it is complete") };
-/// assert!(matches!(message.operation(), Operation::Write(key) if key.said() == b"session-17"));
+/// assert!(matches!(message.operation(), Operation::Write(key) if key.encoded() == b"session-17"));
 /// # Ok::<(), sharedance_core::protocol::DecodeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,7 +70,7 @@ pub(super) fn execute<'a>(
             }
             Err(reply) => (reply, noreply),
         },
-        Request::Touch { key, exptime, noreply } => match context.touch(key.said(), exptime) {
+        Request::Touch { key, exptime, noreply } => match context.touch(key.encoded(), exptime) {
             Ok(Some(_)) => (Reply::Touched, noreply),
             Ok(None) => (Reply::NotFound, noreply),
             Err(failure) => (failure.into(), noreply),
@@ -124,7 +124,7 @@ fn retrieve(get: &Get<'_>, context: &Context<'_>, output: &mut Output) {
 
 fn count(key: Key<'_>, direction: Direction, delta: u64, context: &Context<'_>) -> Result<u64, Reply> {
     let count = Count { direction, delta, version: None, touch: None, create: None, new_version: None };
-    match context.count(key.said(), &count) {
+    match context.count(key.encoded(), &count) {
         Counted::Done { number, .. } => Ok(number),
         Counted::NotANumber => Err(Reply::NotANumber),
         Counted::Failed(failure) => Err(failure.into()),
@@ -133,7 +133,7 @@ fn count(key: Key<'_>, direction: Direction, delta: u64, context: &Context<'_>) 
 }
 
 fn delete(key: Key<'_>, context: &Context<'_>) -> Reply {
-    match context.delete(key.said(), None) {
+    match context.delete(key.encoded(), None) {
         Ok(DeleteResult::Deleted(_)) => Reply::Deleted,
         Ok(_) => Reply::NotFound,
         Err(failure) => failure.into(),

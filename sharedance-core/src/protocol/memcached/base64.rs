@@ -1,9 +1,9 @@
-//! Keys in base64, padded, in the alphabet of RFC 4648; nothing else is taken for base64.
+//! Base64 of keys: with padding, in the alphabet of RFC 4648, and in canonical form only.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const PADDING: u8 = b'=';
 
-/// No digit: more than any of 64 can be.
+/// Not a digit: digits are less than 64.
 const NONE: u8 = 64;
 
 const DIGITS: [u8; 256] = {
@@ -16,13 +16,13 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// The most bytes that `encoded_len` characters decode to.
+/// The maximum length of the decoded form of `encoded_len` characters.
 pub(super) const fn decoded_len(encoded_len: usize) -> usize {
     encoded_len.div_ceil(4) * 3
 }
 
-/// Decodes `encoded` to the front of `room`, and answers that part. `None` where it is no base64, that of no byte, or
-/// more than there is room for.
+/// Decodes `encoded` to the start of `room`, and returns that part. `None` if it is not base64, has no bytes, or does
+/// not fit into `room`.
 pub(super) fn decode<'r>(encoded: &[u8], room: &'r mut [u8]) -> Option<&'r [u8]> {
     if encoded.is_empty() || !encoded.len().is_multiple_of(4) || decoded_len(encoded.len()) > room.len() {
         return None;
@@ -35,7 +35,7 @@ pub(super) fn decode<'r>(encoded: &[u8], room: &'r mut [u8]) -> Option<&'r [u8]>
     for (group, bytes) in encoded.chunks_exact(4).zip(room.chunks_exact_mut(3)) {
         let mut bits = 0_u32;
         for &byte in group {
-            // Padding counts as zero here; that it stands nowhere but at the end is looked at below.
+            // Padding counts as zero here. Its position is checked below.
             let digit = if byte == PADDING { 0 } else { DIGITS[usize::from(byte)] };
             if digit == NONE {
                 return None;
@@ -45,7 +45,7 @@ pub(super) fn decode<'r>(encoded: &[u8], room: &'r mut [u8]) -> Option<&'r [u8]>
         bytes.copy_from_slice(&bits.to_be_bytes()[1..]);
     }
     let (bytes, surplus) = room[..encoded.len() / 4 * 3].split_at(encoded.len() / 4 * 3 - padding);
-    // A key has one spelling: unused bits are zero.
+    // A key has one encoded form: unused bits are zero.
     let is_canonical = surplus.iter().all(|&byte| byte == 0) && !encoded[..digits].contains(&PADDING);
     is_canonical.then_some(bytes)
 }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_rfc() {
+    fn the_examples_of_the_rfc_are_encoded_and_decoded() {
         for (bytes, encoded) in [
             ("f", "Zg=="),
             ("fo", "Zm8="),

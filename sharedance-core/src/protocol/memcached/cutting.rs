@@ -1,9 +1,9 @@
-//! For the decoders' tests: whatever pieces bytes arrive in, they are the same requests.
+//! For tests of the decoders: the requests are the same whatever pieces the bytes arrive in.
 
 use super::{binary, meta, text};
 use crate::protocol::{DecodeError, Decoded, Limits};
 
-/// What was decoded, in words, and how it ended.
+/// The decoded requests as text, and the end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) requests: Vec<String>,
@@ -41,7 +41,7 @@ pub(super) fn hear(is_binary: bool, sent: &[u8], arrivals: impl IntoIterator<Ite
     heard
 }
 
-/// Asserts that neither one cut nor many change what is heard; answers it.
+/// Asserts that neither one cut nor many change the result, and returns it.
 pub(super) fn assert_the_same_however_it_is_cut(is_binary: bool, sent: &[u8], limits: &Limits) -> Heard {
     let whole = hear(is_binary, sent, [sent.len()], limits);
     for cut in 1..sent.len() {
@@ -51,7 +51,7 @@ pub(super) fn assert_the_same_however_it_is_cut(is_binary: bool, sent: &[u8], li
     whole
 }
 
-/// How much was consumed, or how much is needed.
+/// The number of consumed bytes, or of needed bytes.
 fn note_text(decoded: Decoded<text::Request<'_>>, heard: &mut Heard) -> Result<usize, usize> {
     let (message, consumed) = match decoded {
         Decoded::Complete { message, consumed } => (message, consumed),
@@ -67,7 +67,7 @@ fn note_text(decoded: Decoded<text::Request<'_>>, heard: &mut Heard) -> Result<u
             format!("get {key} {:?} {}", get.touch, get.with_version)
         }
         text::Request::Update { update, .. } | text::Request::Meta(meta::Request::Set(meta::Set { update, .. })) => {
-            format!("{message:?} {} {}", update.key.said().escape_ascii(), update.value.escape_ascii())
+            format!("{message:?} {} {}", update.key.encoded().escape_ascii(), update.value.escape_ascii())
         }
         message => format!("{message:?}"),
     };

@@ -1,6 +1,6 @@
-//! Decimal numbers, as text has them.
+//! Decimal numbers in text.
 
-/// The most digits of a 64-bit number.
+/// The maximum number of digits of a 64-bit number.
 const MAX_DIGITS: usize = 20;
 
 const PAIRS: &[u8; 200] = b"\
@@ -46,7 +46,7 @@ pub(super) fn push(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(Digits::new(number).as_bytes());
 }
 
-/// The number in `token`; `None` where that is not a number, or does not fit.
+/// The number in `token`; `None` if it is not a number or does not fit.
 #[inline]
 pub(super) fn unsigned(token: &[u8]) -> Option<u64> {
     let digits = token.strip_prefix(b"+").unwrap_or(token);
@@ -64,7 +64,7 @@ pub(super) fn unsigned(token: &[u8]) -> Option<u64> {
     Some(number)
 }
 
-/// As [`unsigned`], with a sign before it.
+/// The same as [`unsigned`], with an optional sign.
 #[inline]
 pub(super) fn signed(token: &[u8]) -> Option<i64> {
     match token.strip_prefix(b"-") {
@@ -74,7 +74,7 @@ pub(super) fn signed(token: &[u8]) -> Option<i64> {
     }
 }
 
-/// As [`unsigned`], within 32 bits.
+/// The same as [`unsigned`], within 32 bits.
 #[inline]
 pub(super) fn unsigned_32(token: &[u8]) -> Option<u32> {
     unsigned(token).and_then(|number| u32::try_from(number).ok())
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn text_that_is_not_a_number_is_none() {
         for token in ["", "+", "-", "a", "1a", "1 ", " 1", "+-1", "18446744073709551616", "000000000000000000001"] {
             assert_eq!(unsigned(token.as_bytes()), None, "{token}");
             assert_eq!(signed(token.as_bytes()), None, "{token}");

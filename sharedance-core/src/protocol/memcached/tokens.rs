@@ -1,7 +1,7 @@
-//! Lines, and the words in them that spaces part.
+//! Lines, and their words, which spaces separate.
 
-/// Where `wanted` first occurs in `bytes`. Eight bytes are looked at in one step: lines are short, and this is what a
-/// decoder spends its time on.
+/// The offset of the first `wanted` in `bytes`. It compares eight bytes in one step: lines are short, and decoders
+/// spend most of their time here.
 #[inline]
 pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
@@ -11,7 +11,7 @@ pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     let mut at = 0;
     for chunk in &mut chunks {
         let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default()) ^ pattern;
-        // The lowest marked byte is a zero byte; higher ones need not be.
+        // The lowest marked byte is a zero byte; higher ones may not be.
         let zeros = word.wrapping_sub(ONES) & !word & HIGHS;
         if zeros != 0 {
             return Some(at + zeros.trailing_zeros() as usize / 8);
@@ -21,7 +21,7 @@ pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     chunks.remainder().iter().position(|&byte| byte == wanted).map(|offset| at + offset)
 }
 
-/// The words of a line, one after the other.
+/// Iterates over the words of a line.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Tokens<'a> {
     rest: &'a [u8],
@@ -32,7 +32,7 @@ impl<'a> Tokens<'a> {
         Tokens { rest: line }
     }
 
-    /// What has not been answered yet.
+    /// The rest of the line.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_the_wanted_byte_are_not_taken_for_it() {
+    fn bytes_next_to_the_wanted_value_are_not_matched() {
         assert_eq!(find(b"\x0b\x0a\x0b\x0a____", b'\n'), Some(1));
         assert_eq!(find(b"\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b", b'\n'), None);
         assert_eq!(find(b"\x8a\x8a\x8a\x8a\x8a\x8a\x8a\x0a", b'\n'), Some(7));

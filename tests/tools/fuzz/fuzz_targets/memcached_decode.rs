@@ -92,7 +92,7 @@ fn describe_text(request: text::Request<'_>) -> Vec<String> {
             words
         }
         text::Request::Update { update, .. } | text::Request::Meta(meta::Request::Set(meta::Set { update, .. })) => {
-            with(&request, [update.key.said(), update.value])
+            with(&request, [update.key.encoded(), update.value])
         }
         request => with(&request, [b"", b""]),
     }
@@ -101,7 +101,7 @@ fn describe_text(request: text::Request<'_>) -> Vec<String> {
 fn describe_binary(request: binary::Request<'_>) -> Vec<String> {
     match request.command {
         binary::Command::Discarded => Vec::new(),
-        binary::Command::Update(update) => with(&request, [update.key.said(), update.value]),
+        binary::Command::Update(update) => with(&request, [update.key.encoded(), update.value]),
         _ => with(&request, [b"", b""]),
     }
 }

@@ -1,10 +1,10 @@
-//! One request after the other, from the bytes of a connection.
+//! Decodes one request after the other from the bytes of a connection.
 
 use super::{Command, HEADER_LEN, MAGIC, Request, Status, Tag};
 use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update};
 use crate::protocol::{DecodeError, Decoded, Limits};
 
-/// The expiration time with which a count creates nothing.
+/// The expiration time with which a count stores no initial value.
 const CREATES_NOTHING: u32 = u32::MAX;
 
 /// Decodes the requests of one connection.
@@ -14,7 +14,7 @@ pub struct Decoder {
     discarding: u64,
 }
 
-/// What a header says.
+/// The fields of a header.
 struct Frame {
     tag: Tag,
     key_len: usize,
@@ -40,7 +40,7 @@ enum Verb {
 }
 
 impl Verb {
-    /// The verb, and whether it is its quiet form.
+    /// The command, and whether the opcode is its quiet form.
     fn of(opcode: u8) -> Option<(Verb, bool)> {
         let get = |with_key, touches| Verb::Get { with_key, wants_value: true, touches };
         Some(match opcode {
@@ -83,7 +83,7 @@ impl Verb {
         })
     }
 
-    /// Whether a frame of these lengths is one of this verb.
+    /// Whether these lengths are valid for the command.
     fn fits(self, frame: &Frame) -> bool {
         let (key_len, extras_len) = (frame.key_len, frame.extras_len);
         let has_value = frame.body_len as usize > key_len + extras_len;
@@ -102,17 +102,17 @@ impl Verb {
 }
 
 impl Decoder {
-    /// A decoder for a connection on which nothing has been decoded yet.
+    /// A decoder for a new connection.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Decodes the next request. `input` is all that has arrived and was not consumed.
+    /// Decodes the next request. `input` is all that has arrived and is not consumed.
     ///
-    /// [`Decoded::Incomplete`] is right for as long as `input` begins at the same place.
+    /// [`Decoded::Incomplete`] is valid while `input` starts at the same byte.
     ///
     /// # Errors
-    /// [`DecodeError::Magic`]: a frame begins with something else than [`MAGIC`].
+    /// [`DecodeError::Magic`]: a frame does not begin with [`MAGIC`].
     pub fn decode<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<Decoded<Request<'a>>, DecodeError> {
         let Some(&first) = input.first() else {
             return Ok(Decoded::Incomplete { needed: 1 });
@@ -158,7 +158,7 @@ impl Decoder {
     ) -> Decoded<Request<'a>> {
         let whole_len = HEADER_LEN as u64 + u64::from(frame.body_len);
         let key_end = HEADER_LEN + frame.extras_len + frame.key_len;
-        // Of a frame beyond the limit all but its value is decoded.
+        // Of a frame above the limit, everything except the value is decoded.
         let is_too_large = whole_len > limits.max_request_len as u64;
         let needed = if is_too_large { key_end } else { whole_len as usize };
         let Some(bytes) = input.get(..needed) else {
@@ -201,7 +201,7 @@ impl Frame {
 }
 
 impl Verb {
-    /// The command of a frame whose lengths fit.
+    /// The command of a frame with valid lengths.
     fn command<'a>(self, frame: &Frame, extras: &[u8], key: &'a [u8], value: &'a [u8]) -> Command<'a> {
         let version = frame.version;
         let exptime_at = |offset| Exptime::new(number_32_at(extras, offset).into());
@@ -242,7 +242,7 @@ impl Verb {
     }
 }
 
-/// The number at `offset`; bytes that are not there count as zero, and are there wherever lengths were found to fit.
+/// The number at `offset`. Missing bytes count as zero; frames with valid lengths have none.
 fn number_32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes.get(offset..).and_then(<[u8]>::first_chunk).map_or(0, |&number| u32::from_be_bytes(number))
 }
@@ -271,21 +271,21 @@ mod tests {
     }
 
     #[test]
-    fn every_opcode_is_known_or_not() {
+    fn the_known_opcodes_are_exactly_these() {
         let known: Vec<u8> = (0..=u8::MAX).filter(|&opcode| Verb::of(opcode).is_some()).collect();
         let expected: Vec<u8> = (0..=0x1a).chain(0x1c..=0x1e).chain(0x20..=0x24).collect();
         assert_eq!(known, expected);
     }
 
     #[test]
-    fn the_greatest_lengths_do_not_overflow() {
+    fn the_largest_lengths_do_not_overflow() {
         let mut header = frame(1, &[0; 8], b"k", b"");
         header[8..12].copy_from_slice(&u32::MAX.to_be_bytes());
         let limits = Limits { max_request_len: usize::MAX };
         let needed = HEADER_LEN + u32::MAX as usize;
         assert_eq!(Decoder::new().decode(&header, &limits), Ok(Decoded::Incomplete { needed }));
         let Ok(Decoded::Complete { message, consumed }) = Decoder::new().decode(&header, &LIMITS) else {
-            panic!("it is too large, and its key is there");
+            panic!("not refused as too large, with its key");
         };
         assert!(matches!(message.command, Command::TooLarge { deletes: true, .. }) && consumed == header.len());
     }

@@ -5,8 +5,8 @@
 //!   1      1         2             1       1  2        4          4       8                           bytes
 //! ```
 //!
-//! Numbers are big-endian; the body follows the header. A response is a frame too, with 0x81 in front and a
-//! status in place of the bytes that are zero. It repeats the opcode and the opaque.
+//! Numbers are big-endian. The body follows the header. A response is a frame that begins with 0x81 and has a status in
+//! place of the two zero bytes. It repeats the opcode and the opaque.
 //!
 //! ```
 //! use sharedance_core::protocol::memcached::binary::{Command, Decoder, HEADER_LEN, RESPONSE_MAGIC, push_found};
@@ -21,7 +21,7 @@
 //! let mut decoder = Decoder::new();
 //! assert_eq!(decoder.decode(&input[..10], &Limits::default())?, Decoded::Incomplete { needed: HEADER_LEN });
 //! let Decoded::Complete { message, consumed } = decoder.decode(&input, &Limits::default())? else {
-//!     panic!("it is whole");
+//!     panic!("incomplete");
 //! };
 //! assert!(matches!(message.command, Command::Get { key: b"key", with_key: false, .. }));
 //! assert_eq!(consumed, input.len());
@@ -37,33 +37,33 @@ use std::fmt;
 
 use super::{Direction, Exptime, Key, Update};
 
-mod answers;
 mod decoder;
+mod responses;
 
-pub use answers::{Status, push_done, push_error, push_found, push_missing, push_number, push_stat, push_text};
 pub use decoder::Decoder;
+pub use responses::{Status, push_done, push_error, push_found, push_missing, push_number, push_stat, push_text};
 
-/// What every frame of a client begins with.
+/// The first byte of each frame of a client.
 pub const MAGIC: u8 = 0x80;
 
-/// What every frame of a server begins with.
+/// The first byte of each frame of a server.
 pub const RESPONSE_MAGIC: u8 = 0x81;
 
 /// The length of a header in bytes.
 pub const HEADER_LEN: usize = 24;
 
-/// What a peer asked for.
+/// A request of the binary dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// What to do.
     pub command: Command<'a>,
-    /// What the answers are to be told by.
+    /// What the responses repeat.
     pub tag: Tag,
-    /// Whether what the peer expects is not answered: a miss of a retrieval, success of anything else.
+    /// Whether there is no response to the expected result: a miss of a retrieval, success of other commands.
     pub quiet: bool,
 }
 
-/// What an answer repeats of its request.
+/// The fields of a request that its responses repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag {
     opcode: u8,
@@ -83,25 +83,25 @@ impl Tag {
 pub enum Command<'a> {
     /// Nothing: discarded bytes. There is no response.
     Discarded,
-    /// To be answered by [`push_found`] or [`push_missing`].
+    /// A retrieval. The response is that of [`push_found`] or [`push_missing`].
     Get {
         /// The key.
         key: &'a [u8],
-        /// Whether the answer repeats the key.
+        /// Whether the response repeats the key.
         with_key: bool,
-        /// Whether the answer has the value.
+        /// Whether the response has the value.
         wants_value: bool,
-        /// How long the pair lives from now on.
+        /// The new lifetime of the pair.
         touch: Option<Exptime>,
     },
     /// A write.
     Update(Update<'a>),
-    /// A write of more than the limit: to be answered by [`Status::TooLarge`].
+    /// A write above the limit. The response is [`Status::TooLarge`].
     TooLarge {
         /// The key.
         key: Key<'a>,
-        /// Whether the value in place is to be deleted: the write was [unconditional](Update::is_unconditional), and
-        /// the old value must not be taken for the new one.
+        /// Whether to delete the old value: the write was [unconditional](Update::is_unconditional), and the old value
+        /// must not be taken for the new one.
         deletes: bool,
     },
     /// A deletion.
@@ -111,36 +111,36 @@ pub enum Command<'a> {
         /// The version that the value must have.
         version: Option<u64>,
     },
-    /// To be answered by [`push_number`].
+    /// A count. The response is that of [`push_number`].
     Count {
         /// The key.
         key: &'a [u8],
-        /// Which way.
+        /// The direction.
         direction: Direction,
-        /// How far.
+        /// The difference.
         delta: u64,
-        /// The value to store where there is none.
+        /// The value to store if there is none.
         initial: u64,
-        /// How long that lives; `None` stores nothing.
+        /// The lifetime of the initial value; `None` stores nothing.
         create: Option<Exptime>,
         /// The version that the value must have.
         version: Option<u64>,
     },
-    /// Everything is to be deleted; [`Exptime::Never`] means at once.
+    /// Delete all pairs; [`Exptime::Never`] means at once.
     FlushAll {
         /// When.
         at: Exptime,
     },
-    /// To be answered by [`push_done`]: what precedes is answered.
+    /// The response is that of [`push_done`], after the responses to earlier requests.
     Noop,
-    /// To be answered by [`push_text`].
+    /// The response is that of [`push_text`].
     Version,
-    /// To be answered by [`push_stat`], many times.
+    /// The responses are those of [`push_stat`].
     Stats {
-        /// What about; empty for everything.
+        /// The topic; empty for all statistics.
         about: &'a [u8],
     },
-    /// To be answered by [`push_done`]; the connection is to be closed then.
+    /// The response is that of [`push_done`]. The server closes the connection after it.
     Quit,
     /// Which mechanisms of authentication there are: to be answered by [`push_text`].
     SaslMechanisms,
@@ -153,9 +153,9 @@ pub enum Command<'a> {
         /// Whether it continues an exchange that another request has begun.
         is_step: bool,
     },
-    /// There is no such command: [`Status::UnknownCommand`].
+    /// The command is unknown. The response is [`Status::UnknownCommand`].
     Unknown,
-    /// Not a frame: the response is this status, and the connection is to be closed.
+    /// The frame is invalid. The response is this status, and the server closes the connection after it.
     Invalid(Status),
 }
 

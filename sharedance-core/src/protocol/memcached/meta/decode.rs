@@ -1,4 +1,4 @@
-//! Meta commands, decoded.
+//! Decodes meta commands.
 
 use std::num::NonZeroU64;
 
@@ -8,10 +8,10 @@ use crate::protocol::memcached::text::{self, Announced, Line, Reply, block_len};
 use crate::protocol::memcached::tokens::Tokens;
 use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update};
 
-/// The most words of a line: the command, the key, the length of a data block, the flags.
+/// The maximum number of words of a line: the command, the key, the length of a data block, the flags.
 const MAX_WORDS: usize = 19;
 
-/// Decodes the words behind a meta command.
+/// Decodes the words after a meta command.
 pub(in crate::protocol::memcached) fn decode<'a>(command: &[u8], mut tokens: Tokens<'a>) -> Line<'a> {
     if command == b"mn" {
         return Line::Whole(text::Request::Meta(Request::Noop));
@@ -40,7 +40,7 @@ fn refused<'a>(reply: Reply) -> Line<'a> {
     Line::Whole(text::Request::Refused(reply))
 }
 
-/// What `md` and `ma` say of flags that cannot be.
+/// The response of `md` and `ma` to invalid flags.
 fn vague(reply: Reply) -> Reply {
     match reply {
         Reply::FlagsTooLong => reply,
@@ -64,7 +64,7 @@ fn decode_set(mut tokens: Tokens<'_>) -> Line<'_> {
         return Line::refused_without_length(Reply::BadFormat);
     };
     if tokens.rest().iter().find(|&&byte| byte != b' ').is_some_and(|flag| !flag.is_ascii_alphabetic()) {
-        // A key with a space in it: this is the length, and the byte in its place is a part of the key.
+        // The key contains a space: this word is the length, and the word in its place is a part of the key.
         return Line::refused_without_length(Reply::InvalidFlag);
     }
     if key.len() > MAX_KEY_LEN {
@@ -76,7 +76,7 @@ fn decode_set(mut tokens: Tokens<'_>) -> Line<'_> {
     }
 }
 
-/// What flags say of a command that has them.
+/// The flags of a command.
 struct Parsed<'a> {
     key: Key<'a>,
     flags: Flags<'a>,
@@ -98,10 +98,10 @@ struct Parsed<'a> {
     is_opaque_too_long: bool,
 }
 
-/// Decodes flags. Of several mistakes the last one is reported, except for those that end the decoding.
+/// Decodes flags. The last of several errors is reported, unless one ends the decoding.
 fn parse<'a>(key: &'a [u8], tokens: Tokens<'a>, words_before: usize, too_many: Reply) -> Result<Parsed<'a>, Reply> {
     let most = MAX_WORDS - words_before;
-    // A word takes at least two bytes, so most lines need not be counted.
+    // A word takes at least two bytes, so most lines need no count.
     if tokens.rest().len() >= 2 * most && tokens.clone().count() > most {
         return Err(too_many);
     }
@@ -150,11 +150,11 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// Takes in what one flag says.
+    /// Decodes one flag.
     fn take(&mut self, letter: u8, argument: &[u8]) -> Result<(), Reply> {
         let exptime = || Exptime::parse(argument).ok_or(Reply::BadToken);
         match letter {
-            // They concern the response alone, or a proxy between the peer and the server.
+            // They concern the response only, or a proxy between client and server.
             b'k' | b's' | b't' | b'c' | b'f' | b'l' | b'h' | b'P' | b'L' => {}
             b'O' => self.is_opaque_too_long = argument.len() >= MAX_OPAQUE_LEN,
             b'v' => self.wants_value = true,
@@ -163,7 +163,7 @@ impl<'a> Parsed<'a> {
             b'I' => self.invalidates = true,
             b'H' => self.needs_lock = true,
             b'x' => self.removes_value = true,
-            b'b' => self.key = Key::base64(self.key.said()).ok_or(Reply::BadBase64)?,
+            b'b' => self.key = Key::base64(self.key.encoded()).ok_or(Reply::BadBase64)?,
             b'T' => self.touch = Some(exptime()?),
             b'N' => self.create = Some(exptime()?),
             b'R' => self.refresh_below = Some(exptime()?),
@@ -181,7 +181,7 @@ impl<'a> Parsed<'a> {
         Ok(())
     }
 
-    /// The error that is reported if there is no other.
+    /// The error that is reported if there is no other one.
     fn check_opaque(&self) -> Result<(), Reply> {
         if self.is_opaque_too_long { Err(Reply::OpaqueTooLong) } else { Ok(()) }
     }

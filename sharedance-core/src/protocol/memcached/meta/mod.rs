@@ -1,8 +1,8 @@
 //! The meta commands of the text dialect: `mg`, `ms`, `md`, `ma`, `mn`, `me`.
 //!
-//! A command has a key and flags, each one character with or without an argument. What the flags ask for is decoded;
-//! which of them the answer repeats, and in which order, is found in them again when it is encoded. What is refused is
-//! refused as a whole: it changes nothing.
+//! A command has a key and flags, each a character with or without an argument. The decoder decodes the flags of the
+//! request. The encoder reads them again to determine which of them the response repeats, and in which order. A refused
+//! command changes nothing.
 //!
 //! ```
 //! use sharedance_core::protocol::memcached::{KeyBuffer, meta, text};
@@ -12,12 +12,12 @@
 //! let mut decoder = text::Decoder::new();
 //! let decoded = decoder.decode(input, &Limits::default())?;
 //! let Decoded::Complete { message: text::Request::Meta(meta::Request::Set(set)), consumed } = decoded else {
-//!     panic!("it is a whole `ms`");
+//!     panic!("not a complete `ms`");
 //! };
 //! assert_eq!((set.update.key.bytes(&mut KeyBuffer::default()), set.update.value), (&b"greeting"[..], &b"hello"[..]));
 //! assert_eq!(&input[consumed..], b"md greeting q\r\n");
 //!
-//! // It asks for the version, so the answer has it.
+//! // The request has the flag `c`, so the response has the version.
 //! let mut output = Vec::new();
 //! meta::push_stored(&mut output, &set, meta::Status::Done, 17, 5);
 //! assert_eq!(output, b"HD c17\r\n");
@@ -30,11 +30,11 @@ use std::num::NonZeroU64;
 use super::tokens::Tokens;
 use super::{Direction, Exptime, Key, Update};
 
-mod answers;
 mod decode;
+mod responses;
 
-pub use answers::{Facts, Status, push_counted, push_debug, push_found, push_status, push_stored};
 pub(super) use decode::decode;
+pub use responses::{Facts, Status, push_counted, push_debug, push_found, push_status, push_stored};
 
 /// The longest opaque with its flag, in bytes.
 pub const MAX_OPAQUE_LEN: usize = 32;
@@ -52,12 +52,12 @@ impl<'a> Flags<'a> {
 }
 
 impl Flags<'_> {
-    /// Whether the response reports how long the pair still lives: `t`.
+    /// Whether the response has the remaining TTL: `t`.
     pub fn ask_for_ttl(self) -> bool {
         self.has(b't')
     }
 
-    /// Whether the response reports how long the value is: `s`.
+    /// Whether the response has the length of the value: `s`.
     pub fn ask_for_len(self) -> bool {
         self.has(b's')
     }
@@ -90,13 +90,13 @@ pub enum Request<'a> {
         /// The key.
         key: Key<'a>,
     },
-    /// `mn`: to be answered by [`Reply::MetaNoop`](super::text::Reply::MetaNoop).
+    /// `mn`. The response is [`Reply::MetaNoop`](super::text::Reply::MetaNoop).
     Noop,
 }
 
 impl<'a> Request<'a> {
-    /// The key and the flags of a command that is carried out only if the connection holds the lock of the key: `H`.
-    /// Where it does not, the answer is [`Status::Exists`].
+    /// The key and the flags of a command that is executed only if the connection holds the lock of the key: `H`.
+    /// Otherwise the response is [`Status::Exists`].
     pub fn needs_lock(&self) -> Option<(Key<'a>, Flags<'a>)> {
         let (needs_lock, key, flags) = match self {
             Request::Get(get) => (get.needs_lock, get.key, get.flags),
@@ -109,104 +109,104 @@ impl<'a> Request<'a> {
     }
 }
 
-/// `mg`: to be answered by [`push_found`] or by [`push_status`] with [`Status::Missing`].
+/// `mg`. The response is that of [`push_found`], or of [`push_status`] with [`Status::Missing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Get<'a> {
     /// The key.
     pub key: Key<'a>,
-    /// For the answer.
+    /// The flags of the response.
     pub flags: Flags<'a>,
-    /// Whether the value is asked for: `v`.
+    /// Whether the value is requested: `v`.
     pub wants_value: bool,
-    /// Whether a miss is not answered: `q`.
+    /// Whether there is no response to a miss: `q`.
     pub quiet: bool,
-    /// Whether this shall not count as an access: `u`.
+    /// Whether this does not count as an access: `u`.
     pub unnoticed: bool,
-    /// How long the pair lives from now on: `T`.
+    /// The new lifetime of the pair: `T`.
     pub touch: Option<Exptime>,
-    /// How long an empty value lives that is stored where there is none: `N`.
+    /// The lifetime of an empty value, which is stored if there is none: `N`.
     pub create: Option<Exptime>,
-    /// The value is due to be computed again when it lives for less: `R`.
+    /// The value should be computed again if its remaining TTL is less: `R`.
     pub refresh_below: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
-    /// A value of this version is not sent, even if it is asked for: `C`.
+    /// A value with this version is not sent, even if it is requested: `C`.
     pub known_version: Option<NonZeroU64>,
-    /// The version of the empty value that is stored where there is none: `E`.
+    /// The version of the empty value that is stored if there is none: `E`.
     pub new_version: Option<NonZeroU64>,
 }
 
-/// `ms`: to be answered by [`push_stored`].
+/// `ms`. The response is that of [`push_stored`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Set<'a> {
     /// What to write.
     pub update: Update<'a>,
-    /// For the answer.
+    /// The flags of the response.
     pub flags: Flags<'a>,
-    /// Whether success is not answered: `q`.
+    /// Whether there is no response to success: `q`.
     pub quiet: bool,
-    /// Whether a version that is too old stores a value that is stale: `I`.
+    /// Whether a write with an old version stores a stale value: `I`.
     pub may_be_stale: bool,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
-    /// Whether [`Mode::Append`](super::Mode::Append) and [`Mode::Prepend`](super::Mode::Prepend) store the value where
-    /// there is none, for as long as the update's exptime says: `N`.
+    /// Whether [`Mode::Append`](super::Mode::Append) and [`Mode::Prepend`](super::Mode::Prepend) store the value if
+    /// there is none, with the exptime of the update: `N`.
     pub creates: bool,
-    /// The version that the value gets: `E`.
+    /// The version of the new value: `E`.
     pub new_version: Option<NonZeroU64>,
 }
 
-/// `md`: to be answered by [`push_status`].
+/// `md`. The response is that of [`push_status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delete<'a> {
     /// The key.
     pub key: Key<'a>,
-    /// For the answer.
+    /// The flags of the response.
     pub flags: Flags<'a>,
-    /// Whether success is not answered: `q`.
+    /// Whether there is no response to success: `q`.
     pub quiet: bool,
     /// The version that the value must have: `C`.
     pub version: Option<u64>,
-    /// Whether the value stays, and is stale: `I`.
+    /// Whether the value stays and becomes stale: `I`.
     pub invalidates: bool,
-    /// Whether the pair stays, with an empty value: `x`.
+    /// Whether the pair stays with an empty value: `x`.
     pub removes_value: bool,
     /// The client flags of the empty value: `F`.
     pub client_flags: u32,
-    /// How long the pair that stays lives: `T`.
+    /// The lifetime of the pair that stays: `T`.
     pub touch: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
-    /// The version that the pair that stays gets: `E`.
+    /// The version of the pair that stays: `E`.
     pub new_version: Option<NonZeroU64>,
 }
 
-/// `ma`: to be answered by [`push_counted`] or by [`push_status`].
+/// `ma`. The response is that of [`push_counted`] or [`push_status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count<'a> {
     /// The key.
     pub key: Key<'a>,
-    /// For the answer.
+    /// The flags of the response.
     pub flags: Flags<'a>,
-    /// Whether the number is asked for: `v`.
+    /// Whether the number is requested: `v`.
     pub wants_value: bool,
-    /// Whether success is not answered: `q`.
+    /// Whether there is no response to success: `q`.
     pub quiet: bool,
     /// The version that the value must have: `C`. Zero means any.
     pub version: Option<NonZeroU64>,
-    /// Which way: `M`.
+    /// The direction: `M`.
     pub direction: Direction,
-    /// How far: `D`.
+    /// The difference: `D`.
     pub delta: u64,
-    /// How long the initial value lives that is stored where there is none: `N`.
+    /// The lifetime of the initial value, which is stored if there is none: `N`.
     pub create: Option<Exptime>,
-    /// That value: `J`.
+    /// The initial value: `J`.
     pub initial: u64,
-    /// How long the pair lives from now on: `T`.
+    /// The new lifetime of the pair: `T`.
     pub touch: Option<Exptime>,
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
-    /// The version that the number gets: `E`.
+    /// The version of the new number: `E`.
     pub new_version: Option<NonZeroU64>,
 }
 

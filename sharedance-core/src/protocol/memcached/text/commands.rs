@@ -1,4 +1,4 @@
-//! Command lines, each looked at as a whole.
+//! Decodes complete command lines.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use crate::protocol::memcached::numbers::{unsigned, unsigned_32};
 use crate::protocol::memcached::tokens::Tokens;
 use crate::protocol::memcached::{Direction, Exptime, Key, MAX_KEY_LEN, Mode, Update, meta};
 
-/// The longest data block that a line can announce: what fits into 31 bits with its end.
+/// The longest data block: with its end, its length fits into 31 bits.
 const MAX_BLOCK_LEN: u64 = i32::MAX as u64 - 2;
 
-/// More words than any command has, except retrievals. What follows them is ignored.
+/// More words than any command has, except retrievals. The words after these are ignored.
 const MAX_WORDS: usize = 8;
 
-/// A longer wait for a lock, or a longer life of one, counts as this: about 136 years. Sums with it do not overflow.
+/// The maximum wait for a lock and the maximum TTL of one: about 136 years. Longer ones count as this, so that sums do
+/// not overflow.
 const MAX_LOCK_TIME: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// What holds for all keys of a retrieval.
+/// The properties of all keys of a retrieval.
 #[derive(Debug, Default, Clone, Copy)]
 pub(in crate::protocol::memcached) struct Retrieval {
     pub(super) with_version: bool,
@@ -29,27 +30,26 @@ impl Retrieval {
     }
 }
 
-/// What a line turned out to be.
+/// A decoded line.
 pub(in crate::protocol::memcached) enum Line<'a> {
-    /// A request, all of it.
+    /// A complete request.
     Whole(Request<'a>),
-    /// The first key of several, which ends there in the input.
+    /// The first of several keys, and where it ends in the input.
     FirstKey { retrieval: Retrieval, key: &'a [u8], key_end: usize },
-    /// A request that a data block of this length belongs to.
+    /// A request with a data block of this length.
     WithBlock { block_len: u64, announced: Announced<'a> },
     /// A storage command that is refused.
     RefusedStorage(RefusedStorage),
 }
 
-/// A storage command that is refused, as far as the decoder must know it to keep the data block from being taken for
+/// A refused storage command. The decoder must know the length of its data block, so that the block is not decoded as
 /// commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::protocol::memcached) struct RefusedStorage {
     pub(super) reply: Reply,
-    /// The length of the data block that follows the line; `None` where the line does not say, or says what cannot be
-    /// trusted.
+    /// The length of the data block after the line; `None` if the line has none, or has one that is not reliable.
     pub(super) block_len: Option<u64>,
-    /// Whether the client asked for no answer. It gets one nevertheless if the connection has to be closed.
+    /// Whether the client wants no response. It gets one nevertheless if the connection must be closed.
     pub(super) noreply: bool,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
         Line::RefusedStorage(RefusedStorage { reply, block_len: Some(block_len), noreply })
     }
 
-    /// Refuses a storage command of which it is not known how long its data block is.
+    /// Refuses a storage command with a data block of unknown length.
     pub(in crate::protocol::memcached) fn refused_without_length(reply: Reply) -> Line<'a> {
         Line::RefusedStorage(RefusedStorage { reply, block_len: None, noreply: false })
     }
@@ -71,7 +71,7 @@ pub(in crate::protocol::memcached) fn block_len(word: &[u8]) -> Option<u64> {
     unsigned(word).filter(|&len| len <= MAX_BLOCK_LEN)
 }
 
-/// What a data block is for.
+/// The command of a data block.
 #[derive(Clone, Copy)]
 pub(in crate::protocol::memcached) enum Announced<'a> {
     Update { update: Update<'a>, noreply: bool },
@@ -91,7 +91,7 @@ impl<'a> Announced<'a> {
             Announced::Update { update, noreply } => {
                 Request::TooLarge { key: update.key, deletes: update.is_unconditional(), noreply }
             }
-            // A quiet `ms` is silent about its success alone. Whether the lock is held is not asked here.
+            // A quiet `ms` suppresses the response to success only. Whether the lock is held is checked elsewhere.
             Announced::Meta(set) => {
                 let deletes = set.update.is_unconditional() && !set.needs_lock;
                 Request::TooLarge { key: set.update.key, deletes, noreply: false }
@@ -134,7 +134,7 @@ fn decode_get<'a>(line: &'a [u8], mut tokens: Tokens<'a>, retrieval: Retrieval) 
     if tokens.clone().next().is_none() {
         return Line::Whole(retrieval.get(key, true));
     }
-    // All or nothing: after an invalid key the others are not trusted either.
+    // After an invalid key the whole line is refused.
     if tokens.any(|key| key.len() > MAX_KEY_LEN) {
         return Line::Whole(Request::Refused(Reply::BadFormat));
     }
@@ -151,12 +151,12 @@ fn decode_get_and_touch<'a>(line: &'a [u8], mut tokens: Tokens<'a>, with_version
     }
 }
 
-/// Whether `word` may be the opaque of `unlock_all`.
+/// Whether `word` can be the opaque of `unlock_all`.
 fn is_opaque(word: &[u8]) -> bool {
     word.len() < meta::MAX_OPAQUE_LEN && word.iter().all(u8::is_ascii_graphic)
 }
 
-/// The words behind a command that has few of them.
+/// The words after a command that has few of them.
 struct Words<'a> {
     words: [&'a [u8]; MAX_WORDS],
     count: usize,
@@ -173,7 +173,7 @@ impl<'a> Words<'a> {
         Words { words, count }
     }
 
-    /// Whether the last word asks for silence.
+    /// Whether the last word is `noreply`.
     fn noreply(&self) -> bool {
         self.count > 0 && self.words[self.count - 1] == b"noreply"
     }
@@ -184,7 +184,8 @@ fn decode_update(tokens: Tokens<'_>, mode: Mode, has_version: bool) -> Line<'_> 
     let noreply = words.noreply();
     let expected = if has_version { 5 } else { 4 };
     if words.count - usize::from(noreply) != expected {
-        // A word too few, or too many, as by a key with a space in it: any word could be the length.
+        // A word is missing, or there is one too many, for example because of a space in the key. Then any word could
+        // be the length.
         return Line::refused_without_length(Reply::Error);
     }
     let [key, client_flags, exptime, len, version, ..] = words.words;
@@ -204,7 +205,7 @@ fn decode_update(tokens: Tokens<'_>, mode: Mode, has_version: bool) -> Line<'_> 
     Line::WithBlock { block_len, announced: Announced::Update { update, noreply } }
 }
 
-/// The commands without a data block, and with a fixed number of words.
+/// The commands without a data block and with a fixed number of words.
 fn decode_short_command<'a>(command: &[u8], tokens: Tokens<'a>) -> Request<'a> {
     let about = tokens.rest();
     let words = Words::new(tokens);

@@ -1,5 +1,5 @@
 //! A property of the decoder: bytes that a client sends as data are never decoded as commands, whatever is wrong with
-//! the line that announces them, and however the bytes arrive.
+//! the line before them, and however the bytes arrive.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -7,7 +7,7 @@ use proptest::sample::select;
 use crate::protocol::memcached::cutting::assert_the_same_however_it_is_cut;
 use crate::protocol::{DecodeError, Limits};
 
-/// Where the line is right, this is decoded behind the block.
+/// If the line is correct, this is decoded after the block.
 const NEXT_COMMAND: &[u8] = b"get next\r\n";
 
 /// A storage command, and the data that the client sends with it.
@@ -18,7 +18,7 @@ struct Sent {
     end_of_block: &'static str,
 }
 
-/// What is wrong with the number of words.
+/// The mistake in the number of words.
 #[derive(Debug, Clone)]
 enum Misplaced {
     Nothing,
@@ -26,7 +26,7 @@ enum Misplaced {
     Additional(usize, String),
 }
 
-/// A data block that consists of commands.
+/// A data block of commands.
 fn block() -> impl Strategy<Value = Vec<u8>> {
     let command = select(vec![
         "delete canary\r\n",
@@ -43,7 +43,7 @@ fn block() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(command, 0..6).prop_map(|commands| commands.concat().into_bytes())
 }
 
-/// Mostly `right`, sometimes one of those that are wrong.
+/// Mostly `right`, sometimes one of `wrong`.
 fn word(right: impl Into<String>, wrong: Vec<String>) -> impl Strategy<Value = String> {
     prop_oneof![4 => Just(right.into()), 1 => select(wrong)]
 }
@@ -56,14 +56,14 @@ fn key() -> impl Strategy<Value = String> {
     word("17", vec!["k".repeat(250), "k".repeat(251), "k".repeat(1500), "k".repeat(3000), "k\tk".to_owned()])
 }
 
-/// The length that a line announces for a block.
+/// The announced length of a block.
 fn length(block: &[u8]) -> impl Strategy<Value = String> + use<> {
     let len = block.len();
     let mut wrong =
         strings(&["-1", "a", "1x", "2147483646", "2147483647", "99999999999999999999", "100000", "noreply"]);
     wrong.push(format!("+{len}"));
     wrong.extend((1..=8).map(|more| (len + more).to_string()));
-    // A shorter length differs from the right one only if the block does not continue as if it ended there.
+    // A shorter length can be detected only if the block does not contain a line end there.
     let is_told = |shorter: &usize| !block[*shorter..].starts_with(b"\r\n");
     wrong.extend((0..len).filter(is_told).map(|shorter| shorter.to_string()));
     word(len.to_string(), wrong)
@@ -99,7 +99,7 @@ fn misplaced() -> impl Strategy<Value = Misplaced> {
     ]
 }
 
-/// With a word too few or too many, the length is the right one: of two mistakes, one may hide the other.
+/// With a missing or an additional word, the length is correct: otherwise one mistake could hide the other.
 fn sent() -> impl Strategy<Value = Sent> {
     let words = block().prop_flat_map(|block| {
         let words = prop_oneof![classic_words(&block), meta_words(&block)];
@@ -127,7 +127,7 @@ fn check(sent: &Sent, limits: &Limits) {
     let mut requests = heard.requests.iter().map(String::as_str).peekable();
     let is_stored = |request: &str| request.starts_with("Update ") || request.starts_with("Meta(Set");
     let is_answer = |request: &str| ["Refused(", "Fatal(", "TooLarge "].iter().any(|start| request.starts_with(start));
-    // One answer at most; none where the client wants none, or where more bytes are awaited.
+    // At most one response; none if the client wants none, or if more bytes are expected.
     let mut is_over = false;
     if let Some(request) = requests.next_if(|request| is_stored(request) || is_answer(request)) {
         assert!(!is_stored(request) || request.ends_with(&format!(" {block}")), "{request} is not what was sent");
@@ -136,7 +136,7 @@ fn check(sent: &Sent, limits: &Limits) {
     let rest: Vec<&str> = requests.collect();
     assert!(
         rest.is_empty() || !is_over && rest == ["get next None false", "end"],
-        "data was run: {:?}",
+        "data was executed: {:?}",
         heard.requests
     );
     let is_expected = matches!(heard.error, None | Some(DecodeError::LineTooLong { .. } | DecodeError::BlockEnd));

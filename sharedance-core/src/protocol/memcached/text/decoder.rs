@@ -1,4 +1,4 @@
-//! One request after the other, from the bytes of a connection.
+//! Decodes one request after the other from the bytes of a connection.
 
 use super::commands::{Announced, Line, RefusedStorage, Retrieval, decode_command};
 use super::{Reply, Request};
@@ -6,46 +6,47 @@ use crate::protocol::memcached::tokens::{Tokens, find};
 use crate::protocol::memcached::{Exptime, MAX_KEY_LEN, MAX_LINE_LEN};
 use crate::protocol::{DecodeError, Decoded, Limits};
 
-/// What ends a data block.
+/// The end of a data block.
 const END_OF_BLOCK: &[u8] = b"\r\n";
 
 /// Decodes the requests of one connection.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// So many bytes of the line that comes next are known to be in it, and not its end.
+    /// This many bytes of the next line have been searched and do not contain its end.
     scanned: usize,
     state: State,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 enum State {
-    /// A line comes next.
+    /// A line follows.
     #[default]
     Line,
-    /// Keys, up to the end of the line.
+    /// Keys follow, up to the end of the line.
     Keys(Retrieval),
-    /// A data block that is discarded: this many bytes, the last of which are to be [`END_OF_BLOCK`].
+    /// A data block of this length follows and is discarded. It must end with [`END_OF_BLOCK`].
     Discarding(u64),
-    /// The rest of a line, discarded.
+    /// The rest of a line follows and is discarded.
     DiscardingLine,
-    /// All that follows, discarded: it is not known where the next line begins.
+    /// All bytes that follow are discarded: the start of the next line is unknown.
     Ended,
 }
 
 impl Decoder {
-    /// A decoder for a connection on which nothing has been decoded yet.
+    /// A decoder for a new connection.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Decodes the next request. `input` is all that has arrived and was not consumed.
+    /// Decodes the next request. `input` is all that has arrived and is not consumed.
     ///
-    /// [`Decoded::Incomplete`] is right for as long as `input` begins at the same place, and names the end of a data
-    /// block once its length is known.
+    /// [`Decoded::Incomplete`] is valid while `input` starts at the same byte. It has the end of a data block as soon
+    /// as its length is known.
     ///
     /// # Errors
-    /// - [`DecodeError::LineTooLong`]: more than [`MAX_LINE_LEN`] bytes are no line, nor the beginning of a retrieval.
-    /// - [`DecodeError::BlockEnd`]: the data block of a command that was refused is longer or shorter than its line says.
+    /// - [`DecodeError::LineTooLong`]: more than [`MAX_LINE_LEN`] bytes without the end of a line, which are not a
+    ///   retrieval.
+    /// - [`DecodeError::BlockEnd`]: the data block of a refused command has another length than its line says.
     #[inline]
     pub fn decode<'a>(&mut self, input: &'a [u8], limits: &Limits) -> Result<Decoded<Request<'a>>, DecodeError> {
         match self.state {
@@ -96,21 +97,21 @@ impl Decoder {
             self.discard_block(block_len);
             return Decoded::Complete { message: announced.too_large(), consumed: line_len };
         }
-        // The length is within the limit, which is a usize: so is each of its parts.
+        // The length is within the limit, which is a usize. So each of its parts fits into a usize.
         let needed = whole_len as usize;
         let Some(block) = input.get(line_len..needed) else {
             return Decoded::Incomplete { needed };
         };
         let message = match block.strip_suffix(END_OF_BLOCK) {
             Some(value) => announced.with_value(value),
-            // The client's data has another length than it announced: where it ends is not known.
+            // The client's data has another length than announced, so its end is unknown.
             None => self.refuse(RefusedStorage { reply: Reply::BadDataChunk, block_len: None, noreply: false }),
         };
         Decoded::Complete { message, consumed: needed }
     }
 
-    /// Handles a storage command that is refused for any reason: its data block must not be taken for
-    /// commands. A block of known length is discarded; otherwise nothing that follows is decoded.
+    /// Handles a refused storage command, so that its data block is not decoded as commands. A block of known length is
+    /// discarded. Otherwise nothing that follows is decoded.
     #[cold]
     fn refuse<'a>(&mut self, refused: RefusedStorage) -> Request<'a> {
         let RefusedStorage { reply, block_len, noreply } = refused;
@@ -130,7 +131,8 @@ impl Decoder {
         self.state = State::Discarding(block_len + END_OF_BLOCK.len() as u64);
     }
 
-    /// A line whose end is too far away. A retrieval is decoded key by key, from after its last word that is not a key.
+    /// Handles a line that is too long. A retrieval is decoded key by key, from the end of its last word that is not a
+    /// key.
     fn decode_long_line<'a>(&mut self, window: &'a [u8]) -> Result<Decoded<Request<'a>>, DecodeError> {
         let too_long = DecodeError::LineTooLong { max: MAX_LINE_LEN };
         let mut tokens = Tokens::new(window);
@@ -161,7 +163,7 @@ impl Decoder {
 
     fn decode_key<'a>(&mut self, input: &'a [u8], retrieval: Retrieval) -> Decoded<Request<'a>> {
         let spaces = input.iter().take_while(|&&byte| byte == b' ').count();
-        // A key, a carriage return, and what ends either.
+        // A key, a carriage return, and the byte after either.
         let window = &input[spaces..input.len().min(spaces + MAX_KEY_LEN + 2)];
         let Some(len) = window.iter().position(|&byte| matches!(byte, b' ' | b'\n')) else {
             if window.len() == MAX_KEY_LEN + 2 {
@@ -169,7 +171,7 @@ impl Decoder {
                 let consumed = spaces + window.len();
                 return Decoded::Complete { message: Request::Refused(Reply::BadFormat), consumed };
             }
-            // However many spaces come, none of them is kept.
+            // Spaces are not kept, however many arrive.
             return match spaces {
                 0 => Decoded::Incomplete { needed: input.len() + 1 },
                 consumed => Decoded::Complete { message: Request::Discarded, consumed },
@@ -197,7 +199,7 @@ impl Decoder {
         }
         let consumed = usize::try_from(len).unwrap_or(usize::MAX).min(input.len());
         let rest = len - consumed as u64;
-        // Of the block's end, this may be a part.
+        // These bytes may contain a part of the block's end.
         let before_end = len.saturating_sub(END_OF_BLOCK.len() as u64);
         let end_in_input = &input[usize::try_from(before_end).unwrap_or(usize::MAX).min(consumed)..consumed];
         let end_so_far = END_OF_BLOCK.len() - (rest as usize).min(END_OF_BLOCK.len());
@@ -247,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_asked_for_at_once_and_as_a_whole() {
+    fn the_needed_length_includes_the_whole_block() {
         let mut decoder = Decoder::new();
         let line = b"set key 0 0 100\r\n";
         assert_eq!(decoder.decode(&line[..8], &LIMITS), Ok(Decoded::Incomplete { needed: 9 }));
@@ -256,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_thrown_away_as_it_comes() {
+    fn a_refused_block_is_discarded_as_it_arrives() {
         let mut decoder = Decoder::new();
         let line = b"set key 0 0 1000000000\r\n";
         let Ok(Decoded::Complete { message: Request::TooLarge { deletes: true, .. }, consumed }) =
             decoder.decode(line, &LIMITS)
         else {
-            panic!("it is too large");
+            panic!("not refused as too large");
         };
         assert_eq!(consumed, line.len());
         let (mut left, piece) = (1_000_000_000_u64, vec![b'x'; 65_536]);
@@ -273,12 +275,12 @@ mod tests {
         }
         let end = [&piece[..left as usize], b"\r\nx"].concat();
         let rest = Decoded::Complete { message: Request::Discarded, consumed: left as usize + 2 };
-        assert_eq!(decoder.decode(&end, &LIMITS), Ok(rest), "what follows is not part of it");
+        assert_eq!(decoder.decode(&end, &LIMITS), Ok(rest), "the next line is not part of the block");
         assert_eq!(decoder.decode(b"version\r\n", &LIMITS).map(|_| ()), Ok(()));
     }
 
     #[test]
-    fn the_greatest_numbers_do_not_overflow() {
+    fn the_largest_numbers_do_not_overflow() {
         let limits = Limits { max_request_len: usize::MAX };
         for len in ["2147483645", "2147483646", "2147483647", "9223372036854775807", "18446744073709551615"] {
             let line = format!("set key 4294967295 -9223372036854775808 {len}\r\n");
@@ -314,7 +316,7 @@ mod tests {
         }
     }
 
-    /// Words that mean something, in an order that seldom does.
+    /// Words of commands, in an order that rarely makes a command.
     fn words() -> impl Strategy<Value = Vec<u8>> {
         let word = prop_oneof![
             4 => prop::sample::select(vec![
@@ -351,12 +353,12 @@ mod tests {
             let sent = [format!("set {key} {flags} 0 {}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
             let limits = Limits::default();
             let Ok(Decoded::Complete { message, consumed }) = Decoder::new().decode(&sent, &limits) else {
-                panic!("it is whole");
+                panic!("incomplete");
             };
             let Request::Update { update, noreply: false } = message else {
                 panic!("{message:?}");
             };
-            prop_assert_eq!((update.key.said(), update.value, update.client_flags), (key.as_bytes(), &value[..], flags));
+            prop_assert_eq!((update.key.encoded(), update.value, update.client_flags), (key.as_bytes(), &value[..], flags));
             prop_assert_eq!(consumed, sent.len());
         }
     }

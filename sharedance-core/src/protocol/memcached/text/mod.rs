@@ -1,10 +1,11 @@
-//! The text dialect: command lines, and data blocks of an announced length behind some of them.
+//! The text dialect: command lines, some of them with a data block of an announced length.
 //!
-//! [`Decoder::decode`] answers one [`Request`] after the other; a server says its answers with [`Reply`],
-//! [`push_value`] and [`push_number`]. Meta commands are part of the dialect, and in [`meta`].
+//! [`Decoder::decode`] returns one [`Request`] after the other. A server responds with [`Reply`], [`push_value`] and
+//! [`push_number`]. Meta commands are part of the dialect, and in [`meta`].
 //!
-//! Results depend on the bytes alone. A line is looked at as a whole, up to [`MAX_LINE_LEN`](super::MAX_LINE_LEN). What is longer can only be
-//! a retrieval: it is decoded word by word, so that neither its keys nor its answers need to be held at the same time.
+//! Results depend on the bytes only. A line of up to [`MAX_LINE_LEN`](super::MAX_LINE_LEN) is decoded as a whole. A
+//! longer line can only be a retrieval: it is decoded key by key, so that neither its keys nor their values are in
+//! memory at the same time.
 //!
 //! A server of a single pair:
 //!
@@ -12,7 +13,7 @@
 //! use sharedance_core::protocol::memcached::text::{Decoder, Reply, Request, push_value};
 //! use sharedance_core::protocol::{DecodeError, Decoded, Limits};
 //!
-//! /// Responds to the complete requests in `input`; returns how many bytes they took. The rest is to be passed again later.
+//! /// Responds to the complete requests in `input`. Returns their length; the caller passes the rest again later.
 //! fn serve(decoder: &mut Decoder, input: &[u8], output: &mut Vec<u8>) -> Result<usize, DecodeError> {
 //!     let mut done = 0;
 //!     while let Decoded::Complete { message, consumed } = decoder.decode(&input[done..], &Limits::default())? {
@@ -56,7 +57,7 @@ pub(super) use commands::{Announced, Line, block_len};
 pub use decoder::Decoder;
 pub use replies::{Reply, push_digits, push_number, push_stat, push_unlocked, push_value};
 
-/// What a peer asked for.
+/// A request of the text dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
@@ -64,80 +65,80 @@ pub enum Request<'a> {
     Discarded,
     /// A key of `get`, `gets`, `gat` or `gats`.
     Get(Get<'a>),
-    /// The end of a retrieval whose last key was not known to be the last: to be answered by [`Reply::End`].
+    /// The end of a retrieval whose last key was not known to be the last. The response is [`Reply::End`].
     EndOfGet,
     /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
     Update {
-        /// What to write.
+        /// The write.
         update: Update<'a>,
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
-    /// A write of more than the limit: to be answered by [`Reply::TooLarge`]. The decoder throws the data block away.
+    /// A write above the limit. The response is [`Reply::TooLarge`]. The decoder discards the data block.
     TooLarge {
         /// The key.
         key: Key<'a>,
-        /// Whether the value in place is to be deleted: the write was [unconditional](Update::is_unconditional), and
-        /// the old value must not be taken for the new one.
+        /// Whether to delete the old value: the write was [unconditional](Update::is_unconditional), and the old value
+        /// must not be taken for the new one.
         deletes: bool,
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
     /// `delete`.
     Delete {
         /// The key.
         key: Key<'a>,
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
     /// `incr`, `decr`.
     Count {
         /// The key.
         key: Key<'a>,
-        /// `incr` is up.
+        /// `incr` is up, `decr` is down.
         direction: Direction,
-        /// How far.
+        /// The difference.
         delta: u64,
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
     /// `touch`.
     Touch {
         /// The key.
         key: Key<'a>,
-        /// How long it lives from now on.
+        /// The new lifetime.
         exptime: Exptime,
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
     /// `flush_all`.
     FlushAll {
-        /// When; [`Exptime::Never`] and [`Exptime::Past`] mean at once.
+        /// When. [`Exptime::Never`] and [`Exptime::Past`] mean at once.
         at: Exptime,
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
-    /// `stats`, and what it is to be about: nothing, or words.
+    /// `stats`, with or without arguments.
     Stats {
-        /// The words behind the command, spaces between them.
+        /// The words after the command, with the spaces between them.
         about: &'a [u8],
     },
     /// `version`.
     Version,
-    /// `verbosity`: to be answered by [`Reply::Ok`].
+    /// `verbosity`. The response is [`Reply::Ok`].
     Verbosity {
-        /// Whether nothing is to be answered.
+        /// Whether the client wants no response.
         noreply: bool,
     },
-    /// `quit`: the connection is to be closed once what precedes is answered.
+    /// `quit`: the server closes the connection after the responses to earlier requests.
     Quit,
     /// `lock`.
     Lock {
         /// The key.
         key: &'a [u8],
-        /// How long to wait for it.
+        /// The maximum wait.
         wait: Duration,
-        /// How long it is held unless it is given back before.
+        /// The TTL of the lock, unless it is released before.
         ttl: Duration,
     },
     /// `unlock`.
@@ -145,31 +146,30 @@ pub enum Request<'a> {
         /// The key.
         key: &'a [u8],
     },
-    /// `unlock_all`: to be answered by [`push_unlocked`].
+    /// `unlock_all`. The response is that of [`push_unlocked`].
     UnlockAll {
-        /// What the answer repeats.
+        /// A word that the response repeats.
         opaque: Option<&'a [u8]>,
     },
     /// A meta command.
     Meta(meta::Request<'a>),
     /// A request that cannot be executed, and the response. The connection stays open.
     Refused(Reply),
-    /// A storage command that cannot be carried out, and what to answer, whether or not the client wants answers. The
-    /// connection is to be closed then: it is not known where the data block ends, and the decoder discards all that
-    /// follows.
+    /// A storage command that cannot be executed, and the response, which is sent even with `noreply`. The server
+    /// closes the connection after it: the end of the data block is unknown, and the decoder discards all that follows.
     Fatal(Reply),
 }
 
-/// A key of a retrieval. The values are answered in the order of the keys, and behind the last [`Reply::End`].
+/// A key of a retrieval. The response has the values in the order of the keys, and [`Reply::End`] after the last one.
 ///
-/// `Debug` prints the key's length alone.
+/// `Debug` prints the key's length only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Get<'a> {
     /// The key.
     pub key: &'a [u8],
-    /// Whether the answer tells the version: `gets`, `gats`.
+    /// Whether the response has the version: `gets`, `gats`.
     pub with_version: bool,
-    /// How long the pair lives from now on: `gat`, `gats`.
+    /// The new lifetime of the pair: `gat`, `gats`.
     pub touch: Option<Exptime>,
     /// Whether this is known to be the last key.
     pub is_last: bool,

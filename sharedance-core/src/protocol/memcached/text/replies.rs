@@ -1,8 +1,8 @@
-//! What a server says in text.
+//! Responses of the text dialect.
 
 use crate::protocol::memcached::numbers;
 
-/// The answers that are a line, always the same.
+/// Responses that are a constant line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
@@ -14,61 +14,61 @@ pub enum Reply {
     Exists,
     /// There is no such pair, or no such lock.
     NotFound,
-    /// The pair is deleted.
+    /// The pair was deleted.
     Deleted,
-    /// The pair's life is changed.
+    /// The lifetime of the pair was changed.
     Touched,
     /// Done.
     Ok,
-    /// There is nothing more to a list.
+    /// The end of a list.
     End,
-    /// The counters start at zero again.
+    /// The counters were reset.
     Reset,
-    /// The lock is held.
+    /// The connection holds the lock.
     Locked,
-    /// The lock was not to be had in time.
+    /// The lock was not available in time.
     Timeout,
-    /// The lock is given back.
+    /// The lock was released.
     Unlocked,
-    /// The answer to a meta no-op.
+    /// The response to a meta no-op.
     MetaNoop,
     /// No such command.
     Error,
-    /// Not a command.
+    /// The line is not a valid command.
     BadFormat,
-    /// Not a valid line of `delete`.
+    /// The line is not a valid `delete`.
     BadDelete,
-    /// A data block does not end where it was said to end.
+    /// A data block does not end at its announced length.
     BadDataChunk,
-    /// An expiration time is no number.
+    /// An expiration time is not a number.
     BadExptime,
-    /// A delta is no number.
+    /// A delta is not a number.
     BadDelta,
-    /// The value is no number.
+    /// The value is not a number.
     NotANumber,
     /// A flag is given twice.
     DuplicateFlag,
-    /// A flag that there is not.
+    /// A flag is unknown.
     InvalidFlag,
-    /// One or the other.
+    /// A flag is unknown or given twice.
     InvalidOrDuplicateFlag,
-    /// Too many flags, of `mg`.
+    /// Too many flags of `mg`.
     FlagsAreTooLong,
-    /// Too many flags, of the other meta commands.
+    /// Too many flags of another meta command.
     FlagsTooLong,
-    /// A key is no base64.
+    /// A key is not base64.
     BadBase64,
     /// The argument of a flag is not one of its values.
     BadToken,
     /// The mode is longer than one character.
     BadModeLen,
-    /// There is no such mode of `ms`.
+    /// The mode of `ms` is unknown.
     BadSetMode,
-    /// There is no such mode of `ma`.
+    /// The mode of `ma` is unknown.
     BadArithmeticMode,
-    /// The initial value is no number.
+    /// The initial value is not a number.
     BadInitial,
-    /// The delta is no number, in `ma`.
+    /// The delta of `ma` is not a number.
     BadMetaDelta,
     /// The opaque is too long.
     OpaqueTooLong,
@@ -88,9 +88,9 @@ pub enum Reply {
     DumpNotAllowed,
     /// The value is larger than the limit.
     TooLarge,
-    /// There is no room for the value.
+    /// There is no space for the value.
     OutOfMemory,
-    /// The server could not do it.
+    /// The server failed.
     Failed,
 }
 
@@ -145,8 +145,8 @@ impl Reply {
     }
 }
 
-/// Appends what precedes the value of a pair that a retrieval found; behind the value goes `\r\n`. `version` where the
-/// retrieval asks for it.
+/// Appends what precedes a value in the response to a retrieval; `\r\n` follows the value. `version` is for retrievals
+/// that request it.
 #[inline]
 pub fn push_value(out: &mut Vec<u8>, key: &[u8], client_flags: u32, value_len: usize, version: Option<u64>) {
     out.extend_from_slice(b"VALUE ");
@@ -162,13 +162,13 @@ pub fn push_value(out: &mut Vec<u8>, key: &[u8], client_flags: u32, value_len: u
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the line that answers `incr` and `decr`.
+/// Appends the response to `incr` and `decr`.
 pub fn push_number(out: &mut Vec<u8>, number: u64) {
     numbers::push(out, number);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the line that answers `unlock_all`: how many locks were given back, and the opaque of the request.
+/// Appends the response to `unlock_all`: the number of released locks, and the opaque of the request.
 ///
 /// ```
 /// # use sharedance_core::protocol::memcached::text::push_unlocked;
@@ -186,7 +186,7 @@ pub fn push_unlocked(out: &mut Vec<u8>, count: u64, opaque: Option<&[u8]>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a number, as the value of a pair that counts.
+/// Appends a number as the value of a pair.
 pub fn push_digits(out: &mut Vec<u8>, number: u64) {
     numbers::push(out, number);
 }

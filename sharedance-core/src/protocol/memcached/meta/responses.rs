@@ -1,19 +1,19 @@
-//! How meta commands are answered.
+//! Responses to meta commands.
 
 use super::{Count, Flags, Get, Set};
 use crate::protocol::memcached::Key;
 use crate::protocol::memcached::numbers::{self, Digits};
 
-/// What an answer starts with that tells no value.
+/// The code of a response without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// `HD`: done.
     Done,
-    /// `EN`: `mg` and `me` find nothing.
+    /// `EN`: `mg` and `me` found nothing.
     Missing,
-    /// `NF`: the others find nothing.
+    /// `NF`: other commands found nothing.
     NotFound,
-    /// `NS`: a condition does not hold.
+    /// `NS`: a condition did not hold.
     NotStored,
     /// `EX`: the value has another version.
     Exists,
@@ -31,31 +31,30 @@ impl Status {
     }
 }
 
-/// What there is to say of a pair.
+/// The metadata of a pair for responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     /// The value's length in bytes.
     pub value_len: usize,
-    /// The number that is kept beside it.
+    /// The number that is stored with the value.
     pub client_flags: u32,
     /// The value's version.
     pub version: u64,
-    /// How long it still lives, in seconds; `None` where it never expires.
+    /// The remaining TTL in seconds; `None` if the pair never expires.
     pub ttl_secs: Option<u64>,
-    /// How long ago the last access was, in seconds.
+    /// The seconds since the last access.
     pub idle_secs: u64,
     /// Whether it was read before.
     pub was_read: bool,
-    /// `W`: the peer is to compute the value again.
+    /// `W`: the client is chosen to compute the value again.
     pub is_yours: bool,
-    /// `X`: it was declared stale.
+    /// `X`: the value is stale.
     pub is_stale: bool,
-    /// `Z`: another client is to compute the value again.
+    /// `Z`: another client is chosen to compute the value again.
     pub is_taken: bool,
 }
 
-/// Appends the answer to a `mg` that has found something. Behind it go the value and `\r\n` if
-/// [`Get::wants_value`].
+/// Appends the response to a `mg` that found a value. The value and `\r\n` follow if [`Get::wants_value`].
 pub fn push_found(out: &mut Vec<u8>, get: &Get<'_>, facts: &Facts) {
     push_head(out, get.wants_value.then_some(facts.value_len));
     for (letter, word) in get.flags.iter() {
@@ -77,8 +76,8 @@ pub fn push_found(out: &mut Vec<u8>, get: &Get<'_>, facts: &Facts) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the response to a `ms`. `version` is that of the value that was stored, or zero; `value_len` is the length of
-/// that value or, where none was stored, of the one that was sent.
+/// Appends the response to a `ms`. `version` is that of the stored value, or zero; `value_len` is the length of that
+/// value, or of the one that was sent if none was stored.
 pub fn push_stored(out: &mut Vec<u8>, set: &Set<'_>, status: Status, version: u64, value_len: usize) {
     out.extend_from_slice(status.as_bytes());
     for (letter, word) in set.flags.iter() {
@@ -91,7 +90,7 @@ pub fn push_stored(out: &mut Vec<u8>, set: &Set<'_>, status: Status, version: u6
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the answer to a `ma` that was carried out, the number included if it is asked for.
+/// Appends the response to a `ma` that was executed, with the number if it is requested.
 pub fn push_counted(out: &mut Vec<u8>, count: &Count<'_>, number: u64, version: u64, ttl_secs: Option<u64>) {
     let digits = Digits::new(number);
     push_head(out, count.wants_value.then_some(digits.as_bytes().len()));
@@ -109,7 +108,7 @@ pub fn push_counted(out: &mut Vec<u8>, count: &Count<'_>, number: u64, version: 
     }
 }
 
-/// Appends an answer that tells nothing of a pair.
+/// Appends a response without metadata of a pair.
 pub fn push_status(out: &mut Vec<u8>, status: Status, flags: Flags<'_>, key: Key<'_>) {
     out.extend_from_slice(status.as_bytes());
     for (letter, word) in flags.iter() {
@@ -118,10 +117,10 @@ pub fn push_status(out: &mut Vec<u8>, status: Status, flags: Flags<'_>, key: Key
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the answer to a `me` that has found something.
+/// Appends the response to a `me` that found a pair.
 pub fn push_debug(out: &mut Vec<u8>, key: Key<'_>, facts: &Facts) {
     out.extend_from_slice(b"ME ");
-    out.extend_from_slice(key.said());
+    out.extend_from_slice(key.encoded());
     match facts.ttl_secs {
         None => out.extend_from_slice(b" exp=-1"),
         Some(secs) => push_named(out, b" exp=", secs),
@@ -141,7 +140,7 @@ fn push_head(out: &mut Vec<u8>, value_len: Option<usize>) {
     }
 }
 
-/// The flags that every answer repeats: the opaque and the key.
+/// The flags that each response repeats: the opaque and the key.
 fn push_echo(out: &mut Vec<u8>, letter: u8, word: &[u8], key: Key<'_>) {
     match letter {
         b'O' => {
@@ -150,7 +149,7 @@ fn push_echo(out: &mut Vec<u8>, letter: u8, word: &[u8], key: Key<'_>) {
         }
         b'k' => {
             out.extend_from_slice(b" k");
-            out.extend_from_slice(key.said());
+            out.extend_from_slice(key.encoded());
             if key.is_base64() {
                 out.extend_from_slice(b" b");
             }

@@ -1,8 +1,8 @@
-//! Frames that a server sends.
+//! Responses of the binary dialect.
 
 use super::{HEADER_LEN, RESPONSE_MAGIC, Tag};
 
-/// How a request ended.
+/// The status of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -10,15 +10,15 @@ pub enum Status {
     Done,
     /// There is no such pair.
     NotFound,
-    /// There is one already, or one of another version.
+    /// There is such a pair already, or one with another version.
     Exists,
     /// The value is larger than the limit.
     TooLarge,
-    /// The frame's lengths are not those of its command.
+    /// The lengths of the frame are wrong for its command.
     Invalid,
-    /// There is nothing to append to.
+    /// There is no value to append to.
     NotStored,
-    /// The value is no number.
+    /// The value is not a number.
     NotANumber,
     /// The credentials are wrong, or a request needs some.
     AuthenticationFailed,
@@ -26,13 +26,13 @@ pub enum Status {
     AuthenticationContinues,
     /// The client may not do this.
     AccessDenied,
-    /// There is no such command.
+    /// The command is unknown.
     UnknownCommand,
     /// The dialect is not allowed on this connection.
     NotSupported,
-    /// There is no room for the value.
+    /// There is no space for the value.
     OutOfMemory,
-    /// The server could not do it.
+    /// The server failed.
     Failed,
 }
 
@@ -77,7 +77,7 @@ impl Status {
     }
 }
 
-/// The lengths and the version that an answer announces.
+/// The lengths and the version in a header.
 #[derive(Default)]
 struct Head {
     extras_len: u8,
@@ -94,14 +94,14 @@ fn push_head(out: &mut Vec<u8>, tag: Tag, status: Status, head: &Head) {
     bytes[2..4].copy_from_slice(&head.key_len.to_be_bytes());
     bytes[4] = head.extras_len;
     bytes[6..8].copy_from_slice(&status.code().to_be_bytes());
-    // A value came in a frame once, or is shorter than one: its length fits.
+    // A value has arrived in a frame, or is shorter than one, so its length fits.
     bytes[8..12].copy_from_slice(&(body_len as u32).to_be_bytes());
     bytes[12..16].copy_from_slice(&tag.opaque);
     bytes[16..24].copy_from_slice(&head.version.to_be_bytes());
     out.extend_from_slice(&bytes);
 }
 
-/// Appends an answer without a body; `version` is that of the value written, or zero.
+/// Appends a response without a body; `version` is that of the written value, or zero.
 pub fn push_done(out: &mut Vec<u8>, tag: Tag, version: u64) {
     push_head(out, tag, Status::Done, &Head { version, ..Head::default() });
 }
@@ -111,7 +111,7 @@ pub fn push_error(out: &mut Vec<u8>, tag: Tag, status: Status) {
     push_text_of(out, tag, status, status.text());
 }
 
-/// Appends an answer that is a text.
+/// Appends a response with a text.
 pub fn push_text(out: &mut Vec<u8>, tag: Tag, text: &str) {
     push_text_of(out, tag, Status::Done, text.as_bytes());
 }
@@ -121,15 +121,15 @@ fn push_text_of(out: &mut Vec<u8>, tag: Tag, status: Status, text: &[u8]) {
     out.extend_from_slice(text);
 }
 
-/// Appends what precedes a value that was found; `key` is empty unless the answer repeats it, and `value_len` zero
-/// unless the answer has the value.
+/// Appends what precedes a value that was found. `key` is empty unless the response repeats it, and `value_len` is zero
+/// unless the response has the value.
 pub fn push_found(out: &mut Vec<u8>, tag: Tag, client_flags: u32, key: &[u8], value_len: usize, version: u64) {
     push_head(out, tag, Status::Done, &Head { extras_len: 4, key_len: key.len() as u16, value_len, version });
     out.extend_from_slice(&client_flags.to_be_bytes());
     out.extend_from_slice(key);
 }
 
-/// Appends the answer to a retrieval that found nothing; `key` is empty unless the answer repeats it.
+/// Appends the response to a retrieval that found nothing. `key` is empty unless the response repeats it.
 pub fn push_missing(out: &mut Vec<u8>, tag: Tag, key: &[u8]) {
     if key.is_empty() {
         return push_error(out, tag, Status::NotFound);
@@ -138,13 +138,13 @@ pub fn push_missing(out: &mut Vec<u8>, tag: Tag, key: &[u8]) {
     out.extend_from_slice(key);
 }
 
-/// Appends the answer to a count.
+/// Appends the response to a count.
 pub fn push_number(out: &mut Vec<u8>, tag: Tag, number: u64, version: u64) {
     push_head(out, tag, Status::Done, &Head { value_len: 8, version, ..Head::default() });
     out.extend_from_slice(&number.to_be_bytes());
 }
 
-/// Appends one statistic; one without name and value ends them.
+/// Appends one statistic. An empty name and value end the list.
 pub fn push_stat(out: &mut Vec<u8>, tag: Tag, name: &str, value: &str) {
     let head = Head { key_len: name.len() as u16, value_len: value.len(), ..Head::default() };
     push_head(out, tag, Status::Done, &head);
