@@ -1,8 +1,8 @@
-//! Reads of a value with its metadata, and the decision which reader makes a new value.
+//! Reads of a value with its metadata, and the choice of a reader that computes a new value.
 //!
-//! A value that is costly to make has to be made again before it expires, by one of its readers and not by all. So a
-//! reader may ask to make it if the value is stale, about to expire or missing. The first reader that asks is chosen: it
-//! sets one bit in the record's word, with one exchange.
+//! A value that is costly to compute should be computed again before it expires, by one of its readers and not by all.
+//! So a reader can request to compute it if the value is stale, about to expire or missing. The first reader that
+//! requests it is chosen: it sets one bit in the record's word, with one exchange.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ impl Writer<'_> {
             if let Some(entry) = self.read_entry(hash, key, options) {
                 return Ok(Some(entry));
             }
-            // A value without time to live is never visible.
+            // A value with a TTL of zero is never visible.
             let Some(ttl) = options.create.filter(|ttl| !matches!(ttl, Ttl::After(ttl) if ttl.as_millis() == 0)) else {
                 return Ok(None);
             };
@@ -31,7 +31,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The record that this caller has created, as it was then, even if it is deleted already.
+    /// The record that this caller has created, as it was then, even if it has been removed meanwhile.
     fn new_entry(&self, pinned: Pinned, options: GetOptions) -> Entry {
         let now_ms = self.engine.timeline.now_ms();
         if !options.peek {
@@ -89,7 +89,7 @@ impl Writer<'_> {
     }
 }
 
-/// Chooses this reader to make a new value if that is due and no other reader was chosen before. `None` where the
+/// Chooses this reader to compute a new value if that is due and no other reader was chosen before. `None` if the
 /// record's word is damaged.
 fn choose_refresher(found: &RecordRef<'_>, word: Word, options: GetOptions, now_ms: u64) -> Option<Recache> {
     if word.flags & FLAG_REFRESHER != 0 {
@@ -151,13 +151,13 @@ mod tests {
         let second = entry(&store, PLAIN.peek(true)).unwrap();
         assert_eq!((second.expires_in, second.idle, second.was_read), (Some(70 * SECOND), Some(20 * SECOND), true));
         let third = entry(&store, PLAIN.touch(Ttl::Never)).unwrap();
-        assert_eq!((third.expires_in, third.idle), (None, Some(20 * SECOND)), "the one before left no trace");
+        assert_eq!((third.expires_in, third.idle), (None, Some(20 * SECOND)), "nothing remains of the value before");
         store.set(b"k", b"another").unwrap();
         assert!(!entry(&store, PLAIN).unwrap().was_read, "a new value is unread");
     }
 
     #[test]
-    fn whoever_gets_a_value_reads_it_and_whoever_touches_it_does_not() {
+    fn a_get_counts_as_a_read_and_a_touch_does_not() {
         let (_dir, store, _) = open();
         store.set(b"k", b"value").unwrap();
         assert!(store.touch(b"k", Ttl::Never).unwrap());
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_value_that_was_to_live_for_no_time_lives_as_long_as_the_one_before() {
+    fn a_stale_value_with_a_ttl_of_zero_keeps_the_remaining_ttl() {
         let (_dir, store, hand) = open();
         let no_time = Attributes::from(Ttl::After(Duration::ZERO));
         store.set_with_ttl(b"k", b"one", Ttl::After(100 * SECOND)).unwrap();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn who_declines_is_not_chosen() {
+    fn a_reader_that_declines_is_not_chosen() {
         let (_dir, store, _hand) = open();
         store.set(b"k", b"value").unwrap();
         assert!(store.invalidate(b"k", Condition::Present, None).unwrap().is_stored());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_depends_on_a_value_does_not_count_as_reading_it() {
+    fn a_write_that_depends_on_a_value_does_not_count_as_a_read() {
         let (_dir, store, _hand) = open();
         store.set(b"k", b"value").unwrap();
         assert!(store.incr(b"k", 1).is_err());
@@ -233,7 +233,7 @@ mod tests {
         hand.advance(70 * SECOND);
         assert_eq!(entry(&store, options).unwrap().recache, Recache::NotNeeded, "30 seconds are not below 30");
         hand.advance(SECOND);
-        assert_eq!(entry(&store, PLAIN).unwrap().recache, Recache::NotNeeded, "this one did not ask");
+        assert_eq!(entry(&store, PLAIN).unwrap().recache, Recache::NotNeeded, "this reader did not request it");
         assert_eq!(entry(&store, options).unwrap().recache, Recache::Yours);
         assert_eq!(entry(&store, options).unwrap().recache, Recache::InProgress);
         assert_eq!(entry(&store, PLAIN).unwrap().recache, Recache::InProgress);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_from_an_older_version_is_stored_as_stale() {
+    fn a_value_computed_from_an_older_version_is_stored_as_stale() {
         let (_dir, store, _) = open();
         let ttl = |secs: u32| Attributes::from(Ttl::After(secs * SECOND));
         assert!(store.write(b"k", b"one", ttl(100), Condition::Always).unwrap().is_stored());
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expires_unread_is_counted_and_so_is_who_came_too_late() {
+    fn unread_expired_values_and_late_reads_are_counted() {
         let (_dir, store, hand) = open();
         for i in 0..10u32 {
             store.set_with_ttl(i.to_be_bytes(), b"value", Ttl::After(SECOND)).unwrap();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_creates_is_told_so_though_it_is_gone_at_once() {
+    fn the_creator_of_a_value_gets_it_even_if_it_is_removed_at_once() {
         let (_dir, store, _) = open();
         let options = PLAIN.create(Ttl::Never);
         thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Touches and deletions: they change eight bytes of a slot and need no room.
+//! Touches and deletions: they change eight bytes of a slot and need no space.
 
 use crate::store::api::request::{Condition, DeleteResult, Refusal, Ttl};
 use crate::store::disk::format::Deadline;
@@ -9,7 +9,7 @@ use crate::store::segment::record::Pinned;
 use crate::store::timeline::Moment;
 
 impl Engine {
-    /// Moves the deadline of `key`; returns its record, if there is one.
+    /// Changes the deadline of `key`; returns its record, if there is one.
     pub(crate) fn touch(&self, hash: u64, key: &[u8], ttl: Ttl, now: Moment) -> Option<Pinned> {
         let deadline = self.lifetime(ttl, now).deadline;
         let (pinned, touched) = {
@@ -24,7 +24,7 @@ impl Engine {
         self.is_sound(&pinned).then_some(pinned)
     }
 
-    /// Moves the deadline of the record if it is still there; returns whether it was.
+    /// Changes the deadline of the record if it is still current; returns whether it was.
     pub(crate) fn touch_again(&self, hash: u64, key: &[u8], current: &Pinned, deadline: Deadline, now_ms: u64) -> bool {
         let touched = {
             let shard = self.index.read(hash);
@@ -39,7 +39,7 @@ impl Engine {
         touched.is_some()
     }
 
-    /// Takes `key` out of the index and marks its record dead, if `condition` holds; returns the version that was there.
+    /// Removes `key` from the index and marks its record dead, if `condition` holds; returns the version of the record.
     pub(crate) fn remove(&self, hash: u64, key: &[u8], condition: Condition, now_ms: u64) -> DeleteResult {
         let mut shard = self.index.write(hash);
         let Some(found) = shard.find(hash, key) else {
@@ -55,10 +55,11 @@ impl Engine {
         version.map_or(DeleteResult::NotFound, DeleteResult::Deleted)
     }
 
-    /// Deletes every pair, shard by shard.
+    /// Deletes all pairs, shard by shard.
     pub(crate) fn clear(&self) {
         for shard in 0..self.index.shards() {
-            // Under the lock until the last is marked: a deletion that finds no pair must not leave one on disk.
+            // Under the lock until the last record is marked: after a deletion that finds no pair, none may be live on
+            // disk.
             let mut emptied = self.index.write_shard(shard);
             for (segment, slot, offset) in emptied.take_all() {
                 match segment.record(slot) {

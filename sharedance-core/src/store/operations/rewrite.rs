@@ -1,4 +1,4 @@
-//! Writes that make a new value from the one that is there: append, increment, update, invalidate.
+//! Writes that compute a new value from the old one: append, increment, update, invalidate.
 
 use crate::WriteResult;
 use crate::store::api::request::{Condition, Refusal, Ttl, Update};
@@ -11,7 +11,7 @@ use crate::store::segment::record::{Pinned, RecordRef};
 use crate::store::segment::ttl_class::TtlClass;
 
 impl Engine {
-    /// Does `attempt` with the record of `key`, and again as long as another write comes in between.
+    /// Calls `attempt` with the record of `key`, again after each conflict with another write.
     pub(crate) fn rewrite<E>(
         &self,
         key: &[u8],
@@ -31,7 +31,7 @@ impl Engine {
 }
 
 impl Writer<'_> {
-    /// Stores a value in place of `current`, if that is still there; [`WriteResult::Conflict`] where it is not.
+    /// Stores a value instead of `current`, if that is still current; otherwise [`WriteResult::Conflict`].
     pub(crate) fn write_after(
         &self,
         key: &[u8],
@@ -61,7 +61,7 @@ impl Writer<'_> {
         }))
     }
 
-    /// Puts what `update` makes of it in the place of `current`, if that is still there.
+    /// Stores the result of `update` instead of `current`, if that is still current.
     pub(crate) fn write_update(
         &self,
         key: &[u8],
@@ -73,7 +73,7 @@ impl Writer<'_> {
         self.write_after(key, current, &[value], Rewrite { ttl, marks, client_flags, version })
     }
 
-    /// Marks the value of `key` as stale, if `condition` holds. That is a new version of it.
+    /// Marks the value of `key` as stale if `condition` holds. That gives it a new version.
     pub(crate) fn invalidate(
         &self,
         key: &[u8],
@@ -83,7 +83,7 @@ impl Writer<'_> {
         let marks = Marks { is_stale: true, has_refresher: false };
         let mut refused = None;
         let result = self.engine.rewrite(key, |current| match condition.refuses(Some(current.version())) {
-            // `rewrite` tries again after a conflict, which here is final.
+            // `rewrite` tries again after a conflict, but this one is final.
             Some(refusal) => {
                 refused = Some(refusal);
                 Ok(WriteResult::NotFound)
@@ -93,7 +93,7 @@ impl Writer<'_> {
         Ok(refused.map_or(result, WriteResult::from))
     }
 
-    /// Replaces the number that is the value of `key`; returns the new one, or `None` where there is no value.
+    /// Replaces the number in the value of `key`; returns the new one, or `None` if there is no value.
     pub(crate) fn count(&self, key: &[u8], change: impl Fn(u64) -> u64) -> Result<Option<u64>, WriteError> {
         let mut counted = 0;
         let result = self.engine.rewrite(key, |current| {
@@ -104,7 +104,7 @@ impl Writer<'_> {
     }
 }
 
-/// The number below 2⁶⁴ that `digits` are, and nothing but digits.
+/// The number in `digits`, which must be digits only and less than 2⁶⁴.
 pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits).ok().filter(|_| all_digits)?.parse().ok()

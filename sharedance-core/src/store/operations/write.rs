@@ -1,9 +1,9 @@
 //! Writes of one pair.
 //!
-//! A write is prepared without any lock: its record is in its segment before another thread has to wait. The condition
-//! is decided, and the record committed, under the write lock of the key's shard; so operations on a key are
-//! linearizable. A write that depends on the value that was there (append, increment) is prepared from it, committed
-//! only if it is still there, and otherwise prepared again.
+//! A write is prepared without a lock: its record is in its segment before other threads must wait. Then, under the
+//! write lock of the key's shard, the condition is checked and the record committed. So operations on a key are
+//! linearizable. A write that depends on the old value (append, increment) is prepared from it, committed only if that
+//! value is still current, and otherwise prepared again.
 
 use std::num::NonZeroU64;
 
@@ -29,12 +29,12 @@ pub(crate) struct Writer<'s> {
     pub(crate) syncs: &'s Syncs,
 }
 
-/// Why a write was not done.
+/// Why a write failed.
 #[derive(Debug)]
 pub(crate) enum WriteError {
-    /// There is no room. The caller may make some and try once more.
+    /// There is no space. The caller may make some and try once more.
     NoRoom {
-        /// The length of the file that the record needs for itself, if it needs one.
+        /// The length of the record's own file, if it needs one.
         file_len: Option<u64>,
     },
     Store(StoreError),
@@ -85,7 +85,7 @@ impl Writer<'_> {
         let hash = self.engine.hash(key);
         if lifetime.deadline.has_passed(now_ms) {
             match condition {
-                // A value that is written as stale lives as long as the one that it replaces would have.
+                // A stale value gets the remaining TTL of the value that it replaces.
                 Condition::VersionOrStale(oldest) => {
                     match self.write_for_no_time(hash, key, Condition::Version(oldest), attributes.version, now_ms) {
                         WriteResult::Conflict => {}
@@ -121,8 +121,9 @@ impl Writer<'_> {
         }))
     }
 
-    /// Stores an empty value, marked as one that a reader was chosen to replace; returns it, or `None` where there is a
-    /// value. It is the record that was committed even if it is gone already: this caller created it.
+    /// Stores an empty value, with the mark that a reader was chosen to compute a new one, and returns it; `None` if
+    /// there is a value. The returned record is the committed one, even if it has been removed meanwhile: this caller
+    /// created it.
     pub(crate) fn create_empty(
         &self,
         key: &[u8],
@@ -145,7 +146,7 @@ impl Writer<'_> {
         Ok(record.map(|record| record.pin()))
     }
 
-    /// A write without time to live: deletes the old value, and stores none.
+    /// A write with a TTL of zero: deletes the old value, and stores none.
     fn write_for_no_time(
         &self,
         hash: u64,
@@ -163,7 +164,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Puts the record's bytes into a segment, where no reader finds them yet.
+    /// Writes the record's bytes into a segment, where readers do not find them yet.
     pub(crate) fn prepare_record(
         &self,
         class: TtlClass,
@@ -180,8 +181,8 @@ impl Writer<'_> {
         Ok(reservation)
     }
 
-    /// Calls `decide` with the current record, and commits the new one in its place or gives it up. `version` is
-    /// the one in the record, if the caller chose one.
+    /// Calls `decide` with the current record, and commits the new one instead of it or drops it. `version` is the one
+    /// in the record, if the caller chose one.
     pub(crate) fn publish(
         &self,
         hash: u64,
@@ -222,8 +223,7 @@ impl Writer<'_> {
 }
 
 impl Engine {
-    /// The record of `key`, if there is reason to look at it before a write: its value may be the one to be written, or
-    /// the condition may turn out not to hold.
+    /// The record of `key`, if the write needs it: its value may equal the new one, or the condition may not hold.
     fn peek(&self, hash: u64, key: &[u8], value_len: usize, condition: Condition) -> Option<Pinned> {
         let shard = self.index.read(hash);
         let found = shard.find(hash, key)?;
@@ -232,12 +232,13 @@ impl Engine {
     }
 }
 
-/// The version of a record for which the caller has chosen none. Sequences begin at one.
+/// The version of a record if the caller has chosen none. Sequences start at one.
 fn version_of(sequence: u64) -> Version {
     Version::from(NonZeroU64::new(sequence).unwrap_or(NonZeroU64::MIN))
 }
 
-/// The word to commit in place of `found`, which makes the new value stale if its version is newer than was asked for.
+/// The word to commit instead of `found`. It makes the new value stale if the version of `found` is newer than the
+/// expected one.
 fn word_in_place_of(word: Word, found: &RecordRef<'_>, condition: Condition) -> Word {
     let before = found.word();
     match condition {
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn add_and_replace_look_at_what_is_there() {
+    fn add_and_replace_depend_on_the_current_value() {
         let (_dir, store, hand) = open();
         assert!(!store.replace(b"k", b"one", TTL).unwrap());
         assert!(store.add(b"k", b"one", TTL).unwrap());
@@ -290,15 +291,15 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_of_one_write() {
+    fn each_write_has_its_own_version() {
         let (_dir, store, _) = open();
         assert_eq!(store.compare_and_set(b"k", b"x", TTL, number(1)).unwrap(), WriteResult::NotFound);
         store.set(b"k", b"one").unwrap();
         let first = version(&store, b"k");
         store.touch(b"k", TTL).unwrap();
-        assert_eq!(version(&store, b"k"), first, "a touch is no write");
+        assert_eq!(version(&store, b"k"), first, "a touch is not a write");
         let WriteResult::Stored(second) = store.compare_and_set(b"k", b"one", TTL, first).unwrap() else {
-            panic!("no write came in between");
+            panic!("there was no other write");
         };
         assert!(second > first, "a comparing write gets a new version even for the same value");
         assert_eq!(version(&store, b"k"), second);
@@ -401,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_lives_for_no_time_and_what_was_there_goes() {
+    fn a_write_with_a_ttl_of_zero_deletes_the_old_value() {
         let (_dir, store, _) = open();
         let no_time = Ttl::After(Duration::ZERO);
         assert!(store.add(b"k", b"x", no_time).unwrap());
