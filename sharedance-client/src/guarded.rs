@@ -96,7 +96,7 @@ pub(crate) fn was(outputs: &[GuardedOutput], server: &str) -> Result<bool, Error
     }
 }
 
-/// Whether the lock was held until it was given back.
+/// Whether the lock was held until its release.
 pub(crate) fn was_held(outputs: &[GuardedOutput]) -> bool {
     outputs.ends_with(&[GuardedOutput::Held(true)])
 }

@@ -206,7 +206,7 @@ fn stalled_uploads_stay_within_the_budget_and_small_requests_are_served() {
     // As many as fit at once, and any that a slow server started to read only after those had ended.
     assert!((2..PEERS).contains(&held), "{held} uploads were held");
     drop(stalled);
-    eventually("the memory given back", || (server.status_kb("RssAnon") < before + 2000).then_some(()));
+    eventually("the memory is freed", || (server.status_kb("RssAnon") < before + 2000).then_some(()));
 }
 
 #[test]

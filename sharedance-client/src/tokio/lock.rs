@@ -30,7 +30,7 @@ use super::driver::{Tokio, drive};
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "a lock that is not kept is given back at once"]
+#[must_use = "a lock that is not kept is released at once"]
 pub struct Lock {
     pub(super) held: Held<Tokio>,
 }

@@ -153,7 +153,7 @@ fn a_server_that_hangs_leaves_a_batch_time_for_the_others() {
     let memcached = Memcached::start(&[]);
     let direct = ample(memcached.address()).build().unwrap();
     let hanging = listen(hold);
-    // Whichever server comes first.
+    // In either order of the servers.
     for servers in [[memcached.address(), &hanging], [&hanging, memcached.address()]] {
         let client = Client::builder(servers[0]).server(servers[1]).operation_timeout(20 * SHORT).build().unwrap();
         let keys = keys();

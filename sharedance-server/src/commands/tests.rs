@@ -343,7 +343,7 @@ fn a_command_that_needs_the_lock_is_executed_with_it() {
 }
 
 #[test]
-fn what_happens_is_counted() {
+fn operations_are_counted() {
     let server = TestServer::new(Limits { max_request_len: 100 });
     server.responses("set k 0 0 1\r\n1\r\nget k\r\nget none\r\nincr k 1\r\ndecr none 1\r\ncas k 0 0 1 1\r\na\r\ncas none 0 0 1 1\r\na\r\n");
     server.responses("touch k 0\r\ngat 0 none\r\ndelete k\r\ndelete k\r\nset k 0 0 1000\r\n");

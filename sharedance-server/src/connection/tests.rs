@@ -127,7 +127,7 @@ fn fetch() -> Vec<u8> {
 }
 
 #[test]
-fn what_a_slow_peer_has_not_received_is_copied_and_pins_nothing() {
+fn unsent_bytes_of_a_slow_peer_are_copied_and_pin_nothing() {
     let mut fixture = Fixture::new(16 * 1024 * 1024);
     let (mut connection, mut peer) = fixture.connect();
     peer.write_all(&fetch()).unwrap();

@@ -1,11 +1,10 @@
-//! What hostile, slow and numerous peers, and damaged files, cost the real server.
+//! The cost of hostile, slow and numerous peers, and of damaged files, for the real server.
 //!
 //! `cargo test --release -p sharedance-server --test limits [-- NAME…]` runs all trials, or the named ones, one after
 //! the other, and prints a table of measured figures and goals. Figures that depend on the speed of the machine are
 //! reported, and fail only if they differ by an order of magnitude. All others are asserted. Without `--release` only
 //! named trials run, because figures of an unoptimized build are not meaningful. All traffic stays on the loopback
 //! interface.
-//! trials that are named are run: figures of a build that is not optimised say little. Everything stays on the loopback.
 
 mod connections;
 mod damage;

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base64_is_refused() {
+    fn text_that_is_not_base64_is_refused() {
         for encoded in [
             "",
             "Z",
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
+        fn encoded_bytes_are_decoded(bytes in proptest::collection::vec(any::<u8>(), 1..200)) {
             let mut out = Vec::new();
             push(&mut out, &bytes);
             let mut room = [0; 300];

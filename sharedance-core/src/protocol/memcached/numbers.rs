@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(number: u64, shift in 0_u32..64) {
+        fn a_written_number_is_read(number: u64, shift in 0_u32..64) {
             let number = number >> shift;
             let mut out = b"x".to_vec();
             push(&mut out, number);

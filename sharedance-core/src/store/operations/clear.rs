@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_writers_store_while_a_clear_becomes_due_is_there_or_gone_as_a_whole_and_survives_if_it_came_after() {
+    fn concurrent_writes_are_wholly_before_or_after_a_clear() {
         let scene = Scene::new(Durability::Os);
         let store = scene.open();
         for round in 0..50u32 {

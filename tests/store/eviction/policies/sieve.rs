@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_hand_skips_requested_objects_without_moving_them() {
         // 1 2 3, 1 visited | 4: the hand skips 1, evicts 2, stops at 3 | 5: evicts 3, stops at 4 | 2: evicts 4. 1, not
-        // visited since, stays: the hand has not come round yet.
+        // visited since, stays: the hand has not reached it yet.
         assert_eq!(hits(&mut Sieve::new(9, 3), &[1, 2, 3, 1, 4, 5, 2, 1, 5, 4]), "---+---++-");
     }
 

@@ -73,7 +73,7 @@ impl Measured {
         put!(out, " bytes, {keys} keys");
         match options.zipf {
             Some(exponent) => put!(out, " by Zipf's law, exponent {exponent}\n"),
-            None => put!(out, ", all alike\n"),
+            None => put!(out, ", all the same\n"),
         }
 
         let secs = self.usage.elapsed_ns as f64 / 1e9;

@@ -1,6 +1,6 @@
-//! Shared ownership whose counts a checker can see: the standard one keeps its own by fences, which neither Loom nor
-//! ThreadSanitizer gives their full meaning. The orderings are those that the standard library comes to with its
-//! fences.
+//! Shared ownership with counts that a checker can observe. The standard `Arc` orders its counts by fences, which
+//! neither Loom nor ThreadSanitizer models completely. The orderings here are those that the standard library achieves
+//! with its fences.
 
 #![allow(unsafe_code)]
 
@@ -16,7 +16,8 @@ use super::atomic::{AtomicUsize, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Alive while `owners` is not zero, there while `holders` is not: all owners together are one holder.
+/// The value exists while `owners` is not zero, and the allocation while `holders` is not. All owners together are one
+/// holder.
 struct Counted<T> {
     owners: AtomicUsize,
     holders: AtomicUsize,
@@ -25,11 +26,11 @@ struct Counted<T> {
 
 impl<T> Counted<T> {
     /// # Safety
-    /// The caller was a holder until now, and looks no more.
-    unsafe fn let_go(counted: NonNull<Counted<T>>) {
-        // SAFETY: it is there for as long as the caller's hold is counted.
+    /// The caller is a holder, and does not access `counted` afterwards.
+    unsafe fn release(counted: NonNull<Counted<T>>) {
+        // SAFETY: the caller is a counted holder, so the allocation exists.
         if unsafe { counted.as_ref() }.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: no other thread holds it; it was made of a box.
+            // SAFETY: there is no other holder, and the allocation was created as a box.
             drop(unsafe { Box::from_raw(counted.as_ptr()) });
         }
     }
@@ -46,13 +47,13 @@ pub(crate) struct Weak<T> {
     counted: NonNull<Counted<T>>,
 }
 
-// SAFETY: as for the standard ones: the shared value is dropped by the last owner.
+// SAFETY: as for the standard types: the last owner drops the value.
 unsafe impl<T: Send + Sync> Send for Arc<T> {}
-// SAFETY: as above.
+// SAFETY: the same as above.
 unsafe impl<T: Send + Sync> Sync for Arc<T> {}
-// SAFETY: as above.
+// SAFETY: the same as above.
 unsafe impl<T: Send + Sync> Send for Weak<T> {}
-// SAFETY: as above.
+// SAFETY: the same as above.
 unsafe impl<T: Send + Sync> Sync for Weak<T> {}
 
 impl<T> Arc<T> {
@@ -66,7 +67,7 @@ impl<T> Arc<T> {
     }
 
     fn counted(&self) -> &Counted<T> {
-        // SAFETY: an owner is counted, so it is there.
+        // SAFETY: this is a counted owner, so the value exists.
         unsafe { self.counted.as_ref() }
     }
 
@@ -88,11 +89,11 @@ impl<T> Arc<T> {
             return Err(this);
         }
         let counted = ManuallyDrop::new(this).counted;
-        // SAFETY: this was the only owner and there will be no other: the value is taken once. What the others did with
-        // it came before they let go.
+        // SAFETY: this was the only owner, and there will be no other one, so the value is taken once. Accesses of
+        // other owners happened before they released it.
         let value = unsafe { ManuallyDrop::take(&mut *counted.as_ref().value.get()) };
-        // SAFETY: the owners' hold, which was this one's.
-        unsafe { Counted::let_go(counted) };
+        // SAFETY: the owners are one holder, which this was.
+        unsafe { Counted::release(counted) };
         Ok(value)
     }
 
@@ -117,22 +118,22 @@ impl<T> Clone for Arc<T> {
 impl<T> Drop for Arc<T> {
     fn drop(&mut self) {
         if self.counted().owners.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // SAFETY: the last owner: no other thread reads the value, and it was not taken.
+            // SAFETY: this was the last owner: no other thread reads the value, and it was not taken.
             unsafe { ManuallyDrop::drop(&mut *self.counted().value.get()) };
-            // SAFETY: the owners' hold, which was this one's.
-            unsafe { Counted::let_go(self.counted) };
+            // SAFETY: the owners are one holder, which this was.
+            unsafe { Counted::release(self.counted) };
         }
     }
 }
 
 impl<T> Weak<T> {
     pub(crate) fn strong_count(&self) -> usize {
-        // SAFETY: a holder is counted, so the memory is there.
+        // SAFETY: this is a counted holder, so the allocation exists.
         unsafe { self.counted.as_ref() }.owners.load(Ordering::Relaxed)
     }
 
     pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
-        // SAFETY: a holder is counted, so the memory is there.
+        // SAFETY: this is a counted holder, so the allocation exists.
         let owners = &unsafe { self.counted.as_ref() }.owners;
         let mut count = owners.load(Ordering::Relaxed);
         while count > 0 {
@@ -147,8 +148,8 @@ impl<T> Weak<T> {
 
 impl<T> Drop for Weak<T> {
     fn drop(&mut self) {
-        // SAFETY: its own hold.
-        unsafe { Counted::let_go(self.counted) };
+        // SAFETY: this is a holder.
+        unsafe { Counted::release(self.counted) };
     }
 }
 
@@ -156,7 +157,8 @@ impl<T> Deref for Arc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: an owner is counted, so the value was neither dropped nor taken, and no thread has it exclusively.
+        // SAFETY: this is a counted owner, so the value was neither dropped nor taken, and no thread has exclusive
+        // access.
         unsafe { &*self.counted().value.get() }
     }
 }

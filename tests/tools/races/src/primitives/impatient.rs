@@ -1,5 +1,5 @@
-//! A condition variable on which no time passes: a wait that has an end ends at once, for it is unknown how long
-//! the others take. One that has none is the checker's own.
+//! A condition variable for which no time passes. A wait with a timeout ends at once, because the duration of the other
+//! threads' steps is unknown. A wait without one is the checker's own.
 
 use std::sync::LockResult;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::MutexGuard;
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(Inner);
 
-/// Whether the end of a wait came before what was waited for.
+/// Whether a wait timed out.
 #[derive(Debug)]
 pub(crate) struct WaitTimeoutResult(#[allow(dead_code)] bool);
 

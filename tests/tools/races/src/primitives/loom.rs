@@ -1,5 +1,6 @@
-//! Loom's atomics, fences and locks: a load may answer every value that the memory model allows it to, and all orders
-//! are tried. They are for segments alone; what Loom has no counterpart of is the standard library's, and not modelled.
+//! Loom's atomics, fences and locks: a load may return every value that the memory model permits, and all orders are
+//! tried. They are used for segments only. The standard library's types are used where Loom has none, and are not
+//! modelled.
 
 pub(crate) use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use std::thread;
@@ -19,9 +20,9 @@ pub(crate) mod atomic {
 
     pub(crate) use atomic::{Ordering, fence};
 
-    /// Loom leaves out orders that come to the same, by the last access to each atomic. A load that hides one before
-    /// it, of another thread, makes it leave out too much: so each access is announced by one that no other hides, and
-    /// that orders nothing itself.
+    /// Loom omits orders that it considers equivalent, based on the last access to each atomic. If a load of one thread
+    /// hides an earlier one of another thread, it omits too many. So each access is announced by another access, which
+    /// none hides and which orders nothing.
     macro_rules! announced {
         ($name:ident, $value:ty) => {
             #[derive(Debug, Default)]

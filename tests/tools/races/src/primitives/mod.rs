@@ -1,5 +1,5 @@
-//! What the checkers put in the place of the standard library's locks, atomics, shared ownership and threads, and in the
-//! place of mapped memory (`region.rs`).
+//! The checkers' replacements for the standard library's locks, atomics, shared ownership and threads, and for mapped
+//! memory (`region.rs`).
 
 #[cfg(any(loom, visible_locks))]
 mod counted;

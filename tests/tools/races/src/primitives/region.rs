@@ -1,5 +1,5 @@
-//! Memory as Loom can follow it: no file, but a model of one. Words of the header and of the slot array are Loom's
-//! atomics; of all other bytes it is watched who may touch them when.
+//! A model of mapped memory that Loom can follow. Words of the header and of the slot array are Loom's atomics. For all
+//! other bytes, Loom checks which threads access them concurrently.
 
 #![allow(unsafe_code)]
 
@@ -18,15 +18,16 @@ const HEADER_WORDS: usize = 2;
 /// Replaces the memory behind a mapping; see `region.rs`.
 #[derive(Debug)]
 pub(crate) struct Region {
-    /// The bytes; those of words aside.
+    /// The bytes, except those of words.
     memory: Box<[AtomicU64]>,
-    /// The words behind the header proper, and all from the first record on.
+    /// The words after the header, and all words from the first record on.
     words: Box<[MappedWord]>,
-    /// One for each place where a record may begin: read or written as the record's bytes there are.
+    /// One for each offset at which a record may start. It is read or written together with the bytes of the record
+    /// there.
     touched: Box<[UnsafeCell<()>]>,
 }
 
-// SAFETY: `touched` is only asked who touches what; whether that is sound is what it finds out.
+// SAFETY: `touched` contains no values. It only lets Loom check that accesses do not race.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -34,7 +35,7 @@ impl Region {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Short ones only: everything is created again for each order that is tried.
+    /// For short lengths only: everything is created again for each order that is tried.
     pub(crate) fn of_heap(len: usize) -> Region {
         let record_words = (len - RECORDS_OFFSET) / 8;
         Region {
@@ -64,38 +65,38 @@ impl Region {
         self.memory.as_ptr() as *mut u8
     }
 
-    /// The places that `range` covers; none of it is in the header.
+    /// The offsets of records that `range` covers, which is not in the header.
     fn places(&self, range: Range<usize>) -> &[UnsafeCell<()>] {
         let end = range.end.next_multiple_of(RECORD_ALIGN);
         &self.touched[(range.start - RECORDS_OFFSET) / RECORD_ALIGN..(end - RECORDS_OFFSET) / RECORD_ALIGN]
     }
 
     /// # Safety
-    /// As for a file's.
+    /// The same as for a file.
     pub(crate) unsafe fn copy_in(&self, offset: usize, bytes: &[u8]) {
         assert!(offset <= self.len() && bytes.len() <= self.len() - offset);
         self.places(offset..offset + bytes.len()).iter().for_each(|place| place.with_mut(|_| ()));
-        // SAFETY: in bounds; exclusive as far as Loom has seen in the line above.
+        // SAFETY: in bounds; Loom has checked in the line above that access is exclusive.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start().add(offset), bytes.len()) }
     }
 
     /// # Safety
-    /// As for a file's.
+    /// The same as for a file.
     pub(crate) unsafe fn bytes(&self, range: Range<usize>) -> &[u8] {
         assert!(range.start <= range.end && range.end <= self.len());
         self.places(range.clone()).iter().for_each(|place| place.with(|_| ()));
-        // SAFETY: in bounds; unchanging as far as Loom has seen in the line above.
+        // SAFETY: in bounds; Loom has checked in the line above that no thread writes the bytes.
         unsafe { std::slice::from_raw_parts(self.start().add(range.start), range.len()) }
     }
 
-    /// Only of words: records are not zeroed.
+    /// For words only: records are not zeroed.
     pub(crate) fn zero(&mut self, range: Range<usize>) {
         for offset in range.step_by(8) {
             self.words[word_at(offset)].with_mut(|word| *word = 0);
         }
     }
 
-    /// Only of the header, which is not read through a mapping.
+    /// For the header only, which is not read through a mapping.
     pub(crate) fn copy_in_exclusively(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= HEADER_LEN);
     }

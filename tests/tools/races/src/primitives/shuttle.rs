@@ -1,5 +1,5 @@
-//! Shuttle's locks, atomics and threads: one thread runs at a time, and at each access to anything shared it is decided
-//! which one runs next. Every access counts as sequentially consistent.
+//! Shuttle's locks, atomics and threads. One thread runs at a time, and Shuttle selects the next one at each access to
+//! a shared object. Every access counts as sequentially consistent.
 
 #![allow(unsafe_code)]
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub(crate) use super::impatient::Condvar;
 pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic};
-/// Shuttle has none. Nothing in the engine is shared while one is being set, so the standard one does.
+/// Shuttle has none. The engine shares nothing while one is being set, so the standard one is sufficient.
 pub(crate) use std::sync::OnceLock;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +17,8 @@ pub(crate) fn before_access() {
     thread::sleep(Duration::ZERO);
 }
 
-/// A word of a mapped file. Shuttle's own atomics cannot be in foreign memory; it decides before each access, and so
-/// does this.
+/// A word of a mapped file. Shuttle's own atomics cannot be in foreign memory. Like those, this lets Shuttle select a
+/// thread before each access.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct MappedWord(AtomicU64);
@@ -27,7 +27,7 @@ impl MappedWord {
     /// # Safety
     /// As for [`AtomicU64::from_ptr`].
     pub(crate) unsafe fn from_ptr<'a>(word: *mut u64) -> &'a MappedWord {
-        // SAFETY: the caller's promise; the type is an `AtomicU64` and nothing else.
+        // SAFETY: guaranteed by the caller; the type consists of an `AtomicU64` only.
         unsafe { &*word.cast() }
     }
 
@@ -59,7 +59,7 @@ pub(crate) mod thread {
 
     pub(crate) use shuttle::thread::*;
 
-    /// Two: enough to find each other in the way.
+    /// Two are enough to interfere with each other.
     pub(crate) fn available_parallelism() -> io::Result<NonZeroUsize> {
         Ok(NonZeroUsize::MIN.saturating_add(1))
     }

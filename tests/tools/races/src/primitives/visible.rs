@@ -1,6 +1,6 @@
-//! Locks that ThreadSanitizer sees: all of them instrumented code. The standard ones wait in the precompiled library,
-//! where it sees nothing, and then takes every access that they kept apart for a race. These wait by yielding: for
-//! tests alone.
+//! Locks that ThreadSanitizer can observe, because all of them are instrumented code. The standard ones wait in the
+//! precompiled library, where it observes nothing, and it then reports the accesses that they separated as races. These
+//! locks wait by yielding, so they are for tests only.
 
 #![allow(unsafe_code)]
 
@@ -18,7 +18,7 @@ pub(crate) type MappedWord = atomic::AtomicU64;
 
 pub(crate) fn before_access() {}
 
-/// How many readers there are, or that there is a writer.
+/// The number of readers, or a mark for a writer.
 const WRITER: usize = usize::MAX;
 
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) struct RwLock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `state` lets one writer or any number of readers to the value at a time.
+// SAFETY: `state` admits one writer or any number of readers at a time.
 unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
 
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl<T> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard is one of the readers that the lock counts.
+        // SAFETY: this guard is one of the counted readers.
         unsafe { &*self.0.value.get() }
     }
 }
@@ -99,11 +99,11 @@ impl<T> Drop for RwLockWriteGuard<'_, T> {
     }
 }
 
-/// A lock of writers alone.
+/// A lock for writers only.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(RwLock<T>);
 
-// SAFETY: there is one writer at a time, and no reader, so the value need not bear being shared.
+// SAFETY: there is one writer at a time and no reader, so the value need not be `Sync`.
 unsafe impl<T: Send> Sync for Mutex<T> {}
 
 pub(crate) type MutexGuard<'a, T> = RwLockWriteGuard<'a, T>;
@@ -122,7 +122,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Wakes all waiting threads: waits may end without a reason.
+/// Wakes all waiting threads: a wait may end without a reason.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar {
     notified: AtomicU64,
@@ -209,7 +209,7 @@ impl<T> OnceLock<T> {
         if !self.is_set.load(Ordering::Acquire) {
             return None;
         }
-        // SAFETY: it is set, and is not written to again.
+        // SAFETY: it is set, and is not written again.
         unsafe { &*self.value.get() }.as_ref()
     }
 
@@ -235,7 +235,8 @@ pub(crate) mod thread {
 
     use super::{Arc, Mutex, MutexGuard};
 
-    /// A scope whose threads are joined one by one when it ends: what the standard one waits for instead is not seen.
+    /// A scope that joins its threads one by one at its end: ThreadSanitizer cannot observe how the standard one waits
+    /// for them.
     pub(crate) struct Scope<'scope, 'env: 'scope> {
         scope: &'scope std::thread::Scope<'scope, 'env>,
         threads: Mutex<Vec<Arc<Mutex<Option<Thread<'scope, ()>>>>>>,
