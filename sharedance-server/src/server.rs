@@ -85,7 +85,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Stops the server: it accepts no more connections, sends the responses that are under way, for at most some
+    /// Stops the server: it accepts no more connections, sends the responses that have begun, for at most some
     /// seconds, and then [`Server::run`] returns. Further calls have no effect.
     pub fn begin(&self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);

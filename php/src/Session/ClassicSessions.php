@@ -28,7 +28,7 @@ final class ClassicSessions implements SessionStore
     {
         $bytes = $this->requests->fetch($server, $key->key());
         if ($bytes === '' && !$isNew) {
-            // A server that dies before it responds looks like one that has no such pair. The second one is believed.
+            // A server that dies before it responds looks like one that has no such pair. The second case is assumed.
             $bytes = $this->requests->fetch($server, $key->key());
         }
         return new LoadedSession($key, $bytes === '' ? null : Envelope::open($bytes));

@@ -123,7 +123,7 @@ final class LockedSessions implements SessionStore
             $line = $this->writeOnce($server, $session, $request);
             $stored = strncmp($line, 'HD', 2) === 0 ? null : $this->look($server, $session->key);
             if ($stored !== null && $stored->value === $data) {
-                // The first one was carried out, and only its response was lost.
+                // The first one was executed, and only its response was lost.
                 $line = 'HD c' . $stored->version;
             }
         }

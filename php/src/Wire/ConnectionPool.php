@@ -25,7 +25,7 @@ use function strlen;
  *
  * - A connection that an earlier PHP request used is taken up by "unlock_all NONCE", in the same write as the first
  *   request. The server releases what locks that request left behind, and repeats the nonce. Unless that is the first
- *   line that arrives, the connection is closed, and nothing that it carried is believed.
+ *   line that arrives, the connection is closed, and nothing that it carried is used.
  * - Any exception within an exchange closes the connection for good.
  * - A connection that was used before and turns out to be dead is replaced once, where the request may be repeated.
  * - A connection whose exchange was interrupted is closed by whatever comes next: the shutdown functions of a request
@@ -34,7 +34,7 @@ use function strlen;
  */
 final class ConnectionPool
 {
-    /** The request may be carried out twice: it is repeated where the connection turns out to be dead. */
+    /** The request may be executed twice: it is repeated if the connection turns out to be dead. */
     const REPEAT = 'repeat';
     /** It must not: a connection that may be dead is tried with another request first. */
     const CONFIRM = 'confirm';

@@ -31,7 +31,7 @@ pub enum TlsProblem {
     NotYetValid,
     /// The server's certificate is for other names.
     #[error(
-        "its certificate is not for {name}, but for {}: connect to a name of the certificate, or set \
+        "its certificate is for {}, not for {name}: connect to a name of the certificate, or set \
          TlsOptions::server_name, `?server_name=` in the URL",
         list(presented)
     )]

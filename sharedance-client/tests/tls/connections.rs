@@ -82,7 +82,7 @@ fn a_connection_that_the_server_has_ended_is_replaced_before_a_write_is_sent() {
 }
 
 #[test]
-fn what_the_server_sends_for_the_connection_itself_does_not_end_its_use() {
+fn messages_of_tls_itself_do_not_end_the_use_of_a_connection() {
     let authority = Authority::new();
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);

@@ -63,7 +63,7 @@
 //! # Expiry
 //!
 //! A pair is never served from the millisecond on at which it expires, whether maintenance has removed it or not. Its
-//! memory and its room are given back by [maintenance](Store::maintain), within seconds. Reading a pair does not prolong its
+//! memory and its space are freed by [maintenance](Store::maintain), within seconds. Reading a pair does not prolong its
 //! life; setting and [touching](Store::touch) it does. Pairs of about the same [`Ttl`] share segments, so that these
 //! empty by themselves.
 //!
@@ -86,8 +86,8 @@
 //! held over a copy, a comparison or a file operation.
 //!
 //! Nothing runs in the background by itself. Start the threads that keep the store tidy with
-//! [`Store::start_maintenance`]; or call [`Store::maintain`] now and then (so that expired pairs give back their memory and
-//! their room), and [`Store::prepare`] in a loop of its own (so that writers never wait for a file to be created), and with
+//! [`Store::start_maintenance`]; or call [`Store::maintain`] now and then (so that the memory and the
+//! space of expired pairs are freed), and [`Store::prepare`] in a loop of its own (so that writers never wait for a file to be created), and with
 //! [`Durability::Interval`] also [`Store::keep_synced`] in a thread of its own (so that writers never wait for a sync).
 //! Without them the store is correct all the same, but larger, and latencies vary more.
 //!

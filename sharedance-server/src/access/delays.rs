@@ -17,7 +17,7 @@ pub(super) struct Delays {
     max: usize,
 }
 
-/// A place among the delayed connections, which is given back when this is dropped.
+/// A place among the delayed connections, which is released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Delay {
     delayed: Arc<AtomicUsize>,

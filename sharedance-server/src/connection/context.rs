@@ -87,7 +87,7 @@ pub(crate) struct ConnectionOptions {
     pub(crate) limits: Limits,
     /// How many bytes are read at first from a connection.
     pub(crate) readsize: usize,
-    /// The longest time without a byte while a request or a response is under way.
+    /// The longest time without a byte within a request or a response.
     pub(crate) timeout: Duration,
     /// The most memory that one connection may use, in bytes.
     pub(crate) max_connection_memory: usize,

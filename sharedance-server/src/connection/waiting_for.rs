@@ -31,7 +31,7 @@ pub(crate) enum Interest {
 /// Which timeout applies to a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timeout {
-    /// `--timeout`: a request or a response is under way.
+    /// `--timeout`: within a request or a response.
     Transfer,
     /// `--idle-timeout`: the connection is between two requests.
     Idle,

@@ -27,7 +27,7 @@ pub(crate) struct Listener {
 /// Who else accepts connections from a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sharing {
-    /// Nobody.
+    /// No other listener.
     OneWorker,
     /// The other workers of this server.
     Workers,

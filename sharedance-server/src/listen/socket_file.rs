@@ -1,6 +1,6 @@
 //! The file of a Unix socket: makes room for it, and removes it at the end.
 //!
-//! A file is removed only if it is a socket on which nobody listens, or the one that this server has created. Servers that
+//! A file is removed only if it is a socket without a listener, or the one that this server has created. Servers that
 //! start or stop at the same time take turns by a lock on the directory, so that none removes the file of another.
 
 use std::ffi::{OsStr, OsString};
@@ -86,7 +86,7 @@ impl LockedDirectory {
         match probe(&self.path) {
             Err(Errno::CONNREFUSED) => {}
             Err(Errno::NOENT) => return Ok(()),
-            // The latter: its backlog is full. Either way, somebody listens.
+            // The latter: its backlog is full. In both cases there is a listener.
             Ok(()) | Err(Errno::WOULDBLOCK) => return Err(UnixError::InUse),
             // A socket of another type, which a server of another kind reads from.
             Err(Errno::PROTOTYPE) => return Err(UnixError::InUse),
@@ -179,7 +179,7 @@ impl SocketFile {
         let path = self.shared.path.display();
         match remove_own(&directory, &self.shared) {
             Ok(true) => debug!("removed {path}"),
-            Ok(false) => debug!("{path} is not the socket of this server any more"),
+            Ok(false) => debug!("{path} is no longer the socket of this server"),
             Err(error) => info!("cannot remove {path}: {error}; the next server that listens there replaces it"),
         }
     }

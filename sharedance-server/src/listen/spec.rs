@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::options::{Dialects, ListenerKind, ListenerOptions};
 use super::port::parse_port;
 
-/// The host that stands for any address.
+/// The host for any address.
 const ANY_HOST: &str = "*";
 
 /// One listener, as the operator describes it.
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_spec_is_named() {
+    fn the_mistake_in_a_spec_is_reported() {
         for (text, named) in [
             ("", "not a kind"),
             ("udp:localhost:1", "\"udp\" is not a kind"),

@@ -46,7 +46,7 @@ fn bind(path: &Path, mode: Option<u32>, group: Option<&str>, backlog: i32) -> Re
         _ => failed("create the socket")(error),
     })?;
     let mut file = directory.bound_file()?;
-    // Nobody can connect before `listen`, so that the mode that the socket has until then gives no access.
+    // No client can connect before `listen`, so the mode of the socket until then gives no access.
     let prepared = prepare(&mut file, mode.unwrap_or(if gid.is_some() { MODE_WITH_GROUP } else { MODE }), gid);
     let started = prepared.and_then(|()| socket.listen(backlog).map_err(failed("listen on the socket")));
     drop(directory);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prevents_listening_is_named() {
+    fn the_reason_that_prevents_listening_is_reported() {
         let directory = tempfile::tempdir().unwrap();
         let long = directory.path().join("x".repeat(100));
         assert!(refused(&long).contains("at most 107 bytes"), "{}", refused(&long));

@@ -35,7 +35,7 @@ macro_rules! names {
 }
 
 names! {
-    /// What a request does, as far as latencies are told apart. All dialects share these kinds.
+    /// The kinds of requests whose latencies are distinguished. All dialects share them.
     CommandKind {
         /// A retrieval. Each key of a retrieval of several keys counts as one.
         Get = "get",

@@ -63,7 +63,7 @@ pub struct ServerOptions {
     pub max_connection_memory: usize,
     /// How many connections may be open; `None` is as many as there are descriptors for.
     pub max_connections: Option<NonZeroUsize>,
-    /// How long a peer may send or receive nothing while a request or a response is under way, before it is
+    /// How long a peer may send or receive nothing within a request or a response, before it is
     /// disconnected.
     pub timeout: Duration,
     /// How long a connection of a dialect with several requests may stay between two of them; `None` is without a limit.

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_displayed_is_accepted_and_means_the_same() {
+    fn a_displayed_value_is_accepted_and_means_the_same() {
         for bytes in [0, 1, 1000, 1024, 2_097_152, 2_097_153, 3 << 30, u64::MAX] {
             let text = Size(bytes).to_string();
             assert_eq!(parse_size(&text), Ok(bytes), "{text}");

@@ -63,7 +63,7 @@ fn the_environment_is_stronger_than_the_file_and_the_command_line_than_both() {
 }
 
 #[test]
-fn what_is_printed_is_a_file_that_means_the_same() {
+fn the_printed_configuration_is_a_file_that_means_the_same() {
     let (_directory, path) = file("directory = '/a \"b\" \\c'\nuid = '17'\ndaemonize = true\ntimeout = '90s'");
     let first = printed(&sharedanced(&["--config", &path, "-D", "--print-config"]).output().unwrap());
     let (_directory, path) = file(&first);
@@ -93,7 +93,7 @@ fn a_server_starts_with_a_file_that_is_named_by_a_variable() {
 
 /// The default of --port was printed as if it had been set, which contradicts --listen.
 #[test]
-fn what_is_printed_sets_no_option_that_was_not_set() {
+fn the_printed_configuration_sets_no_other_options() {
     let (_directory, path) = file("listen = ['tcp:127.0.0.1:0', 'tcp:[::1]:0,admin']");
     let printed = printed(&sharedanced(&["--config", &path, "--print-config"]).output().unwrap());
     assert_eq!(value(&printed, "listen").0, r#"["tcp:127.0.0.1:0", "tcp:[::1]:0,admin"]"#);

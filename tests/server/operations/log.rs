@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use sharedance_test_support::server::Server;
 
 #[test]
-fn what_an_operator_has_to_see_at_a_start_is_a_warning() {
+fn important_lines_at_the_start_are_warnings() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("notes.txt"), "not the store's").unwrap();
     let server = Server::start(directory.path(), &["--log-level=warn"]);

@@ -65,7 +65,7 @@ fn the_key_the_flags_and_the_exptime_are_ignored() {
 }
 
 #[test]
-fn what_is_not_a_name_a_space_and_a_password_ends_the_connection() {
+fn malformed_credentials_end_the_connection() {
     let site = Site::with_credentials();
     let set = |value: &str| format!("set a 0 0 {}\r\n{value}\r\nget a\r\n", value.len());
     let format = "CLIENT_ERROR bad authentication token format\r\n";

@@ -14,8 +14,8 @@ use crate::store::recovery::{self, report::RecoveryReport};
 impl Options {
     /// Opens the store in `dir`, which is created where it is missing, mode 0700.
     ///
-    /// Pairs that an earlier life of the store left are there again, unless they have expired: [`Store::recovery`]
-    /// reports how many, and what was dropped. Damaged segments are no reason not to open: what is whole in them is
+    /// The pairs of the last process are in the store, unless they have expired: [`Store::recovery`] reports how many,
+    /// and what was dropped. Damaged segments are no reason not to open: what is whole in them is
     /// there.
     ///
     /// ```

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_never_be_stored_is_refused_and_the_old_value_stays() {
+    fn a_key_or_a_value_of_a_bad_length_is_refused_and_the_old_value_stays() {
         let (_dir, store) = open(Options::new().max_value_len(30_000));
         let longest = [b'k'; MAX_KEY_LEN];
         store.set(longest, [1; 30_000]).unwrap();
