@@ -1,10 +1,12 @@
 //! The dialects of memcached without sockets: the wire transcripts, and what they do not cover.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polling::Poller;
+use proptest::prelude::*;
 use sharedance_core::clock::{Clock, ManualClock};
 use sharedance_core::protocol::{DecodeError, Limits, memcached};
 use sharedance_core::store::{self, Store};
@@ -12,7 +14,7 @@ use sharedance_test_support::vectors::{self, End, Exchange};
 use tempfile::TempDir;
 
 use super::{Context, Interpreter, Service, Settings, Step};
-use crate::access::{Access, AccessControl};
+use crate::access::{Access, AccessControl, Credentials};
 use crate::buffers::Output;
 use crate::locks::{ConnectionId, LockOutcome, LockRequest, Locks};
 use crate::observe::{AllCounters, Counters, Latencies, LatencyRecorder};
@@ -26,7 +28,7 @@ static UNRESTRICTED: Access = Access::new(false, true, false);
 
 /// A server without sockets.
 struct TestServer {
-    _directory: TempDir,
+    directory: TempDir,
     store: Store,
     clock: ManualClock,
     service: Service,
@@ -59,7 +61,7 @@ impl TestServer {
         };
         let poller = Arc::new(Poller::new().unwrap());
         TestServer {
-            _directory: directory,
+            directory,
             store,
             clock: hand,
             counters: service.counters.of_worker(0),
@@ -69,6 +71,16 @@ impl TestServer {
             limits,
             unix_time: START,
         }
+    }
+
+    fn with_credentials(users: &str) -> TestServer {
+        let mut server = TestServer::new(Limits::default());
+        let path = server.directory.path().join("auth");
+        std::fs::write(&path, users).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let credentials = Credentials::load(&path, rustix::process::geteuid().as_raw()).unwrap();
+        server.service.access = AccessControl::new(Some(Arc::new(credentials)), 1);
+        server
     }
 
     fn context(&self) -> Context<'_> {
@@ -429,4 +441,99 @@ fn the_statistics_have_the_names_that_monitors_read() {
     assert!(server.responses("stats settings\r\n").contains("STAT num_threads 1\r\n"));
     let refused = "CLIENT_ERROR stats cachedump not allowed\r\nERROR\r\n";
     assert_eq!(server.responses("stats cachedump 1 1\r\nlru_crawler metadump all\r\n"), refused);
+}
+
+/// What a connection that has to send credentials receives, and whether it has logged in, and whether it has ended.
+fn log_in(server: &TestServer, sent: &[u8], arrivals: impl IntoIterator<Item = usize>) -> (String, bool, bool) {
+    let limits = Limits { max_request_len: 300 };
+    let mut access = Access::new(true, true, false);
+    let mut interpreter = if sent[0] == memcached::binary::MAGIC { Interpreter::binary() } else { Interpreter::text() };
+    let mut output = Output::default();
+    let (mut at, mut needed) = (0, 1);
+    for arrived in arrivals {
+        while arrived - at >= needed {
+            let context = Context { access: &access, limits: &limits, ..server.context() };
+            let step = interpreter.step(&sent[at..arrived], &context, &mut output);
+            let shown = |output: &mut Output| output.bytes().escape_ascii().to_string();
+            match step {
+                Ok(Step::Incomplete { needed: more }) => needed = more,
+                Ok(Step::LogIn { consumed, log_in }) => {
+                    access.log_in(log_in);
+                    (at, needed) = (at + consumed, 1);
+                }
+                Ok(Step::Last { .. } | Step::Rejected { .. }) | Err(_) => {
+                    return (shown(&mut output), !access.is_unauthenticated(), true);
+                }
+                Ok(
+                    Step::Done { consumed }
+                    | Step::Lock { consumed, .. }
+                    | Step::Unlock { consumed, .. }
+                    | Step::UnlockAll { consumed, .. },
+                ) => (at, needed) = (at + consumed, 1),
+            }
+        }
+    }
+    (output.bytes().escape_ascii().to_string(), !access.is_unauthenticated(), false)
+}
+
+/// Requests before, with and after credentials, whole and broken.
+fn requests_with_credentials() -> impl Strategy<Value = Vec<u8>> {
+    const PARTS: [&[u8]; 20] = [
+        b"set a 0 0 10\r\nada secret\r\n",
+        b"set a 0 0 9\r\nada wrong\r\n",
+        b"set a 0 0 3\r\nada\r\n",
+        b"set a 0 0 400\r\n",
+        b"set a 0 0 2147483645\r\n",
+        b"set a 0 0 x\r\n",
+        b"get a b c\r\n",
+        b"add k 0 0 26\r\nset a 0 0 10\r\nada secret\r\n\r\n",
+        b"ms k 26\r\nset a 0 0 10\r\nada secret\r\n\r\n",
+        b"add k 0 0 400\r\n",
+        b"delete k noreply\r\n",
+        b"mn\r\n",
+        b"quit\r\n",
+        b"\r\n",
+        b"set a 0 0 1",
+        b"ada secret\r\n",
+        b"\x80\x21\0\x05\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\0PLAIN\0ada\0secret",
+        b"\x80\x21\0\x05\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\0\0\0\0PLAIN",
+        b"\x80\x22\0\x05\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\0PLAIN\0ada\0secret",
+        b"\x80\x0b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    ];
+    let part = prop_oneof![
+        8 => prop::sample::select(&PARTS[..]).prop_map(<[u8]>::to_vec),
+        1 => prop::collection::vec(any::<u8>(), 1..20),
+    ];
+    prop::collection::vec(part, 1..6).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn credentials_are_the_same_however_they_are_cut(sent in requests_with_credentials()) {
+        let server = TestServer::with_credentials("ada:secret\n");
+        let whole = log_in(&server, &sent, [sent.len()]);
+        for cut in 1..sent.len() {
+            prop_assert_eq!(&log_in(&server, &sent, [cut, sent.len()]), &whole, "cut at {}", cut);
+        }
+        prop_assert_eq!(&log_in(&server, &sent, 1..=sent.len()), &whole, "a byte at a time");
+        // The right ones are nothing but these.
+        let has_right = [&b"ada secret\r\n"[..], b"\0ada\0secret"].iter().any(|right| sent.windows(right.len()).any(|w| w == *right));
+        prop_assert!(has_right || !whole.1);
+        prop_assert!(server.store.is_empty() || whole.1, "it was stored without credentials");
+    }
+}
+
+/// The data block of a refused request must not log in.
+#[test]
+fn data_is_never_taken_for_credentials() {
+    let server = TestServer::with_credentials("ada:secret\n");
+    for verb in ["add k 0 0 26", "ms k 26", "append k 0 0 26", "cas k 0 0 26 1", "add k 0 0 26 noreply", "add k x 0 26"]
+    {
+        let sent = format!("{verb}\r\nset a 0 0 10\r\nada secret\r\n\r\n");
+        let (received, has_logged_in, _) = log_in(&server, sent.as_bytes(), [sent.len()]);
+        assert!(!has_logged_in && !received.contains("STORED"), "{verb}: {received}");
+        assert!(received.contains("unauthenticated") != verb.contains("noreply"), "{verb}: {received}");
+    }
 }
