@@ -41,12 +41,18 @@ impl Client {
     /// | `one:1043,two,[::1],unix:/run/s.sock` | addresses; the default port is 1042 |
     /// | `sharedance://one,two:1043/?operation_timeout=2s` | the same with options |
     /// | `memcached://one,two` | the default port is 11211 |
+    /// | `tls://one,two:1043/?ca=/etc/sharedance/authority.pem` | with TLS (feature `tls`) |
     /// | `unix:///run/s.sock?max_connections=8` | a unix socket |
     ///
     /// The options are the methods of [`Builder`] that take a number or a duration, written as `250ms`, `2s` or `1m`:
     /// `connect_timeout`, `operation_timeout`, `idle_timeout`, `backoff_first`, `backoff_max`, `max_connections`,
-    /// `max_request_len`; and `when_down=fail` or `next_server`, `continuum=libketama` or `plain`. A later call of a
-    /// method overrides them.
+    /// `max_request_len`; `when_down=fail` or `next_server`, `continuum=libketama` or `plain`; and for TLS the files `ca`,
+    /// `cert` and `key`, and `server_name`, which turn it on for all servers with a host. A later call of a method
+    /// overrides them.
+    ///
+    /// In a list, `tls://` or `tcp://` before a server is for this server alone. A name and a password precede the first
+    /// host of a URL, or the path of a socket: `tls://web:a-password@one,two`, `unix://web:a-password@/run/s.sock`. They
+    /// are sent to the servers of this URL only. They and the values of options are percent-decoded.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
@@ -87,7 +93,8 @@ impl Builder<Client> {
     /// Returns the client. It does not connect yet.
     ///
     /// # Errors
-    /// [`Error::Address`] if an address cannot be parsed.
+    /// [`Error::Address`] if an address cannot be parsed, [`Error::Credentials`], and [`Error::TlsOptions`] if a file for
+    /// TLS cannot be used.
     ///
     /// ```
     /// # fn main() -> Result<(), sharedance_client::Error> {
