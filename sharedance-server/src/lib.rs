@@ -43,6 +43,8 @@ mod reactor;
 mod server;
 #[cfg(feature = "status")]
 mod status;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use access::{AuthFileError, CredentialsError};
 pub use listen::{
@@ -51,3 +53,5 @@ pub use listen::{
 };
 pub use options::ServerOptions;
 pub use server::{Server, ServerError, Shutdown};
+#[cfg(feature = "tls")]
+pub use tls::TlsError;

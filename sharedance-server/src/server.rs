@@ -33,6 +33,8 @@ use crate::process::reload::{Reloadable, Reloads};
 use crate::reactor::{Handover, Reactor, Shared};
 #[cfg(feature = "status")]
 use crate::status::{Source, StatusListener};
+#[cfg(feature = "tls")]
+use crate::tls::{TlsConfig, TlsError};
 
 /// One descriptor in this many is reserved for the store and the rest of the program, besides the descriptors of the
 /// workers themselves: connections must not keep the store from opening a file.
@@ -61,6 +63,16 @@ pub enum ServerError {
         address: String,
         /// Why it failed.
         source: io::Error,
+    },
+    /// TLS cannot be configured.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A listener uses TLS, and there is no certificate for it.
+    #[error("{listener} needs a certificate and its key: give --tls-cert=FILE and --tls-key=FILE")]
+    NoCertificate {
+        /// The listener.
+        listener: String,
     },
     /// The system refused something else that the server needs.
     #[error("{what}")]
@@ -112,6 +124,9 @@ impl Server {
     /// # Errors
     /// The server cannot listen on the address.
     pub fn bind(options: &ServerOptions) -> Result<Server, ServerError> {
+        // Before the sockets are bound: a server that cannot serve must not be connected to.
+        #[cfg(feature = "tls")]
+        let tls = tls_config(options)?;
         let listening = listen::listen(&options.listeners(), options.backlog, options.threads.get())?;
         let reloads = Reloads::default();
         let credentials = load_credentials(&options.access, &reloads)?;
@@ -131,9 +146,15 @@ impl Server {
             idle_timeout: options.idle_timeout,
             connection_limit: ConnectionLimit::new(max_connections),
             allowed: options.allow.clone(),
+            #[cfg(feature = "tls")]
+            tls: tls.clone(),
             is_stopping: AtomicBool::new(false),
         };
         let shutdown = Shutdown { shared: Arc::new(shared), pollers: Arc::default() };
+        #[cfg(feature = "tls")]
+        if let Some(tls) = tls {
+            reloads.add(tls);
+        }
         Ok(Server {
             listening,
             shutdown,
@@ -280,6 +301,18 @@ impl Server {
             }
         }
         served
+    }
+}
+
+/// Reads the certificate and the key, if there are any. A listener that uses TLS needs them.
+#[cfg(feature = "tls")]
+fn tls_config(options: &ServerOptions) -> Result<Option<Arc<TlsConfig>>, ServerError> {
+    if let Some(tls) = &options.tls {
+        return Ok(Some(Arc::new(TlsConfig::open(tls)?)));
+    }
+    match options.listen.iter().find(|spec| spec.address.is_tls()) {
+        Some(spec) => Err(ServerError::NoCertificate { listener: format!("--listen={spec}") }),
+        None => Ok(None),
     }
 }
 

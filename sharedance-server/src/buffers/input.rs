@@ -26,6 +26,12 @@ impl Buffer {
         &self.bytes[self.consumed..]
     }
 
+    /// The same bytes, to be changed in place.
+    #[cfg(feature = "tls")]
+    pub(crate) fn unread_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.consumed..]
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.consumed
     }

@@ -132,6 +132,7 @@ fn everything(context: &Context<'_>) -> Vec<Stat> {
     let store = context.store.stats();
     let mut stats = process(context);
     stats.extend(connections(&ever, &sums, &context.service.settings));
+    stats.extend(encryption(&sums));
     stats.extend(commands(&sums, &store));
     stats.extend(pairs(&sums, &store, context));
     stats.extend(locks(context));
@@ -184,6 +185,18 @@ fn connections(ever: &Sums, sums: &Sums, settings: &Settings) -> Vec<Stat> {
         ("threads", settings.threads.to_string()),
         ("bytes_read", number(sums.bytes_read)),
         ("bytes_written", number(sums.bytes_written)),
+    ]
+}
+
+fn encryption(sums: &Sums) -> Vec<Stat> {
+    vec![
+        ("tls_handshakes", number(sums.tls_handshakes)),
+        ("tls_resumed", number(sums.tls_resumed)),
+        ("tls_plain_text", number(sums.tls_plain_text)),
+        ("tls_aborted", number(sums.tls_aborted)),
+        ("tls_too_slow", number(sums.tls_too_slow)),
+        ("tls_certificate_failures", number(sums.tls_certificate_failures)),
+        ("tls_protocol_failures", number(sums.tls_protocol_failures)),
     ]
 }
 

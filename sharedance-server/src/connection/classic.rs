@@ -12,7 +12,8 @@ use sharedance_core::protocol::{DecodeError, Decoded, Response, classic};
 use super::close_reason::CloseReason;
 use super::context::{BYTES_PER_TURN, CALLS_PER_TURN, TurnContext};
 use super::pace::Pace;
-use super::transport::{Received, Transport};
+use super::received::Received;
+use super::transport::Transport;
 use super::waiting_for::WaitingFor;
 use crate::buffers::{Budget, Buffer, Lease, OverBudget};
 use crate::commands::{Body, execute};
@@ -79,11 +80,11 @@ impl ClassicConnection {
         let scratch = &mut turn.scratch[..options.readsize];
         let in_place = self.input.len() >= scratch.len();
         let received = if in_place {
-            transport.recv_spare(self.input.spare(self.needed, &options.budget)?)?
+            transport.recv_spare(self.input.spare(self.needed, &options.budget)?, turn.transport)?
         } else {
             match arrived {
                 Some(received) => received,
-                None => transport.recv(scratch)?,
+                None => transport.recv(scratch, turn.transport)?,
             }
         };
         let len = received.len;
@@ -105,7 +106,7 @@ impl ClassicConnection {
         }
         match classic::decode_request(arrived, &options.limits).map_err(CloseReason::InvalidRequest)? {
             Decoded::Complete { message, .. } => {
-                if received.may_have_more && transport.has_unread_input() {
+                if received.may_have_more && transport.has_unread_input(turn.transport) {
                     return Err(CloseReason::InvalidRequest(DecodeError::TrailingBytes(1)));
                 }
                 let response =
@@ -148,9 +149,9 @@ impl ClassicConnection {
         turn: &mut TurnContext<'_>,
     ) -> Result<WaitingFor, CloseReason> {
         let bytes = classic::encode_response(&response);
-        let sent = send_some(transport, bytes)?;
+        let sent = send_some(transport, bytes, turn)?;
         turn.counters.bytes_written.add(sent as u64);
-        if sent == bytes.len() {
+        if sent == bytes.len() && !transport.has_unsent() {
             return Err(CloseReason::Completed);
         }
         // In this dialect the end of the connection is the end of the value. Until the last byte is sent, any other end,
@@ -163,6 +164,11 @@ impl ClassicConnection {
         rest.unpin_neighbours(&turn.options.budget)?;
         self.rest = Some(Box::new(rest));
         Ok(WaitingFor::SocketRoom)
+    }
+
+    /// Whether the request was executed, and its response is not sent completely.
+    pub(super) fn has_response(&self) -> bool {
+        self.held_back.is_some() || self.rest.is_some()
     }
 
     #[cfg(test)]
@@ -184,10 +190,10 @@ impl ClassicConnection {
             return Err(CloseReason::Completed);
         };
         let bytes = classic::encode_response(&rest.response);
-        let sent = send_some(transport, &bytes[rest.sent..])?;
+        let sent = if rest.sent < bytes.len() { send_some(transport, &bytes[rest.sent..], turn)? } else { 0 };
         rest.sent += sent;
         turn.counters.bytes_written.add(sent as u64);
-        if rest.sent < bytes.len() {
+        if rest.sent < bytes.len() || transport.has_unsent() {
             pace.add(sent);
             pace.check(turn)?;
             return Ok(WaitingFor::SocketRoom);
@@ -215,6 +221,6 @@ impl Rest {
 }
 
 /// Sends as much as the socket takes, and at most what a turn allows. Returns how much that was.
-fn send_some(transport: &mut Transport, bytes: &[u8]) -> Result<usize, CloseReason> {
-    transport.send(&[IoSlice::new(&bytes[..bytes.len().min(BYTES_PER_TURN)])])
+fn send_some(transport: &mut Transport, bytes: &[u8], turn: &mut TurnContext<'_>) -> Result<usize, CloseReason> {
+    transport.send(&[IoSlice::new(&bytes[..bytes.len().min(BYTES_PER_TURN)])], turn.transport)
 }

@@ -8,7 +8,10 @@ use rustix::io::Errno;
 use sharedance_core::protocol::DecodeError;
 use sharedance_core::store::StoreError;
 
+#[cfg(feature = "tls")]
+use super::tls::TlsFailure;
 use crate::buffers::OverBudget;
+use crate::observe::Counters;
 use crate::process::logging::{Kind, LogLimits};
 
 /// Why a connection ends, or why a request was refused.
@@ -48,9 +51,26 @@ pub(crate) enum CloseReason {
     Stopping,
     /// The socket failed.
     SocketFailed(Errno),
+    /// TLS failed.
+    #[cfg(feature = "tls")]
+    TlsFailed(TlsFailure),
 }
 
 impl CloseReason {
+    /// The peer took too long for its part of a handshake.
+    #[cfg(feature = "tls")]
+    pub(crate) const HANDSHAKE_TOO_SLOW: CloseReason = CloseReason::TlsFailed(TlsFailure::HandshakeTooSlow);
+    #[cfg(not(feature = "tls"))]
+    pub(crate) const HANDSHAKE_TOO_SLOW: CloseReason = CloseReason::TooSlow;
+
+    /// Counts the reason if it is one that the statistics have.
+    pub(crate) fn count(&self, _counters: &Counters) {
+        #[cfg(feature = "tls")]
+        if let CloseReason::TlsFailed(failure) = self {
+            failure.count(_counters);
+        }
+    }
+
     /// Whether the connection ends without a decision on its request. The connection is [reset](crate::listen::reset)
     /// then, so that the peer can detect it.
     pub(crate) fn is_without_decision(&self) -> bool {
@@ -85,6 +105,10 @@ impl CloseReason {
                 let line = format_args!("a request was refused: {self}; --inflight sets the limit");
                 log.log(Kind::OverBudget, Level::Warn, now, line);
             }
+            #[cfg(feature = "tls")]
+            CloseReason::TlsFailed(_) => {
+                log.log(Kind::FailedTls, Level::Info, now, format_args!("a connection was closed: {self}"));
+            }
             CloseReason::InvalidRequest(_)
             | CloseReason::Revoked
             | CloseReason::DialectNotAllowed
@@ -114,6 +138,8 @@ impl fmt::Display for CloseReason {
             CloseReason::Idle => f.write_str("idle for too long"),
             CloseReason::Stopping => f.write_str("the server stops"),
             CloseReason::SocketFailed(error) => write!(f, "the socket failed: {error}"),
+            #[cfg(feature = "tls")]
+            CloseReason::TlsFailed(failure) => failure.fmt(f),
         }
     }
 }
@@ -121,6 +147,20 @@ impl fmt::Display for CloseReason {
 impl From<OverBudget> for CloseReason {
     fn from(OverBudget: OverBudget) -> CloseReason {
         CloseReason::OverBudget
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<TlsFailure> for CloseReason {
+    fn from(failure: TlsFailure) -> CloseReason {
+        CloseReason::TlsFailed(failure)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<rustls::Error> for CloseReason {
+    fn from(error: rustls::Error) -> CloseReason {
+        TlsFailure::from(error).into()
     }
 }
 

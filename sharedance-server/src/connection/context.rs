@@ -7,6 +7,7 @@ use sharedance_core::protocol::Limits;
 use sharedance_core::store::Store;
 
 use super::close_reason::CloseReason;
+use super::transport::TransportContext;
 use crate::access::Access;
 use crate::buffers::{Budget, Output};
 use crate::commands::{Context, Service};
@@ -39,6 +40,8 @@ pub(crate) struct TurnContext<'a> {
     pub(crate) locks: &'a Locks,
     /// Receives input as long as none of it has to be kept; at least [`ConnectionOptions::readsize`] long.
     pub(crate) scratch: &'a mut [u8],
+    /// What the transport of the connection uses.
+    pub(crate) transport: &'a mut TransportContext,
     /// Collects responses. Empty between calls.
     pub(crate) output: &'a mut Output,
     /// The connection.

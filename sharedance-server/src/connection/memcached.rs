@@ -15,7 +15,8 @@ use super::context::{CALLS_PER_TURN, TurnContext};
 use super::locks::ConnectionLocks;
 use super::pace::Pace;
 use super::pipeline::{self, Allowance, Pause};
-use super::transport::{Received, Transport};
+use super::received::Received;
+use super::transport::Transport;
 use super::waiting_for::WaitingFor;
 use crate::access::{Access, Delay, Revoked};
 use crate::buffers::{Buffer, Lease, Output};
@@ -285,13 +286,14 @@ impl MemcachedConnection {
     ) -> Result<Option<(usize, Pause)>, CloseReason> {
         let kept = self.input.len();
         if self.needed > turn.scratch.len() {
-            let received = transport.recv_spare(self.input.spare(self.needed, &turn.options.budget)?)?;
+            let received =
+                transport.recv_spare(self.input.spare(self.needed, &turn.options.budget)?, turn.transport)?;
             self.count_received(received, allowance, pace, turn);
             return Ok(None);
         }
         let received = match arrived {
             Some(received) => received,
-            None => transport.recv(&mut turn.scratch[kept..])?,
+            None => transport.recv(&mut turn.scratch[kept..], turn.transport)?,
         };
         self.count_received(received, allowance, pace, turn);
         let len = kept + received.len;
@@ -366,11 +368,14 @@ impl MemcachedConnection {
         }
         self.needs_sync = turn.needs_sync()?;
         for _ in 0..if self.needs_sync { 0 } else { CALLS_PER_TURN } {
-            let sent = turn.output.send(|pieces| transport.send(pieces))?;
+            let sent = turn.output.send(|pieces| transport.send(pieces, turn.transport))?;
             turn.counters.bytes_written.add(sent as u64);
             if turn.output.is_empty() {
                 turn.output.clear();
-                return Ok(true);
+                if !transport.has_unsent() {
+                    return Ok(true);
+                }
+                break;
             }
             if sent == 0 {
                 break;
@@ -403,10 +408,12 @@ impl MemcachedConnection {
         let Some(unsent) = &mut self.unsent else {
             return Ok(true);
         };
-        let sent = unsent.output.send(|pieces| transport.send(pieces))?;
-        turn.counters.bytes_written.add(sent as u64);
-        pace.add(sent);
         if !unsent.output.is_empty() {
+            let sent = unsent.output.send(|pieces| transport.send(pieces, turn.transport))?;
+            turn.counters.bytes_written.add(sent as u64);
+            pace.add(sent);
+        }
+        if !unsent.output.is_empty() || transport.has_unsent() {
             pace.check(turn)?;
             return Ok(false);
         }

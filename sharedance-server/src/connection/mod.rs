@@ -2,7 +2,7 @@
 //!
 //! - [`Connection`]: the state machine. Its first byte decides the dialect: `classic`, one request and one response, or a
 //!   dialect of `memcached`, any number of requests. It never blocks, registers itself nowhere and reads no clock.
-//! - `transport`: receives and sends every byte of the connection.
+//! - `transport`: receives and sends every byte of the connection, plain or by `tls`.
 //! - [`WaitingFor`]: what a connection waits for, which determines its poller interest and its timeout.
 //! - [`CloseReason`]: why a connection ends.
 //! - [`TurnContext`] and [`ConnectionOptions`]: what a connection uses while it advances.
@@ -14,9 +14,12 @@ mod locks;
 mod memcached;
 mod pace;
 mod pipeline;
+mod received;
 mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod waiting_for;
 
@@ -24,4 +27,7 @@ pub(crate) use close_reason::CloseReason;
 pub(crate) use context::{ConnectionOptions, TurnContext};
 pub(crate) use pace::Pace;
 pub(crate) use state::Connection;
+#[cfg(feature = "tls")]
+pub(crate) use tls::TlsWorker;
+pub(crate) use transport::TransportContext;
 pub(crate) use waiting_for::{Interest, Timeout, WaitingFor};

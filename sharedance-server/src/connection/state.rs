@@ -11,7 +11,8 @@ use super::close_reason::CloseReason;
 use super::context::{CALLS_PER_TURN, TurnContext};
 use super::memcached::MemcachedConnection;
 use super::pace::Pace;
-use super::transport::{Received, Transport};
+use super::received::Received;
+use super::transport::{Transport, TransportContext};
 use super::waiting_for::WaitingFor;
 use crate::access::Access;
 use crate::commands::Interpreter;
@@ -50,8 +51,8 @@ impl AsFd for Connection {
 impl Connection {
     /// A connection that a listener with these properties accepted at `now`, on a non-blocking socket.
     pub(crate) fn new(socket: OwnedFd, listener: ListenerOptions, id: ConnectionId, now: Instant) -> Connection {
-        let transport = Transport::Plain(socket);
-        let (waiting_for, pace, state) = (WaitingFor::Request, Pace::new(now), State::New);
+        let transport = Transport::new(listener.kind, socket);
+        let (waiting_for, pace, state) = (transport.first_wait(), Pace::new(now), State::New);
         Connection { transport, listener, id, waiting_for, pace, state }
     }
 
@@ -88,6 +89,8 @@ impl Connection {
     /// Whether it has yielded to other connections, and can continue at once.
     pub(crate) fn is_unfinished(&self) -> bool {
         matches!(&self.state, State::Memcached(memcached) if memcached.is_unfinished())
+            || self.transport.has_buffered_input()
+                && matches!(self.waiting_for, WaitingFor::NextRequest | WaitingFor::Request)
     }
 
     /// Whether it has responses to send.
@@ -100,6 +103,8 @@ impl Connection {
     pub(crate) fn is_undecided(&self) -> bool {
         match self.waiting_for {
             WaitingFor::PeerClose => false,
+            // The peer has sent no request.
+            WaitingFor::HandshakeInput | WaitingFor::HandshakeRoom | WaitingFor::HandshakeTurn => false,
             // The state may have changed since in a call that has failed.
             WaitingFor::NextRequest | WaitingFor::Request => {
                 !matches!(&self.state, State::Memcached(memcached) if memcached.is_between_requests())
@@ -150,6 +155,11 @@ impl Connection {
         advanced
     }
 
+    /// Declares to the peer, if the transport can, that it has received everything. The caller closes the socket next.
+    pub(crate) fn send_end(&mut self, context: &mut TransportContext) {
+        self.transport.send_end(context);
+    }
+
     /// Releases the locks of the connection, and returns its socket.
     pub(crate) fn release_locks(self, locks: &Locks, now: Instant) -> OwnedFd {
         if let State::Memcached(memcached) = self.state {
@@ -163,12 +173,18 @@ impl Connection {
             return Ok(WaitingFor::Sync);
         }
         let Connection { transport, pace, state, .. } = self;
+        let (unprepared, sent) = transport.prepare(turn.transport)?;
+        pace.add(sent);
+        if let Some(waiting_for) = unprepared {
+            if waiting_for == WaitingFor::SocketRoom {
+                pace.check(turn)?;
+            }
+            return Ok(waiting_for);
+        }
         let waiting_for = match state {
             State::Memcached(memcached) => memcached.advance(None, transport, pace, turn)?,
             State::New => return self.detect_dialect(turn),
-            State::Classic(classic) if self.waiting_for == WaitingFor::SocketRoom => {
-                classic.send_rest(transport, pace, turn)?
-            }
+            State::Classic(classic) if classic.has_response() => classic.send_rest(transport, pace, turn)?,
             State::Classic(classic) => classic.receive(None, transport, pace, turn)?,
             State::Draining(_) => return self.drain(turn.scratch),
         };
@@ -189,7 +205,7 @@ impl Connection {
             // Nothing is received before: unread input makes the end a reset, also on a Unix socket.
             return Err(refuse_classic(*refusal, transport, turn));
         }
-        let received = match transport.recv(&mut turn.scratch[..turn.options.readsize]) {
+        let received = match transport.recv(&mut turn.scratch[..turn.options.readsize], turn.transport) {
             Ok(Received { len: 0, .. }) => return Err(CloseReason::PeerClosed),
             Ok(received) => received,
             Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR)) => {
@@ -241,10 +257,10 @@ impl Connection {
 
     /// Closes the sending side, and waits until the peer notices that.
     fn begin_drain(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
-        if !self.transport.has_unread_input() {
+        if !self.transport.has_unread_input(turn.transport) {
             return Err(CloseReason::Completed);
         }
-        self.transport.shut_down_sending()?;
+        self.transport.shut_down_sending(turn.transport)?;
         if let State::Memcached(memcached) = std::mem::replace(&mut self.state, State::Draining(0)) {
             memcached.release_locks(turn.locks, turn.id.worker, turn.now);
         }

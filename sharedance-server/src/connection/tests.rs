@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::pace::PAUSES;
 use super::state::State;
-use super::{CloseReason, Connection, ConnectionOptions, TurnContext, WaitingFor};
+use super::{CloseReason, Connection, ConnectionOptions, TransportContext, TurnContext, WaitingFor};
 use crate::access::AccessControl;
 use crate::buffers::{Budget, Output};
 use crate::commands::{Service, Settings};
@@ -36,6 +36,7 @@ struct Fixture {
     service: Service,
     locks: Locks,
     scratch: Vec<u8>,
+    transport: TransportContext,
     output: Output,
     now: Instant,
     may_wait: bool,
@@ -71,6 +72,10 @@ impl Fixture {
             },
             locks: Locks::new(&[Arc::new(Poller::new().unwrap())], Instant::now()),
             scratch: vec![0; 2 * READSIZE],
+            transport: TransportContext {
+                #[cfg(feature = "tls")]
+                tls: super::TlsWorker::new(None, Budget::new(0), Arc::default()),
+            },
             output: Output::default(),
             now: Instant::now(),
             may_wait: true,
@@ -90,6 +95,7 @@ impl Fixture {
             clock: &Instant::now,
             locks: &self.locks,
             scratch: &mut self.scratch,
+            transport: &mut self.transport,
             output: &mut self.output,
             id: ID,
             may_wait: self.may_wait,

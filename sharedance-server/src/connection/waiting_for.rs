@@ -4,6 +4,15 @@
 /// ([`WaitingFor::interest`]) and how long the wait may take ([`WaitingFor::timeout`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitingFor {
+    /// More of the peer's part of a handshake.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    HandshakeInput,
+    /// Room in the socket for more of this server's part of a handshake.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    HandshakeRoom,
+    /// A turn that allows another expensive step of a handshake.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    HandshakeTurn,
     /// The next request, where no part of a request has arrived and no part of a response is unsent.
     NextRequest,
     /// More of a request, or the first byte of a new connection.
@@ -31,6 +40,8 @@ pub(crate) enum Interest {
 /// Which timeout applies to a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timeout {
+    /// The handshake of a connection has to end.
+    Handshake,
     /// `--timeout`: within a request or a response.
     Transfer,
     /// `--idle-timeout`: the connection is between two requests.
@@ -46,9 +57,11 @@ impl WaitingFor {
     /// does not wait.
     pub(crate) fn interest(self) -> Option<Interest> {
         match self {
-            WaitingFor::NextRequest | WaitingFor::Request | WaitingFor::PeerClose => Some(Interest::Readable),
-            WaitingFor::SocketRoom => Some(Interest::Writable),
-            WaitingFor::Lock | WaitingFor::Delay => Some(Interest::Nothing),
+            WaitingFor::NextRequest | WaitingFor::Request | WaitingFor::PeerClose | WaitingFor::HandshakeInput => {
+                Some(Interest::Readable)
+            }
+            WaitingFor::SocketRoom | WaitingFor::HandshakeRoom => Some(Interest::Writable),
+            WaitingFor::Lock | WaitingFor::Delay | WaitingFor::HandshakeTurn => Some(Interest::Nothing),
             WaitingFor::Sync => None,
         }
     }
@@ -60,6 +73,9 @@ impl WaitingFor {
             WaitingFor::Request | WaitingFor::SocketRoom => Some(Timeout::Transfer),
             WaitingFor::PeerClose => Some(Timeout::Drain),
             WaitingFor::Delay => Some(Timeout::Delay),
+            WaitingFor::HandshakeInput | WaitingFor::HandshakeRoom | WaitingFor::HandshakeTurn => {
+                Some(Timeout::Handshake)
+            }
             WaitingFor::Lock | WaitingFor::Sync => None,
         }
     }

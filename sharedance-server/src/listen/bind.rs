@@ -53,8 +53,11 @@ impl Listening {
 
     fn add(&mut self, spec: &ListenSpec, backlog: i32, inherited: &mut Inherited) -> Result<(), BindError> {
         match &spec.address {
-            ListenAddress::Tcp { host, port, tls: false } => {
-                let options = spec.options(ListenerKind::Tcp);
+            address if address.is_tls() && cfg!(not(feature = "tls")) => {
+                return Err(BindError::Unsupported(address.to_string()));
+            }
+            ListenAddress::Tcp { host, port, tls } => {
+                let options = spec.options(if *tls { ListenerKind::Tls } else { ListenerKind::Tcp });
                 let workers = self.per_worker.len();
                 self.add_own(tcp::listen(host.as_deref(), *port, options, backlog, workers)?);
             }
@@ -70,12 +73,16 @@ impl Listening {
                     _ => Listener::of_workers(socket, options),
                 });
             }
-            ListenAddress::Systemd { name, tls: false } => {
+            ListenAddress::Systemd { name, tls } => {
                 for InheritedSocket { socket, kind, .. } in inherited.take(name.as_deref())? {
+                    let kind = match (tls, kind) {
+                        (false, kind) => kind,
+                        (true, ListenerKind::Tcp) => ListenerKind::Tls,
+                        (true, _) => return Err(BindError::Unsupported(format!("{spec}, which is no TCP socket"))),
+                    };
                     self.add_shared(Listener::of_servers(socket, spec.options(kind)));
                 }
             }
-            address => return Err(BindError::Unsupported(address.to_string())),
         }
         Ok(())
     }

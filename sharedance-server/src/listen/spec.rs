@@ -144,6 +144,13 @@ impl ListenSpec {
     }
 }
 
+impl ListenAddress {
+    /// Whether connections use TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, ListenAddress::Tcp { tls: true, .. } | ListenAddress::Systemd { tls: true, .. })
+    }
+}
+
 impl FromStr for ListenSpec {
     type Err = SpecError;
 

@@ -96,6 +96,17 @@ counters! {
     yields,
     bytes_read,
     bytes_written,
+    /// TLS handshakes that were completed, and those of them that resumed a session.
+    tls_handshakes,
+    tls_resumed,
+    /// TLS connections that have failed: the peer did not use TLS; it closed within the handshake; the handshake took too
+    /// long; a certificate was missing or not accepted; the protocol was violated, or there was no common version or
+    /// algorithm.
+    tls_plain_text,
+    tls_aborted,
+    tls_too_slow,
+    tls_certificate_failures,
+    tls_protocol_failures,
 }
 
 /// The counters of all workers.

@@ -17,6 +17,7 @@ use super::observe::ObserveArguments;
 use super::process::{ProcessArguments, ProcessOptions};
 use super::server::{ServerArguments, ServerOptions};
 use super::storage::{StorageArguments, StorageOptions};
+use super::tls::TlsArguments;
 use super::units;
 
 /// All options of the program.
@@ -46,6 +47,9 @@ struct Arguments {
 
     #[command(flatten)]
     observe: ObserveArguments,
+
+    #[command(flatten)]
+    tls: TlsArguments,
 
     #[command(flatten)]
     storage: StorageArguments,
@@ -87,6 +91,7 @@ impl Options {
             allow: arguments.listen.allow,
             access: arguments.access.into(),
             observe: arguments.observe.into(),
+            tls: arguments.tls.into_options(),
             ..arguments.server.into_options(storage.durability).map_err(contradiction)?
         };
         Ok(Options { server, storage, process: arguments.process.into() })

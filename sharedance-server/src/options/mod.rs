@@ -9,6 +9,7 @@ mod observe;
 mod process;
 mod server;
 mod storage;
+mod tls;
 mod units;
 
 pub use access::AccessOptions;
@@ -18,4 +19,5 @@ pub use observe::ObserveOptions;
 pub use process::ProcessOptions;
 pub use server::ServerOptions;
 pub use storage::StorageOptions;
+pub use tls::TlsOptions;
 pub use units::{Size, Time};

@@ -10,6 +10,7 @@ use sharedance_core::store::Durability;
 
 use super::access::AccessOptions;
 use super::observe::ObserveOptions;
+use super::tls::TlsOptions;
 use super::units::{Plain, Size, size, time};
 use crate::buffers::Budget;
 use crate::listen::{ListenAddress, ListenSpec, Network, parse_port};
@@ -47,6 +48,8 @@ pub struct ServerOptions {
     pub listen: Vec<ListenSpec>,
     /// The networks whose hosts may connect by TCP; if there are none, every host may.
     pub allow: Vec<Network>,
+    /// The certificate and the key of the listeners that use TLS.
+    pub tls: Option<TlsOptions>,
     /// The address or name to listen on; `None` is any address, IPv4 and IPv6.
     pub ip: Option<String>,
     /// The port; 0 lets the kernel choose.
@@ -100,6 +103,7 @@ impl Default for ServerOptions {
         ServerOptions {
             listen: Vec::new(),
             allow: Vec::new(),
+            tls: None,
             ip: None,
             port: 1042,
             backlog: 100,

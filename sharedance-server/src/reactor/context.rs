@@ -8,10 +8,14 @@ use sharedance_core::store::Store;
 
 use crate::buffers::Output;
 use crate::commands::Service;
-use crate::connection::{CloseReason, ConnectionOptions, TurnContext};
+#[cfg(feature = "tls")]
+use crate::connection::TlsWorker;
+use crate::connection::{CloseReason, ConnectionOptions, TransportContext, TurnContext};
 use crate::listen::{ConnectionLimit, Network};
 use crate::locks::{ConnectionId, Locks};
 use crate::observe::{Counters, LatencyRecorder};
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
 
 /// The least that is received at once from a connection that may have many requests.
 const SCRATCH_LEN: usize = 64 * 1024;
@@ -26,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) connection_limit: ConnectionLimit,
     /// The networks whose hosts may connect; if there are none, every host may.
     pub(crate) allowed: Vec<Network>,
+    /// `None` if no listener uses TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<TlsConfig>>,
     /// Set once, when the server has to stop. The pollers are notified after that.
     pub(crate) is_stopping: AtomicBool,
 }
@@ -43,6 +50,7 @@ pub(super) struct WorkerContext {
     pub(super) counters: Arc<Counters>,
     pub(super) latency: LatencyRecorder,
     scratch: Vec<u8>,
+    pub(super) transport: TransportContext,
     output: Output,
     pub(super) now: Instant,
     unix_time: Duration,
@@ -53,6 +61,14 @@ impl WorkerContext {
         let mut context = WorkerContext {
             clock: Box::new(Instant::now),
             worker,
+            transport: TransportContext {
+                #[cfg(feature = "tls")]
+                tls: TlsWorker::new(
+                    shared.tls.clone(),
+                    Arc::clone(&shared.connection_options.budget),
+                    shared.service.counters.of_worker(worker as usize),
+                ),
+            },
             counters: shared.service.counters.of_worker(worker as usize),
             latency: shared.service.latencies.recorder(worker as usize, Instant::now()),
             scratch: vec![0; shared.connection_options.readsize.max(SCRATCH_LEN)],
@@ -91,6 +107,7 @@ impl WorkerContext {
             clock: &*self.clock,
             locks: &self.locks,
             scratch: &mut self.scratch,
+            transport: &mut self.transport,
             output: &mut self.output,
             id,
             may_wait: true,

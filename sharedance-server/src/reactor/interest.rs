@@ -4,6 +4,7 @@
 //! A connection changes its state in many places. What follows from that state is registered in one,
 //! [`Connections::update`]: it compares what is registered with what is wanted, and changes the difference.
 
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
@@ -20,6 +21,9 @@ use crate::locks::ConnectionId;
 
 /// How long a peer that sends more after its last request may take to notice the end of the connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a handshake may take, if `--timeout` is not shorter.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An empty table keeps memory for at most this many entries.
 const KEPT_ENTRIES: usize = 1024;
@@ -42,6 +46,7 @@ struct Entry {
     link: Option<Link>,
     is_in_unfinished: bool,
     is_in_unsynced: bool,
+    is_in_handshakes: bool,
 }
 
 impl Linked for Entry {
@@ -60,10 +65,13 @@ pub(super) struct Connections {
     unfinished: Vec<ConnectionId>,
     /// Connections that wait for a sync.
     unsynced: Vec<ConnectionId>,
+    /// Connections whose handshake waits for its turn, in the order in which they have begun to wait.
+    handshakes: VecDeque<ConnectionId>,
     deadlines: DeadlineLists,
 }
 
 struct DeadlineLists {
+    handshake: Deadlines,
     transfer: Deadlines,
     /// `None` without an idle timeout.
     idle: Option<Deadlines>,
@@ -75,6 +83,7 @@ impl DeadlineLists {
     /// The list of the connections with this timeout.
     fn of(&mut self, timeout: Timeout) -> Option<&mut Deadlines> {
         match timeout {
+            Timeout::Handshake => Some(&mut self.handshake),
             Timeout::Transfer => Some(&mut self.transfer),
             Timeout::Idle => self.idle.as_mut(),
             Timeout::Drain => Some(&mut self.drain),
@@ -97,7 +106,9 @@ impl Connections {
             entries: Slab::new(),
             unfinished: Vec::new(),
             unsynced: Vec::new(),
+            handshakes: VecDeque::new(),
             deadlines: DeadlineLists {
+                handshake: Deadlines::new(HANDSHAKE_TIMEOUT.min(timeout)),
                 transfer: Deadlines::new(timeout),
                 idle: idle_timeout.map(Deadlines::new),
                 drain: Deadlines::new(DRAIN_TIMEOUT),
@@ -163,6 +174,7 @@ impl Connections {
             link: None,
             is_in_unfinished: false,
             is_in_unsynced: false,
+            is_in_handshakes: false,
             connection,
         });
         self.update(token, now)
@@ -192,6 +204,9 @@ impl Connections {
         if waiting_for == WaitingFor::Sync && !mem::replace(&mut entry.is_in_unsynced, true) {
             self.unsynced.push(id);
         }
+        if waiting_for == WaitingFor::HandshakeTurn && !mem::replace(&mut entry.is_in_handshakes, true) {
+            self.handshakes.push_back(id);
+        }
         let (timeout, pace) = (waiting_for.timeout(), entry.connection.pace());
         let before = mem::replace(&mut entry.timeout, timeout);
         let has_transferred = mem::replace(&mut entry.pace, pace) != pace;
@@ -200,7 +215,7 @@ impl Connections {
                 deadlines.remove(&mut self.entries, token);
             }
             self.set_deadline(token, timeout, now);
-        } else if has_transferred && timeout != Some(Timeout::Drain) {
+        } else if has_transferred && !matches!(timeout, Some(Timeout::Drain | Timeout::Handshake)) {
             self.set_deadline(token, timeout, now);
         }
         Ok(())
@@ -226,7 +241,21 @@ impl Connections {
 
     /// Whether a connection has something to do that the poller does not report.
     pub(super) fn have_work(&self) -> bool {
-        !self.unfinished.is_empty() || !self.unsynced.is_empty()
+        !self.unfinished.is_empty() || !self.unsynced.is_empty() || self.has_handshakes()
+    }
+
+    /// Whether a handshake waits for its turn.
+    pub(super) fn has_handshakes(&self) -> bool {
+        !self.handshakes.is_empty()
+    }
+
+    /// The connection whose handshake has waited longest for its turn. It is no longer in the list.
+    pub(super) fn take_handshake(&mut self) -> Option<ConnectionId> {
+        let id = self.handshakes.pop_front()?;
+        if let Some(entry) = self.entry(id) {
+            entry.is_in_handshakes = false;
+        }
+        Some(id)
     }
 
     pub(super) fn any_waits_for_sync(&self) -> bool {
@@ -257,17 +286,18 @@ impl Connections {
 
     /// When the next connection is overdue.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let DeadlineLists { transfer, idle, drain, delay } = &self.deadlines;
+        let DeadlineLists { handshake, transfer, idle, drain, delay } = &self.deadlines;
         let idle = idle.as_ref().and_then(Deadlines::next);
-        [transfer.next(), idle, drain.next(), delay.next()].into_iter().flatten().min()
+        [handshake.next(), transfer.next(), idle, drain.next(), delay.next()].into_iter().flatten().min()
     }
 
     /// A connection that is overdue at `now`, and the reason to close it.
     pub(super) fn overdue(&self, now: Instant) -> Option<(usize, CloseReason)> {
-        let DeadlineLists { transfer, idle, drain, .. } = &self.deadlines;
+        let DeadlineLists { handshake, transfer, idle, drain, .. } = &self.deadlines;
+        let handshake = || handshake.expired(now).map(|token| (token, CloseReason::HANDSHAKE_TOO_SLOW));
         let idle = || idle.as_ref()?.expired(now).map(|token| (token, CloseReason::Idle));
         let drain = || drain.expired(now).map(|token| (token, CloseReason::Completed));
-        transfer.expired(now).map(|token| (token, CloseReason::TooSlow)).or_else(idle).or_else(drain)
+        transfer.expired(now).map(|token| (token, CloseReason::TooSlow)).or_else(handshake).or_else(idle).or_else(drain)
     }
 
     /// A connection whose delay is over at `now`.

@@ -79,6 +79,8 @@ impl Fixture {
             idle_timeout: None,
             connection_limit: ConnectionLimit::new(100),
             allowed: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: None,
             is_stopping: AtomicBool::new(false),
         };
         let listeners = per_worker.pop().unwrap();

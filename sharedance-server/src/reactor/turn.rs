@@ -23,6 +23,13 @@ use crate::process::logging::Kind;
 /// Overdue connections closed in one turn: thousands may have become silent at the same time.
 const CLOSES_PER_TURN: usize = 1024;
 
+/// Handshake steps that need the expensive operations, in one turn: about a millisecond with a key on an elliptic curve. The
+/// other handshakes wait for their turn, so that they do not delay the requests of open connections.
+const HANDSHAKES_PER_TURN: usize = 8;
+
+/// Waiting handshakes that one turn continues, those included that turn out to need no expensive step.
+const WAITING_HANDSHAKES_PER_TURN: usize = 64;
+
 /// How long the sending of responses may take once the server has to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -104,6 +111,9 @@ impl Reactor {
             }
         }
         let unfinished = self.connections.take_unfinished();
+        // Those that wait already come first.
+        let is_first_come = !self.connections.has_handshakes();
+        self.context.transport.allow_handshakes(if is_first_come { HANDSHAKES_PER_TURN } else { 0 });
         for &key in keys {
             if let Some(token) = self.connections.token_of(key)
                 && self.connections.get_mut(token).is_some_and(|connection| !connection.is_unfinished())
@@ -116,6 +126,7 @@ impl Reactor {
                 self.advance(id.token as usize)?;
             }
         }
+        self.continue_handshakes()?;
         self.serve_accepted()?;
         self.serve_handed_over()?;
         self.sync(seen_at)?;
@@ -160,6 +171,30 @@ impl Reactor {
             self.serve(connection)?;
         }
         self.acceptor.reuse(accepted);
+        Ok(())
+    }
+
+    /// Continues the handshakes that wait for their turn.
+    fn continue_handshakes(&mut self) -> io::Result<()> {
+        if !self.connections.has_handshakes() {
+            return Ok(());
+        }
+        self.context.transport.allow_handshakes(HANDSHAKES_PER_TURN);
+        for _ in 0..WAITING_HANDSHAKES_PER_TURN {
+            if !self.context.transport.may_handshake() {
+                break;
+            }
+            let Some(id) = self.connections.take_handshake() else {
+                break;
+            };
+            if self.connections.find(id).is_some() {
+                self.advance(id.token as usize)?;
+            }
+        }
+        // Of those that are new, none is served before those that still wait.
+        if self.connections.has_handshakes() {
+            self.context.transport.allow_handshakes(0);
+        }
         Ok(())
     }
 
@@ -361,13 +396,13 @@ impl Reactor {
         Ok(())
     }
 
-    fn end(&mut self, connection: Connection, reason: &CloseReason) {
-        let is_undecided = connection.is_undecided();
-        let socket = self.dissolve(connection);
-        if reason.is_without_decision() && is_undecided {
-            reset(socket);
+    fn end(&mut self, mut connection: Connection, reason: &CloseReason) {
+        reason.count(&self.context.counters);
+        if reason.is_without_decision() && connection.is_undecided() {
+            reset(self.dissolve(connection));
         } else {
-            drop(socket);
+            connection.send_end(&mut self.context.transport);
+            drop(self.dissolve(connection));
         }
         self.context.log(reason);
     }

@@ -25,6 +25,9 @@ pub(crate) enum Kind {
     WrongCredentials,
     /// Connections of a dialect without credentials, where they are required.
     NoCredentials,
+    /// Connections closed because encryption has failed.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
+    FailedTls,
     /// Connections refused because descriptors or memory have run out.
     Shortage,
     /// Requests refused because too many bytes are in flight.

@@ -47,13 +47,15 @@ pub enum FileError {
         /// The group of the server.
         gid: u32,
     },
-    /// It contains secrets, and others than its owner may use it.
-    #[error("its mode {mode:04o} lets others than its owner use {}, which contains secrets; mend it with: chmod 600 {0}", path.display())]
+    /// It contains secrets, and others may use it.
+    #[error("its mode {mode:04o} lets others use {}, which contains secrets; mend it with: chmod {wanted:03o} {0}", path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
+        /// A mode that is allowed.
+        wanted: u32,
     },
     /// It contains secrets, and the user of the server has no right to read it.
     #[error("user {uid} may not read {}; mend it with: chown {uid} {0}", path.display())]
@@ -161,6 +163,14 @@ impl ReloadableFile {
     /// It is missing, the process may not read it, it is no regular file of a reasonable size, or it contains secrets and is
     /// not protected.
     pub fn read(&self) -> Result<Vec<u8>, FileError> {
+        self.read_protected(0)
+    }
+
+    /// Reads the file as it is now, unless its mode has one of the bits `forbidden`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and others may use the file.
+    pub fn read_protected(&self, forbidden: u32) -> Result<Vec<u8>, FileError> {
         let path = &self.shared.path;
         let reach = self.shared.reach.lock().unwrap_or_else(PoisonError::into_inner);
         let reach = reach.as_ref().ok_or_else(|| FileError::OutOfReach { path: path.clone() })?;
@@ -182,6 +192,10 @@ impl ReloadableFile {
         }
         if let Some(uid) = self.shared.secret_of {
             check_secret(path, &stat, uid)?;
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode & forbidden != 0 {
+            return Err(FileError::Exposed { path: path.clone(), mode, wanted: mode & !forbidden });
         }
         let mut content = Vec::new();
         file.take(MAX_LEN + 1).read_to_end(&mut content).map_err(failed)?;
@@ -210,7 +224,7 @@ fn check_secret(path: &Path, found: &Stat, uid: u32) -> Result<(), FileError> {
         return Err(FileError::Foreign { path, owner: found.st_uid, uid });
     }
     if found.st_mode & OTHERS != 0 {
-        return Err(FileError::Exposed { path, mode: found.st_mode & 0o7777 });
+        return Err(FileError::Exposed { path, mode: found.st_mode & 0o7777, wanted: !OTHERS & 0o600 });
     }
     Ok(())
 }
@@ -281,6 +295,21 @@ mod tests {
             assert!(matches!(secret.read(), Err(FileError::Foreign { owner: 61_234, uid: 0, .. })));
         }
         assert_eq!(others.read().is_ok(), uid == 0);
+    }
+
+    #[test]
+    fn a_mode_that_is_forbidden_is_refused_with_the_command_that_fixes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "secret").unwrap();
+        let file = ReloadableFile::open(&path).unwrap();
+        for (mode, forbidden) in [(0o644, 0o037), (0o660, 0o037), (0o604, 0o077), (0o640, 0o077)] {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let message = file.read_protected(forbidden).unwrap_err().to_string();
+            let (_, command) = message.split_once("mend it with: ").unwrap();
+            assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+            assert_eq!(file.read_protected(forbidden).unwrap(), b"secret");
+        }
     }
 
     #[test]
