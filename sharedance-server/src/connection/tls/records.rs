@@ -98,7 +98,8 @@ impl Records {
     /// followed by more.
     ///
     /// # Errors
-    /// The peer violates the protocol. An alert for it is in `output`. Or the error of `take`.
+    /// The peer violates the protocol. An alert for it is in `output`. Or the error of `take`. After an error nothing else may
+    /// be called.
     pub(super) fn open<E: From<Error>>(
         &mut self,
         input: &mut [u8],
@@ -124,7 +125,7 @@ impl Records {
                 Ok(_) if self.is_peer_closed => return Ok(input.len()),
                 Ok(_) => return Ok(used + discard),
                 Err(error) => {
-                    self.encode_alerts(&mut input[used..], output);
+                    self.encode_alerts(input, output);
                     return Err(error.into());
                 }
             }
@@ -132,13 +133,13 @@ impl Records {
         }
     }
 
-    /// Appends the alert that tells the peer of an error.
+    /// Appends the alert that informs the peer of an error. As long as there is one, the session looks at no input: it would
+    /// find the same error again, which it must not.
     fn encode_alerts(&mut self, input: &mut [u8], output: &mut Sealed) {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.session.process_tls_records(input).state {
-            if encode(output, |room| data.encode(room)).is_err() {
-                return;
-            }
-        }
+        while self.session.wants_write()
+            && let Ok(ConnectionState::EncodeTlsData(mut data)) = self.session.process_tls_records(input).state
+            && encode(output, |room| data.encode(room)).is_ok()
+        {}
     }
 
     /// Encrypts the first bytes of `pieces`, at most `max_len` of them. `input` is what [`Records::open`] has left. Returns

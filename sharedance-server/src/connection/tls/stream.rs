@@ -51,7 +51,8 @@ pub(in crate::connection) enum Handshake {
 /// A connection with TLS.
 pub(in crate::connection) struct TlsStream {
     socket: OwnedFd,
-    /// `None` until the first byte has arrived: a peer that only connects costs nothing more.
+    /// `None` until the first byte has arrived, so that a peer that only connects costs nothing more; and after an error,
+    /// which leaves a session that must not be used.
     records: Option<Box<Records>>,
     is_established: bool,
     /// An incomplete record.
@@ -61,6 +62,8 @@ pub(in crate::connection) struct TlsStream {
     unsent: Option<Box<Unsent>>,
     /// The peer has closed the socket, with or without having declared that.
     is_at_end: bool,
+    /// The caller has received that end.
+    is_end_received: bool,
     /// The end was declared to the peer.
     is_end_sent: bool,
     /// The memory of the handshake.
@@ -91,6 +94,7 @@ impl TlsStream {
             opened: Buffer::default(),
             unsent: None,
             is_at_end: false,
+            is_end_received: false,
             is_end_sent: false,
             handshake: Lease::default(),
         }
@@ -102,7 +106,7 @@ impl TlsStream {
 
     /// Whether there is input that the poller does not report, because it is no longer in the socket.
     pub(in crate::connection) fn has_buffered_input(&self) -> bool {
-        !self.opened.is_empty()
+        !self.opened.is_empty() || self.is_peer_closed() && !self.is_end_received
     }
 
     /// The first byte that was decrypted and not received yet.
@@ -189,15 +193,20 @@ impl TlsStream {
             return Ok(Received { len, may_have_more: true });
         }
         if self.is_peer_closed() {
+            self.is_end_received = true;
             return Ok(Received { len: 0, may_have_more: false });
         }
         let max_len = (room + RECORD_OVERHEAD).clamp(MIN_READ_LEN, MAX_READ_LEN);
         let received = self.read(room, max_len, worker, fill)?;
-        if received.len == 0 && !self.is_peer_closed() {
-            // No record is complete.
-            return Err(Errno::WOULDBLOCK.into());
+        if received.len > 0 {
+            return Ok(received);
         }
-        Ok(received)
+        if self.is_peer_closed() {
+            self.is_end_received = true;
+            return Ok(received);
+        }
+        // No record is complete.
+        Err(Errno::WOULDBLOCK.into())
     }
 
     fn is_peer_closed(&self) -> bool {
@@ -207,6 +216,20 @@ impl TlsStream {
     /// Reads once, up to `max_len` bytes, and decrypts the records that are complete. Passes the first `room` bytes to
     /// `fill`, and keeps the others.
     fn read(
+        &mut self,
+        room: usize,
+        max_len: usize,
+        worker: &mut TlsWorker,
+        fill: impl FnMut(&[u8]),
+    ) -> Result<Received, CloseReason> {
+        let read = self.read_records(room, max_len, worker, fill);
+        if !matches!(read, Ok(_) | Err(CloseReason::SocketFailed(Errno::WOULDBLOCK | Errno::INTR))) {
+            self.records = None;
+        }
+        read
+    }
+
+    fn read_records(
         &mut self,
         room: usize,
         max_len: usize,
@@ -256,7 +279,7 @@ impl TlsStream {
         if has_output {
             self.send_output(worker)?;
         }
-        Ok(Received { len: filled, may_have_more: len == max_len || !self.opened.is_empty() })
+        Ok(Received { len: filled, may_have_more: len == max_len || self.has_buffered_input() })
     }
 
     /// Encrypts and sends a part of `pieces`, by one call. Returns how many of their bytes were accepted: they are in the
