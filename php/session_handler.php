@@ -7,6 +7,23 @@
 
 require_once __DIR__ . '/sharedance.php';
 
+// The classes that a page with a session needs, unless they are loaded already, perhaps from another folder: the
+// autoloader would take several times as long.
+if (!class_exists('Sharedance\SessionHandler', false) && !class_exists('Sharedance\Options', false)) {
+    require_once __DIR__ . '/src/Clock.php';
+    require_once __DIR__ . '/src/Options.php';
+    require_once __DIR__ . '/src/Server.php';
+    require_once __DIR__ . '/src/SessionHandler.php';
+    require_once __DIR__ . '/src/Session/SessionStore.php';
+    require_once __DIR__ . '/src/Session/LoadedSession.php';
+    require_once __DIR__ . '/src/Session/LockedSessions.php';
+    require_once __DIR__ . '/src/Session/SessionKey.php';
+    require_once __DIR__ . '/src/Wire/Connection.php';
+    require_once __DIR__ . '/src/Wire/ConnectionPool.php';
+    require_once __DIR__ . '/src/Wire/KeptStream.php';
+    require_once __DIR__ . '/src/Wire/Notices.php';
+}
+
 call_user_func(function () {
     if (!function_exists('session_set_save_handler')) {
         trigger_error('Sharedance: this PHP has no sessions (extension "session")', E_USER_WARNING);
@@ -17,10 +34,9 @@ call_user_func(function () {
             . ' session.auto_start off, and include session_handler.php before session_start()', E_USER_WARNING);
         return;
     }
-    Sharedance\Session\UploadProgress::keepCookie();
-    // With the first Sharedance, pages could call the functions without sharedance_open(): they used the server of the
-    // sessions.
-    Sharedance\ClassicFunctions::useSettings();
+    if ($_FILES) {
+        Sharedance\Session\UploadProgress::keepCookie();
+    }
     try {
         // As the first Sharedance did: PHP's default serializer loses entries with numeric names or with | in their
         // names. Another choice of the administrator is kept.

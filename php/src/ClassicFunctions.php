@@ -18,15 +18,6 @@ final class ClassicFunctions
 
     private static $client;
     private static $settings;
-    private static $usesSettings = false;
-
-    /**
-     * Without sharedance_open() the functions use the servers of the settings, as they did with session_handler.php.
-     */
-    public static function useSettings()
-    {
-        self::$usesSettings = true;
-    }
 
     public static function open($host, $port, $timeout)
     {
@@ -103,7 +94,7 @@ final class ClassicFunctions
     private static function attempt(callable $deed, $failed = self::FAILED)
     {
         try {
-            if (self::$client === null && self::$usesSettings) {
+            if (self::$client === null && self::isWithSessions()) {
                 self::$client = new Client(['protocol' => Options::CLASSIC]);
             }
             return self::$client === null ? self::FAILED : $deed(self::$client);
@@ -115,5 +106,15 @@ final class ClassicFunctions
         } catch (SharedanceException $failure) {
             return $failed;
         }
+    }
+
+    /**
+     * With session_handler.php, pages can call the functions without sharedance_open(): they use the servers of the
+     * settings, as with the first Sharedance.
+     */
+    private static function isWithSessions()
+    {
+        $handler = dirname(__DIR__) . DIRECTORY_SEPARATOR . 'session_handler.php';
+        return in_array($handler, get_included_files(), true);
     }
 }

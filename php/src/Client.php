@@ -9,9 +9,9 @@ use Sharedance\Exception\TooLarge;
 use Sharedance\Exception\Unsupported;
 use Sharedance\Wire\Batch;
 use Sharedance\Wire\ClassicRequests;
-use Sharedance\Wire\Connection;
 use Sharedance\Wire\ConnectionPool;
 use Sharedance\Wire\Dialect;
+use Sharedance\Wire\Exchange;
 use Sharedance\Wire\Meta;
 
 /**
@@ -330,8 +330,8 @@ class Client
     {
         foreach ($this->ring->servers() as $server) {
             $this->requireMemcached($server);
-            $this->pool->ask($server, "flush_all\r\n", ConnectionPool::CONFIRM, function (Connection $connection) {
-                $line = $connection->line();
+            $this->pool->ask($server, "flush_all\r\n", ConnectionPool::CONFIRM, function (Exchange $exchange) {
+                $line = $exchange->line();
                 return $line === 'OK' ? true : Meta::refusal($line);
             });
         }

@@ -49,6 +49,8 @@ class SessionHandler implements
     /** @var ServerRing|null null where there is one server */
     private $ring;
     private $pool;
+    /** Whether the settings demand the classic dialect. */
+    private $isClassic = false;
     /** @var SessionStore[] by whether they are classic, made when they are needed */
     private $stores = [];
     /** @var SessionKey|null what keyOf() returned last: most pages have one session */
@@ -287,7 +289,9 @@ class SessionHandler implements
         }
         $key->check();
         $server = $this->serverOf($key);
-        $isClassic = Dialect::isClassic($server, $this->options, $this->pool);
+        // A connection that was kept shows which dialect it is, and that the server did not fail a moment ago.
+        $isClassic = ($this->isClassic || $this->pool->keptTo($server) === null)
+            && Dialect::isClassic($server, $this->options, $this->pool);
         if (!isset($this->stores[$isClassic])) {
             $this->stores[$isClassic] = $isClassic
                 ? new ClassicSessions($this->options, new ClassicRequests($this->options))
@@ -342,6 +346,7 @@ class SessionHandler implements
         $this->pool = new ConnectionPool($options);
         $this->options = $options;
         $this->prefix = $options->prefix();
+        $this->isClassic = $options->protocol() === Options::CLASSIC;
     }
 
     /** One warning; and false, for PHP. What PHP itself reports about that false matches $echo, and is left out. */

@@ -2,24 +2,20 @@
 
 namespace Sharedance\Session;
 
-use Sharedance\Exception\Conflict;
-use Sharedance\Exception\ConnectionLost;
 use Sharedance\Exception\LockTimedOut;
-use Sharedance\Exception\SharedanceException;
 use Sharedance\Exception\TooLarge;
 use Sharedance\Options;
 use Sharedance\Server;
-use Sharedance\Wire\Connection;
 use Sharedance\Wire\ConnectionPool;
 use Sharedance\Wire\Meta;
 
-use function in_array;
 use function ini_get;
 use function max;
 use function strlen;
 use function strncmp;
 use function strpos;
 use function substr;
+use function substr_compare;
 
 /**
  * Sessions in the memcached dialect: a page has two round trips.
@@ -35,66 +31,58 @@ use function substr;
  * before it writes: if no other page has changed the session meanwhile, nothing is lost.
  *
  * Without locking, the last page to end wins; what was destroyed is not created again.
+ *
+ * This file has the short way through load(), write() and prolong(), which almost every page takes: all responses arrive
+ * by the first read, and are the usual ones. PHP loads as few classes as possible for it, and executes as little as
+ * possible, since each page pays for both. SessionExchanges has everything else: whatever differs in any way is passed
+ * on to it together with the connection, on which the exchange goes on.
  */
 final class LockedSessions implements SessionStore
 {
-    /** What load() almost always reads begins like this, and the length of it. */
-    const LOCKED_AND_FOUND = "MN\r\nLOCKED\r\nVA ";
-    const LOCKED_AND_FOUND_LEN = 15;
-    /** What write() almost always reads: the version is in between. */
-    const STORED = 'HD c';
-    const AND_UNLOCKED = "\r\nUNLOCKED\r\n";
-    const AND_UNLOCKED_LEN = 12;
-    /** What prolong() almost always reads. */
-    const PROLONGED_AND_UNLOCKED = "HD\r\nUNLOCKED\r\n";
     const DEFAULT_TTL_SECS = 1440;
+    /** A day: shorter TTLs need no class Meta. */
+    const SHORT_TTL_SECS = 86400;
     const MIN_LOCK_TTL_SECS = 60;
     /** A page that reached its max_execution_time still stores its session. */
     const LOCK_TTL_MARGIN_SECS = 10;
+    /** What an Envelope begins with. */
+    const ENVELOPE = "\0";
 
     private $options;
     private $pool;
     private $isLocking;
-    private $waitSecs;
-    private $waitMillis;
-    private $maxSize;
     private $timeoutSecs;
+    private $exchanges;
 
     public function __construct(Options $options, ConnectionPool $pool)
     {
         $this->options = $options;
         $this->pool = $pool;
         $this->isLocking = $options->isLocking();
-        $this->waitSecs = $options->lockWaitSecs();
-        $this->waitMillis = (int) ($this->waitSecs * 1000);
-        $this->maxSize = $options->maxSize();
         $this->timeoutSecs = $options->timeoutSecs();
     }
 
     public function load(Server $server, SessionKey $key, $isNew)
     {
-        if (!$this->isLocking) {
-            return self::loaded($key, $this->look($server, $key));
-        }
         $name = $key->key();
-        $lockTtl = $this->lockTtlSecs();
-        $request = 'lock ' . $name . ' ' . $this->waitMillis . ' ' . $lockTtl . "\r\nmg " . $name . " v c\r\n";
-        $started = $this->pool->connectionTo($server);
-        if ($started->isTrusted) {
-            $response = $started->start("mn\r\n" . $request, $this->timeoutSecs);
-            $session = self::wholeSession($response, $started, $key, $lockTtl);
-            if ($session !== null) {
-                return $session;
-            }
-        } else {
-            $started = null;
+        $request = 'mg ' . $name . " v c\r\n";
+        $usual = '';
+        $lockTtl = 0;
+        if ($this->isLocking) {
+            $lockTtl = $this->lockTtlSecs();
+            $request = 'lock ' . $name . ' ' . (int) ($this->options->lockWaitSecs() * 1000) . ' ' . $lockTtl . "\r\n" . $request;
+            $usual = "LOCKED\r\n";
         }
-        $read = function (Connection $connection) use ($key, $lockTtl) {
-            return $this->readLoaded($connection, $key, $lockTtl);
-        };
-        $session = $this->pool->ask($server, $request, ConnectionPool::REPEAT, $read, $this->waitSecs, $started);
-        if ($session->isReadOnly && $this->options->lockFailure() === Options::FAIL) {
-            throw $this->lockTimedOut();
+        $connection = $this->pool->connectionTo($server);
+        $greeting = $connection->greetingFor($this->isLocking);
+        $response = $connection->start($greeting . $request, $this->timeoutSecs);
+        $session = self::found($response, $connection->usualReplyTo($greeting) . $usual, $key);
+        if ($session === null) {
+            return $this->exchanges()->load($server, $connection, $key, $request, $lockTtl);
+        }
+        $connection->finish();
+        if ($this->isLocking) {
+            $session->lockedBy($connection, $lockTtl);
         }
         return $session;
     }
@@ -107,34 +95,30 @@ final class LockedSessions implements SessionStore
     ) {
         if ($session->isReadOnly) {
             throw new LockTimedOut('it is read-only in this request: another one did not release its lock within '
-                . $this->waitSecs . ' s');
+                . $this->options->lockWaitSecs() . ' s');
         }
         if ($this->isLocking) {
             $flags = $session->version === null ? 'ME H c T' : 'C' . $session->version . ' H c T';
         } else {
             $flags = $session->version === null ? 'c T' : 'MR c T';
         }
-        $request = 'ms ' . $session->key->key() . ' ' . strlen($data) . ' ' . $flags . $this->exptime() . "\r\n" . $data
-            . "\r\n";
+        $name = $session->key->key();
+        $request = 'ms ' . $name . ' ' . strlen($data) . ' ' . $flags . $this->exptime() . "\r\n" . $data . "\r\n";
         $this->checkSize(strlen($request));
-        try {
-            $line = $this->writeOnce($server, $session, $request);
-        } catch (ConnectionLost $failure) {
-            $line = $this->writeOnce($server, $session, $request);
-            $stored = strncmp($line, 'HD', 2) === 0 ? null : $this->look($server, $session->key);
-            if ($stored !== null && $stored->value === $data) {
-                // The first one was executed, and only its response was lost.
-                $line = 'HD c' . $stored->version;
-            }
+        $connection = $this->held($session);
+        $version = null;
+        if ($connection !== null) {
+            $response = $connection->start($request . 'unlock ' . $name . "\r\n", $this->timeoutSecs);
+            $version = self::versionIn($response);
+        }
+        if ($version === null) {
+            $version = $this->exchanges()->write($server, $connection, $session, $request, $data);
+        } else {
+            $connection->finish();
         }
         $session->unlocked();
-        if (strncmp($line, 'HD', 2) !== 0) {
-            $status = substr($line, 0, 2);
-            // A replace that finds nothing is not stored.
-            throw self::conflict($status === 'NS' && $session->version !== null ? 'NF' : $status);
-        }
         $session->data = $data;
-        $session->version = substr($line, 4);
+        $session->version = $version;
     }
 
     public function overwrite(
@@ -150,182 +134,80 @@ final class LockedSessions implements SessionStore
 
     public function prolong(Server $server, LoadedSession $session)
     {
-        $request = Meta::get($session->key->key(), 'T' . $this->exptime());
-        return $this->askAndUnlock($server, $session, $request) === 'HD';
+        $name = $session->key->key();
+        $request = 'mg ' . $name . ' T' . $this->exptime() . "\r\n";
+        $connection = $this->held($session);
+        if ($connection !== null) {
+            $response = $connection->start($request . 'unlock ' . $name . "\r\n", $this->timeoutSecs);
+            if ($response === "HD\r\nUNLOCKED\r\n") {
+                $connection->finish();
+                $session->unlocked();
+                return true;
+            }
+        }
+        return $this->exchanges()->askAndUnlock($server, $connection, $session, $request) === 'HD';
     }
 
     public function destroy(Server $server, LoadedSession $session)
     {
-        $this->askAndUnlock($server, $session, Meta::delete($session->key->key()));
+        $this->exchanges()->askAndUnlock($server, null, $session, Meta::delete($session->key->key()));
     }
 
     public function destroyMoved(Server $server, LoadedSession $session)
     {
-        if ($session->version === null) {
-            $this->destroy($server, $session);
-            return;
-        }
-        $request = 'md ' . $session->key->key() . ($this->isLocking ? ' C' . $session->version : '') . "\r\n";
-        // Repeated, it would not find what its first attempt has deleted.
-        $status = $this->askAndUnlock($server, $session, $request, ConnectionPool::CONFIRM);
-        if ($status !== 'HD') {
-            throw self::conflict($status);
-        }
+        $this->exchanges()->destroyMoved($server, $session);
     }
 
     public function release(Server $server, LoadedSession $session)
     {
-        $connection = $session->lock();
-        $session->unlocked();
-        if ($connection === null) {
-            return;
-        }
-        try {
-            $this->pool->askOn($connection, $server, Meta::unlock($session->key->key()), [Meta::class, 'readUnlock']);
-        } catch (SharedanceException $failure) {
-            // The connection is closed, so the server has released the lock.
-        }
+        $this->exchanges()->release($server, $session);
     }
 
-    /** Sends a request, and the unlock behind it where the lock is held, and returns its status. */
-    private function askAndUnlock(
-        Server $server,
-        LoadedSession $session,
-        #[\SensitiveParameter]
-        $request,
-        $ifDead = ConnectionPool::REPEAT
-    ) {
-        $isLocked = $session->lock() !== null;
-        if ($isLocked) {
-            $request .= Meta::unlock($session->key->key());
-        }
-        $started = $ifDead === ConnectionPool::REPEAT && $isLocked ? $this->pool->connectionTo($server) : null;
-        if ($started !== null && $started->isTrusted) {
-            if ($started->start($request, $this->timeoutSecs) === self::PROLONGED_AND_UNLOCKED) {
-                $started->finishStarted();
-                $session->unlocked();
-                return 'HD';
-            }
-        } else {
-            $started = null;
-        }
-        $read = function (Connection $connection) use ($isLocked) {
-            $status = Meta::readStatus($connection);
-            $unlocked = $isLocked ? Meta::readUnlock($connection) : true;
-            return $unlocked instanceof SharedanceException ? $unlocked : $status;
-        };
-        $status = $this->pool->ask($server, $request, $ifDead, $read, null, $started);
-        $session->unlocked();
-        return $status;
-    }
-
-    /** The status line of the write. */
-    private function writeOnce(
-        Server $server,
-        LoadedSession $session,
-        #[\SensitiveParameter]
-        $request
-    ) {
-        $wait = $started = null;
-        if ($this->isLocking) {
-            $connection = $this->pool->connectionTo($server);
-            if ($session->isLockedBy($connection)) {
-                $started = $connection->isTrusted ? $connection : null;
-            } else {
-                $wait = $this->waitSecs;
-                $request = Meta::lock($session->key->key(), $wait, $this->lockTtlSecs()) . $request;
-            }
-            $request .= 'unlock ' . $session->key->key() . "\r\n";
-        }
-        if ($started !== null) {
-            $response = $started->start($request, $this->timeoutSecs);
-            $version = (string) substr($response, 4, -self::AND_UNLOCKED_LEN);
-            if ($version === (string) (int) $version && $response === self::STORED . $version . self::AND_UNLOCKED) {
-                $started->finishStarted();
-                return self::STORED . $version;
-            }
-        }
-        $read = function (Connection $connection) use ($wait) {
-            $isLocked = $wait === null ? true : Meta::readLock($connection);
-            $status = $connection->line();
-            $status = in_array(substr($status, 0, 2), ['HD', 'EX', 'NF', 'NS'], true) ? $status : Meta::refusal($status);
-            $unlocked = $this->isLocking ? Meta::readUnlock($connection) : true;
-            foreach ([$isLocked, $status, $unlocked] as $result) {
-                if ($result instanceof SharedanceException) {
-                    return $result;
-                }
-            }
-            return $isLocked ? $status : $this->lockTimedOut();
-        };
-        return $this->pool->ask($server, $request, ConnectionPool::RAISE, $read, $wait, $started);
-    }
-
-    private function look(Server $server, SessionKey $key)
+    /** The connection that holds the lock of the session, as far as is known here. */
+    private function held(LoadedSession $session)
     {
-        $request = Meta::get($key->key(), 'v c');
-        return $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
+        $connection = $session->lock();
+        return $connection !== null && $session->isLockedBy($connection) ? $connection : null;
     }
 
-    /**
-     * The session that load() almost always finds: the lock is granted, and all of the response has arrived by one read.
-     * Anything else, in any way, is null, and left to readLoaded().
-     */
-    private static function wholeSession(
+    /** The session in a response that has the usual beginning and is complete; null for any other response. */
+    private static function found(
         #[\SensitiveParameter]
         $response,
-        Connection $connection,
-        SessionKey $key,
-        $lockTtl
+        $usual,
+        SessionKey $key
     ) {
-        if (strncmp($response, self::LOCKED_AND_FOUND, self::LOCKED_AND_FOUND_LEN) !== 0) {
+        $at = strlen($usual);
+        if (strncmp($response, $usual, $at) !== 0) {
             return null;
         }
-        $len = (int) substr($response, self::LOCKED_AND_FOUND_LEN, 10);
-        $versionAt = self::LOCKED_AND_FOUND_LEN + strlen($len) + 2;
-        $end = strpos($response, "\r\n", self::LOCKED_AND_FOUND_LEN);
+        $end = strpos($response, "\r\n", $at);
+        if ($end === false) {
+            return null;
+        }
+        $len = strlen($response) - $end - 4;
+        if ($len === -2 && substr($response, $at) === "EN\r\n") {
+            return new LoadedSession($key);
+        }
+        // The value ends where the response does, or there is more to read, or less.
+        $head = 'VA ' . $len . ' c';
+        $versionAt = $at + strlen($head);
+        $version = (string) substr($response, $versionAt, $end - $versionAt);
         if (
-            $end === false || $end <= $versionAt || strlen($response) !== $end + $len + 4
-            || substr($response, -2) !== "\r\n"
-            || substr($response, self::LOCKED_AND_FOUND_LEN, $versionAt - self::LOCKED_AND_FOUND_LEN) !== $len . ' c'
+            substr_compare($response, $head, $at, strlen($head)) !== 0 || substr($response, -2) !== "\r\n"
+            || $version !== (string) (int) $version
         ) {
             return null;
         }
-        $version = substr($response, $versionAt, $end - $versionAt);
-        // A version can be more than an integer of 32 bits holds.
-        if ($version !== (string) (int) $version) {
-            return null;
-        }
         $data = (string) substr($response, $end + 2, $len);
-        if ($data !== '' && $data[0] === Envelope::MAGIC[0]) {
-            return null;
-        }
-        $connection->finishStarted();
-        $session = new LoadedSession($key, $data, $version);
-        $session->lockedBy($connection, $lockTtl);
-        return $session;
+        return $data !== '' && $data[0] === self::ENVELOPE ? null : new LoadedSession($key, $data, $version);
     }
 
-    /** What load() reads where there is no session, or no lock, or the response comes in pieces. */
-    private function readLoaded(Connection $connection, SessionKey $key, $lockTtl)
+    /** The version in a response that says that the session is stored and unlocked; null for any other response. */
+    private static function versionIn($response)
     {
-        $isLocked = Meta::readLock($connection);
-        $found = Meta::readVersioned($connection);
-        if ($isLocked instanceof SharedanceException || $found instanceof SharedanceException) {
-            return $isLocked instanceof SharedanceException ? $isLocked : $found;
-        }
-        $session = self::loaded($key, $found);
-        if ($isLocked) {
-            $session->lockedBy($connection, $lockTtl);
-        } else {
-            $session->isReadOnly = true;
-        }
-        return $session;
-    }
-
-    private static function loaded(SessionKey $key, $found)
-    {
-        return $found === null ? new LoadedSession($key)
-            : new LoadedSession($key, Envelope::open($found->value), $found->version);
+        $version = (string) substr($response, 4, -12);
+        return $response === 'HD c' . $version . "\r\nUNLOCKED\r\n" && $version === (string) (int) $version ? $version : null;
     }
 
     /** As long as a page can run; one without a limit asks again when it writes. */
@@ -338,29 +220,23 @@ final class LockedSessions implements SessionStore
     private function exptime()
     {
         $ttl = $this->options->ttlSecs() ?: (int) ini_get('session.gc_maxlifetime');
-        return Meta::exptime($ttl > 0 ? $ttl : self::DEFAULT_TTL_SECS);
+        $ttl = $ttl > 0 ? $ttl : self::DEFAULT_TTL_SECS;
+        // Longer ones are written as a date.
+        return $ttl <= self::SHORT_TTL_SECS ? $ttl : Meta::exptime($ttl);
     }
 
     private function checkSize($size)
     {
-        if ($size > $this->maxSize) {
-            throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of ' . $this->maxSize);
+        if ($size > $this->options->maxSize()) {
+            throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of ' . $this->options->maxSize());
         }
     }
 
-    private function lockTimedOut()
+    private function exchanges()
     {
-        return new LockTimedOut('another request did not release its lock within ' . $this->waitSecs
-            . ' s');
-    }
-
-    private static function conflict($status)
-    {
-        $reasons = [
-            'NF' => 'it was destroyed, or has expired, since this request read it; it is not created again',
-            'NS' => 'another request has created it meanwhile; nothing is overwritten',
-            'EX' => 'another request has changed it, or had its lock, since this one read it; nothing is overwritten',
-        ];
-        return new Conflict($reasons[$status]);
+        if ($this->exchanges === null) {
+            $this->exchanges = new SessionExchanges($this->options, $this->pool, $this->lockTtlSecs());
+        }
+        return $this->exchanges;
     }
 }

@@ -2,7 +2,6 @@
 
 namespace Sharedance\Session;
 
-use Sharedance\Argument;
 use Sharedance\Exception\InvalidKey;
 
 use function preg_match;
@@ -14,6 +13,9 @@ use function strlen;
  */
 final class SessionKey
 {
+    /** The server's limit. */
+    const MAX_LEN = 250;
+
     private $prefix;
     private $id;
     private $key;
@@ -53,8 +55,7 @@ final class SessionKey
      */
     public function isWellFormed()
     {
-        $most = Argument::MAX_KEY_LEN - strlen($this->prefix);
-        return strlen($this->id) <= $most && preg_match('/^[A-Za-z0-9,_-]+$/D', $this->id);
+        return strlen($this->key) <= self::MAX_LEN && preg_match('/^[A-Za-z0-9,_-]+$/D', $this->id);
     }
 
     /**

@@ -72,11 +72,11 @@ final class Batch
             $this->server,
             $this->request,
             $this->ifDead,
-            function (Connection $connection) {
+            function (Exchange $exchange) {
                 $failure = null;
                 $results = [];
                 foreach ($this->keys as $key) {
-                    $results[$key] = $result = Meta::{$this->reader}($connection);
+                    $results[$key] = $result = Meta::{$this->reader}($exchange);
                     $failure = $result instanceof SharedanceException ? $result : $failure;
                 }
                 return $failure === null ? $results : $failure;

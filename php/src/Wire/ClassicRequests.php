@@ -140,8 +140,8 @@ final class ClassicRequests
         $connection = $this->connectionTo($server);
         unset($this->ready[$server->address()]);
         try {
-            $connection->begin($request, $this->options->timeoutSecs());
-            return $maxLen === null ? $connection->atMost(strlen(Classic::DONE)) : $connection->rest($maxLen);
+            $exchange = $connection->begin($request, $this->options->timeoutSecs());
+            return $maxLen === null ? $exchange->atMost(strlen(Classic::DONE)) : $exchange->rest($maxLen);
         } catch (TimedOut $failure) {
             ServerState::recordFailure($server);
             throw $failure;

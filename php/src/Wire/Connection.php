@@ -6,59 +6,48 @@ use Sharedance\Clock;
 use Sharedance\Exception\CannotConnect;
 use Sharedance\Exception\ConnectionLost;
 use Sharedance\Exception\TimedOut;
-use Sharedance\Exception\TooLarge;
 use Sharedance\Exception\UnexpectedReply;
 use Sharedance\Options;
 use Sharedance\Server;
 
+use function bin2hex;
 use function fclose;
 use function fread;
 use function function_exists;
 use function fwrite;
 use function hrtime;
-use function implode;
-use function max;
 use function microtime;
 use function php_uname;
+use function preg_match;
+use function random_bytes;
 use function restore_error_handler;
-use function set_error_handler;
-use function sprintf;
 use function stream_get_meta_data;
 use function stream_select;
 use function stream_set_blocking;
 use function stream_set_chunk_size;
-use function stream_set_timeout;
-use function stream_socket_get_name;
 use function strlen;
-use function strncmp;
-use function strpos;
-use function substr;
-use function substr_compare;
 
 /**
- * One connection to one server: bytes and deadlines, no dialect. Each end of an exchange other than finish() leaves its
- * stream marked as busy (KeptStream), so that every path that was not thought of is safe.
+ * One connection to one server: its stream, and whether the stream can be used again. Each end of an exchange other than
+ * finish() leaves it marked as busy (KeptStream), so that every path that was not thought of is safe.
  *
- * Nothing here raises an error of PHP: what PHP reports becomes part of the exception.
+ * An exchange is a request and its responses. Almost always one write sends the request and one read receives all
+ * responses: that is start(), and finish() once the caller has found them complete. Everything else, from the second
+ * read on, is an Exchange, which begin() returns.
  */
 final class Connection
 {
-    /** So much is read at once. */
+    /** Bytes of one read. */
     const READ_LEN = 32768;
-    /** Blocking calls write such pieces, so that the time is looked at in between. */
-    const PIECE_LEN = 16384;
-    /** No line of a response is longer. */
-    const MAX_LINE_LEN = 8192;
-    /** A slow line to a healthy server carries at least this: large values get more time than small ones. */
-    const SLOWEST_BYTES_PER_SEC = 1048576;
 
     private $server;
     private $stream;
     private $isBlocking;
-    /** @var bool true until the first exchange of a new connection is over. Read-only, as are the next */
+    /** @var bool true until the first exchange of a new connection is over. Read-only, as are the others */
     public $isFresh;
-    /** @var bool false for a connection that an earlier request of PHP used, until trust() */
-    public $isTrusted;
+    /** @var bool false for a connection that an earlier request of PHP used, until the server confirms its nonce */
+    private $isTrusted;
+    private $nonce;
     /** @var bool whether an exchange began and did not end well; it is never used again then */
     public $isBusy = false;
     /** @var bool */
@@ -66,46 +55,33 @@ final class Connection
     /** @var float when the exchange began, as Clock has it */
     public $began = -INF;
     private $lastUsed = -INF;
-    private $buffer = '';
-    private $pos = 0;
-    private $deadline = 0.0;
-    /** Whether start() was called and begin() was not, and how much of the request was sent. */
+    /** Whether start() was called and begin() was not; then, how much of the request was sent, and what was received. */
     private $isStarted = false;
-    /** Whether its read failed: another read does not have to report that again. */
-    private $isBroken = false;
     private $sent = 0;
-    /** What PHP reported first since begin(), and the error handler that keeps it. */
-    private static $notice = '';
-    private static $catchNotice;
+    private $received = '';
+    /** Whether the read of start() failed: another read does not have to report that again. */
+    private $isBroken = false;
 
     private function __construct(Server $server, $stream, $isFresh)
     {
-        if (self::$catchNotice === null) {
-            // Until restore_error_handler(). An operator @ would not do: handlers of applications are called all the same.
-            self::$catchNotice = static function ($severity, $message) {
-                // The first is the cause, of several. A signal that interrupts select() is not an error.
-                if (self::$notice === '' && strpos($message, 'select') === false) {
-                    self::$notice = $message;
-                }
-                return true;
-            };
-        }
         $this->server = $server;
         $this->stream = $stream;
         $this->isFresh = $this->isTrusted = $isFresh;
-        $this->lastUsed = $isFresh ? Clock::now() : -INF;
         // With TLS, PHP bounds the time of a blocking call well; select() would not see bytes that are decrypted already.
-        // As WebAssembly, PHP's select() never waits.
+        // As WebAssembly, which has integers of 32 bits, PHP's select() never waits.
         $this->isBlocking = $server->isTls() || self::isWebAssembly();
-        stream_set_blocking($stream, $this->isBlocking);
+        if ($isFresh) {
+            $this->lastUsed = Clock::now();
+            stream_set_blocking($stream, $this->isBlocking);
+        }
     }
 
     /**
-     * Takes up the connection that this worker has kept, or opens one.
+     * Opens a connection.
      *
      * @param Server $server
      * @param Options $options
-     * @param string|null $keptAs null: PHP closes it at the end of the request. Otherwise it is kept under this name
+     * @param string|null $keptAs null: PHP closes it at the end of the request. Otherwise PHP keeps it under this name
      * @return self
      * @throws CannotConnect
      */
@@ -115,9 +91,58 @@ final class Connection
         return new self($server, $stream, $isFresh);
     }
 
-    /** The server has shown that responses belong to the requests of this request of PHP. */
-    public function trust()
+    /**
+     * @param Server $server
+     * @param string $keptAs
+     * @return self|null the connection that this worker has kept under this name, if it is in order; none is opened
+     */
+    public static function kept(Server $server, $keptAs)
     {
+        $stream = KeptStream::find($server, $keptAs);
+        return $stream === null ? null : new self($server, $stream, false);
+    }
+
+    /**
+     * What precedes a request: "unlock_all NONCE" on a connection that an earlier request of PHP used, which releases the
+     * locks that it left behind; "mn" where the responses may wait, to show that the server is there; else nothing.
+     *
+     * @param bool $mayWait
+     * @return string the same until the server has confirmed it
+     */
+    public function greetingFor($mayWait)
+    {
+        if ($this->isTrusted) {
+            return $mayWait ? "mn\r\n" : '';
+        }
+        if ($this->nonce === null) {
+            $this->nonce = bin2hex(random_bytes(8));
+        }
+        return 'unlock_all ' . $this->nonce . "\r\n";
+    }
+
+    /**
+     * @param string $greeting
+     * @return string what almost always responds to it: there were no locks
+     */
+    public function usualReplyTo($greeting)
+    {
+        return $greeting === '' ? '' : ($this->isTrusted ? "MN\r\n" : 'UNLOCKED 0 ' . $this->nonce . "\r\n");
+    }
+
+    /**
+     * @param string $line the response to a greeting
+     * @throws ConnectionLost
+     * @throws UnexpectedReply
+     */
+    public function confirm($line)
+    {
+        if ($this->isTrusted) {
+            if ($line !== 'MN') {
+                throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
+            }
+        } elseif (!preg_match('/^UNLOCKED [0-9]+ ' . $this->nonce . '$/D', $line)) {
+            throw new ConnectionLost($this->server->name() . ' did not confirm a connection that was kept');
+        }
         $this->isTrusted = true;
     }
 
@@ -130,35 +155,8 @@ final class Connection
     }
 
     /**
-     * Begins an exchange: sends the request, and waits for the first bytes of the response. Sending and receiving
-     * together may take this long, and a second more for each MiB that passes.
-     *
-     * @param string $request
-     * @param float $secs
-     * @throws ConnectionLost
-     * @throws TimedOut
-     */
-    public function begin(
-        #[\SensitiveParameter]
-        $request,
-        $secs
-    ) {
-        if (!$this->isStarted) {
-            $this->start($request, $secs);
-        }
-        $this->isStarted = false;
-        if ($this->isBroken) {
-            throw $this->brokenOff();
-        }
-        if ($this->sent !== strlen($request)) {
-            $this->send($request, $this->sent);
-        }
-    }
-
-    /**
-     * The usual case in as few steps as possible: one write sends all, and one read receives all.
-     * The caller either finds the whole response in it, and calls finish(), or continues with begin() and the same request,
-     * which reports what went wrong: this never throws.
+     * Begins an exchange: one write, one wait, one read. This never throws. The caller finds all responses in what it
+     * returns, and calls finish(), or calls begin() with the same request, which continues, and reports what went wrong.
      *
      * @param string $request
      * @param float $secs
@@ -172,14 +170,13 @@ final class Connection
         $stream = $this->stream;
         stream_set_chunk_size($stream, KeptStream::BUSY);
         $this->isBusy = $this->isStarted = true;
-        self::$notice = '';
         $this->sent = 0;
-        $this->began = $now = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
-        $this->deadline = $now + $secs;
+        $this->received = Notices::$first = '';
+        $this->began = PHP_VERSION_ID >= 70300 ? hrtime(true) / 1e9 : microtime(true);
         if ($this->isBlocking) {
             return '';
         }
-        set_error_handler(self::$catchNotice);
+        Notices::keep();
         try {
             $this->sent = (int) fwrite($stream, $request);
             if ($this->sent === strlen($request)) {
@@ -189,8 +186,7 @@ final class Connection
                 if (stream_select($read, $write, $except, $whole, (int) (($secs - $whole) * 1e6))) {
                     $bytes = fread($stream, self::READ_LEN);
                     $this->isBroken = $bytes === false;
-                    $this->buffer = (string) $bytes;
-                    $this->deadline += strlen($this->buffer) / self::SLOWEST_BYTES_PER_SEC;
+                    $this->received = (string) $bytes;
                 }
             }
         } catch (\Throwable $failure) {
@@ -198,150 +194,48 @@ final class Connection
         } finally {
             restore_error_handler();
         }
-        return $this->buffer;
+        return $this->received;
     }
 
     /**
-     * Reads the response to "mn", which precedes requests that may wait, and allows the wait.
+     * Begins an exchange, or continues the one that start() began. Sending and receiving together may take this long,
+     * and a second more for each MiB that passes.
      *
-     * @param float $waitSecs
-     * @throws ConnectionLost
-     * @throws TimedOut
-     * @throws UnexpectedReply
-     */
-    public function expectNoop($waitSecs)
-    {
-        if (strncmp($this->buffer, "MN\r\n", 4) === 0) {
-            $this->pos = 4;
-        } else {
-            $this->expect('MN');
-        }
-        $this->deadline += $waitSecs;
-    }
-
-    /**
-     * Allows the rest of the exchange more time.
-     *
+     * @param string $request
      * @param float $secs
+     * @return Exchange after the whole request was sent
+     * @throws ConnectionLost
+     * @throws TimedOut
      */
-    public function extend($secs)
-    {
-        $this->deadline += $secs;
-    }
-
-    /** Sends the rest of a request. */
-    private function send(
+    public function begin(
         #[\SensitiveParameter]
-        $bytes,
-        $sent = 0
+        $request,
+        $secs
     ) {
-        $len = strlen($bytes);
-        set_error_handler(self::$catchNotice);
-        try {
-            $this->deadline += $sent / self::SLOWEST_BYTES_PER_SEC;
-            while ($sent < $len) {
-                if ($this->isEnded() || self::$notice !== '') {
-                    throw new ConnectionLost(sprintf(
-                        '%s closed the connection when %d of %d bytes were sent',
-                        $this->server->name(),
-                        $sent,
-                        $len
-                    ));
-                }
-                $this->await(true);
-                $piece = $this->isBlocking ? self::PIECE_LEN : $len;
-                $written = (int) fwrite($this->stream, $sent === 0 && $piece >= $len ? $bytes : substr($bytes, $sent, $piece));
-                $sent += $written;
-                $this->deadline += $written / self::SLOWEST_BYTES_PER_SEC;
-            }
-        } finally {
-            restore_error_handler();
+        if (!$this->isStarted) {
+            $this->start($request, $secs);
         }
+        $this->isStarted = false;
+        $received = $this->received;
+        $this->received = '';
+        $exchange = new Exchange($this, $this->server, $this->stream, $this->isBlocking, $this->began + $secs, $received);
+        if ($this->isBroken) {
+            throw $exchange->brokenOff();
+        }
+        $exchange->send($request, $this->sent);
+        return $exchange;
     }
 
     /**
-     * @return string a line of the response, without its end
-     * @throws ConnectionLost
-     * @throws TimedOut
-     * @throws UnexpectedReply
-     */
-    public function line()
-    {
-        while (($end = strpos($this->buffer, "\r\n", $this->pos)) === false) {
-            if (strlen($this->buffer) - $this->pos > self::MAX_LINE_LEN) {
-                throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
-            }
-            $this->buffer = (string) substr($this->buffer, $this->pos) . $this->receiveMore();
-            $this->pos = 0;
-        }
-        $line = (string) substr($this->buffer, $this->pos, $end - $this->pos);
-        $this->pos = $end + 2;
-        return $line;
-    }
-
-    /**
-     * @param string $line the only one that may come next
-     * @throws ConnectionLost
-     * @throws TimedOut
-     * @throws UnexpectedReply
-     */
-    public function expect($line)
-    {
-        if ($this->line() !== $line) {
-            throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
-        }
-    }
-
-    /**
-     * @param int $len
-     * @return string a data block of the response, without the end of line behind it
-     * @throws ConnectionLost
-     * @throws TimedOut
-     * @throws UnexpectedReply
-     */
-    public function block($len)
-    {
-        $missing = $len + 2 - (strlen($this->buffer) - $this->pos);
-        if ($missing > 0) {
-            $pieces = [(string) substr($this->buffer, $this->pos)];
-            for (; $missing > 0; $missing -= strlen($piece)) {
-                $pieces[] = $piece = $this->receiveMore();
-            }
-            $this->buffer = implode('', $pieces);
-            $this->pos = 0;
-        }
-        if (substr_compare($this->buffer, "\r\n", $this->pos + $len, 2) !== 0) {
-            throw new UnexpectedReply($this->server->name() . ' does not end a value where it said');
-        }
-        $block = (string) substr($this->buffer, $this->pos, $len);
-        $this->pos += $len + 2;
-        return $block;
-    }
-
-    /** Ends an exchange whose whole response is what start() returned. */
-    public function finishStarted()
-    {
-        $this->buffer = '';
-        stream_set_chunk_size($this->stream, KeptStream::IDLE);
-        $this->isBusy = $this->isFresh = $this->isStarted = false;
-        $this->lastUsed = $this->began;
-    }
-
-    /**
-     * Ends an exchange whose responses were read to their end. From here on the connection can be used again, also by
+     * Ends an exchange whose responses are complete, the one to the greeting too. From here on the connection can be used again, also by
      * the next request of PHP.
-     *
-     * @throws UnexpectedReply where bytes are left over
      */
     public function finish()
     {
-        if ($this->pos !== strlen($this->buffer)) {
-            throw new UnexpectedReply($this->server->name() . ' sent more than one response to a request');
-        }
-        $this->buffer = '';
-        $this->pos = 0;
+        $this->received = '';
         stream_set_chunk_size($this->stream, KeptStream::IDLE);
         $this->isBusy = $this->isFresh = $this->isStarted = false;
+        $this->isTrusted = true;
         $this->lastUsed = $this->began;
     }
 
@@ -353,7 +247,7 @@ final class Connection
         if ($this->isBusy) {
             return false;
         }
-        set_error_handler(self::$catchNotice);
+        Notices::keep();
         try {
             // Not feof(): before PHP 8 it never returns with TLS.
             stream_set_blocking($this->stream, false);
@@ -363,45 +257,6 @@ final class Connection
         } finally {
             restore_error_handler();
         }
-    }
-
-    /**
-     * Reads a response of the classic dialect that has at most this length, or as far as it goes.
-     *
-     * @param int $len
-     * @return string
-     * @throws ConnectionLost
-     * @throws TimedOut
-     */
-    public function atMost($len)
-    {
-        $bytes = $this->buffer;
-        while (strlen($bytes) < $len && ($more = $this->receive()) !== '') {
-            $bytes .= $more;
-        }
-        return $bytes;
-    }
-
-    /**
-     * Reads until the server closes the connection, which ends a response of the classic dialect.
-     *
-     * @param int $maxLen
-     * @return string
-     * @throws ConnectionLost
-     * @throws TimedOut
-     * @throws TooLarge
-     */
-    public function rest($maxLen)
-    {
-        $bytes = $this->buffer;
-        do {
-            if (strlen($bytes) > $maxLen) {
-                throw new TooLarge('the response is larger than the limit of ' . $maxLen . ' bytes');
-            }
-            $more = $this->receive();
-            $bytes .= $more;
-        } while ($more !== '');
-        return $bytes;
     }
 
     /** Closes it for good: PHP does not keep it either. */
@@ -420,91 +275,6 @@ final class Connection
 
     private static function isWebAssembly()
     {
-        return function_exists('php_uname') && php_uname('s') === 'Emscripten';
-    }
-
-    private function receiveMore()
-    {
-        $bytes = $this->receive();
-        if ($bytes === '') {
-            throw new ConnectionLost($this->server->name() . ' closed the connection within its response');
-        }
-        return $bytes;
-    }
-
-    /** @return string some bytes; '' where the server has closed the connection without a reset */
-    private function receive()
-    {
-        set_error_handler(self::$catchNotice);
-        try {
-            $this->await(false);
-            while ((string) ($bytes = fread($this->stream, self::READ_LEN)) === '' && !$this->isEnded()) {
-                $this->await(false);
-            }
-        } finally {
-            restore_error_handler();
-        }
-        if ($bytes === '' || $bytes === false) {
-            // Before PHP 7.4 a read is '' after a reset too; but then the socket no longer has a peer.
-            if ($bytes === false || self::$notice !== '' || stream_socket_get_name($this->stream, true) === false) {
-                throw $this->brokenOff();
-            }
-            return '';
-        }
-        $this->deadline += strlen($bytes) / self::SLOWEST_BYTES_PER_SEC;
-        return $bytes;
-    }
-
-    private function isEnded()
-    {
-        $state = stream_get_meta_data($this->stream);
-        if ($state['timed_out']) {
-            throw $this->tooLate();
-        }
-        return $state['eof'];
-    }
-
-    /**
-     * Waits until the connection is ready. The remaining time is computed again after each signal, which interrupts
-     * select(): a wait inside of fread() would begin again with its whole time-out.
-     */
-    private function await($isWrite)
-    {
-        if ($this->isBlocking) {
-            return $this->limitWait();
-        }
-        do {
-            $left = $this->deadline - Clock::now();
-            if ($left <= 0) {
-                throw $this->tooLate();
-            }
-            $read = $isWrite ? null : [$this->stream];
-            $write = $isWrite ? [$this->stream] : null;
-            $except = null;
-            $secs = (int) $left;
-        } while (!stream_select($read, $write, $except, $secs, (int) (($left - $secs) * 1e6)));
-        return true;
-    }
-
-    /** Whatever PHP waits for next, it waits until the deadline at most. */
-    private function limitWait()
-    {
-        $left = $this->deadline - Clock::now();
-        if ($left <= 0) {
-            throw $this->tooLate();
-        }
-        $secs = (int) $left;
-        return stream_set_timeout($this->stream, $secs, max(1, (int) (($left - $secs) * 1e6)));
-    }
-
-    private function brokenOff()
-    {
-        return new ConnectionLost($this->server->name() . ' broke the connection off');
-    }
-
-    private function tooLate()
-    {
-        $secs = Clock::now() - $this->began;
-        return new TimedOut(sprintf('no response from %s within %.3F s', $this->server->name(), $secs));
+        return PHP_INT_SIZE === 4 && function_exists('php_uname') && php_uname('s') === 'Emscripten';
     }
 }

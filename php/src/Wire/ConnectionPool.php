@@ -12,11 +12,8 @@ use Sharedance\Exception\UnexpectedReply;
 use Sharedance\Options;
 use Sharedance\Server;
 
-use function bin2hex;
 use function getmypid;
 use function md5;
-use function preg_match;
-use function random_bytes;
 use function serialize;
 use function strlen;
 
@@ -67,12 +64,12 @@ final class ConnectionPool
      * @param Server $server
      * @param string $request one or more requests in the text dialect
      * @param string $ifDead REPEAT, CONFIRM or RAISE
-     * @param callable $read takes the Connection, reads all responses, and returns the result; an exception that it
+     * @param callable $read takes the Exchange, reads all responses, and returns the result; an exception that it
      *     returns is thrown once the exchange is over, one that it throws closes the connection
      * @param float|null $waitSecs not null where the responses wait for a lock, this long: the server then has to show
      *     first that it is there, within the usual time
-     * @param Connection|null $started the connection whose start() was given the request, "mn" before it where it waits,
-     *     but did not return the whole response; it is trusted
+     * @param Connection|null $started the connection whose start() was given greetingFor() and the request, but did not
+     *     return all responses
      * @return mixed
      * @throws SharedanceException
      */
@@ -135,11 +132,38 @@ final class ConnectionPool
      */
     public function connectionTo(Server $server)
     {
-        if ($server === $this->lastServer && !$this->lastConnection->isBusy) {
-            return $this->lastConnection;
+        if ($server !== $this->lastServer || $this->lastConnection->isBusy) {
+            $connection = $this->isPersistent ? $this->keptTo($server) : $this->ownTo($server);
+            $this->lastConnection = $connection ?: $this->open($server);
+            $this->lastServer = $server;
         }
-        list($this->lastServer, $this->lastConnection) = [$server, $this->find($server)];
         return $this->lastConnection;
+    }
+
+    /**
+     * @param Server $server
+     * @return Connection|null the connection that this worker has kept, of which connectionTo() returns the same; none is
+     *     opened. There are none in the classic dialect
+     */
+    public function keptTo(Server $server)
+    {
+        if (!$this->isPersistent) {
+            return null;
+        }
+        $keptAs = $this->nameFor($server);
+        $name = $server->address() . $keptAs;
+        if (isset(self::$kept[$name])) {
+            if (!self::$kept[$name]->isBusy) {
+                return self::$kept[$name];
+            }
+            self::$kept[$name]->close();
+            unset(self::$kept[$name]);
+        }
+        $connection = Connection::kept($server, $keptAs);
+        if ($connection !== null) {
+            self::$kept[$name] = $connection;
+        }
+        return $connection;
     }
 
     /** Closes the connections that are not kept. */
@@ -158,13 +182,13 @@ final class ConnectionPool
     }
 
     /**
-     * @param Connection $connection
+     * @param Exchange $exchange
      * @return true
      * @throws UnexpectedReply
      */
-    public static function readNoop(Connection $connection)
+    public static function readNoop(Exchange $exchange)
     {
-        $connection->expect('MN');
+        $exchange->expect('MN');
         return true;
     }
 
@@ -177,19 +201,14 @@ final class ConnectionPool
         $waitSecs
     ) {
         try {
-            if (!$connection->isTrusted) {
-                $nonce = bin2hex(random_bytes(8));
-                $connection->begin('unlock_all ' . $nonce . "\r\n" . $request, $this->timeoutSecs);
-                $this->confirm($server, $connection, $nonce);
-                $connection->extend((float) $waitSecs);
-            } elseif ($waitSecs !== null) {
-                $connection->begin("mn\r\n" . $request, $this->timeoutSecs);
-                $connection->expectNoop($waitSecs);
-            } else {
-                $connection->begin($request, $this->timeoutSecs);
+            $greeting = $connection->greetingFor($waitSecs !== null);
+            $exchange = $connection->begin($greeting . $request, $this->timeoutSecs);
+            if ($greeting !== '') {
+                $connection->confirm($exchange->line());
+                $exchange->extend((float) $waitSecs);
             }
-            $result = $read($connection);
-            $connection->finish();
+            $result = $read($exchange);
+            $exchange->finish();
             return $result;
         } catch (TimedOut $failure) {
             ServerState::recordFailure($server);
@@ -203,22 +222,13 @@ final class ConnectionPool
         }
     }
 
-    private function confirm(Server $server, Connection $connection, $nonce)
-    {
-        $line = $connection->line();
-        if (!preg_match('/^UNLOCKED [0-9]+ ' . $nonce . '$/D', $line)) {
-            throw new ConnectionLost($server->name() . ' did not confirm a connection that was kept');
-        }
-        $connection->trust();
-    }
-
     /** As memcached has it in its text dialect: the first request is a set, of any key, with user and password. */
     private function authenticate(Server $server, Connection $connection)
     {
         $credentials = $this->options->user() . ' ' . $this->options->password();
         $request = 'set auth 0 0 ' . strlen($credentials) . "\r\n" . $credentials . "\r\n";
-        $isAccepted = $this->exchange($server, $connection, $request, function (Connection $connection) {
-            return $connection->line() === 'STORED';
+        $isAccepted = $this->exchange($server, $connection, $request, function (Exchange $exchange) {
+            return $exchange->line() === 'STORED';
         }, null);
         if (!$isAccepted) {
             $connection->close();
@@ -226,22 +236,23 @@ final class ConnectionPool
         }
     }
 
-    private function find(Server $server)
+    private function ownTo(Server $server)
     {
-        $keptAs = $this->isPersistent ? $this->nameFor($server) : null;
-        $name = $server->address() . $keptAs;
-        if ($this->isPersistent) {
-            $connection = isset(self::$kept[$name]) ? self::$kept[$name] : null;
-        } else {
-            $connection = isset($this->own[$name]) ? $this->own[$name] : null;
+        $address = $server->address();
+        if (!isset($this->own[$address])) {
+            return null;
         }
-        if ($connection !== null) {
-            if (!$connection->isBusy) {
-                return $connection;
-            }
-            $connection->close();
+        if (!$this->own[$address]->isBusy) {
+            return $this->own[$address];
         }
+        $this->own[$address]->close();
+        return null;
+    }
+
+    private function open(Server $server)
+    {
         ServerState::check($server);
+        $keptAs = $this->isPersistent ? $this->nameFor($server) : null;
         try {
             $connection = Connection::open($server, $this->options, $keptAs);
         } catch (CannotConnect $failure) {
@@ -251,17 +262,12 @@ final class ConnectionPool
         if ($connection->isFresh && $this->options->user() !== null) {
             $this->authenticate($server, $connection);
         }
-        $this->keep($name, $connection);
-        return $connection;
-    }
-
-    private function keep($name, Connection $connection)
-    {
         if ($this->isPersistent) {
-            self::$kept[$name] = $connection;
+            self::$kept[$server->address() . $keptAs] = $connection;
         } else {
-            $this->own[$name] = $connection;
+            $this->own[$server->address()] = $connection;
         }
+        return $connection;
     }
 
     /**

@@ -79,6 +79,27 @@ final class KeptStream
         throw new CannotConnect('cannot connect to ' . $server->name() . ': ' . (trim($error) ?: $notice));
     }
 
+    /**
+     * @param Server $server
+     * @param string $keptAs
+     * @return resource|null the stream that PHP keeps under this name, if it can be used; nothing is connected
+     */
+    public static function find(Server $server, $keptAs)
+    {
+        // Without STREAM_CLIENT_CONNECT, PHP makes a stream that is connected to nothing where it keeps none.
+        $address = $server->persistentAddress($keptAs);
+        $stream = stream_socket_client($address, $number, $error, 0, STREAM_CLIENT_PERSISTENT);
+        if (!$stream) {
+            return null;
+        }
+        $mark = stream_set_chunk_size($stream, self::BUSY);
+        if ($mark === self::IDLE && self::isUsable($server, $stream, $mark)) {
+            return $stream;
+        }
+        fclose($stream);
+        return null;
+    }
+
     /** A stream of TLS whose handshake was interrupted would carry clear text. */
     private static function isUsable(Server $server, $stream, $mark)
     {

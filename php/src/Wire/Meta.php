@@ -15,7 +15,7 @@ use function strlen;
 use function time;
 
 /**
- * The meta commands of the memcached text dialect, and the locks: requests as bytes, responses read from a connection.
+ * The meta commands of the memcached text dialect, and the locks: requests as bytes, responses read from an exchange.
  *
  * A refusal (SERVER_ERROR, CLIENT_ERROR) is returned as an exception, since the connection is in order. Anything that is
  * no response to the request is thrown, and closes it.
@@ -134,44 +134,44 @@ final class Meta
     }
 
     /**
-     * @param Connection $connection
+     * @param Exchange $exchange
      * @return VersionedValue|SharedanceException|null what "mg ... v c" found
      */
-    public static function readVersioned(Connection $connection)
+    public static function readVersioned(Exchange $exchange)
     {
-        $line = $connection->line();
+        $line = $exchange->line();
         if ($line === 'EN') {
             return null;
         }
         if (!preg_match('/^VA ([0-9]{1,10}) c([0-9]{1,20})$/D', $line, $found)) {
             return self::refusal($line);
         }
-        return new VersionedValue($connection->block((int) $found[1]), $found[2]);
+        return new VersionedValue($exchange->block((int) $found[1]), $found[2]);
     }
 
     /**
-     * @param Connection $connection
+     * @param Exchange $exchange
      * @return string|SharedanceException|null what "mg ... v" or "ma ... v" found
      */
-    public static function readValue(Connection $connection)
+    public static function readValue(Exchange $exchange)
     {
-        $line = $connection->line();
+        $line = $exchange->line();
         if ($line === 'EN' || $line === 'NF') {
             return null;
         }
         if (!preg_match('/^VA ([0-9]{1,10})$/D', $line, $found)) {
             return self::refusal($line);
         }
-        return $connection->block((int) $found[1]);
+        return $exchange->block((int) $found[1]);
     }
 
     /**
-     * @param Connection $connection
+     * @param Exchange $exchange
      * @return string|SharedanceException HD, EN, NF, NS or EX
      */
-    public static function readStatus(Connection $connection)
+    public static function readStatus(Exchange $exchange)
     {
-        $line = $connection->line();
+        $line = $exchange->line();
         switch ($line) {
             case 'HD':
             case 'EN':
@@ -185,22 +185,22 @@ final class Meta
     }
 
     /**
-     * @param Connection $connection
+     * @param Exchange $exchange
      * @return bool|SharedanceException whether the lock was granted
      */
-    public static function readLock(Connection $connection)
+    public static function readLock(Exchange $exchange)
     {
-        $line = $connection->line();
+        $line = $exchange->line();
         return $line === 'LOCKED' ? true : ($line === 'TIMEOUT' ? false : self::refusal($line));
     }
 
     /**
-     * @param Connection $connection
+     * @param Exchange $exchange
      * @return bool|SharedanceException whether this connection held the lock
      */
-    public static function readUnlock(Connection $connection)
+    public static function readUnlock(Exchange $exchange)
     {
-        $line = $connection->line();
+        $line = $exchange->line();
         return $line === 'UNLOCKED' ? true : ($line === 'NOT_FOUND' ? false : self::refusal($line));
     }
 
