@@ -6,18 +6,17 @@ use Sharedance\Exception\InvalidOption;
 
 use function array_diff_key;
 use function array_filter;
-use function array_key_exists;
 use function array_keys;
 use function array_values;
-use function ceil;
 use function constant;
 use function defined;
 use function getenv;
 use function implode;
 use function is_array;
-use function is_string;
 use function preg_match;
 use function preg_split;
+use function strpos;
+use function strtoupper;
 
 /**
  * The settings, each from the most specific place that has it: the constructor's array, constants (SHAREDANCE_HOST ...)
@@ -26,8 +25,7 @@ use function preg_split;
 final class Options
 {
     /** The settings and their constants; the variables of the environment have the same names. */
-    const NAMES = self::COMMON_NAMES + self::TLS_NAMES;
-    const COMMON_NAMES = [
+    const NAMES = [
         'host' => 'SHAREDANCE_HOST',
         'port' => 'SHAREDANCE_PORT',
         'servers' => 'SHAREDANCE_SERVERS',
@@ -61,9 +59,9 @@ final class Options
         'locking' => true,
         'lock_wait' => 30.0,
         'lock_ttl' => null,
-        'lock_failure' => self::FAIL,
+        'lock_failure' => 'fail',
         'ttl' => null,
-        'protocol' => self::AUTO,
+        'protocol' => 'auto',
         'user' => null,
         'password' => null,
         'tls_ca' => null,
@@ -93,8 +91,9 @@ final class Options
     /** The largest integer of a 32-bit PHP. */
     const MOST_MAX_SIZE = 2147483647;
 
+    /** Servers by their addresses. */
     private $servers = [];
-    private $values;
+    private $values = self::DEFAULTS;
 
     /**
      * @param array $settings named like the constants without SHAREDANCE_, in lower case: host, port, servers, prefix,
@@ -104,28 +103,36 @@ final class Options
      */
     public function __construct(array $settings = [])
     {
-        $unknown = array_diff_key($settings, self::NAMES);
-        if ($unknown) {
-            throw new InvalidOption('Unknown setting: ' . implode(', ', array_keys($unknown)));
+        $constants = $environment = [];
+        foreach (self::NAMES as $name => $constant) {
+            if (isset($settings[$name])) {
+                continue;
+            }
+            if (defined($constant)) {
+                $constants[$name] = constant($constant);
+            } elseif (($text = getenv($constant)) !== false && ($text !== '' || $name === 'prefix')) {
+                // Empty means unset, except for the prefix, which can be empty.
+                $environment[$name] = $text;
+            }
         }
-        list($constants, $environment) = self::outside($settings, self::COMMON_NAMES);
         if (!isset($constants['host']) && defined('SESSION_HANDLER_HOST')) {
             $constants['host'] = constant('SESSION_HANDLER_HOST');
         }
-        if (isset($environment['port'])) {
+        if (isset($environment['port']) && strpos($environment['port'], ':') !== false) {
             $environment = self::withoutServiceLink($environment);
         }
-        $this->values = self::DEFAULTS;
-        $this->parseAll($settings + $constants + $environment);
-        $this->findServers([$settings, $constants, $environment]);
+        $found = $settings + $constants + $environment;
+        $this->findServers([$settings, $constants, $environment], isset($found['port']) ? $found['port'] : self::DEFAULT_PORT);
+        unset($found['host'], $found['port'], $found['servers']);
         foreach ($this->servers as $server) {
-            if ($server->isTls()) {
-                list($constants, $environment) = self::outside($settings, self::TLS_NAMES);
-                $this->parseAll($constants + $environment);
-                break;
+            if ($server->isTls) {
+                $found += self::tlsSettings();
             }
         }
-        $this->checkCombinations();
+        // Most installations set the host at most.
+        if ($found) {
+            $this->parse($found);
+        }
     }
 
     /**
@@ -261,34 +268,35 @@ final class Options
         return ['servers' => array_keys($this->servers)] + $shown;
     }
 
-    /** The constants that are defined, and the variables of the environment, of what the array does not have. */
-    private static function outside(array $settings, array $names)
+    private static function tlsSettings()
     {
-        $constants = $environment = [];
-        foreach ($names as $name => $constant) {
-            if (isset($settings[$name])) {
-                continue;
-            }
-            if (defined($constant)) {
-                $constants[$name] = constant($constant);
-                continue;
-            }
-            $value = getenv($constant);
-            // Empty means unset, except for the prefix, which can be empty.
-            if ($value !== false && ($value !== '' || $name === 'prefix')) {
-                $environment[$name] = $value;
+        $found = [];
+        foreach (self::TLS_NAMES as $name => $constant) {
+            $value = defined($constant) ? constant($constant) : getenv($constant);
+            if ($value !== false && $value !== '') {
+                $found[$name] = $value;
             }
         }
-        return [$constants, $environment];
+        return $found;
     }
 
-    private function parseAll(
+    private function parse(
         #[\SensitiveParameter]
-        array $settings
+        array $found
     ) {
-        foreach ($settings as $name => $value) {
-            if ($value !== null && array_key_exists($name, self::DEFAULTS)) {
-                $this->values[$name] = self::parse($name, $value);
+        $unknown = array_diff_key($found, self::DEFAULTS);
+        if ($unknown) {
+            throw new InvalidOption('Unknown setting: ' . implode(', ', array_keys($unknown)));
+        }
+        foreach ($found as $name => $value) {
+            if ($value !== null) {
+                $this->values[$name] = Setting::parse($name, $value);
+            }
+        }
+        foreach (['tls_key' => 'tls_cert', 'password' => 'user'] as $name => $needed) {
+            if ($this->values[$name] !== null && $this->values[$needed] === null) {
+                throw new InvalidOption('Setting ' . $name . ' (SHAREDANCE_' . strtoupper($name) . ') needs ' . $needed
+                    . ' as well');
             }
         }
     }
@@ -308,76 +316,19 @@ final class Options
         return $environment;
     }
 
-    private static function parse(
-        $name,
-        #[\SensitiveParameter]
-        $value
-    ) {
-        switch ($name) {
-            case 'prefix':
-                return self::parsePrefix($value);
-            case 'connect_timeout':
-            case 'timeout':
-                return Setting::seconds($name, $value, self::MIN_TIMEOUT_SECS, self::MAX_TIMEOUT_SECS);
-            case 'max_size':
-                return Setting::bytes($name, $value, self::MIN_MAX_SIZE, self::MOST_MAX_SIZE);
-            case 'persistent':
-            case 'locking':
-                return Setting::flag($name, $value);
-            case 'lock_wait':
-                return Setting::seconds($name, $value, 0, self::MAX_TIMEOUT_SECS);
-            case 'lock_ttl':
-                return (int) ceil(Setting::seconds($name, $value, 1, self::MAX_LOCK_TTL_SECS));
-            case 'lock_failure':
-                return Setting::choice($name, $value, [self::FAIL, self::READ_ONLY]);
-            case 'ttl':
-                return (int) ceil(Setting::seconds($name, $value, 1, self::MAX_TTL_SECS));
-            case 'protocol':
-                return Setting::choice($name, $value, [self::AUTO, self::MEMCACHED, self::CLASSIC]);
-            case 'tls_ca':
-            case 'tls_cert':
-            case 'tls_key':
-                return Setting::file($name, $value);
-            default:
-                return Setting::line($name, $value);
-        }
-    }
-
-    private static function parsePrefix($prefix)
-    {
-        if (!is_string($prefix) || !preg_match('~^[!-\~]{0,' . self::MAX_PREFIX_LEN . '}$~D', $prefix)) {
-            throw Setting::invalid('prefix', $prefix, 'at most ' . self::MAX_PREFIX_LEN
-                . ' printable ASCII characters without spaces');
-        }
-        return $prefix;
-    }
-
-    private function checkCombinations()
-    {
-        foreach (['tls_key' => 'tls_cert', 'password' => 'user'] as $name => $needed) {
-            if ($this->values[$name] !== null && $this->values[$needed] === null) {
-                throw new InvalidOption('Setting ' . $name . ' (' . self::NAMES[$name] . ') needs ' . $needed . ' as well');
-            }
-        }
-    }
-
     /** Several servers or one host: those of the most specific place that has either; within a place, several win. */
-    private function findServers(array $places)
+    private function findServers(array $places, $port)
     {
-        $port = $specs = null;
-        foreach ($places as $place) {
-            if (isset($place['port'])) {
-                $port = Setting::integer('port', $place['port'], 1, Server::MAX_PORT);
-                break;
-            }
+        if ($port !== (int) $port && $port !== (string) (int) $port || $port < 1 || $port > Server::MAX_PORT) {
+            $port = Setting::integer('port', $port, 1, Server::MAX_PORT);
         }
-        $port = $port ?: self::DEFAULT_PORT;
+        $specs = [self::DEFAULT_HOST];
         foreach ($places as $place) {
             if (isset($place['servers'])) {
                 $specs = is_array($place['servers'])
                     ? $place['servers'] : preg_split('/[\s,]+/', $place['servers'], -1, PREG_SPLIT_NO_EMPTY);
                 if (!$specs) {
-                    throw new InvalidOption('Setting servers (' . self::NAMES['servers'] . '): the list is empty');
+                    throw new InvalidOption('Setting servers (SHAREDANCE_SERVERS): the list is empty');
                 }
                 break;
             }
@@ -386,8 +337,8 @@ final class Options
                 break;
             }
         }
-        foreach ($specs === null ? [self::DEFAULT_HOST] : $specs as $spec) {
-            $server = Server::parse($spec, $port);
+        foreach ($specs as $spec) {
+            $server = Server::parse($spec, (int) $port);
             $this->servers[$server->address()] = $server;
         }
     }

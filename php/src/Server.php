@@ -7,7 +7,6 @@ use Sharedance\Exception\InvalidOption;
 use function gettype;
 use function is_string;
 use function preg_match;
-use function strcspn;
 use function strlen;
 use function strncmp;
 use function strpos;
@@ -25,13 +24,16 @@ final class Server
     const UNNAMED_PORT = 11211;
 
     private $address;
-    private $nameOnContinuum;
+    /** @var bool whether it is tls://host:port. Read-only */
+    public $isTls;
+    private $nameAndPort;
     private $weight;
 
-    private function __construct($address, $nameOnContinuum, $weight)
+    private function __construct($address, $nameAndPort, $weight)
     {
         $this->address = $address;
-        $this->nameOnContinuum = $nameOnContinuum;
+        $this->isTls = strncmp($address, 'tls://', 6) === 0;
+        $this->nameAndPort = $nameAndPort;
         $this->weight = $weight;
     }
 
@@ -48,11 +50,8 @@ final class Server
             throw new InvalidOption('A server is written as text (host:port), not as ' . gettype($spec));
         }
         // A name or an address of IPv4 alone, as most servers are written.
-        if (
-            $spec !== '' && strcspn($spec, "[]:/?; \t\n\v\f\r") === strlen($spec) && $defaultPort >= 1
-            && $defaultPort <= self::MAX_PORT
-        ) {
-            return self::plain('tcp://', $spec, $spec, $defaultPort, 1);
+        if (preg_match('/^[A-Za-z0-9._-]+$/D', $spec) && $defaultPort >= 1 && $defaultPort <= self::MAX_PORT) {
+            return new self('tcp://' . $spec . ':' . $defaultPort, $spec . ':' . $defaultPort, 1);
         }
         $weight = 1;
         if (preg_match('/^(.*)\?weight=([0-9]{1,5})$/Ds', $spec, $found)) {
@@ -80,13 +79,7 @@ final class Server
         $name = strpos($found['host'], ':') !== false && $found['host'][0] !== '['
             ? '[' . $found['host'] . ']' : $found['host'];
         $bare = trim($found['host'], '[]');
-        return self::plain($found['scheme'] ?: 'tcp://', $name, $bare, $port, (int) $weight);
-    }
-
-    private static function plain($scheme, $name, $bare, $port, $weight)
-    {
-        $nameOnContinuum = $port === self::UNNAMED_PORT ? $bare : $bare . ':' . $port;
-        return new self($scheme . $name . ':' . $port, $nameOnContinuum, $weight);
+        return new self(($found['scheme'] ?: 'tcp://') . $name . ':' . $port, $bare . ':' . $port, (int) $weight);
     }
 
     /**
@@ -110,19 +103,13 @@ final class Server
     }
 
     /**
-     * @return bool
-     */
-    public function isTls()
-    {
-        return strncmp($this->address, 'tls://', 6) === 0;
-    }
-
-    /**
      * @return string as libmemcached hashes it: a server has the same keys with TLS and without
      */
     public function nameOnContinuum()
     {
-        return $this->nameOnContinuum;
+        $unnamed = ':' . self::UNNAMED_PORT;
+        return substr($this->nameAndPort, -strlen($unnamed)) === $unnamed
+            ? substr($this->nameAndPort, 0, -strlen($unnamed)) : $this->nameAndPort;
     }
 
     /**

@@ -4,6 +4,7 @@ namespace Sharedance;
 
 use Sharedance\Exception\InvalidOption;
 
+use function ceil;
 use function floor;
 use function gettype;
 use function implode;
@@ -35,6 +36,47 @@ final class Setting
         '1' => true, 'on' => true, 'yes' => true, 'true' => true,
         '0' => false, 'off' => false, 'no' => false, 'false' => false, '' => false,
     ];
+
+    /**
+     * @param string $name one that Options has, other than host, port and servers
+     * @param mixed $value
+     * @return mixed what Options keeps
+     * @throws InvalidOption
+     */
+    public static function parse(
+        $name,
+        #[\SensitiveParameter]
+        $value
+    ) {
+        switch ($name) {
+            case 'prefix':
+                return self::parsePrefix($value);
+            case 'connect_timeout':
+            case 'timeout':
+                return self::seconds($name, $value, Options::MIN_TIMEOUT_SECS, Options::MAX_TIMEOUT_SECS);
+            case 'max_size':
+                return self::bytes($name, $value, Options::MIN_MAX_SIZE, Options::MOST_MAX_SIZE);
+            case 'persistent':
+            case 'locking':
+                return self::flag($name, $value);
+            case 'lock_wait':
+                return self::seconds($name, $value, 0, Options::MAX_TIMEOUT_SECS);
+            case 'lock_ttl':
+                return (int) ceil(self::seconds($name, $value, 1, Options::MAX_LOCK_TTL_SECS));
+            case 'lock_failure':
+                return self::choice($name, $value, [Options::FAIL, Options::READ_ONLY]);
+            case 'ttl':
+                return (int) ceil(self::seconds($name, $value, 1, Options::MAX_TTL_SECS));
+            case 'protocol':
+                return self::choice($name, $value, [Options::AUTO, Options::MEMCACHED, Options::CLASSIC]);
+            case 'tls_ca':
+            case 'tls_cert':
+            case 'tls_key':
+                return self::file($name, $value);
+            default:
+                return self::line($name, $value);
+        }
+    }
 
     /**
      * @param string $name
@@ -175,6 +217,15 @@ final class Setting
             : gettype($value);
         return new InvalidOption('Setting ' . $name . ' (SHAREDANCE_' . strtoupper($name) . '): ' . $found . ' is not '
             . $expected);
+    }
+
+    private static function parsePrefix($prefix)
+    {
+        if (!is_string($prefix) || !preg_match('~^[!-\~]{0,' . Options::MAX_PREFIX_LEN . '}$~D', $prefix)) {
+            throw self::invalid('prefix', $prefix, 'at most ' . Options::MAX_PREFIX_LEN
+                . ' printable ASCII characters without spaces');
+        }
+        return $prefix;
     }
 
     private static function quantity($value, array $units)

@@ -12,10 +12,8 @@ use Sharedance\Wire\Meta;
 use function ini_get;
 use function max;
 use function strlen;
-use function strncmp;
 use function strpos;
 use function substr;
-use function substr_compare;
 
 /**
  * Sessions in the memcached dialect: a page has two round trips.
@@ -35,7 +33,7 @@ use function substr_compare;
  * This file has the short way through load(), write() and prolong(), which almost every page takes: all responses arrive
  * by the first read, and are the usual ones. PHP loads as few classes as possible for it, and executes as little as
  * possible, since each page pays for both. SessionExchanges has everything else: whatever differs in any way is passed
- * on to it together with the connection, on which the exchange goes on.
+ * on to it together with the connection, on which the exchange continues.
  */
 final class LockedSessions implements SessionStore
 {
@@ -178,29 +176,24 @@ final class LockedSessions implements SessionStore
         SessionKey $key
     ) {
         $at = strlen($usual);
-        if (strncmp($response, $usual, $at) !== 0) {
+        if ($response === $usual . "EN\r\n") {
+            return new LoadedSession($key);
+        }
+        if (!isset($response[$at])) {
             return null;
         }
         $end = strpos($response, "\r\n", $at);
-        if ($end === false) {
-            return null;
-        }
-        $len = strlen($response) - $end - 4;
-        if ($len === -2 && substr($response, $at) === "EN\r\n") {
-            return new LoadedSession($key);
-        }
+        $line = (string) substr($response, $at, $end - $at);
+        $version = substr($line, strpos($line, 'c') + 1);
+        $data = (string) substr($response, $end + 2, -2);
         // The value ends where the response does, or there is more to read, or less.
-        $head = 'VA ' . $len . ' c';
-        $versionAt = $at + strlen($head);
-        $version = (string) substr($response, $versionAt, $end - $versionAt);
         if (
-            substr_compare($response, $head, $at, strlen($head)) !== 0 || substr($response, -2) !== "\r\n"
-            || $version !== (string) (int) $version
+            $response !== $usual . 'VA ' . strlen($data) . ' c' . $version . "\r\n" . $data . "\r\n"
+            || $version !== (string) (int) $version || ($data !== '' && $data[0] === self::ENVELOPE)
         ) {
             return null;
         }
-        $data = (string) substr($response, $end + 2, $len);
-        return $data !== '' && $data[0] === self::ENVELOPE ? null : new LoadedSession($key, $data, $version);
+        return new LoadedSession($key, $data, $version);
     }
 
     /** The version in a response that says that the session is stored and unlocked; null for any other response. */

@@ -69,7 +69,7 @@ final class Connection
         $this->isFresh = $this->isTrusted = $isFresh;
         // With TLS, PHP bounds the time of a blocking call well; select() would not see bytes that are decrypted already.
         // As WebAssembly, which has integers of 32 bits, PHP's select() never waits.
-        $this->isBlocking = $server->isTls() || self::isWebAssembly();
+        $this->isBlocking = $server->isTls || self::isWebAssembly();
         if ($isFresh) {
             $this->lastUsed = Clock::now();
             stream_set_blocking($stream, $this->isBlocking);

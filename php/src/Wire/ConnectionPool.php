@@ -277,10 +277,10 @@ final class ConnectionPool
     private function nameFor(Server $server)
     {
         $name = 'sharedance-' . getmypid();
-        if ($this->options->user() === null && !$server->isTls()) {
+        if (!$server->isTls && $this->options->user() === null) {
             return $name;
         }
-        $tls = $server->isTls() ? $this->options->tlsContext() : [];
+        $tls = $server->isTls ? $this->options->tlsContext() : [];
         return $name . '-' . md5(serialize([$this->options->user(), $this->options->password(), $tls]));
     }
 }

@@ -50,7 +50,7 @@ final class KeptStream
         $address = $keptAs === null ? $server->address() : $server->persistentAddress($keptAs);
         $flags = STREAM_CLIENT_CONNECT | ($keptAs === null ? 0 : STREAM_CLIENT_PERSISTENT);
         $contextOptions = ['socket' => ['tcp_nodelay' => true]];
-        if ($server->isTls()) {
+        if ($server->isTls) {
             $contextOptions['ssl'] = $options->tlsContext();
         }
         $context = stream_context_create($contextOptions);
@@ -104,6 +104,6 @@ final class KeptStream
     private static function isUsable(Server $server, $stream, $mark)
     {
         return ($mark === self::IDLE || $mark === self::UNTOUCHED)
-            && (!$server->isTls() || isset(stream_get_meta_data($stream)['crypto']));
+            && (!$server->isTls || isset(stream_get_meta_data($stream)['crypto']));
     }
 }
