@@ -5,14 +5,11 @@ namespace Sharedance;
 use Sharedance\Exception\InvalidArgument;
 use Sharedance\Exception\LockTimedOut;
 use Sharedance\Exception\SharedanceException;
-use Sharedance\Exception\TooLarge;
-use Sharedance\Exception\Unsupported;
-use Sharedance\Wire\Batch;
 use Sharedance\Wire\ClassicRequests;
 use Sharedance\Wire\ConnectionPool;
 use Sharedance\Wire\Dialect;
-use Sharedance\Wire\Exchange;
 use Sharedance\Wire\Meta;
+use Sharedance\Wire\MetaRequests;
 
 /**
  * Keys and values on one or more servers. What goes wrong is an exception (SharedanceException), never a result: false
@@ -32,6 +29,7 @@ class Client
     private $options;
     private $ring;
     private $pool;
+    private $requests;
     private $classic;
     private $defaultTtl;
 
@@ -43,6 +41,7 @@ class Client
         $this->options = $options instanceof Options ? $options : new Options($options);
         $this->ring = new ServerRing($this->options->servers());
         $this->pool = new ConnectionPool($this->options);
+        $this->requests = new MetaRequests($this->options, $this->ring, $this->pool);
         $this->classic = new ClassicRequests($this->options);
         $this->defaultTtl = $this->options->ttlSecs() ?: self::DEFAULT_TTL_SECS;
     }
@@ -62,7 +61,7 @@ class Client
             $value = $this->classic->fetch($server, $key);
             return $value === '' ? null : $value;
         }
-        return $this->pool->ask($server, Meta::get($key, 'v'), ConnectionPool::REPEAT, [Meta::class, 'readValue']);
+        return $this->requests->ask($key, Meta::get($key, 'v'), ConnectionPool::REPEAT, 'readValue');
     }
 
     /**
@@ -75,8 +74,7 @@ class Client
         $key
     ) {
         $key = Argument::key($key);
-        $request = Meta::get($key, 'v c');
-        return $this->ask($key, $request, ConnectionPool::REPEAT, [Meta::class, 'readVersioned']);
+        return $this->requests->ask($key, Meta::get($key, 'v c'), ConnectionPool::REPEAT, 'readVersioned');
     }
 
     /**
@@ -100,7 +98,7 @@ class Client
             $this->classic->store($server, $key, $value);
             return true;
         }
-        return $this->write($key, $value, 'T' . Argument::exptime($ttl, $this->defaultTtl), ConnectionPool::REPEAT);
+        return $this->requests->write($key, $value, 'T' . Argument::exptime($ttl, $this->defaultTtl), ConnectionPool::REPEAT);
     }
 
     /**
@@ -117,7 +115,7 @@ class Client
         $value,
         $ttl = null
     ) {
-        return $this->write($key, $value, 'ME T' . Argument::exptime($ttl, $this->defaultTtl));
+        return $this->requests->write($key, $value, 'ME T' . Argument::exptime($ttl, $this->defaultTtl));
     }
 
     /**
@@ -134,7 +132,7 @@ class Client
         $value,
         $ttl = null
     ) {
-        return $this->write($key, $value, 'MR T' . Argument::exptime($ttl, $this->defaultTtl));
+        return $this->requests->write($key, $value, 'MR T' . Argument::exptime($ttl, $this->defaultTtl));
     }
 
     /**
@@ -156,7 +154,7 @@ class Client
         $ttl = null
     ) {
         $flags = 'C' . Argument::version($version) . ' T' . Argument::exptime($ttl, $this->defaultTtl);
-        return $this->write($key, $value, $flags);
+        return $this->requests->write($key, $value, $flags);
     }
 
     /**
@@ -173,7 +171,7 @@ class Client
         #[\SensitiveParameter]
         $value
     ) {
-        return $this->write($key, $value, 'MA');
+        return $this->requests->write($key, $value, 'MA');
     }
 
     /**
@@ -190,7 +188,7 @@ class Client
         #[\SensitiveParameter]
         $value
     ) {
-        return $this->write($key, $value, 'MP');
+        return $this->requests->write($key, $value, 'MP');
     }
 
     /**
@@ -208,7 +206,7 @@ class Client
     ) {
         $key = Argument::key($key);
         $request = Meta::get($key, 'T' . Argument::exptime($ttl, $this->defaultTtl));
-        return $this->ask($key, $request, ConnectionPool::REPEAT, [Meta::class, 'readStatus']) === 'HD';
+        return $this->requests->ask($key, $request, ConnectionPool::REPEAT, 'readStatus') === 'HD';
     }
 
     /**
@@ -229,7 +227,7 @@ class Client
         $initial = null,
         $ttl = null
     ) {
-        return $this->count($key, 'MI', $by, $initial, $ttl);
+        return $this->requests->count($key, 'MI', $by, $initial, Argument::exptime($ttl, $this->defaultTtl));
     }
 
     /**
@@ -249,7 +247,7 @@ class Client
         $initial = null,
         $ttl = null
     ) {
-        return $this->count($key, 'MD', $by, $initial, $ttl);
+        return $this->requests->count($key, 'MD', $by, $initial, Argument::exptime($ttl, $this->defaultTtl));
     }
 
     /**
@@ -266,8 +264,7 @@ class Client
         if (Dialect::isClassic($server, $this->options, $this->pool)) {
             return $this->classic->delete($server, $key);
         }
-        $request = Meta::delete($key);
-        return $this->pool->ask($server, $request, ConnectionPool::CONFIRM, [Meta::class, 'readStatus']) === 'HD';
+        return $this->requests->ask($key, Meta::delete($key), ConnectionPool::CONFIRM, 'readStatus') === 'HD';
     }
 
     /**
@@ -279,7 +276,7 @@ class Client
         #[\SensitiveParameter]
         array $keys
     ) {
-        $found = $this->batch($keys, ConnectionPool::REPEAT, 'readValue', function ($key) {
+        $found = $this->requests->batch($keys, ConnectionPool::REPEAT, 'readValue', function ($key) {
             return Meta::get($key, 'v');
         });
         return array_filter($found, 'is_string');
@@ -299,9 +296,9 @@ class Client
         $flags = 'T' . Argument::exptime($ttl, $this->defaultTtl);
         foreach ($pairs as $key => $value) {
             $pairs[$key] = Argument::value($value);
-            $this->checkSize((string) $key, $pairs[$key]);
+            $this->requests->checkSize((string) $key, $pairs[$key]);
         }
-        $this->batch(array_keys($pairs), ConnectionPool::REPEAT, 'readStatus', function ($key) use ($pairs, $flags) {
+        $this->requests->batch(array_keys($pairs), ConnectionPool::REPEAT, 'readStatus', function ($key) use ($pairs, $flags) {
             return Meta::set($key, $pairs[$key], $flags);
         });
         return true;
@@ -316,7 +313,7 @@ class Client
         #[\SensitiveParameter]
         array $keys
     ) {
-        $statuses = $this->batch($keys, ConnectionPool::CONFIRM, 'readStatus', [Meta::class, 'delete']);
+        $statuses = $this->requests->batch($keys, ConnectionPool::CONFIRM, 'readStatus', [Meta::class, 'delete']);
         return count(array_keys($statuses, 'HD', true));
     }
 
@@ -328,14 +325,7 @@ class Client
      */
     public function flush()
     {
-        foreach ($this->ring->servers() as $server) {
-            $this->requireMemcached($server);
-            $this->pool->ask($server, "flush_all\r\n", ConnectionPool::CONFIRM, function (Exchange $exchange) {
-                $line = $exchange->line();
-                return $line === 'OK' ? true : Meta::refusal($line);
-            });
-        }
-        return true;
+        return $this->requests->flush();
     }
 
     /**
@@ -363,18 +353,7 @@ class Client
         $waitSecs = $waitSecs === null ? $this->options->lockWaitSecs()
             : Argument::secs($waitSecs, 0, Options::MAX_TIMEOUT_SECS);
         $ttlSecs = (int) ceil(Argument::secs($ttlSecs, 1, Options::MAX_LOCK_TTL_SECS));
-        $server = $this->ring->serverOf($key);
-        $this->requireMemcached($server);
-        $request = Meta::lock($key, $waitSecs, $ttlSecs);
-        $isHeld = $this->pool->ask($server, $request, ConnectionPool::REPEAT, [Meta::class, 'readLock'], $waitSecs);
-        if (!$isHeld) {
-            throw new LockTimedOut(sprintf(
-                'another client did not release the lock within %.3F s (on %s)',
-                $waitSecs,
-                $server->name()
-            ));
-        }
-        $lock = new Lock($this->pool, $server, $this->pool->connectionTo($server), $key, $ttlSecs);
+        $lock = $this->requests->lock($key, $waitSecs, $ttlSecs);
         if ($work === null) {
             return $lock;
         }
@@ -462,97 +441,5 @@ class Client
     public function __debugInfo()
     {
         return ['options' => $this->options];
-    }
-
-    /** One write. Only what stores the same whatever was there may be repeated. */
-    private function write(
-        #[\SensitiveParameter]
-        $key,
-        #[\SensitiveParameter]
-        $value,
-        $flags,
-        $ifDead = ConnectionPool::CONFIRM
-    ) {
-        $key = Argument::key($key);
-        $value = Argument::value($value);
-        $this->checkSize($key, $value);
-        return $this->ask($key, Meta::set($key, $value, $flags), $ifDead, [Meta::class, 'readStatus']) === 'HD';
-    }
-
-    private function count(
-        #[\SensitiveParameter]
-        $key,
-        $mode,
-        $by,
-        $initial,
-        $ttl
-    ) {
-        $flags = $mode . ' v D' . Argument::number($by);
-        if ($initial !== null) {
-            $flags .= ' J' . Argument::number($initial) . ' N' . Argument::exptime($ttl, $this->defaultTtl);
-        }
-        $key = Argument::key($key);
-        $request = Meta::arithmetic($key, $flags);
-        $digits = $this->ask($key, $request, ConnectionPool::CONFIRM, [Meta::class, 'readValue']);
-        return $digits === null ? null : $digits + 0;
-    }
-
-    private function ask(
-        #[\SensitiveParameter]
-        $key,
-        #[\SensitiveParameter]
-        $request,
-        $ifDead,
-        callable $read
-    ) {
-        $server = $this->ring->serverOf($key);
-        $this->requireMemcached($server);
-        return $this->pool->ask($server, $request, $ifDead, $read);
-    }
-
-    /** The responses by their keys. */
-    private function batch(
-        #[\SensitiveParameter]
-        array $keys,
-        $ifDead,
-        $reader,
-        callable $request
-    ) {
-        $batches = [];
-        foreach (array_map([Argument::class, 'key'], $keys) as $key) {
-            $server = $this->ring->serverOf($key);
-            $address = $server->address();
-            if (!isset($batches[$address])) {
-                $this->requireMemcached($server);
-                $batches[$address] = new Batch($this->pool, $server, $ifDead, $reader);
-            }
-            $batches[$address]->add($key, $request($key));
-        }
-        $results = [];
-        foreach ($batches as $batch) {
-            $results += $batch->results();
-        }
-        return $results;
-    }
-
-    private function requireMemcached(Server $server)
-    {
-        if (Dialect::isClassic($server, $this->options, $this->pool)) {
-            throw new Unsupported($server->name() . ' speaks only the classic dialect, or is set to: that has no TTLs,'
-                . ' versions, counters and locks');
-        }
-    }
-
-    private function checkSize(
-        #[\SensitiveParameter]
-        $key,
-        #[\SensitiveParameter]
-        $value
-    ) {
-        $size = Meta::MAX_SET_OVERHEAD + strlen($key) + strlen($value);
-        if ($size > $this->options->maxSize()) {
-            throw new TooLarge('a request of ' . $size . ' bytes is larger than the limit of '
-                . $this->options->maxSize());
-        }
     }
 }

@@ -65,7 +65,7 @@ final class Exchange
     }
 
     /**
-     * Sends what is left of a request.
+     * Sends the rest of a request.
      *
      * @param string $bytes the request
      * @param int $sent how much of it has been sent
