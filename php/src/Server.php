@@ -5,11 +5,15 @@ namespace Sharedance;
 use Sharedance\Exception\InvalidOption;
 
 use function gettype;
+use function hexdec;
 use function is_string;
+use function md5;
 use function preg_match;
 use function strlen;
 use function strncmp;
+use function sprintf;
 use function strpos;
+use function strtr;
 use function substr;
 use function trim;
 
@@ -22,6 +26,10 @@ final class Server
     const MAX_WEIGHT = 65535;
     /** libmemcached leaves this port out of the name that it hashes. */
     const UNNAMED_PORT = 11211;
+    /** Of the name of a kept connection in the address of a unix socket. */
+    const NAME_BITS = 24;
+    /** unix:// and a path that leaves room for these bits in the 107 bytes that the system allows. */
+    const MAX_KEPT_UNIX_LEN = 7 + 107 - 2 * self::NAME_BITS;
 
     private $address;
     /** @var bool whether it is tls://host:port. Read-only */
@@ -91,15 +99,26 @@ final class Server
     }
 
     /**
+     * @return bool whether there is a persistentAddress(): the path of a unix socket can be too long for one
+     */
+    public function canBeKept()
+    {
+        return $this->address[0] !== 'u' || strlen($this->address) <= self::MAX_KEPT_UNIX_LEN;
+    }
+
+    /**
      * @param string $name
      * @return string an address that leads to the same place, but under which PHP keeps a connection of its own: that of
-     *     another library, or of other credentials, is not this one. PHP ignores what follows the port, and a unix
-     *     path that begins with several slashes is the same path
+     *     another library, or of other credentials, is not this one. PHP ignores what follows the port. Before the path of
+     *     a unix socket, "/" and "/." lead nowhere else, and are the bits of a hash of the name
      */
     public function persistentAddress($name)
     {
-        return strncmp($this->address, 'unix://', 7) === 0 ? 'unix:///' . substr($this->address, 7)
-            : $this->address . '/' . $name;
+        if ($this->address[0] !== 'u') {
+            return $this->address . '/' . $name;
+        }
+        $bits = sprintf('%0' . self::NAME_BITS . 'b', hexdec(substr(md5($name), 0, self::NAME_BITS / 4)));
+        return 'unix://' . strtr($bits, ['0' => '/', '1' => '/.']) . substr($this->address, 7);
     }
 
     /**

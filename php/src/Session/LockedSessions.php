@@ -74,7 +74,7 @@ final class LockedSessions implements SessionStore
         $connection = $this->pool->connectionTo($server);
         $greeting = $connection->greetingFor($this->isLocking);
         $response = $connection->start($greeting . $request, $this->timeoutSecs);
-        $session = self::found($response, $connection->usualReplyTo($greeting) . $usual, $key);
+        $session = self::found($response, $connection->usualReply($this->isLocking) . $usual, $key);
         if ($session === null) {
             return $this->exchanges()->load($server, $connection, $key, $request, $lockTtl);
         }

@@ -5,8 +5,9 @@ namespace Sharedance\Wire;
 use Sharedance\Clock;
 use Sharedance\Exception\CannotConnect;
 use Sharedance\Exception\ConnectionLost;
+use Sharedance\Exception\SharedanceException;
 use Sharedance\Exception\TimedOut;
-use Sharedance\Exception\UnexpectedReply;
+use Sharedance\Exception\WrongCredentials;
 use Sharedance\Options;
 use Sharedance\Server;
 
@@ -48,6 +49,8 @@ final class Connection
     /** @var bool false for a connection that an earlier request of PHP used, until the server confirms its nonce */
     private $isTrusted;
     private $nonce;
+    /** The request with user and password, until the server has accepted them. */
+    private $credentials = '';
     /** @var bool whether an exchange began and did not end well; it is never used again then */
     public $isBusy = false;
     /** @var bool */
@@ -103,8 +106,25 @@ final class Connection
     }
 
     /**
-     * What precedes a request: "unlock_all NONCE" on a connection that an earlier request of PHP used, which releases the
-     * locks that it left behind; "mn" where the responses may wait, to show that the server is there; else nothing.
+     * The server shall know the user before the first request of this new connection.
+     *
+     * @param string $user
+     * @param string $password
+     */
+    public function authenticateAs(
+        $user,
+        #[\SensitiveParameter]
+        $password
+    ) {
+        $credentials = $user . ' ' . $password;
+        // A server that needs none stores them, so they have expired already.
+        $this->credentials = 'set auth 0 -1 ' . strlen($credentials) . "\r\n" . $credentials . "\r\n";
+    }
+
+    /**
+     * What precedes a request: user and password on a new connection, where there are any; "unlock_all NONCE" on one that
+     * an earlier request of PHP used, which releases the locks that it left; "mn" where the responses may wait, to show
+     * that the server is there.
      *
      * @param bool $mayWait
      * @return string the same until the server has confirmed it
@@ -112,7 +132,7 @@ final class Connection
     public function greetingFor($mayWait)
     {
         if ($this->isTrusted) {
-            return $mayWait ? "mn\r\n" : '';
+            return $this->credentials . ($mayWait ? "mn\r\n" : '');
         }
         if ($this->nonce === null) {
             $this->nonce = bin2hex(random_bytes(8));
@@ -121,29 +141,49 @@ final class Connection
     }
 
     /**
-     * @param string $greeting
-     * @return string what almost always responds to it: there were no locks
+     * @param bool $mayWait
+     * @return string what almost always responds to the greeting: the credentials are right, and no lock was left
      */
-    public function usualReplyTo($greeting)
+    public function usualReply($mayWait)
     {
-        return $greeting === '' ? '' : ($this->isTrusted ? "MN\r\n" : 'UNLOCKED 0 ' . $this->nonce . "\r\n");
+        if ($this->isTrusted) {
+            return ($this->credentials === '' ? '' : "STORED\r\n") . ($mayWait ? "MN\r\n" : '');
+        }
+        return 'UNLOCKED 0 ' . $this->nonce . "\r\n";
     }
 
     /**
-     * @param string $line the response to a greeting
-     * @throws ConnectionLost
-     * @throws UnexpectedReply
+     * Reads the responses to the greeting.
+     *
+     * @param Exchange $exchange
+     * @param bool $mayWait
+     * @throws SharedanceException
      */
-    public function confirm($line)
+    public function confirm(Exchange $exchange, $mayWait)
     {
-        if ($this->isTrusted) {
-            if ($line !== 'MN') {
-                throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
+        if (!$this->isTrusted) {
+            if (!preg_match('/^UNLOCKED [0-9]+ ' . $this->nonce . '$/D', $exchange->line())) {
+                throw new ConnectionLost($this->server->name() . ' did not confirm a connection that was kept');
             }
-        } elseif (!preg_match('/^UNLOCKED [0-9]+ ' . $this->nonce . '$/D', $line)) {
-            throw new ConnectionLost($this->server->name() . ' did not confirm a connection that was kept');
+            $this->isTrusted = true;
+            return;
         }
-        $this->isTrusted = true;
+        if ($this->credentials !== '') {
+            try {
+                $line = $exchange->line();
+            } catch (ConnectionLost $failure) {
+                throw new WrongCredentials($this->server->name() . ' closed the connection before it accepted the user and'
+                    . ' password: ' . $failure->getMessage());
+            }
+            if ($line !== 'STORED') {
+                throw new WrongCredentials($this->server->name() . ' does not accept the user and password'
+                    . ' (SHAREDANCE_USER, SHAREDANCE_PASSWORD)');
+            }
+            $this->credentials = '';
+        }
+        if ($mayWait) {
+            $exchange->expect('MN');
+        }
     }
 
     /**
@@ -236,6 +276,7 @@ final class Connection
         stream_set_chunk_size($this->stream, KeptStream::IDLE);
         $this->isBusy = $this->isFresh = $this->isStarted = false;
         $this->isTrusted = true;
+        $this->credentials = '';
         $this->lastUsed = $this->began;
     }
 

@@ -5,17 +5,16 @@ namespace Sharedance\Wire;
 use Sharedance\Clock;
 use Sharedance\Exception\CannotConnect;
 use Sharedance\Exception\ConnectionLost;
-use Sharedance\Exception\Refused;
 use Sharedance\Exception\SharedanceException;
 use Sharedance\Exception\TimedOut;
 use Sharedance\Exception\UnexpectedReply;
+use Sharedance\Exception\WrongCredentials;
 use Sharedance\Options;
 use Sharedance\Server;
 
 use function getmypid;
 use function md5;
 use function serialize;
-use function strlen;
 
 /**
  * The connections to the servers, and the rules by which they are used again:
@@ -133,8 +132,7 @@ final class ConnectionPool
     public function connectionTo(Server $server)
     {
         if ($server !== $this->lastServer || $this->lastConnection->isBusy) {
-            $connection = $this->isPersistent ? $this->keptTo($server) : $this->ownTo($server);
-            $this->lastConnection = $connection ?: $this->open($server);
+            $this->lastConnection = $this->keptTo($server) ?: $this->ownTo($server) ?: $this->open($server);
             $this->lastServer = $server;
         }
         return $this->lastConnection;
@@ -147,7 +145,7 @@ final class ConnectionPool
      */
     public function keptTo(Server $server)
     {
-        if (!$this->isPersistent) {
+        if (!$this->isPersistent || !$server->canBeKept()) {
             return null;
         }
         $keptAs = $this->nameFor($server);
@@ -204,7 +202,7 @@ final class ConnectionPool
             $greeting = $connection->greetingFor($waitSecs !== null);
             $exchange = $connection->begin($greeting . $request, $this->timeoutSecs);
             if ($greeting !== '') {
-                $connection->confirm($exchange->line());
+                $connection->confirm($exchange, $waitSecs !== null);
                 $exchange->extend((float) $waitSecs);
             }
             $result = $read($exchange);
@@ -214,25 +212,16 @@ final class ConnectionPool
             ServerState::recordFailure($server);
             $connection->close();
             throw $failure;
+        } catch (WrongCredentials $failure) {
+            // The server delays the response to each attempt. Other credentials can be right.
+            ServerState::recordFailure($server, $this->accountOn($server));
+            $connection->close();
+            throw $failure;
         } catch (\Throwable $failure) {
             // PHP 8 throws a TypeError for a stream that the handler of a signal has closed.
             $isInterrupted = $connection->isClosed && !$failure instanceof SharedanceException;
             $connection->close();
             throw $isInterrupted ? new ConnectionLost('the request was interrupted by another one') : $failure;
-        }
-    }
-
-    /** As memcached has it in its text dialect: the first request is a set, of any key, with user and password. */
-    private function authenticate(Server $server, Connection $connection)
-    {
-        $credentials = $this->options->user() . ' ' . $this->options->password();
-        $request = 'set auth 0 0 ' . strlen($credentials) . "\r\n" . $credentials . "\r\n";
-        $isAccepted = $this->exchange($server, $connection, $request, function (Exchange $exchange) {
-            return $exchange->line() === 'STORED';
-        }, null);
-        if (!$isAccepted) {
-            $connection->close();
-            throw new Refused($server->name() . ' does not accept the user and password');
         }
     }
 
@@ -252,7 +241,11 @@ final class ConnectionPool
     private function open(Server $server)
     {
         ServerState::check($server);
-        $keptAs = $this->isPersistent ? $this->nameFor($server) : null;
+        if ($this->options->user() !== null) {
+            ServerState::check($server, $this->accountOn($server));
+        }
+        $isKept = $this->isPersistent && $server->canBeKept();
+        $keptAs = $isKept ? $this->nameFor($server) : null;
         try {
             $connection = Connection::open($server, $this->options, $keptAs);
         } catch (CannotConnect $failure) {
@@ -260,9 +253,9 @@ final class ConnectionPool
             throw $failure;
         }
         if ($connection->isFresh && $this->options->user() !== null) {
-            $this->authenticate($server, $connection);
+            $connection->authenticateAs($this->options->user(), $this->options->password());
         }
-        if ($this->isPersistent) {
+        if ($isKept) {
             self::$kept[$server->address() . $keptAs] = $connection;
         } else {
             $this->own[$server->address()] = $connection;
@@ -277,10 +270,13 @@ final class ConnectionPool
     private function nameFor(Server $server)
     {
         $name = 'sharedance-' . getmypid();
-        if (!$server->isTls && $this->options->user() === null) {
-            return $name;
-        }
+        return !$server->isTls && $this->options->user() === null ? $name : $name . '-' . $this->accountOn($server);
+    }
+
+    /** Distinguishes the credentials, and shows none. */
+    private function accountOn(Server $server)
+    {
         $tls = $server->isTls ? $this->options->tlsContext() : [];
-        return $name . '-' . md5(serialize([$this->options->user(), $this->options->password(), $tls]));
+        return md5(serialize([$this->options->user(), $this->options->password(), $tls]));
     }
 }

@@ -25,7 +25,8 @@ final class Dialect
      */
     public static function isClassic(Server $server, Options $options, ConnectionPool $pool)
     {
-        if ($options->protocol() !== Options::AUTO) {
+        if ($options->protocol() !== Options::AUTO || $options->user() !== null) {
+            // The classic dialect has no room for credentials.
             return $options->protocol() === Options::CLASSIC;
         }
         $dialect = ServerState::dialect($server);

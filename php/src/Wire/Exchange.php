@@ -4,6 +4,7 @@ namespace Sharedance\Wire;
 
 use Sharedance\Clock;
 use Sharedance\Exception\ConnectionLost;
+use Sharedance\Exception\Refused;
 use Sharedance\Exception\TimedOut;
 use Sharedance\Exception\TooLarge;
 use Sharedance\Exception\UnexpectedReply;
@@ -13,6 +14,7 @@ use function fread;
 use function fwrite;
 use function implode;
 use function max;
+use function preg_match;
 use function restore_error_handler;
 use function sprintf;
 use function stream_get_meta_data;
@@ -136,14 +138,17 @@ final class Exchange
 
     /**
      * @param string $line the only one that may come next
+     * @throws Refused
      * @throws ConnectionLost
      * @throws TimedOut
      * @throws UnexpectedReply
      */
     public function expect($line)
     {
-        if ($this->line() !== $line) {
-            throw new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
+        $found = $this->line();
+        if ($found !== $line) {
+            throw strpos($found, '_ERROR ') !== false ? Meta::refusal($found)
+                : new UnexpectedReply($this->server->name() . ' does not respond like a Sharedance server');
         }
     }
 
@@ -230,7 +235,9 @@ final class Exchange
      */
     public function brokenOff()
     {
-        return new ConnectionLost($this->server->name() . ' broke the connection off');
+        // With TLS, PHP reports the reason, for example that the server wants a certificate.
+        $reason = preg_match('/SSL routines:[^:]*:([ -~]+)/', Notices::$first, $found) ? ' (' . $found[1] . ')' : '';
+        return new ConnectionLost($this->server->name() . ' broke the connection off' . $reason);
     }
 
     public function __debugInfo()

@@ -216,6 +216,9 @@ final class Meta
         if ($line === 'SERVER_ERROR object too large for cache') {
             return new TooLarge('the value is larger than the server accepts (--maxreadsize)');
         }
+        if ($line === 'CLIENT_ERROR unauthenticated') {
+            return new Refused('the server requires a user and a password (SHAREDANCE_USER, SHAREDANCE_PASSWORD)');
+        }
         if (preg_match('/^(?:SERVER|CLIENT)_ERROR [ -~]{1,200}$/D', $line)) {
             return new Refused('the server refuses it: ' . $line);
         }

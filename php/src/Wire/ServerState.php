@@ -44,31 +44,37 @@ final class ServerState
 
     /**
      * @param Server $server
+     * @param string $account what to check in place of the server as a whole: whether it refused these credentials
      * @throws CannotConnect where the server failed a moment ago
      */
-    public static function check(Server $server)
+    public static function check(Server $server, $account = '')
     {
-        $failed = WorkerMemory::recall($server->address()) >> 2;
+        $failed = WorkerMemory::recall($server->address() . $account) >> 2;
         if ($failed === 0) {
             return;
         }
         $left = self::PAUSE_SECS - (self::now() - $failed + self::MAX_TICKS) % self::MAX_TICKS / self::TICKS_PER_SEC;
         if ($left > 0.0) {
             throw new CannotConnect(sprintf(
-                '%s failed a moment ago, and is left alone for another %.1F s',
+                '%s %s a moment ago, and is left alone for another %.1F s',
                 $server->name(),
+                $account === '' ? 'failed' : 'refused the user and password',
                 $left
             ));
         }
-        self::recordSuccess($server);
+        if ($account === '') {
+            self::recordSuccess($server);
+        }
     }
 
     /**
      * @param Server $server
+     * @param string $account
      */
-    public static function recordFailure(Server $server)
+    public static function recordFailure(Server $server, $account = '')
     {
-        WorkerMemory::remember($server->address(), (self::now() << 2) + self::dialect($server));
+        $dialect = $account === '' ? self::dialect($server) : self::UNKNOWN;
+        WorkerMemory::remember($server->address() . $account, (self::now() << 2) + $dialect);
     }
 
     /**

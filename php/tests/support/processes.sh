@@ -38,6 +38,13 @@ make_certificate() {
     -addext subjectAltName=DNS:localhost -keyout "$1.key" -out "$1.pem" 2>/dev/null
 }
 
+# make_client_certificate PATH AUTHORITY: PATH.pem and PATH.key, signed by make_certificate AUTHORITY
+make_client_certificate() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=web -keyout "$1.key" -out "$1.csr" 2>/dev/null
+  printf 'basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n' >"$1.ext"
+  openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days 2 -extfile "$1.ext" -out "$1.pem" 2>/dev/null
+}
+
 start_mock() {
   mkfifo "$scratch/mock.in"
   python3 "$here/support/mock.py" "$scratch" <"$scratch/mock.in" >"$scratch/mock.out" &
@@ -58,4 +65,21 @@ start_server() {
   server_pid=$!
   started+=($server_pid)
   until_true 60 listens "$SERVER_PORT" || { echo "the server does not start:" >&2; cat "$scratch/server.log" >&2; exit 1; }
+}
+
+# start_secured_server: another server, which requires the user "web" with the password "right horse": SECURED_PORT in
+# clear, SECURED_TLS with a client certificate (SECURED_CERT.pem, .key), and the unix socket SECURED_SOCKET
+start_secured_server() {
+  export SECURED_PORT SECURED_TLS SECURED_SOCKET=$scratch/secured.sock SECURED_CERT=$scratch/client
+  SECURED_PORT=$(free_port)
+  SECURED_TLS=$(free_port)
+  make_client_certificate "$SECURED_CERT" "$scratch/tls"
+  mkdir -m 700 "$scratch/secured"
+  (umask 077 && echo 'web:right horse' >"$scratch/users")
+  chmod 600 "$scratch/tls.key"
+  "$server" --listen="tcp:127.0.0.1:$SECURED_PORT" --listen="tls:127.0.0.1:$SECURED_TLS" --listen="unix:$SECURED_SOCKET" \
+    --tls-cert="$scratch/tls.pem" --tls-key="$scratch/tls.key" --tls-client-ca="$scratch/tls.pem" \
+    --auth-file="$scratch/users" --directory="$scratch/secured" >>"$scratch/secured.log" 2>&1 &
+  started+=($!)
+  until_true 60 listens "$SECURED_TLS" || { echo "the server does not start:" >&2; cat "$scratch/secured.log" >&2; exit 1; }
 }
