@@ -62,8 +62,13 @@ impl Topic {
 
     /// Whether the connection may not retrieve this, or reset it.
     fn is_denied(&self, context: &Context<'_>) -> bool {
-        matches!(self, Topic::Settings | Topic::Latency | Topic::Slow | Topic::Reset)
-            && !context.access.may_see_statistics()
+        match self {
+            Topic::Settings | Topic::Latency | Topic::Slow | Topic::Reset => !context.access.may_see_statistics(),
+            // Without that right, it is what identifies the server.
+            Topic::Everything => false,
+            // Without content.
+            Topic::Nothing | Topic::Sizes | Topic::Keys | Topic::Unknown => false,
+        }
     }
 
     fn stats(&self, context: &Context<'_>) -> Vec<ComposedStat> {

@@ -101,7 +101,7 @@ const TEXT: &[(Class, &[&str])] = &[
     (Lock, &["lock {k} 0 5", "unlock {k}"]),
     (Clear, &["flush_all", "flush_all 0", "flush_all 1000000"]),
     (Statistics, &["stats"]),
-    (Settings, &["stats settings", "stats reset"]),
+    (Settings, &["stats settings", "stats latency", "stats slow", "stats reset"]),
     // These have no content.
     (Free, &["stats items", "stats slabs", "stats conns", "stats sizes"]),
     (Free, &["version", "verbosity 1", "mn", "unlock_all", "unlock_all request-7", "quit"]),
@@ -192,6 +192,8 @@ fn binary(opcode: u8) -> Vec<Operation> {
             vec![
                 topic(Statistics, ""),
                 topic(Settings, "settings"),
+                topic(Settings, "latency"),
+                topic(Settings, "slow"),
                 topic(Settings, "reset"),
                 topic(Free, "items"),
                 topic(Free, "unknown"),
