@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,6 +72,8 @@ impl Authority {
         let issued = Issued { cert: path("pem"), key: path("key") };
         fs::write(&issued.cert, certificate.pem()).unwrap();
         fs::write(&issued.key, key.serialize_pem()).unwrap();
+        // Servers refuse a key that others may read.
+        fs::set_permissions(&issued.key, fs::Permissions::from_mode(0o600)).unwrap();
         issued
     }
 

@@ -3,6 +3,8 @@
 // A helper that fails panics, which fails the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/auth_file.rs"]
+mod auth_file;
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[cfg(target_os = "linux")]
@@ -12,6 +14,8 @@ mod child;
 mod memcached;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/sharedanced.rs"]
+mod sharedanced;
 
 mod clients;
 mod connections;
@@ -19,3 +23,4 @@ mod handshakes;
 mod peer_with_tls;
 #[cfg(target_os = "linux")]
 mod real_servers;
+mod sharedanced_with_tls;
