@@ -180,6 +180,7 @@ mod tests {
         assert_eq!(long.server.timeout, Duration::from_secs(14));
         assert!(long.process.log_level == LevelFilter::Debug && long.process.daemonize);
         assert_eq!(parse("-D --log-level=warn").unwrap().process.log_level, LevelFilter::Warn);
+        assert_eq!(parse("--log-level=warn -D").unwrap().process.log_level, LevelFilter::Debug);
         assert_eq!((long.process.uid.as_deref(), long.process.gid.as_deref()), (Some("web"), Some("15")));
     }
 

@@ -18,6 +18,6 @@ pub use configuration::{ConfigurationError, Given, RunningConfiguration};
 pub use observe::ObserveOptions;
 pub use process::ProcessOptions;
 pub use server::ServerOptions;
-pub use storage::StorageOptions;
+pub use storage::{StorageError, StorageOptions};
 pub use tls::TlsOptions;
 pub use units::{Size, Time};

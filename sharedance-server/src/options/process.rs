@@ -26,17 +26,19 @@ pub struct ProcessOptions {
 #[derive(Debug, Args)]
 pub(super) struct ProcessArguments {
     /// Log lines of this level and above; one line at the start is logged at any level [default: info]
-    #[arg(long, value_name = "LEVEL", value_enum)]
+    #[arg(long, value_name = "LEVEL", value_enum, overrides_with = "debug")]
     log_level: Option<Level>,
 
-    /// Log details, as --log-level=debug does; --log-level takes precedence
+    /// Log details, as --log-level=debug does; the later one of both, or the one of the stronger source, takes effect
     #[arg(short = 'D', long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
-          num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true)]
+          num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true,
+          hide_possible_values = true, overrides_with = "log_level")]
     debug: bool,
 
     /// Run in the background, once started
     #[arg(short = 'B', long, value_name = "BOOL", default_value = "false", default_missing_value = "true",
-          num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true, hide_possible_values = true)]
+          num_args = 0..=1, require_equals = true, value_parser = BoolishValueParser::new(), hide_default_value = true,
+          hide_possible_values = true)]
     daemonize: bool,
 
     /// Write the process id to this file once the sockets are bound, and remove the file at the end

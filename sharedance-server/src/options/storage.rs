@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sharedance_core::store::{self, BootId, Durability, OpenError, Store, UncleanBoot, WhenFull};
 
+use thiserror::Error;
+
 use super::units::{Plain, Size, size, time};
 
 const MIN_TIME: Duration = Duration::from_millis(1);
@@ -54,7 +56,8 @@ impl StorageOptions {
     /// operator sees it. The values of the store have at most `max_value_len` bytes.
     ///
     /// # Errors
-    /// As for [`store::Options::open`].
+    /// [`StorageError::MaxBytes`] if the store in the directory needs more room; otherwise as for
+    /// [`store::Options::open`].
     pub fn open(
         &self,
         path: &Path,
@@ -62,7 +65,7 @@ impl StorageOptions {
         max_value_len: usize,
         boot_id: Option<BootId>,
         max_mappings: usize,
-    ) -> Result<Store, OpenError> {
+    ) -> Result<Store, StorageError> {
         let options = store::Options::new()
             .default_ttl(self.expiration)
             .max_value_len(max_value_len)
@@ -78,8 +81,38 @@ impl StorageOptions {
             None => options,
         }
         .open(path)
-        .map_err(|error| seen_from_outside(error, path, outer_path))
+        .map_err(|error| match seen_from_outside(error, path, outer_path) {
+            OpenError::MaxBytes { path, asked, least, segment_len } => {
+                StorageError::MaxBytes { path, asked, least, segment_len }
+            }
+            error => StorageError::Open(error),
+        })
     }
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The store in the directory has segments that are too long for the limit.
+    #[error(
+        "--max-bytes={} is too small for the store in {}, which has segments of {} and needs room for eight of them: give at \
+         least {}, or choose an empty directory, where segments are as short as the limit needs",
+        Size(*asked), path.display(), Size(*segment_len as u64), Size(*least)
+    )]
+    MaxBytes {
+        /// The directory.
+        path: PathBuf,
+        /// The limit, in bytes.
+        asked: u64,
+        /// The lowest limit for this store, in bytes.
+        least: u64,
+        /// The length of its segments, in bytes.
+        segment_len: usize,
+    },
+    /// Another reason.
+    #[error(transparent)]
+    Open(OpenError),
 }
 
 /// The same error, with the paths as the operator sees them.

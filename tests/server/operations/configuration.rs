@@ -62,6 +62,22 @@ fn the_environment_is_stronger_than_the_file_and_the_command_line_than_both() {
     assert_eq!(value(&printed, "timeout"), ("\"1m\"", "default"));
 }
 
+/// The level in a file was taken instead of --debug on the command line.
+#[test]
+fn debug_and_the_log_level_override_each_other_by_the_strength_of_their_sources() {
+    let (_directory, path) = file("log-level = 'warn'");
+    let config = format!("--config={path}");
+    let level = |arguments: &[&str], variable: (&str, &str)| {
+        let arguments = [&["--print-config", &config], arguments].concat();
+        let printed = printed(&sharedanced(&arguments).env(variable.0, variable.1).output().unwrap());
+        (value(&printed, "debug").0 == "true", printed.contains("\nlog-level = \"warn\""))
+    };
+    assert_eq!(level(&[], ("SHAREDANCED_DEBUG", "")), (false, true));
+    assert_eq!(level(&["-D"], ("SHAREDANCED_DEBUG", "")), (true, false));
+    assert_eq!(level(&[], ("SHAREDANCED_DEBUG", "yes")), (true, false));
+    assert_eq!(level(&["--log-level=warn"], ("SHAREDANCED_DEBUG", "yes")), (false, true));
+}
+
 #[test]
 fn the_printed_configuration_is_a_file_that_means_the_same() {
     let (_directory, path) = file("directory = '/a \"b\" \\c'\nuid = '17'\ndaemonize = true\ntimeout = '90s'");
@@ -146,6 +162,18 @@ fn a_mistake_in_a_variable_or_between_two_sources_names_the_sources() {
     let lines = refused(&mut sharedanced(&["--config", &path, "--inflight=1M"]));
     assert!(lines[0].contains("raise --inflight, or lower --maxreadsize"), "{lines:?}");
     assert!(lines[0].ends_with(&format!("(--maxreadsize is from {path}:1)")), "{lines:?}");
+}
+
+/// The error stated bytes and the name of a field.
+#[test]
+fn a_limit_that_is_too_small_for_the_store_is_refused_with_both_sizes() {
+    let store = tempfile::tempdir().unwrap();
+    let arguments = ["--ip=127.0.0.1", "--port=0", "--directory", store.path().to_str().unwrap()];
+    let server = Server::spawn(&mut sharedanced(&[&arguments[..], &["--max-bytes=1G"]].concat())).unwrap();
+    assert!(server.terminate().0.success());
+    let failure = Server::spawn(&mut sharedanced(&[&arguments[..], &["--max-bytes=3m"]].concat())).err().unwrap();
+    assert!(failure.log.contains("--max-bytes=3 MiB is too small"), "{failure:?}");
+    assert!(failure.log.contains("segments of 8 MiB") && failure.log.contains("at least 64 MiB"), "{failure:?}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What each signal does.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 use sharedance_test_support::server::{AMPLE, Server, command, eventually, program, store};
 
 #[test]
@@ -99,6 +100,39 @@ fn sighup_applies_the_log_level_and_names_the_options_that_need_a_restart() {
     server.signal(Signal::HUP);
     let (status, log) = server.terminate();
     assert!(status.success() && !log.contains("log level is error"), "{log}");
+}
+
+/// A server that was started as root sees another root directory, as another user.
+#[test]
+fn the_configuration_is_read_again_by_another_user_in_another_root_directory() {
+    if !geteuid().is_root() || Path::new("/dev/log").exists() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+    let path = place.path().join("sharedanced.toml");
+    fs::write(&path, "log-level = 'info'").unwrap();
+    let start = || {
+        let mut command = command(&place.path().join("store"));
+        Server::spawn(command.args(["--uid=61234", "--gid=61234", "--config"]).arg(&path)).unwrap()
+    };
+    let server = start();
+    let is_confined = server.log().iter().any(|line| line.contains("Landlock: FullyEnforced"));
+    let line = reloaded(&server, &path, "expiration = '1h'");
+    match is_confined {
+        true => assert!(line.ends_with("changes of --expiration take effect"), "{line}"),
+        false => assert!(line.contains("this kernel has no Landlock"), "{line}"),
+    }
+    drop(server);
+
+    // The warning contains the command that helps.
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let server = start();
+    if is_confined {
+        let log = server.log();
+        let command = format!("chgrp 61234 {0} && chmod g+r {0}", path.display());
+        assert!(log.iter().any(|line| line.contains("warning: ") && line.ends_with(&command)), "{log:?}");
+    }
 }
 
 /// The line about the start is printed at any level.

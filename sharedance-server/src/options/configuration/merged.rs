@@ -73,15 +73,16 @@ impl Merged {
         let mut errors = Vec::new();
         let mut settings = environment::settings(command, &given.variables);
         if let Some(file) = file {
-            settings.extend(file::settings(command, &file.path, &file.text, &mut errors));
+            settings.extend(file::settings(command, &file.path, &file.text, &mut errors).into_iter().rev());
         }
         let (program, arguments) = given.arguments.split_at(given.arguments.len().min(1));
-        let mut merged: Vec<OsString> = program.to_vec();
+        let mut merged = program.to_vec();
         for setting in settings {
             // Also if another source is stronger: a mistake must not wait until that is taken away.
             match as_arguments(command, &setting) {
                 Ok(arguments) if !sources.contains_key(&setting.option) => {
-                    merged.extend(arguments);
+                    // The weaker, the further in front: of two options that override each other, the later one holds.
+                    merged.splice(program.len()..program.len(), arguments);
                     sources.insert(setting.option, setting.source);
                 }
                 Ok(_) => {}

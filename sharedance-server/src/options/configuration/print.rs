@@ -25,12 +25,13 @@ impl Merged {
                 ArgAction::Append if !values.is_empty() => format!("[{}]", values.join(", ")),
                 _ => values.concat(),
             };
-            lines.push(if *source == Source::Default {
+            // An option may also be overridden by another one, of a stronger source.
+            lines.push(if *source == Source::Default || values.is_empty() {
                 // Commented out: options that exclude each other have defaults as well.
                 let derived = derived.iter().find(|(name, _)| *name == option);
                 let value = derived.map_or(value, |(_, value)| literal(arg, OsStr::new(value)));
                 let line = format!("# {option} = {value}").trim_end().to_owned();
-                (line, format!("{source}{}", described_default(arg)))
+                (line, format!("{}{}", Source::Default, described_default(arg)))
             } else {
                 (format!("{option} = {value}"), source.to_string())
             });
