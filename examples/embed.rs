@@ -21,7 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args_os().nth(1).ok_or("usage: embed DIRECTORY")?;
     let store = Options::new().default_ttl(Duration::from_secs(60)).open(&directory)?;
     eprintln!("opened: {}", store.recovery());
-    let maintenance = store.start_maintenance()?;
 
     let started = Instant::now();
     let computed = AtomicUsize::new(0);
@@ -33,7 +32,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err("a worker panicked".into())));
         results.collect::<Result<Vec<()>, _>>().map_err(|error| error.to_string())
     })?;
-    drop(maintenance);
 
     let computed = computed.into_inner();
     eprintln!("{computed} computed, {} found, in {:?}", THREADS * NUMBERS - computed as u64, started.elapsed());

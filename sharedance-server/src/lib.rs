@@ -4,13 +4,14 @@
 //! process:
 //!
 //! ```
-//! use sharedance_core::store::Store;
+//! use sharedance_core::store::{Background, Options};
 //! use sharedance_server::{Server, ServerOptions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! # let directory = directory.path();
-//! let store = Store::open(directory)?;
+//! // The server runs the maintenance threads.
+//! let store = Options::new().background(Background::Manual).open(directory)?;
 //! let server = Server::bind(&ServerOptions {
 //!     ip: Some("127.0.0.1".into()),
 //!     port: 0,

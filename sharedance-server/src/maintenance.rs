@@ -22,7 +22,7 @@ pub(crate) fn start(store: &Store, log: &Arc<LogLimits>) -> io::Result<Maintenan
     let options = MaintenanceOptions::new()
         .on_thread_start(set_up_thread)
         .on_error(move |task, error| log_failure(&log, task, error));
-    store.start_maintenance_with(&options)
+    store.start_maintenance(&options)
 }
 
 fn thread_name(task: MaintenanceTask) -> &'static CStr {

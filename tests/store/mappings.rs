@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use memmap2::{Mmap, MmapMut};
-use sharedance_core::store::{OpenError, Options, Store, StoreError};
+use sharedance_core::store::{Background, OpenError, Options, Store, StoreError};
 
 /// A value with a file and a mapping of its own.
 static BIG: [u8; 20_000] = [7; 20_000];
@@ -33,7 +33,7 @@ fn take_all() -> Option<(Vec<Mmap>, Vec<MmapMut>)> {
 
 fn open(dir: &std::path::Path) -> Result<Store, OpenError> {
     // As if the system allowed more than it does: the store does not stop by itself.
-    Options::new().segment_len(65_536).max_mappings(1 << 30).open(dir)
+    Options::new().background(Background::Manual).segment_len(65_536).max_mappings(1 << 30).open(dir)
 }
 
 #[test]

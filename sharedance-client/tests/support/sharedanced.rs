@@ -5,7 +5,7 @@
 
 use std::thread::{self, JoinHandle};
 
-use sharedance_core::store::Store;
+use sharedance_core::store::{Background, Options};
 use sharedance_server::{BoundAddress, Server, ServerOptions, Shutdown};
 use tempfile::TempDir;
 
@@ -24,7 +24,7 @@ impl Sharedanced {
     /// Starts a server with further options.
     pub(crate) fn start_with(options: ServerOptions) -> Sharedanced {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let store = Options::new().background(Background::Manual).open(directory.path()).unwrap();
         let server = Server::bind(&ServerOptions { ip: Some("127.0.0.1".into()), port: 0, ..options }).unwrap();
         let address = match &server.addresses()[0] {
             BoundAddress::Unix(path) => format!("unix:{}", path.display()),

@@ -11,7 +11,6 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
 //! let store = Store::open(dir)?;
-//! let maintenance = store.start_maintenance()?;
 //!
 //! store.set("greeting", "hello")?;
 //! store.set_with_ttl("code", "1234", Duration::from_secs(300))?;
@@ -85,11 +84,10 @@
 //! all threads see, and [versions](Value::version) follow. Readers do not wait for each other, and no lock is
 //! held over a copy, a comparison or a file operation.
 //!
-//! Nothing runs in the background by itself. Start the threads that keep the store tidy with
-//! [`Store::start_maintenance`]; or call [`Store::maintain`] now and then (so that the memory and the
-//! space of expired pairs are freed), and [`Store::prepare`] in a loop of its own (so that writers never wait for a file to be created), and with
-//! [`Durability::Interval`] also [`Store::keep_synced`] in a thread of its own (so that writers never wait for a sync).
-//! Without them the store is correct all the same, but larger, and latencies vary more.
+//! A store has two or three threads of its own, which end when its last handle is dropped. One [maintains](Store::maintain)
+//! it, so that expired pairs free their memory and their space. One [prepares](Store::prepare) segments, so that writers do
+//! not wait for files to be created. With [`Durability::Interval`], a third one [syncs](Store::keep_synced), so that writers
+//! do not wait for that. With [`Background::Manual`] there are no threads, and the program makes these calls itself.
 //!
 //! # What is not promised
 //!
@@ -126,6 +124,7 @@ pub(crate) mod races;
 #[doc = include_str!("../../FORMAT.md")]
 pub mod on_disk {}
 
+pub use api::background::{Background, MaintenanceOptions, MaintenanceTask};
 pub use api::durability::{Durability, UncleanBoot};
 pub use api::options::{Options, WhenFull};
 pub use api::recache::{Entry, GetOptions, Recache};
@@ -135,12 +134,13 @@ pub use api::value::Value;
 pub use disk::mapping_limit::max_mappings;
 pub use disk::meta::BootId;
 pub use error::{OpenError, StoreError};
+pub use handle::batch::Batch;
 pub use handle::iterate::Pairs;
 pub use handle::store::Store;
 pub use operations::iterate::{Pair, Verification};
 pub use recovery::report::RecoveryReport;
 pub use upkeep::maintain::Progress;
-pub use upkeep::threads::{Maintenance, MaintenanceOptions, MaintenanceTask};
+pub use upkeep::threads::Maintenance;
 
 /// The longest key, in bytes.
 pub const MAX_KEY_LEN: usize = disk::format::MAX_KEY_LEN;

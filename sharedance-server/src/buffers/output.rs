@@ -166,7 +166,7 @@ impl<'a> Piece<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sharedance_core::store::Store;
+    use sharedance_core::store::{Background, Options, Store};
     use std::io::{self, Read, Write};
     use std::os::unix::net::UnixStream;
 
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn all_is_sent_in_order_and_the_rest_pins_no_neighbours() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let store = Options::new().background(Background::Manual).open(directory.path()).unwrap();
         let (mut output, expected) = responses(&store);
         assert_eq!(output.len(), expected.len());
         let (mut socket, mut theirs) = UnixStream::pair().unwrap();

@@ -65,6 +65,8 @@ pub(crate) fn execute(
 mod tests {
     use std::time::Instant;
 
+    use sharedance_core::store::{Background, Options};
+
     use super::*;
     use crate::observe::Latencies;
 
@@ -82,7 +84,7 @@ mod tests {
     #[test]
     fn each_request_has_its_effect_and_its_response() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
+        let store = Options::new().background(Background::Manual).open(directory.path()).unwrap();
         let counters = Counters::default();
         let key = b"a key".as_slice();
         let fetch = Request::Fetch { key };

@@ -9,7 +9,7 @@ use polling::Poller;
 use proptest::prelude::*;
 use sharedance_core::clock::{Clock, ManualClock};
 use sharedance_core::protocol::{DecodeError, Limits, memcached};
-use sharedance_core::store::{self, Store};
+use sharedance_core::store::{self, Background, Store};
 use sharedance_test_support::vectors::{self, End, Exchange};
 use tempfile::TempDir;
 
@@ -49,7 +49,8 @@ impl TestServer {
     fn new(limits: Limits) -> TestServer {
         let directory = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let options = store::Options::new().segment_len(65_536).track_accesses(true).clock(clock);
+        let options =
+            store::Options::new().background(Background::Manual).segment_len(65_536).track_accesses(true).clock(clock);
         let store = options.open(directory.path()).unwrap();
         let service = Service {
             counters: AllCounters::new(1),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sharedance_core::protocol::Limits;
-use sharedance_core::store::Store;
+use sharedance_core::store::Batch;
 
 use super::close_reason::CloseReason;
 use super::transport::TransportContext;
@@ -29,8 +29,8 @@ pub(crate) struct TurnContext<'a> {
     pub(crate) now: Instant,
     /// The wall clock of the turn, as the time since 1970.
     pub(crate) unix_time: Duration,
-    /// The worker's handle, which defers syncs.
-    pub(crate) store: &'a Store,
+    /// The worker's batch, whose writes share one sync.
+    pub(crate) store: &'a Batch,
     pub(crate) options: &'a ConnectionOptions,
     pub(crate) service: &'a Service,
     pub(crate) counters: &'a Counters,
@@ -56,7 +56,7 @@ impl<'a> TurnContext<'a> {
     /// Whether responses must be held back because what they acknowledge is not on the disk yet. For a connection that
     /// may not wait, this syncs at once.
     pub(super) fn needs_sync(&self) -> Result<bool, CloseReason> {
-        let needs_sync = self.store.owes_sync();
+        let needs_sync = self.store.needs_sync();
         if needs_sync && !self.may_wait {
             self.store.sync().map_err(CloseReason::StoreFailed)?;
             return Ok(false);

@@ -261,7 +261,7 @@ impl MemcachedConnection {
     /// Keeps the output until the delay is over.
     fn hold_back(&mut self, turn: &mut TurnContext<'_>) -> Result<WaitingFor, CloseReason> {
         // A connection that was another user before may have stored something.
-        if !self.access.is_unauthenticated() && turn.store.owes_sync() {
+        if !self.access.is_unauthenticated() && turn.store.needs_sync() {
             turn.store.sync().map_err(CloseReason::StoreFailed)?;
         }
         self.keep_output(turn)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use polling::Poller;
 use sharedance_core::protocol::classic::encode_request;
 use sharedance_core::protocol::{Limits, Request};
-use sharedance_core::store::{Durability, Options, Store};
+use sharedance_core::store::{Background, Batch, Durability, Options};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
@@ -31,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const VALUE_LEN: usize = 1_000_000;
 
 struct Fixture {
-    store: Store,
+    store: Batch,
     options: ConnectionOptions,
     service: Service,
     locks: Locks,
@@ -50,7 +50,12 @@ impl Fixture {
 
     fn with_durability(budget: usize, durability: Durability) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
-        let store = Options::new().durability(durability).open(directory.path()).unwrap().deferring_syncs();
+        let store = Options::new()
+            .background(Background::Manual)
+            .durability(durability)
+            .open(directory.path())
+            .unwrap()
+            .batch();
         store.set(b"key", value()).unwrap();
         let options = ConnectionOptions {
             limits: Limits::default(),
@@ -191,7 +196,7 @@ fn a_connection_that_may_not_wait_syncs_at_once() {
     peer.write_all(&store).unwrap();
     fixture.may_wait = false;
     assert!(matches!(fixture.advance(&mut connection), Err(CloseReason::Completed)));
-    assert!(!fixture.store.owes_sync());
+    assert!(!fixture.store.needs_sync());
     let mut received = [0; 3];
     peer.read_exact(&mut received).unwrap();
     assert_eq!(&received, b"OK\n");

@@ -74,6 +74,8 @@ impl StorageOptions {
             .when_full(self.when_full)
             .durability(self.durability)
             .unclean_boot(self.after_crash)
+            // The server starts the threads, with names and priorities of its own.
+            .background(store::Background::Manual)
             // For the meta commands that return it.
             .track_accesses(true);
         match self.max_bytes {

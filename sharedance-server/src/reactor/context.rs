@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
-use sharedance_core::store::Store;
+use sharedance_core::store::{Batch, Store};
 
 use crate::buffers::Output;
 use crate::commands::Service;
@@ -44,8 +44,8 @@ pub(super) struct WorkerContext {
     /// The number of the worker.
     pub(super) worker: u32,
     pub(super) shared: Arc<Shared>,
-    /// Defers syncs: all responses of a turn share one.
-    pub(super) store: Store,
+    /// All responses of a turn share one sync.
+    pub(super) store: Batch,
     pub(super) locks: Arc<Locks>,
     pub(super) counters: Arc<Counters>,
     pub(super) latency: LatencyRecorder,
@@ -76,7 +76,7 @@ impl WorkerContext {
             now: Instant::now(),
             unix_time: Duration::ZERO,
             shared,
-            store: store.deferring_syncs(),
+            store: store.batch(),
             locks,
         };
         context.read_clocks();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use polling::Poller;
 use rustix::process::geteuid;
 use sharedance_core::protocol::Limits;
-use sharedance_core::store::{Durability, Options};
+use sharedance_core::store::{Background, Durability, Options};
 use tempfile::TempDir;
 
 use super::context::Shared;
@@ -53,7 +53,8 @@ impl Fixture {
 
     fn with_access(durability: Durability, access: AccessControl) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
-        let store = Options::new().durability(durability).open(directory.path()).unwrap();
+        let store =
+            Options::new().background(Background::Manual).durability(durability).open(directory.path()).unwrap();
         let spec = "tcp:127.0.0.1:0".parse().unwrap();
         let Listening { mut per_worker, addresses, .. } = listen::listen(&[spec], 16, 1).unwrap();
         let address = addresses[0].as_socket_addr().unwrap();
@@ -175,7 +176,7 @@ fn every_response_waits_for_the_sync_of_what_it_acknowledges() {
                     fixture.send(&mut peer, more);
                 }
                 fixture.turn();
-                if fixture.reactor.context.store.owes_sync() {
+                if fixture.reactor.context.store.needs_sync() {
                     assert_eq!(fixture.waiting_for(token), WaitingFor::Sync, "acknowledged without a sync");
                 }
             }

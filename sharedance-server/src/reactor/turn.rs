@@ -298,7 +298,7 @@ impl Reactor {
     /// Syncs the pairs of this turn, once for all connections, and advances the connections that wait for that. The pairs
     /// that they store now are synced in the next turn, which does not wait.
     fn sync(&mut self, turn_began: Instant) -> io::Result<()> {
-        if !self.connections.any_waits_for_sync() && !self.context.store.owes_sync() {
+        if !self.connections.any_waits_for_sync() && !self.context.store.needs_sync() {
             return Ok(());
         }
         let began = (self.context.clock)();

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use scratch::SEGMENT_LEN;
 use sharedance_core::clock::ManualClock;
-use sharedance_core::store::{BootId, Options, Store};
+use sharedance_core::store::{Background, BootId, Options, Store};
 
 /// Returns the number of repetitions of randomized tests.
 fn rounds(default: u64) -> u64 {
@@ -29,7 +29,11 @@ fn rounds(default: u64) -> u64 {
 
 /// A store on the given boot and clock.
 fn options(boot: u8, hand: &ManualClock) -> Options {
-    Options::new().segment_len(SEGMENT_LEN).boot_id(Some(BootId::from_bytes([boot; 16]))).clock(hand.clock())
+    Options::new()
+        .background(Background::Manual)
+        .segment_len(SEGMENT_LEN)
+        .boot_id(Some(BootId::from_bytes([boot; 16])))
+        .clock(hand.clock())
 }
 
 fn open(dir: &Path, boot: u8, hand: &ManualClock) -> Store {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{OpenError, Options, Store, Ttl, WhenFull};
+use sharedance_core::store::{Background, OpenError, Options, Store, Ttl, WhenFull};
 
 use crate::traces::{KEY_LEN, Request};
 
@@ -36,7 +36,11 @@ impl StoreCache {
     /// Creates an empty store in `dir`, whose values live for `ttl_ms`, or never expire.
     pub(crate) fn create(dir: &Path, max_bytes: u64, ttl_ms: Option<u32>) -> Result<StoreCache, OpenError> {
         let (clock, hand) = Clock::manual();
-        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(max_bytes).when_full(WhenFull::Evict);
+        let options = Options::new()
+            .background(Background::Manual)
+            .segment_len(SEGMENT_LEN)
+            .max_bytes(max_bytes)
+            .when_full(WhenFull::Evict);
         drop(options.clone().open(dir)?);
         fix_identity(&dir.join("store.meta")).map_err(|source| OpenError::Io {
             action: "rewrite",

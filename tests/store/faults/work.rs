@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{BootId, Durability, OpenError, Options, Store, StoreError, Ttl};
+use sharedance_core::store::{Background, BootId, Durability, OpenError, Options, Store, StoreError, Ttl};
 
 use crate::scratch::{Chance, Image, SEGMENT_LEN, stamped, version_of};
 
@@ -78,7 +78,11 @@ impl Worker {
         self.is_read_only = false;
         for _ in 0..ATTEMPTS {
             let boot_id = Some(BootId::from_bytes([self.boot; 16]));
-            let options = Options::new().segment_len(SEGMENT_LEN).durability(self.mode).clock(self.hand.clock());
+            let options = Options::new()
+                .background(Background::Manual)
+                .segment_len(SEGMENT_LEN)
+                .durability(self.mode)
+                .clock(self.hand.clock());
             match options.boot_id(boot_id).open(&self.dir) {
                 Ok(store) => {
                     assert_eq!((store.recovery().dropped, &store.recovery().set_aside), (0, &vec![]));

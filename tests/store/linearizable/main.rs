@@ -19,7 +19,7 @@ use checker::{Event, check};
 use pair::{Answer, Op, Pair};
 use scratch::{Chance, SEGMENT_LEN};
 use sharedance_core::Version;
-use sharedance_core::store::{Condition, Options, Stats, Store, Ttl, WhenFull};
+use sharedance_core::store::{Background, Condition, Options, Stats, Store, Ttl, WhenFull};
 
 /// All workers use some keys all the time, and most keys rarely, so that these records get old enough to be moved.
 const KEYS: usize = 60;
@@ -183,11 +183,12 @@ fn run(options: Options, may_vanish: bool, has_happened: impl Fn(Stats) -> bool)
 
 #[test]
 fn operations_on_a_key_are_linearizable_while_segments_are_compacted() {
-    run(Options::new(), false, |stats| stats.compacted_bytes > 100_000);
+    run(Options::new().background(Background::Manual), false, |stats| stats.compacted_bytes > 100_000);
 }
 
 #[test]
 fn operations_on_a_key_are_linearizable_while_pairs_are_evicted() {
-    let options = Options::new().max_bytes(10 * SEGMENT_LEN as u64).when_full(WhenFull::Evict);
+    let options =
+        Options::new().background(Background::Manual).max_bytes(10 * SEGMENT_LEN as u64).when_full(WhenFull::Evict);
     run(options, true, |stats| stats.evicted > 500);
 }

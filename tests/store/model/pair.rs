@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
 use sharedance_core::store::{
-    Attributes, BootId, Condition, DeleteResult, Durability, GetOptions, OpenError, Options, Store, StoreError, Ttl,
-    Value,
+    Attributes, Background, BootId, Condition, DeleteResult, Durability, GetOptions, OpenError, Options, Store,
+    StoreError, Ttl, Value,
 };
 use sharedance_core::{Version, WriteResult};
 use tempfile::TempDir;
@@ -50,6 +50,7 @@ impl Pair {
 
     fn open(&self) -> Result<Store, OpenError> {
         Options::new()
+            .background(Background::Manual)
             .segment_len(SEGMENT_LEN)
             .default_ttl(Duration::from_millis(DEFAULT_TTL_MS))
             .clock(self.hand.clock())

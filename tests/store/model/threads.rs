@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use sharedance_core::clock::Clock;
-use sharedance_core::store::{Options, Store, Ttl, Value};
+use sharedance_core::store::{Background, Options, Store, Ttl, Value};
 
 use crate::scratch::{self, Chance, Image, SEGMENT_LEN, stamped, version_of};
 
@@ -14,7 +14,8 @@ fn invariant_07_expiry_never_removes_a_pair_touched_in_time() {
     const ROUNDS: u32 = 300;
     let (clock, hand) = Clock::manual();
     let dir = scratch::directory();
-    let store = Options::new().segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap();
+    let store =
+        Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap();
     let keys: Vec<_> = (0..200u32).map(u32::to_be_bytes).collect();
     let ttl = Ttl::After(Duration::from_millis(10));
     keys.iter().for_each(|key| store.set_with_ttl(key, [9; 100], ttl).unwrap());
@@ -46,7 +47,8 @@ fn invariant_01_a_touch_or_delete_during_compaction_is_kept() {
     const ROUNDS: u64 = 25;
     let (clock, hand) = Clock::manual();
     let dir = scratch::directory();
-    let store = Options::new().segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap();
+    let store =
+        Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap();
     let minutes = |minutes: u64| Ttl::After(Duration::from_secs(60 * minutes));
     let mut chance = Chance(1);
     let keys: Vec<_> = (0..150u32).map(u32::to_be_bytes).collect();
@@ -98,7 +100,7 @@ fn invariant_05_readers_see_complete_values_and_never_older_ones() {
     const WRITERS: usize = 2;
     const OPERATIONS: u64 = 12_000;
     let dir = scratch::directory();
-    let open = || Options::new().segment_len(SEGMENT_LEN).open(dir.path()).unwrap();
+    let open = || Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).open(dir.path()).unwrap();
     let store = open();
     let keys: Vec<_> = (0..40u8).map(|i| Owned { key: vec![i; 3], floor: AtomicU64::new(0) }).collect();
     let done = AtomicBool::new(false);
@@ -197,7 +199,7 @@ fn read_versions(store: &Store, keys: &[Owned], done: &AtomicBool, seed: u64) {
 fn invariant_06_one_live_entry_per_key_with_concurrent_sets() {
     const THREADS: u64 = 3;
     let dir = scratch::directory();
-    let open = || Options::new().segment_len(SEGMENT_LEN).open(dir.path()).unwrap();
+    let open = || Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).open(dir.path()).unwrap();
     let store = open();
     let keys: Vec<_> = (0..30u32).map(u32::to_be_bytes).collect();
     thread::scope(|scope| {

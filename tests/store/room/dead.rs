@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{Durability, Options, Store, StoreError, Ttl};
+use sharedance_core::store::{Background, Durability, Options, Store, StoreError, Ttl};
 use tempfile::TempDir;
 
 use crate::scratch::{self, SEGMENT_LEN};
@@ -25,7 +25,11 @@ struct Full {
 /// A store of this many segments, filled until a pair is refused.
 fn full(durability: Durability, segments: u64, len: usize) -> Full {
     let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
-    let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(segments * SEGMENT_LEN as u64).clock(clock);
+    let options = Options::new()
+        .background(Background::Manual)
+        .segment_len(SEGMENT_LEN)
+        .max_bytes(segments * SEGMENT_LEN as u64)
+        .clock(clock);
     let store = options.durability(durability).open(dir.path()).unwrap();
     let written = fill(&store, 0, len, Ttl::Never);
     Full { _dir: dir, store, hand, written }
@@ -100,7 +104,11 @@ fn dead_space_within_one_segment_of_a_full_store_is_reused() {
 fn space_of_expired_pairs_of_a_full_store_is_reused() {
     for durability in MODES {
         let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
-        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(SEGMENTS * SEGMENT_LEN as u64).clock(clock);
+        let options = Options::new()
+            .background(Background::Manual)
+            .segment_len(SEGMENT_LEN)
+            .max_bytes(SEGMENTS * SEGMENT_LEN as u64)
+            .clock(clock);
         let store = options.durability(durability).open(dir.path()).unwrap();
         // Touched after they were written: some expire beside others that do not.
         let written = fill(&store, 0, LEN, Ttl::Never);
@@ -182,7 +190,8 @@ fn a_store_opened_with_a_lower_limit_than_it_uses_is_compacted_below_it() {
     let (dir, hand, written) = (full._dir, full.hand, full.written);
     drop(full.store);
     let limit = 30 * SEGMENT_LEN as u64;
-    let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(limit).clock(hand.clock());
+    let options =
+        Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).max_bytes(limit).clock(hand.clock());
     let store = options.open(dir.path()).unwrap();
     let most = store.stats().file_bytes + SEGMENT_LEN as u64;
     for _ in 0..10 {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sharedance_core::clock::{Clock, ManualClock};
-use sharedance_core::store::{Durability, Options, Store, StoreError, Ttl};
+use sharedance_core::store::{Background, Durability, Options, Store, StoreError, Ttl};
 use tempfile::TempDir;
 
 use crate::scratch::{self, Image, SEGMENT_LEN};
@@ -18,7 +18,11 @@ const MODES: [Durability; 3] = [Durability::Os, Durability::Interval(Duration::f
 
 fn full(durability: Durability) -> (TempDir, Store, ManualClock) {
     let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
-    let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(SEGMENTS * SEGMENT_LEN as u64).clock(clock);
+    let options = Options::new()
+        .background(Background::Manual)
+        .segment_len(SEGMENT_LEN)
+        .max_bytes(SEGMENTS * SEGMENT_LEN as u64)
+        .clock(clock);
     let store = options.durability(durability).open(dir.path()).unwrap();
     (dir, store, hand)
 }
@@ -131,7 +135,7 @@ fn a_free_file_that_cannot_be_deleted_when_the_store_is_opened_is_deleted_later(
     use sharedance_core::store::BootId;
     let (dir, (_, hand)) = (scratch::directory(), Clock::manual());
     let open = |boot| {
-        let options = Options::new().segment_len(SEGMENT_LEN).clock(hand.clock());
+        let options = Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).clock(hand.clock());
         options.boot_id(Some(BootId::from_bytes([boot; 16]))).open(dir.path())
     };
     open(1).unwrap().prepare(Duration::ZERO).unwrap();

@@ -1,7 +1,7 @@
 //! Stores with small limits, whose segments shrink with the limit.
 
 use sharedance_core::clock::Clock;
-use sharedance_core::store::{Options, Store, StoreError, Ttl, WhenFull};
+use sharedance_core::store::{Background, Options, Store, StoreError, Ttl, WhenFull};
 use tempfile::TempDir;
 
 use crate::scratch::{self, Image};
@@ -19,7 +19,13 @@ fn cases() -> impl Iterator<Item = (u64, usize)> {
 
 fn open(limit: u64, when_full: WhenFull) -> (TempDir, Store) {
     let (dir, (clock, _)) = (scratch::directory(), Clock::manual());
-    let store = Options::new().max_bytes(limit).when_full(when_full).clock(clock).open(dir.path()).unwrap();
+    let store = Options::new()
+        .background(Background::Manual)
+        .max_bytes(limit)
+        .when_full(when_full)
+        .clock(clock)
+        .open(dir.path())
+        .unwrap();
     (dir, store)
 }
 
@@ -75,7 +81,7 @@ fn the_largest_value_of_a_small_store_is_a_segment_shorter_than_the_limit() {
 #[test]
 fn dead_space_of_the_smallest_store_is_reused() {
     let (dir, (clock, hand)) = (scratch::directory(), Clock::manual());
-    let store = Options::new().max_bytes(2 * MIB).clock(clock).open(dir.path()).unwrap();
+    let store = Options::new().background(Background::Manual).max_bytes(2 * MIB).clock(clock).open(dir.path()).unwrap();
     let written = fill(&store, 0, 1_000, Ttl::Never);
     let dead = (0..written).step_by(10).filter(|key| store.delete(key.to_be_bytes()).unwrap()).count() as u32;
     let mut again = 0;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sharedance_core::clock::Clock;
-use sharedance_core::store::{Options, Store, Ttl};
+use sharedance_core::store::{Background, Options, Store, Ttl};
 
 use crate::pass::nearest_rank;
 use crate::peer::Result;
@@ -23,7 +23,7 @@ const TAIL: f64 = 0.999;
 
 pub(crate) fn run(load: &Load, dir: &Path) -> Result<Sample> {
     let (clock, hand) = Clock::manual();
-    let store = Options::new().clock(clock).open(dir)?;
+    let store = Options::new().background(Background::Manual).clock(clock).open(dir)?;
     let keys = shuffled(load, load.seed)?;
     let values = Values::new(load);
     warm_memory(load.data_len() * 2);

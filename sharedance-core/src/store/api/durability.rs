@@ -13,10 +13,8 @@ use std::time::Duration;
 /// let orders = Options::new().durability(Durability::Always).open(dir.path().join("orders"))?;
 /// let clicks = Durability::Interval(Duration::from_secs(1));
 /// let clicks = Options::new().durability(clicks).open(dir.path().join("clicks"))?;
-/// let maintenance = clicks.start_maintenance()?;
 /// orders.set("order:1", "paid")?;
 /// clicks.set("click:1", "front page")?;
-/// # drop(maintenance);
 /// # drop(orders);
 /// # let orders = Options::new().open(dir.path().join("orders"))?;
 /// # assert_eq!(orders.get("order:1").unwrap(), "paid");
@@ -40,14 +38,14 @@ pub enum Durability {
     /// the length of two of them may be lost. A sync also begins early when a quarter of a million overwrites wait for it,
     /// which bounds the memory that they take.
     ///
-    /// No write waits where a thread runs [`Store::keep_synced`](crate::store::Store::keep_synced), as
-    /// [`Store::start_maintenance`](crate::store::Store::start_maintenance) and sharedanced have it. Without such a thread the
-    /// first write, or [`Store::maintain`](crate::store::Store::maintain), that comes when a sync is due runs it; a write
-    /// right before all calls cease is then only as safe as with [`Durability::Os`].
+    /// No write waits for a sync, because a thread of the store runs it. With
+    /// [`Background::Manual`](crate::store::Background::Manual) and without a thread in
+    /// [`Store::keep_synced`](crate::store::Store::keep_synced), the first write or
+    /// [`Store::maintain`](crate::store::Store::maintain) that comes when a sync is due runs it; a write right before all
+    /// calls cease is then only as safe as with [`Durability::Os`].
     Interval(Duration),
     /// Also a crash of the system at any time: each write, touch and delete waits for the next sync, which all waiting
-    /// writers share. Who has several to do before any is acknowledged lets them share one with
-    /// [`Store::deferring_syncs`](crate::store::Store::deferring_syncs).
+    /// writers share. Writes that are acknowledged together share one sync in a [`Store::batch`](crate::store::Store::batch).
     Always,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
+use crate::store::api::background::Background;
 use crate::store::api::durability::{Durability, UncleanBoot};
 use crate::store::disk::format::{MAX_SEGMENT_LEN, RECORDS_OFFSET};
 use crate::store::disk::meta::BootId;
@@ -57,6 +58,7 @@ pub struct Options {
     pub(crate) when_full: WhenFull,
     pub(crate) track_accesses: bool,
     pub(crate) max_mappings: Option<usize>,
+    pub(crate) background: Background,
 }
 
 /// What happens to a write when there is no room for it, and none can be made by dropping what has expired or been
@@ -129,6 +131,7 @@ impl Options {
             when_full: WhenFull::default(),
             track_accesses: false,
             max_mappings: None,
+            background: Background::default(),
         }
     }
 
@@ -318,6 +321,22 @@ impl Options {
         self
     }
 
+    /// Which threads maintain the store: by default its own, [`Background::Threads`].
+    ///
+    /// ```
+    /// # use sharedance_core::store::{Background, Options};
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Options::new().background(Background::Manual).open(dir.path())?;
+    /// store.set("user:17", "Ada")?;
+    /// let progress = store.maintain(1_000)?;
+    /// assert!(!progress.pending);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn background(mut self, background: impl Into<Background>) -> Options {
+        self.background = background.into();
+        self
+    }
+
     /// What an acknowledged write survives: [`Durability::Os`] by default.
     ///
     /// ```
@@ -412,6 +431,14 @@ impl Options {
 }
 
 #[cfg(test)]
+impl Options {
+    /// Without threads, for tests that maintain the store themselves.
+    pub(crate) fn manual() -> Options {
+        Options::new().background(Background::Manual)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -420,11 +447,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("store");
         for options in [
-            Options::new().segment_len(65_535),
-            Options::new().segment_len(32_768),
-            Options::new().segment_len(1 << 29),
-            Options::new().default_ttl(Duration::ZERO),
-            Options::new().max_value_len((1 << 31) + 1),
+            Options::manual().segment_len(65_535),
+            Options::manual().segment_len(32_768),
+            Options::manual().segment_len(1 << 29),
+            Options::manual().default_ttl(Duration::ZERO),
+            Options::manual().max_value_len((1 << 31) + 1),
         ] {
             assert!(matches!(options.open(&path), Err(OpenError::Options { .. })));
         }
@@ -433,7 +460,7 @@ mod tests {
 
     #[test]
     fn segments_shrink_with_the_limit_and_a_length_that_was_asked_for_stays() {
-        let len = |max_bytes: u64| Options::new().max_bytes(max_bytes).new_segment_len();
+        let len = |max_bytes: u64| Options::manual().max_bytes(max_bytes).new_segment_len();
         let kib = 1 << 10;
         for (max_bytes, expected) in [
             (512 * kib, 64 * kib),
@@ -448,34 +475,34 @@ mod tests {
         ] {
             assert_eq!(len(max_bytes) as u64, expected, "{max_bytes}");
         }
-        assert_eq!(Options::new().new_segment_len(), DEFAULT_SEGMENT_LEN);
-        assert_eq!(Options::new().max_bytes(1 << 20).segment_len(65_536).new_segment_len(), 65_536);
+        assert_eq!(Options::manual().new_segment_len(), DEFAULT_SEGMENT_LEN);
+        assert_eq!(Options::manual().max_bytes(1 << 20).segment_len(65_536).new_segment_len(), 65_536);
     }
 
     #[test]
     fn a_limit_that_is_too_low_is_refused_with_its_numbers() {
         let dir = tempfile::tempdir().unwrap();
         let refused = |options: Options| options.open(dir.path()).unwrap_err().to_string();
-        let text = refused(Options::new().max_bytes(500_000));
+        let text = refused(Options::manual().max_bytes(500_000));
         assert!(["500000", "65536", "524288"].iter().all(|number| text.contains(number)), "{text}");
-        let text = refused(Options::new().max_bytes(2 << 20).segment_len(1 << 20));
+        let text = refused(Options::manual().max_bytes(2 << 20).segment_len(1 << 20));
         assert!(["2097152", "1048576", "8388608"].iter().all(|number| text.contains(number)), "{text}");
 
-        drop(Options::new().open(dir.path()).unwrap());
-        let text = refused(Options::new().max_bytes(3 << 20));
+        drop(Options::manual().open(dir.path()).unwrap());
+        let text = refused(Options::manual().max_bytes(3 << 20));
         let path = dir.path().display().to_string();
         assert!([&path, "3145728", "8388608", "67108864"].iter().all(|part| text.contains(*part)), "{text}");
-        Options::new().max_bytes(64 << 20).open(dir.path()).unwrap();
+        Options::manual().max_bytes(64 << 20).open(dir.path()).unwrap();
         // Where it would have chosen segments of 1 MiB.
-        let store = Options::new().max_bytes(100 << 20).open(dir.path()).unwrap();
+        let store = Options::manual().max_bytes(100 << 20).open(dir.path()).unwrap();
         assert_eq!(store.shared.engine.log.description().segment_len, DEFAULT_SEGMENT_LEN);
     }
 
     #[test]
     fn a_small_store_opens_with_a_higher_limit_and_with_no_limit() {
         let dir = tempfile::tempdir().unwrap();
-        Options::new().max_bytes(2 << 20).open(dir.path()).unwrap().set("key", "value").unwrap();
-        for options in [Options::new().max_bytes(1 << 30), Options::new(), Options::new().max_bytes(1 << 20)] {
+        Options::manual().max_bytes(2 << 20).open(dir.path()).unwrap().set("key", "value").unwrap();
+        for options in [Options::manual().max_bytes(1 << 30), Options::manual(), Options::manual().max_bytes(1 << 20)] {
             let store = options.open(dir.path()).unwrap();
             assert_eq!(store.get("key").unwrap(), "value");
             assert_eq!(store.stats().file_bytes % 65_536, 0);

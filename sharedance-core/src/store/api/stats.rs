@@ -6,9 +6,9 @@ use std::fmt;
 /// for the log.
 ///
 /// ```
-/// # use sharedance_core::store::Store;
+/// # use sharedance_core::store::{Background, Options};
 /// # let dir = tempfile::tempdir()?;
-/// # let store = Store::open(dir.path())?;
+/// # let store = Options::new().background(Background::Manual).open(dir.path())?;
 /// store.set("user:17", "Ada")?;
 /// store.set("user:17", "Grace")?;
 /// let stats = store.stats();

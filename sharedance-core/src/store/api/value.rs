@@ -161,7 +161,7 @@ mod tests {
     use crate::store::{Options, Store};
 
     fn open(dir: &tempfile::TempDir) -> Store {
-        Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap()
+        Options::manual().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap()
     }
 
     #[test]

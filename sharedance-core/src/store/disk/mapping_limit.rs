@@ -87,7 +87,7 @@ mod tests {
     static BIG: [u8; 20_000] = [7; 20_000];
 
     fn options() -> Options {
-        Options::new().segment_len(65_536).clock(Clock::manual().0).max_mappings(40)
+        Options::manual().segment_len(65_536).clock(Clock::manual().0).max_mappings(40)
     }
 
     fn fill(store: &Store) -> u32 {

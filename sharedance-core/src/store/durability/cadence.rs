@@ -116,7 +116,7 @@ mod tests {
             let (clock, hand) = Clock::manual();
             let durability = Durability::Interval(interval_ms * MS);
             let store =
-                Options::new().segment_len(65_536).clock(clock).durability(durability).open(dir.path()).unwrap();
+                Options::manual().segment_len(65_536).clock(clock).durability(durability).open(dir.path()).unwrap();
             let scene = Arc::new(Scene {
                 _dir: dir,
                 hand,
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn keep_synced_returns_at_once_without_an_interval() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).open(dir.path()).unwrap();
         store.keep_synced(|_| unreachable!("it returns at once")).unwrap();
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     fn open(durability: Durability) -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let options = Options::new().segment_len(65_536).clock(clock).durability(durability);
+        let options = Options::manual().segment_len(65_536).clock(clock).durability(durability);
         let store = options.open(dir.path()).unwrap();
         (dir, store, hand)
     }
@@ -185,7 +185,7 @@ mod tests {
         }
         store.shared.syncs.group_commit.fail();
         drop(store);
-        let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
+        let options = Options::manual().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
         assert_eq!(options.open(dir.path()).unwrap().len(), 2);
     }
 
@@ -216,7 +216,7 @@ mod tests {
         assert!(store.stats().compacted_bytes > 0);
         (0..50).for_each(|i| assert!(store.delete(key(i)).unwrap()));
         drop(store);
-        let options = Options::new().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
+        let options = Options::manual().segment_len(65_536).clock(hand.clock()).durability(INTERVAL);
         let store = options.open(dir.path()).unwrap();
         assert_eq!((store.len(), store.recovery().dropped), (150 + 12 * 40, 0));
         assert!((50..200).all(|i| store.get(key(i)).unwrap() == [11; 900]));

@@ -1,26 +1,26 @@
-//! What the handle of a batch remembers: whether it owes a sync.
+//! Whether writes of a batch wait for a sync.
 
 use crate::store::primitives::atomic::{AtomicBool, Ordering};
 
-/// Shared by a handle whose writes do not wait for the disk one by one, and its clones.
+/// The state of a handle whose writes do not wait for a sync one by one.
 #[derive(Debug, Default)]
 pub(crate) struct Deferral {
-    owes: AtomicBool,
+    needs_sync: AtomicBool,
 }
 
 impl Deferral {
-    /// Something was written.
-    pub(crate) fn owe(&self) {
-        self.owes.store(true, Ordering::SeqCst);
+    /// A pair was written.
+    pub(crate) fn note_write(&self) {
+        self.needs_sync.store(true, Ordering::SeqCst);
     }
 
-    /// Whether something was written since a sync last began.
-    pub(crate) fn owes(&self) -> bool {
-        self.owes.load(Ordering::SeqCst)
+    /// Whether a pair was written since a sync last began.
+    pub(crate) fn needs_sync(&self) -> bool {
+        self.needs_sync.load(Ordering::SeqCst)
     }
 
-    /// A sync is about to begin.
-    pub(crate) fn settle(&self) {
-        self.owes.store(false, Ordering::SeqCst);
+    /// A sync is about to begin. It may not cover later writes.
+    pub(crate) fn begin_sync(&self) {
+        self.needs_sync.store(false, Ordering::SeqCst);
     }
 }

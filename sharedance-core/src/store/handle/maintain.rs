@@ -1,22 +1,24 @@
-//! What keeps a store small, its writers from waiting, and its pairs safe from a power cut.
+//! The background work, and syncs.
 
 use std::io;
 use std::time::Duration;
 
+use crate::store::api::background::{MaintenanceOptions, MaintenanceTask};
 use crate::store::api::durability::Durability;
 use crate::store::error::StoreError;
 use crate::store::handle::store::Shared;
 use crate::store::handle::store::Store;
-use crate::store::primitives::thread;
+use crate::store::primitives::{Arc, thread};
 use crate::store::upkeep::maintain::{self, Progress};
-use crate::store::upkeep::threads::{Maintenance, MaintenanceOptions, MaintenanceTask};
+use crate::store::upkeep::threads::Maintenance;
 
 /// How often the store is maintained when nothing is pending.
 const TURN: Duration = Duration::from_millis(100);
 /// Records looked at between two checks whether to stop, and before other threads have the processor.
 const BUDGET: usize = 1_024;
 
-/// What keeps a store small, its writers from waiting, and its pairs safe from a power cut.
+/// The background work, which the store's own threads do unless it was opened with
+/// [`Background::Manual`](crate::store::Background::Manual), and syncs.
 impl Store {
     /// Does a piece of the work that keeps the store small: removes expired pairs, copies what lives out of segments
     /// that hold little else, recycles those with nothing live in them, evicts if it may and must, saves the store's
@@ -24,18 +26,17 @@ impl Store {
     /// thread runs [`Store::keep_synced`].
     ///
     /// `budget` bounds the records looked at; no lock that a request needs is held for longer than one of them takes.
-    /// Ten calls a second are plenty, and the next one is due at once while [`Progress::pending`].
-    /// [`Store::start_maintenance`] starts a thread that does it.
+    /// Ten calls a second are enough; while [`Progress::pending`], the next one is due at once.
     ///
     /// ```
     /// # use std::time::Duration;
     /// # use sharedance_core::clock::Clock;
-    /// # use sharedance_core::store::{Options, Store};
+    /// # use sharedance_core::store::{Background, Options};
     /// # let dir = tempfile::tempdir()?;
     /// # let (clock, hand) = Clock::manual();
-    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// # let store = Options::new().background(Background::Manual).clock(clock).open(dir.path())?;
     /// for code in 0..1_000u32 {
-    ///     store.set_with_ttl(&code.to_be_bytes(), "x", Duration::from_secs(1))?;
+    ///     store.set_with_ttl(code.to_be_bytes(), "x", Duration::from_secs(1))?;
     /// }
     /// hand.advance(Duration::from_secs(10));
     /// let mut expired = 0;
@@ -56,23 +57,17 @@ impl Store {
     /// [`Stats::pending_deletions`](crate::store::Stats::pending_deletions) counts the files that are still there.
     /// [`StoreError::ReadOnly`] after a failed sync.
     pub fn maintain(&self, budget: usize) -> Result<Progress, StoreError> {
-        let Shared { engine, syncs, upkeep, .. } = &*self.shared;
-        if syncs.have_failed() {
-            return Err(StoreError::ReadOnly);
-        }
-        self.shared.clearing().clear_if_due()?;
-        maintain::maintain(engine, syncs, upkeep, budget)
+        self.shared.maintain(budget)
     }
 
     /// Keeps empty segments ready, so that writers do not wait for files to be created: waits up to `wait` for one to
-    /// be taken, and makes another. To be called in a loop by a thread of ordinary priority, as
-    /// [`Store::start_maintenance`] does.
+    /// be taken, and makes another. To be called in a loop by a thread of ordinary priority.
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use sharedance_core::store::Store;
+    /// # use sharedance_core::store::{Background, Options};
     /// # let dir = tempfile::tempdir()?;
-    /// # let store = Store::open(dir.path())?;
+    /// let store = Options::new().background(Background::Manual).open(dir.path())?;
     /// store.prepare(Duration::ZERO)?;
     /// // There is a file now, for the first pair to go to.
     /// assert!(store.stats().file_bytes > 0 && store.is_empty());
@@ -82,7 +77,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::Io`] where none can be made, after waiting for `wait`.
     pub fn prepare(&self, wait: Duration) -> Result<(), StoreError> {
-        self.shared.engine.log.prepare(wait)
+        self.shared.engine.log.prepare(wait, || false)
     }
 
     /// Waits until everything stored, and everything deleted, before this call is on the disk. Callers in several
@@ -94,7 +89,7 @@ impl Store {
     /// # let dir = tempfile::tempdir()?;
     /// # let store = Store::open(dir.path())?;
     /// for order in 0..100u32 {
-    ///     store.set(&order.to_be_bytes(), "paid")?;
+    ///     store.set(order.to_be_bytes(), "paid")?;
     /// }
     /// // From here on a power cut costs none of them.
     /// store.sync()?;
@@ -107,8 +102,7 @@ impl Store {
     /// where that has happened before.
     pub fn sync(&self) -> Result<(), StoreError> {
         if let Some(deferral) = &self.deferral {
-            // Before it begins: it may not cover writes that come meanwhile.
-            deferral.settle();
+            deferral.begin_sync();
         }
         self.shared.sync()
     }
@@ -128,16 +122,15 @@ impl Store {
 
     /// Keeps the promise of [`Durability::Interval`](crate::store::Durability::Interval): syncs whenever that is due, and
     /// calls `rest` in between, which is to wait for at most the given time and returns whether to stop. With another
-    /// durability it returns at once. To be called by a thread of its own, as [`Store::start_maintenance`] does; while it
-    /// runs, no write waits for a sync.
+    /// durability it returns at once. To be called by a thread of its own. While it runs, no write waits for a sync.
     ///
     /// ```
     /// # use std::sync::mpsc::{self, RecvTimeoutError};
     /// # use std::time::Duration;
-    /// # use sharedance_core::store::{Durability, Options};
+    /// # use sharedance_core::store::{Background, Durability, Options};
     /// # let dir = tempfile::tempdir()?;
     /// let durability = Durability::Interval(Duration::from_secs(1));
-    /// let store = Options::new().durability(durability).open(dir.path())?;
+    /// let store = Options::new().durability(durability).background(Background::Manual).open(dir.path())?;
     /// let (stop, stopped) = mpsc::channel::<()>();
     /// let syncing = std::thread::spawn({
     ///     let store = store.clone();
@@ -152,25 +145,24 @@ impl Store {
     /// # Errors
     /// As for [`Store::sync`]: the store is read-only then, and there is no promise left to keep.
     pub fn keep_synced(&self, rest: impl FnMut(Duration) -> bool) -> Result<(), StoreError> {
-        self.shared.syncs.keep_synced(&self.shared.engine.log, &self.shared.engine.timeline, rest)
+        self.shared.keep_synced(rest)
     }
 }
 
-/// Threads that do the background work.
+/// Threads that maintain a store which has none of its own.
 impl Store {
-    /// Starts threads that [maintain](Store::maintain) the store, [prepare](Store::prepare) segments for its writers,
-    /// and [sync](Store::sync) it as often as [`Durability::Interval`](crate::store::Durability::Interval) promises. The store stays open for as long as
-    /// they run.
+    /// Starts the threads of [`Background::Threads`] for a store that was opened with [`Background::Manual`]: for a program
+    /// that has to fork after it has opened the store, or that maintains the store for a part of its life. The store stays
+    /// open for as long as they run.
     ///
-    /// What fails in them is tried again. A failure that matters shows in the next call of the store's user: writers get an
-    /// error where there is no room, or where the store has become read-only. [`Store::start_maintenance_with`] reports
-    /// failures as they happen.
+    /// A thread that fails tries again. [`MaintenanceOptions::on_error`] reports failures as they happen.
     ///
     /// ```
-    /// # use sharedance_core::store::{OpenError, Store};
+    /// # use sharedance_core::store::{Background, MaintenanceOptions, OpenError, Options, Store};
     /// # let dir = tempfile::tempdir()?;
-    /// # let store = Store::open(dir.path())?;
-    /// let maintenance = store.start_maintenance()?;
+    /// let store = Options::new().background(Background::Manual).open(dir.path())?;
+    /// let report = MaintenanceOptions::new().on_error(|task, error| eprintln!("{task:?} has failed: {error}"));
+    /// let maintenance = store.start_maintenance(&report)?;
     /// store.set("user:17", "Ada")?;
     /// drop(store);
     /// assert!(matches!(Store::open(dir.path()), Err(OpenError::InUse { .. })));
@@ -179,44 +171,50 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// [`Background::Threads`]: crate::store::Background::Threads
+    /// [`Background::Manual`]: crate::store::Background::Manual
+    ///
     /// # Errors
     /// The system refuses a thread.
-    pub fn start_maintenance(&self) -> io::Result<Maintenance> {
-        self.start_maintenance_with(&MaintenanceOptions::new())
+    pub fn start_maintenance(&self, options: &MaintenanceOptions) -> io::Result<Maintenance> {
+        self.shared.start_maintenance(options)
+    }
+}
+
+impl Shared {
+    fn maintain(&self, budget: usize) -> Result<Progress, StoreError> {
+        if self.syncs.have_failed() {
+            return Err(StoreError::ReadOnly);
+        }
+        self.clearing().clear_if_due()?;
+        maintain::maintain(&self.engine, &self.syncs, &self.upkeep, budget)
     }
 
-    /// Starts the same threads as [`Store::start_maintenance`], with functions that they call: see
-    /// [`MaintenanceOptions`].
-    ///
-    /// ```
-    /// # use sharedance_core::store::{MaintenanceOptions, Store};
-    /// # let dir = tempfile::tempdir()?;
-    /// # let store = Store::open(dir.path())?;
-    /// let report = MaintenanceOptions::new().on_error(|task, error| eprintln!("{task:?}: {error}"));
-    /// let maintenance = store.start_maintenance_with(&report)?;
-    /// store.set("user:17", "Ada")?;
-    /// # drop(maintenance);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// The system refuses a thread.
-    pub fn start_maintenance_with(&self, options: &MaintenanceOptions) -> io::Result<Maintenance> {
-        let mut maintenance = Maintenance::new();
-        let store = self.clone();
-        maintenance.repeat(MaintenanceTask::Maintain, options, move || {
-            if store.maintain(BUDGET)?.pending {
+    fn keep_synced(&self, rest: impl FnMut(Duration) -> bool) -> Result<(), StoreError> {
+        self.syncs.keep_synced(&self.engine.log, &self.engine.timeline, rest)
+    }
+
+    /// Starts the maintenance threads, which hold the shared parts of the store.
+    pub(crate) fn start_maintenance(self: &Arc<Shared>, options: &MaintenanceOptions) -> io::Result<Maintenance> {
+        let shared = self.clone();
+        let mut maintenance = Maintenance::new(move || shared.engine.log.end_waits());
+        let shared = self.clone();
+        maintenance.repeat(MaintenanceTask::Maintain, options, move |_| {
+            if shared.maintain(BUDGET)?.pending {
                 thread::yield_now();
                 return Ok(Duration::ZERO);
             }
             Ok(TURN)
         })?;
-        let store = self.clone();
-        maintenance.repeat(MaintenanceTask::Prepare, options, move || store.prepare(TURN).map(|()| Duration::ZERO))?;
-        if matches!(self.durability(), Durability::Interval(_)) {
-            let store = self.clone();
-            // After a failure there is nothing left to keep: the store is read-only.
-            maintenance.spawn(MaintenanceTask::Sync, options, move |stop| store.keep_synced(|time| stop.wait(time)))?;
+        let shared = self.clone();
+        maintenance.repeat(MaintenanceTask::Prepare, options, move |stop| {
+            shared.engine.log.prepare(TURN, || stop.is_set()).map(|()| Duration::ZERO)
+        })?;
+        if matches!(self.syncs.mode, Durability::Interval(_)) {
+            let shared = self.clone();
+            // After a failure the store is read-only, and there is nothing left to sync.
+            maintenance
+                .spawn(MaintenanceTask::Sync, options, move |stop| shared.keep_synced(|time| stop.wait(time)))?;
         }
         Ok(maintenance)
     }

@@ -33,7 +33,13 @@ impl Options {
     /// [`OpenError`], of which [`OpenError::InUse`] means that another store has the directory open.
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Store, OpenError> {
         self.check()?;
-        recovery::open::open(self, dir.as_ref()).map(Store::new)
+        let background = self.background.clone();
+        let opened = recovery::open::open(self, dir.as_ref())?;
+        Store::new(opened, &background).map_err(|source| OpenError::Io {
+            action: "start the maintenance threads of the store in",
+            path: dir.as_ref().to_owned(),
+            source,
+        })
     }
 }
 
@@ -199,10 +205,10 @@ impl Store {
     /// ```
     /// # use std::time::Duration;
     /// # use sharedance_core::clock::Clock;
-    /// # use sharedance_core::store::{Options, Store};
+    /// # use sharedance_core::store::{Background, Options};
     /// # let dir = tempfile::tempdir()?;
     /// # let (clock, hand) = Clock::manual();
-    /// # let store = Options::new().clock(clock).open(dir.path())?;
+    /// # let store = Options::new().background(Background::Manual).clock(clock).open(dir.path())?;
     /// store.set_with_ttl("code", "1234", Duration::from_secs(1))?;
     /// hand.advance(Duration::from_secs(10));
     /// assert_eq!((store.get("code"), store.len()), (None, 1));

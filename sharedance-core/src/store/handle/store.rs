@@ -1,7 +1,9 @@
 //! The handle to a store.
 
 use std::fmt;
+use std::io;
 
+use crate::store::api::background::Background;
 use crate::store::api::durability::Durability;
 use crate::store::durability::syncs::Syncs;
 use crate::store::engine::Engine;
@@ -12,8 +14,13 @@ use crate::store::primitives::{Arc, Mutex};
 use crate::store::recovery::open::Opened;
 use crate::store::recovery::report::RecoveryReport;
 use crate::store::upkeep::maintain::{self, Upkeep};
+use crate::store::upkeep::threads::Maintenance;
 
 use crate::store::handle::deferral::Deferral;
+
+/// How often a writer makes space by eviction. Other threads may take what it has made: other writers, and the thread that
+/// prepares segments.
+const ATTEMPTS_WITH_EVICTION: usize = 8;
 
 /// What all handles of a store share.
 #[derive(Debug)]
@@ -34,20 +41,23 @@ impl Shared {
         self.syncs.sync(&self.engine.log, &self.engine.timeline)
     }
 
-    /// Runs `write`; where that finds no room, makes some and runs it once more.
+    /// Runs `write`. If it finds no space, makes some and runs it again.
     pub(crate) fn with_room<T>(&self, write: impl Fn(Writer<'_>) -> Result<T, WriteError>) -> Result<T, StoreError> {
         let writer = Writer { engine: &self.engine, syncs: &self.syncs };
-        match write(writer) {
-            Err(WriteError::NoRoom { file_len }) => {
-                maintain::reclaim(&self.engine, &self.syncs, &self.upkeep, file_len)?;
-                let written = write(writer);
-                if matches!(written, Err(WriteError::NoRoom { .. })) {
-                    self.engine.counters.refused_full.add(1);
-                }
-                Ok(written?)
+        let file_len = match write(writer) {
+            Err(WriteError::NoRoom { file_len }) => file_len,
+            written => return Ok(written?),
+        };
+        let attempts = if self.engine.log.queues.is_some() { ATTEMPTS_WITH_EVICTION } else { 1 };
+        for _ in 0..attempts {
+            maintain::reclaim(&self.engine, &self.syncs, &self.upkeep, file_len)?;
+            match write(writer) {
+                Err(WriteError::NoRoom { .. }) => {}
+                written => return Ok(written?),
             }
-            written => Ok(written?),
         }
+        self.engine.counters.refused_full.add(1);
+        Err(StoreError::Full)
     }
 }
 
@@ -64,9 +74,9 @@ impl Drop for Shared {
     }
 }
 
-/// A handle to an open store. Clones share it, and any thread may use any of them. It is closed when the last of them
-/// is dropped, and synced before where [`Durability`](crate::store::Durability) promises more than to survive the process; who
-/// wants to know whether that went well calls [`Store::sync`] before.
+/// A handle to an open store. Clones share the store, and any thread may use any of them. When the last handle is dropped,
+/// the store ends its threads and closes. If its [`Durability`](crate::store::Durability) promises more than to survive the
+/// process, it syncs before that; a program that has to know whether this sync succeeded calls [`Store::sync`] itself.
 ///
 /// ```
 /// # use sharedance_core::store::Store;
@@ -75,7 +85,7 @@ impl Drop for Shared {
 /// let workers: Vec<_> = (0..4u8)
 ///     .map(|worker| {
 ///         let store = store.clone();
-///         std::thread::spawn(move || store.set(&[worker], "was here"))
+///         std::thread::spawn(move || store.set([worker], "was here"))
 ///     })
 ///     .collect();
 /// for worker in workers {
@@ -84,17 +94,29 @@ impl Drop for Shared {
 /// assert_eq!(store.len(), 4);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
 pub struct Store {
+    /// The store's own threads. Before `shared`, so that they have ended when that is dropped.
+    maintenance: Option<Arc<Maintenance>>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) deferral: Option<Arc<Deferral>>,
+    /// Set in the handle of a [`Batch`](crate::store::Batch).
+    pub(crate) deferral: Option<Deferral>,
 }
 
 impl Store {
-    pub(crate) fn new(opened: Opened) -> Store {
+    /// Opens the handle. With [`Background::Threads`] it starts the threads.
+    pub(crate) fn new(opened: Opened, background: &Background) -> io::Result<Store> {
         let Opened { engine, syncs, schedule, recovery } = opened;
-        let shared = Shared { engine, syncs, schedule, upkeep: Mutex::default(), recovery };
-        Store { shared: Arc::new(shared), deferral: None }
+        let shared = Arc::new(Shared { engine, syncs, schedule, upkeep: Mutex::default(), recovery });
+        let maintenance = match background {
+            Background::Threads(options) => Some(Arc::new(shared.start_maintenance(options)?)),
+            Background::Manual => None,
+        };
+        Ok(Store { maintenance, shared, deferral: None })
+    }
+
+    /// A handle whose writes do not wait for a sync one by one.
+    pub(crate) fn deferring(&self) -> Store {
+        Store { deferral: Some(Deferral::default()), ..self.clone() }
     }
 
     /// Runs an operation that changes pairs. It is refused after a failed sync, and returns once the change is as durable
@@ -109,7 +131,7 @@ impl Store {
         match (syncs.mode, &self.deferral) {
             (Durability::Os, _) => {}
             (Durability::Interval(_), _) => syncs.sync_unless_kept(&engine.log, &engine.timeline)?,
-            (Durability::Always, Some(deferral)) => deferral.owe(),
+            (Durability::Always, Some(deferral)) => deferral.note_write(),
             (Durability::Always, None) => self.shared.sync()?,
         }
         Ok(changed)
@@ -123,7 +145,14 @@ impl Store {
     }
 }
 
-/// Prints where the store is and how much it holds, and nothing of what.
+/// The clone of a [`Batch`](crate::store::Batch)'s handle is an ordinary one.
+impl Clone for Store {
+    fn clone(&self) -> Store {
+        Store { maintenance: self.maintenance.clone(), shared: self.shared.clone(), deferral: None }
+    }
+}
+
+/// Prints the directory and the number of pairs.
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Store({}, {} pairs)", self.path().display(), self.len())
@@ -138,7 +167,7 @@ mod tests {
     #[test]
     fn a_store_tells_where_it_is_and_how_much_it_holds() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Options::new().segment_len(65_536).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).open(dir.path()).unwrap();
         store.set("secret key", "secret value").unwrap();
         assert_eq!(format!("{store:?}"), format!("Store({}, 1 pairs)", dir.path().display()));
         let text = store.stats().to_string();

@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_key_or_a_value_of_a_bad_length_is_refused_and_the_old_value_stays() {
-        let (_dir, store) = open(Options::new().max_value_len(30_000));
+        let (_dir, store) = open(Options::manual().max_value_len(30_000));
         let longest = [b'k'; MAX_KEY_LEN];
         store.set(longest, [1; 30_000]).unwrap();
         let too_large = store.set(longest, [2; 30_001]).unwrap_err();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn no_time_to_live_is_a_deletion() {
-        let (_dir, store) = open(Options::new());
+        let (_dir, store) = open(Options::manual());
         store.set(b"key", b"value").unwrap();
         store.set_with_ttl(b"key", b"other", Ttl::After(Duration::from_micros(999))).unwrap();
         assert!(store.get(b"key").is_none());

@@ -26,6 +26,8 @@ pub(crate) struct SegmentFiles {
     next_id: AtomicU32,
     spare: Mutex<Spares>,
     spare_taken: Condvar,
+    /// A thread that was creating a blank has ended.
+    creation_ended: Condvar,
     pub(crate) space: Space,
     /// Files out of use that could not be deleted.
     pub(crate) deletions: Deletions,
@@ -44,6 +46,7 @@ impl SegmentFiles {
             next_id: AtomicU32::new(0),
             spare: Mutex::default(),
             spare_taken: Condvar::new(),
+            creation_ended: Condvar::new(),
             space: Space::new(max_bytes),
             deletions: Deletions::default(),
         }
@@ -62,15 +65,42 @@ impl SegmentFiles {
     /// # Errors
     /// [`StoreError::Full`] if there is no space for a file.
     pub(super) fn create_spare(&self, kind: Kind, segments_in_use: usize) -> Result<(), StoreError> {
+        if kind == Kind::Hot {
+            return match self.create_hot(Pace::AtOnce, segments_in_use) {
+                // The space may have gone into the blank that another thread is creating.
+                Err(StoreError::Full) if self.wait_for_blank() => Ok(()),
+                created => created,
+            };
+        }
         let blank = self.create_blank(kind, Pace::AtOnce, segments_in_use)?;
         let mut spare = lock(&self.spare);
-        if kind == Kind::Cold && spare.for_survivors.is_none() {
+        if spare.for_survivors.is_none() {
             // Reserved, because it may be the last one: a new write must not take it.
             spare.for_survivors = Some(blank);
         } else {
             spare.blanks.push(blank);
         }
         Ok(())
+    }
+
+    /// Creates a blank for new writes, and keeps it ready.
+    fn create_hot(&self, pace: Pace, segments_in_use: usize) -> Result<(), StoreError> {
+        lock(&self.spare).in_creation += 1;
+        let created = self.create_blank(Kind::Hot, pace, segments_in_use);
+        let mut spare = lock(&self.spare);
+        spare.in_creation -= 1;
+        let created = created.map(|blank| spare.blanks.push(blank));
+        self.creation_ended.notify_all();
+        created
+    }
+
+    /// Waits until a blank is ready, as long as a thread is creating one. Returns whether one is ready.
+    fn wait_for_blank(&self) -> bool {
+        let mut spare = lock(&self.spare);
+        while spare.blanks.is_empty() && spare.in_creation > 0 {
+            spare = self.creation_ended.wait(spare).unwrap_or_else(PoisonError::into_inner);
+        }
+        !spare.blanks.is_empty()
     }
 
     /// Creates a file for a single record. It contains the record's payload.
@@ -82,24 +112,34 @@ impl SegmentFiles {
         Ok(Blank::new(id, mapping))
     }
 
-    /// Creates blanks until enough are ready. Waits up to `wait` until one is needed, and as long after a failure.
-    pub(super) fn prepare(&self, wait: Duration, segments_in_use: impl Fn() -> usize) -> Result<(), StoreError> {
-        let enough = |spare: &mut Spares| spare.blanks.len() >= spare.ready_target();
+    /// Creates blanks until enough are ready. Waits up to `wait` until one is needed, and as long after a failure. The wait
+    /// ends early once `is_over` returns true and [`SegmentFiles::end_waits`] is called.
+    pub(super) fn prepare(
+        &self,
+        wait: Duration,
+        is_over: impl Fn() -> bool,
+        segments_in_use: impl Fn() -> usize,
+    ) -> Result<(), StoreError> {
+        let enough = |spare: &mut Spares| spare.blanks.len() >= spare.ready_target() && !is_over();
         let waited = self.spare_taken.wait_timeout_while(lock(&self.spare), wait, enough);
         let (mut spare, _) = waited.unwrap_or_else(PoisonError::into_inner);
         while spare.blanks.len() < spare.ready_target() {
             drop(spare);
-            let created = self.create_blank(Kind::Hot, Pace::GivingWay, segments_in_use());
+            let created = self.create_hot(Pace::GivingWay, segments_in_use());
             spare = lock(&self.spare);
-            match created {
-                Ok(blank) => spare.blanks.push(blank),
-                Err(error) => {
-                    drop(self.spare_taken.wait_timeout(spare, wait));
-                    return Err(error);
-                }
+            if let Err(error) = created {
+                drop(self.spare_taken.wait_timeout(spare, wait));
+                return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Ends the waits in [`SegmentFiles::prepare`] that are over.
+    pub(super) fn end_waits(&self) {
+        // Under the lock: a thread that has found that its wait is not over is waiting by then.
+        let _spare = lock(&self.spare);
+        self.spare_taken.notify_all();
     }
 
     fn create_blank(&self, kind: Kind, pace: Pace, segments_in_use: usize) -> Result<Blank, StoreError> {
@@ -290,5 +330,33 @@ impl SegmentFiles {
 impl SegmentFiles {
     pub(super) fn blanks(&self) -> usize {
         lock(&self.spare).blanks.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::primitives::thread;
+
+    const SEGMENT_LEN: usize = 65_536;
+
+    #[test]
+    fn a_writer_is_not_refused_while_another_thread_makes_the_last_space_a_blank() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let files = SegmentFiles::new(directory, SEGMENT_LEN, Some(2 * SEGMENT_LEN as u64));
+        lock(&files.spare).in_creation += 1;
+        let blank = files.create_blank(Kind::Hot, Pace::AtOnce, 0).unwrap();
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| files.create_spare(Kind::Hot, 0));
+            let mut spare = lock(&files.spare);
+            spare.in_creation -= 1;
+            spare.blanks.push(blank);
+            files.creation_ended.notify_all();
+            drop(spare);
+            writer.join().unwrap().unwrap();
+        });
+        assert!(files.take_spare(Kind::Hot).is_some());
+        assert!(matches!(files.create_spare(Kind::Hot, 0), Err(StoreError::Full)), "no thread creates another one");
     }
 }

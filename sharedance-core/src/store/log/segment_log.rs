@@ -247,9 +247,15 @@ impl Log {
         })
     }
 
-    /// Creates blanks until enough are ready. Waits up to `wait` until one is needed, and as long after a failure.
-    pub(crate) fn prepare(&self, wait: Duration) -> Result<(), StoreError> {
-        self.files.prepare(wait, || self.table.len())
+    /// Creates blanks until enough are ready. Waits up to `wait` until one is needed, and as long after a failure. The wait
+    /// ends early once `is_over` returns true and [`Log::end_waits`] is called.
+    pub(crate) fn prepare(&self, wait: Duration, is_over: impl Fn() -> bool) -> Result<(), StoreError> {
+        self.files.prepare(wait, is_over, || self.table.len())
+    }
+
+    /// Ends the waits in [`Log::prepare`] that are over.
+    pub(crate) fn end_waits(&self) {
+        self.files.end_waits();
     }
 
     /// Once a second: updates the estimate of how many blanks are needed, and deletes the others.
@@ -325,10 +331,12 @@ mod tests {
     use std::time::Duration;
 
     use crate::clock::Clock;
+    use crate::store::primitives::atomic::{AtomicBool, Ordering};
+    use crate::store::primitives::thread;
     use crate::store::{Options, Store, Ttl};
 
     fn open(dir: &tempfile::TempDir) -> Store {
-        Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap()
+        Options::manual().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap()
     }
 
     #[test]
@@ -343,6 +351,20 @@ mod tests {
         }
         assert_eq!(store.stats().segments, crate::store::log::append_points::APPEND_POINTS as u64);
         assert_eq!(store.len(), 60);
+    }
+
+    #[test]
+    fn a_wait_for_work_ends_when_it_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir);
+        store.prepare(Duration::ZERO).unwrap();
+        let (log, is_over) = (&store.shared.engine.log, AtomicBool::new(false));
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| log.prepare(Duration::from_secs(3_600), || is_over.load(Ordering::SeqCst)));
+            is_over.store(true, Ordering::SeqCst);
+            log.end_waits();
+            waiting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct Spares {
     /// Reserved for copies by compaction, which frees more than it takes, while no other blank can be created.
     /// Otherwise new writes would use the last blank, and no segment could be emptied.
     pub(super) for_survivors: Option<Blank>,
+    /// Threads that create a blank for new writes. They may have claimed the last space for it.
+    pub(super) in_creation: usize,
     /// Blanks that were activated since the last [`Spares::update_demand`], and the estimate of how many are activated
     /// in a second.
     activations: usize,

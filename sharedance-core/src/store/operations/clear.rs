@@ -148,7 +148,7 @@ mod tests {
     impl Scene {
         fn new(durability: Durability) -> Scene {
             let (clock, hand) = Clock::manual();
-            let options = Options::new().segment_len(65_536).clock(clock).durability(durability);
+            let options = Options::manual().segment_len(65_536).clock(clock).durability(durability);
             Scene { dir: tempfile::tempdir().unwrap(), hand, options: options.default_ttl(Duration::from_secs(90_000)) }
         }
 

@@ -201,7 +201,7 @@ mod tests {
     fn open() -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
         (dir, store, hand)
     }
 

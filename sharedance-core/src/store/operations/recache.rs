@@ -126,7 +126,7 @@ mod tests {
     fn open() -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let options = Options::new().segment_len(65_536).clock(clock).track_accesses(true);
+        let options = Options::manual().segment_len(65_536).clock(clock).track_accesses(true);
         let store = options.open(dir.path()).unwrap();
         (dir, store, hand)
     }
@@ -317,7 +317,7 @@ mod tests {
         assert!(store.invalidate(b"k", Condition::Present, None).unwrap().is_stored());
         assert_eq!(entry(&store, PLAIN).unwrap().recache, Recache::Yours);
         drop(store);
-        let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
         let found = entry(&store, PLAIN).unwrap();
         assert!(found.is_stale && found.recache == Recache::InProgress && found.idle.is_none());
     }

@@ -265,7 +265,7 @@ mod tests {
     fn open() -> (tempfile::TempDir, Store, ManualClock) {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
         (dir, store, hand)
     }
 
@@ -323,7 +323,7 @@ mod tests {
         let value = store.get(b"k").unwrap();
         assert_eq!((&*value, value.version(), value.client_flags()), (&b"two"[..], number(3), 7));
         drop((value, store));
-        let store = Options::new().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).clock(hand.clock()).open(dir.path()).unwrap();
         assert_eq!(store.get(b"k").unwrap().version(), number(3));
         assert!(store.append(b"k", b"!").unwrap().is_stored());
         assert!(version(&store, b"k") > number(3), "the store continues with its own");
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn an_append_beyond_the_limit_leaves_the_value() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Options::new().max_value_len(10).open(dir.path()).unwrap();
+        let store = Options::manual().max_value_len(10).open(dir.path()).unwrap();
         store.set(b"k", b"12345678").unwrap();
         assert!(matches!(store.append(b"k", b"90x"), Err(StoreError::ValueLen { len: 11, max: 10 })));
         assert_eq!(store.get(b"k").unwrap(), b"12345678");

@@ -290,7 +290,7 @@ pub(crate) mod tests {
     /// A closed store of one pair, and its segment file.
     pub(crate) fn one_pair() -> (tempfile::TempDir, Options, File, usize) {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options::new().segment_len(65_536).clock(Clock::manual().0);
+        let options = Options::manual().segment_len(65_536).clock(Clock::manual().0);
         let store = options.clone().open(dir.path()).unwrap();
         store.set(b"key", b"value").unwrap();
         let name = store.shared.engine.log.segments()[0].header.segment_id;

@@ -250,7 +250,7 @@ mod tests {
 
     fn open(dir: &tempfile::TempDir) -> (Store, ManualClock) {
         let (clock, hand) = Clock::manual();
-        (Options::new().segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap(), hand)
+        (Options::manual().segment_len(SEGMENT_LEN).clock(clock).open(dir.path()).unwrap(), hand)
     }
 
     fn key(i: u32) -> [u8; 4] {
@@ -314,7 +314,7 @@ mod tests {
         assert!(store.stats().compacted_bytes >= 20 * 600, "{:?}", store.stats());
         drop(store);
 
-        let store = Options::new().segment_len(SEGMENT_LEN).clock(hand.clock()).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(SEGMENT_LEN).clock(hand.clock()).open(dir.path()).unwrap();
         assert_eq!((store.recovery().pairs, store.recovery().dropped), (50, 0));
         hand.advance(Duration::from_secs(900));
         assert!(kept().all(|i| store.get(key(i)).unwrap() == [1; 600]));
@@ -355,7 +355,7 @@ mod tests {
         let durability = Durability::Interval(Duration::from_secs(36_000));
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let options = || Options::new().segment_len(SEGMENT_LEN).clock(hand.clock()).durability(durability);
+        let options = || Options::manual().segment_len(SEGMENT_LEN).clock(hand.clock()).durability(durability);
         let store = options().clock(clock).open(dir.path()).unwrap();
         thin_out(&store, &hand, 0);
         let kept = thin_out(&store, &hand, 2_000);

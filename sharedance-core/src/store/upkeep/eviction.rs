@@ -119,7 +119,7 @@ mod tests {
     const MAX_BYTES: u64 = 16 * SEGMENT_LEN as u64;
 
     fn open(dir: &tempfile::TempDir, when_full: WhenFull) -> Store {
-        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(when_full);
+        let options = Options::manual().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(when_full);
         options.open(dir.path()).unwrap()
     }
 
@@ -247,7 +247,7 @@ mod tests {
         for when_full in [WhenFull::Evict, WhenFull::Refuse] {
             let dir = tempfile::tempdir().unwrap();
             let (clock, hand) = Clock::manual();
-            let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(8 * SEGMENT_LEN as u64).clock(clock);
+            let options = Options::manual().segment_len(SEGMENT_LEN).max_bytes(8 * SEGMENT_LEN as u64).clock(clock);
             let store = options.when_full(when_full).open(dir.path()).unwrap();
             for i in 0..4_000u32 {
                 let ttl = Ttl::After(Duration::from_secs(1_000 << (i % 8)));
@@ -289,7 +289,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
         let durability = Durability::Interval(Duration::from_secs(36_000));
-        let options = Options::new().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(WhenFull::Evict);
+        let options = Options::manual().segment_len(SEGMENT_LEN).max_bytes(MAX_BYTES).when_full(WhenFull::Evict);
         let store = options.clock(clock).durability(durability).open(dir.path()).unwrap();
         for i in 0..3_000 {
             store.set(key(i), [1; 1_000]).unwrap();

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_record_that_was_touched_meanwhile_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Options::new().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).clock(Clock::manual().0).open(dir.path()).unwrap();
         store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_millis(100))).unwrap();
         let segment = &store.shared.engine.log.segments()[0];
         segment.forget_expiry();
@@ -166,7 +166,7 @@ mod tests {
             for (word, bits) in [(3, 1 << 30), (0, 1 << 41)] {
                 let dir = tempfile::tempdir().unwrap();
                 let (clock, hand) = Clock::manual();
-                let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+                let store = Options::manual().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
                 for key in [b"a", b"b"] {
                     store.set_with_ttl(key, vec![1; value_len], Ttl::After(Duration::from_secs(10))).unwrap();
                 }
@@ -188,7 +188,7 @@ mod tests {
     fn a_walk_over_a_retired_segment_does_not_touch_the_next_one_with_its_number() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let store = Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).clock(clock).open(dir.path()).unwrap();
         let engine = &store.shared.engine;
         let ttl = |secs| Ttl::After(Duration::from_secs(secs));
         store.set_with_ttl(b"k", b"old", ttl(10)).unwrap();

@@ -16,10 +16,10 @@ use crate::store::upkeep::expiry::{self, Sweep, Swept};
 /// ```
 /// # use std::time::Duration;
 /// # use sharedance_core::clock::Clock;
-/// # use sharedance_core::store::Options;
+/// # use sharedance_core::store::{Background, Options};
 /// # let dir = tempfile::tempdir()?;
 /// # let (clock, hand) = Clock::manual();
-/// # let store = Options::new().clock(clock).open(dir.path())?;
+/// # let store = Options::new().background(Background::Manual).clock(clock).open(dir.path())?;
 /// for code in 0..10u32 {
 ///     store.set_with_ttl(&code.to_be_bytes(), "x", Duration::from_secs(1))?;
 /// }
@@ -272,7 +272,8 @@ pub(crate) fn reclaim(
             engine.log.files.delete_blanks();
         }
     }
-    if retired == 0 {
+    // If another thread has made the space meanwhile, this one may need to make more at once.
+    if retired == 0 && engine.log.files.headroom() < wanted {
         upkeep.next_reclaim_ms = now_ms + RECLAIM_INTERVAL_MS;
     }
     Ok(())
@@ -288,14 +289,14 @@ mod tests {
 
     fn open(dir: &tempfile::TempDir) -> (Store, ManualClock) {
         let (clock, hand) = Clock::manual();
-        (Options::new().segment_len(65_536).clock(clock).open(dir.path()).unwrap(), hand)
+        (Options::manual().segment_len(65_536).clock(clock).open(dir.path()).unwrap(), hand)
     }
 
     #[test]
     fn a_writer_that_found_space_does_not_stop_others_from_making_more() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, _hand) = Clock::manual();
-        let options = Options::new().segment_len(65_536).max_bytes(16 * 65_536).when_full(WhenFull::Evict);
+        let options = Options::manual().segment_len(65_536).max_bytes(16 * 65_536).when_full(WhenFull::Evict);
         let store = options.clock(clock).open(dir.path()).unwrap();
         for i in 0..5_000u32 {
             store.set(i.to_be_bytes(), [1; 1_000]).unwrap();
@@ -326,7 +327,7 @@ mod tests {
     fn space_is_freed_under_always_without_writers() {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual();
-        let options = Options::new().segment_len(65_536).clock(clock).durability(Durability::Always);
+        let options = Options::manual().segment_len(65_536).clock(clock).durability(Durability::Always);
         let store = options.open(dir.path()).unwrap();
         store.set_with_ttl(b"key", b"value", Ttl::After(Duration::from_secs(1))).unwrap();
         for _ in 0..3 {
@@ -376,7 +377,7 @@ mod tests {
     fn space_made_for_a_big_value_does_not_refuse_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::manual().0;
-        let store = Options::new().segment_len(65_536).max_bytes(1 << 20).clock(clock).open(dir.path()).unwrap();
+        let store = Options::manual().segment_len(65_536).max_bytes(1 << 20).clock(clock).open(dir.path()).unwrap();
         // The clock does not advance, so nothing is tried again because time has passed.
         for _ in 0..20 {
             store.set(b"big", [7; 200_000]).unwrap();

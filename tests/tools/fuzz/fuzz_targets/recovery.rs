@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use sharedance_core::clock::Clock;
-use sharedance_core::store::{BootId, OpenError, Options, Store, Ttl};
+use sharedance_core::store::{Background, BootId, OpenError, Options, Store, Ttl};
 use sharedance_test_support::layout::{self, RECORDS, SLOT_LEN, Segment, put_u64};
 use sharedance_test_support::scratch::{self, Image, SEGMENT_LEN, stamped, version_of};
 use tempfile::TempDir;
@@ -57,7 +57,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn options(boot: u8) -> Options {
-    Options::new().segment_len(SEGMENT_LEN).clock(Clock::manual().0).boot_id(Some(BootId::from_bytes([boot; 16])))
+    Options::new().background(Background::Manual).segment_len(SEGMENT_LEN).clock(Clock::manual().0).boot_id(Some(BootId::from_bytes([boot; 16])))
 }
 
 fn key(i: u32) -> [u8; 4] {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use sharedance_core::store::{BootId, Maintenance, Options, Store};
+use sharedance_core::store::{Background, BootId, Options, Store};
 
 use crate::peer::{AfterKill, Kind, Peer, Result};
 use crate::workload::Load;
@@ -19,44 +19,37 @@ pub(crate) const KIND: Kind = Kind {
     open,
 };
 
-struct Maintained {
-    store: Store,
-    _maintenance: Maintenance,
-}
-
 fn open(dir: &Path, _: &Load) -> Result<Box<dyn Peer>> {
-    let store = Store::open(dir)?;
-    let maintenance = store.start_maintenance()?;
-    Ok(Box::new(Maintained { store, _maintenance: maintenance }))
+    Ok(Box::new(Store::open(dir)?))
 }
 
 /// Opens a store's files as after a reboot, and closes it. Returns the number of pairs.
 pub(crate) fn open_in_another_boot(dir: &Path, boot: u8) -> Result<usize> {
-    let store = Options::new().boot_id(Some(BootId::from_bytes([boot; 16]))).open(dir)?;
+    let store = Options::new().background(Background::Manual).boot_id(Some(BootId::from_bytes([boot; 16]))).open(dir)?;
     Ok(store.recovery().pairs as usize)
 }
 
-impl Peer for Maintained {
+impl Peer for Store {
     fn set(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        Ok(self.store.set(key, value)?)
+        Ok(Store::set(self, key, value)?)
     }
 
     fn get(&self, key: &[u8], copy: &mut Vec<u8>) -> Result<bool> {
         copy.clear();
-        let value = self.store.get(key);
+        let value = Store::get(self, key);
         copy.extend_from_slice(value.as_deref().unwrap_or_default());
         Ok(value.is_some())
     }
 
     fn delete(&self, key: &[u8]) -> Result<bool> {
-        Ok(self.store.delete(key)?)
+        Ok(Store::delete(self, key)?)
     }
 
     fn index_bytes(&self) -> Option<u64> {
-        Some(self.store.stats().index_bytes)
+        Some(self.stats().index_bytes)
     }
 
     fn copied_bytes(&self) -> Option<u64> {
-        Some(self.store.stats().compacted_bytes)
+        Some(self.stats().compacted_bytes)
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn eviction() {
 #[cfg(visible_locks)]
 pub(crate) fn maintenance() {
     let world = World::new(KEYS, Options::new().durability(durability(&mut chance())), false);
-    let maintenance = world.store.start_maintenance().unwrap();
+    let maintenance = world.store.start_maintenance(&crate::store::MaintenanceOptions::new()).unwrap();
     (0..20).for_each(|i| fill(&world, i));
     let store = &world.store;
     thread::scope(|scope| {

@@ -16,7 +16,7 @@ use crate::scratch::{self, Chance, Image, SEGMENT_LEN};
 use crate::store::primitives::Mutex;
 use crate::store::primitives::{before_access, thread};
 use crate::store::upkeep::compaction::{Compaction, Need};
-use crate::store::{BootId, Options, Store};
+use crate::store::{Background, BootId, Options, Store};
 
 /// The store of a scenario.
 pub(crate) struct World {
@@ -54,7 +54,8 @@ impl World {
     pub(crate) fn new(keys: usize, options: Options, may_vanish: bool) -> World {
         let dir = scratch::directory();
         let (clock, hand) = Clock::manual();
-        let options = options.segment_len(SEGMENT_LEN).clock(clock).boot_id(Some(BootId::from_bytes([1; 16])));
+        let options = options.background(Background::Manual).segment_len(SEGMENT_LEN).clock(clock);
+        let options = options.boot_id(Some(BootId::from_bytes([1; 16])));
         let store = options.clone().open(dir.path()).unwrap();
         let noted = Mutex::default();
         World { dir, options, hand, store, keys, may_vanish, stamps: AtomicU64::new(1), noted }

@@ -231,7 +231,7 @@ pub(crate) mod thread {
     use std::sync::PoisonError;
     use std::thread::{Result, ScopedJoinHandle as Thread, scope as standard_scope};
 
-    pub(crate) use std::thread::{Builder, JoinHandle, available_parallelism, yield_now};
+    pub(crate) use std::thread::{Builder, JoinHandle, available_parallelism, current, yield_now};
 
     use super::{Arc, Mutex, MutexGuard};
 
