@@ -152,6 +152,7 @@ impl ClassicConnection {
         let sent = send_some(transport, bytes, turn)?;
         turn.counters.bytes_written.add(sent as u64);
         if sent == bytes.len() && !transport.has_unsent() {
+            transport.release_input()?;
             return Err(CloseReason::Completed);
         }
         // In this dialect the end of the connection is the end of the value. Until the last byte is sent, any other end,
@@ -199,6 +200,7 @@ impl ClassicConnection {
             return Ok(WaitingFor::SocketRoom);
         }
         self.rest = None;
+        transport.release_input()?;
         transport.set_reset_at_end(false)?;
         Ok(WaitingFor::PeerClose)
     }

@@ -21,6 +21,7 @@ mod tests;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod unix;
 mod waiting_for;
 
 pub(crate) use close_reason::CloseReason;

@@ -229,6 +229,8 @@ impl Connection {
                 return Ok(waiting_for);
             }
         };
+        // In these dialects every response has a length or an end.
+        transport.release_input()?;
         let interpreter = if is_refused {
             turn.counters.refused_dialects.add(1);
             turn.refusal = Some(CloseReason::DialectNotAllowed);

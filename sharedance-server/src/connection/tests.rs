@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -290,4 +291,77 @@ fn the_classic_dialect_is_refused_by_a_reset() {
     assert!(matches!(reason, CloseReason::DialectNotAllowed) && reason.is_without_decision());
     assert!(connection.is_undecided());
     assert_eq!(fixture.service.counters.of_worker(0).refused_dialects.count(), 1);
+}
+
+/// Both ends of a connection on a Unix socket, with little room in between.
+fn unix_pair(fixture: &Fixture) -> (Connection, UnixStream) {
+    let (socket, peer) = UnixStream::pair().unwrap();
+    socket2::SockRef::from(&socket).set_send_buffer_size(64 * 1024).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    peer.set_read_timeout(Some(TIMEOUT)).unwrap();
+    (Connection::new(socket.into(), ListenerOptions::new(ListenerKind::Unix), ID, fixture.now), peer)
+}
+
+/// The end of a Unix socket is no reset, whatever its options are, so that a part looked like the whole value.
+#[test]
+fn a_value_that_was_sent_in_part_on_a_unix_socket_ends_in_a_reset() {
+    let request = fetch();
+    for piece_len in [1, request.len()] {
+        let mut fixture = Fixture::new(16 * 1024 * 1024);
+        let (mut connection, mut peer) = unix_pair(&fixture);
+        for piece in request.chunks(piece_len) {
+            peer.write_all(piece).unwrap();
+            fixture.advance(&mut connection).unwrap();
+        }
+        assert_eq!(connection.waiting_for(), WaitingFor::SocketRoom);
+        drop(connection);
+        let end = peer.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+    }
+}
+
+#[test]
+fn a_whole_value_on_a_unix_socket_ends_in_order() {
+    let request = fetch();
+    for (piece_len, value) in
+        [(1, value()), (request.len(), value()), (1, b"short".to_vec()), (request.len(), Vec::new())]
+    {
+        let mut fixture = Fixture::new(16 * 1024 * 1024);
+        match value.is_empty() {
+            true => assert!(fixture.store.delete(b"key").unwrap()),
+            false => fixture.store.set(b"key", &value).unwrap(),
+        }
+        let (mut connection, mut peer) = unix_pair(&fixture);
+        let mut ended = Ok(());
+        for piece in request.chunks(piece_len) {
+            peer.write_all(piece).unwrap();
+            ended = fixture.advance(&mut connection);
+        }
+        let reader = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).map(|_| received)
+        });
+        while ended.is_ok() {
+            std::thread::yield_now();
+            ended = fixture.advance(&mut connection);
+        }
+        assert!(matches!(ended, Err(CloseReason::Completed)));
+        drop(connection);
+        assert!(reader.join().unwrap().unwrap() == value, "{} bytes", value.len());
+    }
+}
+
+#[test]
+fn bytes_behind_a_request_that_fills_the_buffer_are_detected_on_a_unix_socket() {
+    for extra in [0, 1] {
+        let mut fixture = Fixture::new(16 * 1024 * 1024);
+        let (mut connection, mut peer) = unix_pair(&fixture);
+        let mut request = Vec::new();
+        encode_request(&Request::Fetch { key: &[b'k'; 100] }, &mut request).unwrap();
+        fixture.options.readsize = request.len();
+        request.extend(vec![b'x'; extra]);
+        peer.write_all(&request).unwrap();
+        let reason = fixture.advance(&mut connection).unwrap_err();
+        assert_eq!(matches!(reason, CloseReason::InvalidRequest(_)), extra > 0, "{reason}");
+    }
 }

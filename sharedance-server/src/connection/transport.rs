@@ -15,6 +15,7 @@ use super::context::BYTES_PER_TURN;
 use super::received::Received;
 #[cfg(feature = "tls")]
 use super::tls::{Handshake, TlsStream, TlsWorker};
+use super::unix::UnixTransport;
 use super::waiting_for::WaitingFor;
 use crate::listen::ListenerKind;
 
@@ -22,6 +23,8 @@ use crate::listen::ListenerKind;
 pub(super) enum Transport {
     /// The bytes are those on the socket.
     Plain(OwnedFd),
+    /// The same, on a Unix socket.
+    Unix(UnixTransport),
     /// The bytes on the socket are encrypted.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream>),
@@ -53,6 +56,7 @@ impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Transport::Plain(socket) => socket.as_fd(),
+            Transport::Unix(unix) => unix.as_fd(),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.as_fd(),
         }
@@ -65,6 +69,7 @@ impl Transport {
     /// The transport of a connection that a listener of this kind has accepted.
     pub(super) fn new(kind: ListenerKind, socket: OwnedFd) -> Transport {
         match kind {
+            ListenerKind::Unix => Transport::Unix(UnixTransport::new(socket)),
             #[cfg(feature = "tls")]
             ListenerKind::Tls => Transport::Tls(Box::new(TlsStream::new(socket))),
             _ => Transport::Plain(socket),
@@ -74,7 +79,7 @@ impl Transport {
     /// What the connection waits for before its first byte has arrived.
     pub(super) fn first_wait(&self) -> WaitingFor {
         match self {
-            Transport::Plain(_) => WaitingFor::Request,
+            Transport::Plain(_) | Transport::Unix(_) => WaitingFor::Request,
             #[cfg(feature = "tls")]
             Transport::Tls(_) => WaitingFor::HandshakeInput,
         }
@@ -88,7 +93,7 @@ impl Transport {
         context: &mut TransportContext,
     ) -> Result<(Option<WaitingFor>, usize), CloseReason> {
         match self {
-            Transport::Plain(_) => Ok((None, 0)),
+            Transport::Plain(_) | Transport::Unix(_) => Ok((None, 0)),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) if !stream.is_established() => {
                 let waiting_for = match stream.handshake(&mut context.tls)? {
@@ -119,6 +124,7 @@ impl Transport {
                 let (len, _) = recv(socket, buffer, RecvFlags::empty())?;
                 Ok(Received { len, may_have_more: len >= room })
             }
+            Transport::Unix(unix) => unix.recv(buffer),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.recv(buffer, &mut context.tls),
         }
@@ -140,6 +146,7 @@ impl Transport {
                 let (_, len) = recv(socket, spare_capacity(buffer), RecvFlags::empty())?;
                 Ok(Received { len, may_have_more: len >= room })
             }
+            Transport::Unix(unix) => unix.recv_spare(buffer, room),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.recv_appending(buffer, room, &mut context.tls),
         }
@@ -157,16 +164,8 @@ impl Transport {
         context: &mut TransportContext,
     ) -> Result<usize, CloseReason> {
         match self {
-            Transport::Plain(socket) => {
-                let sent = match pieces {
-                    [bytes] => send(socket, bytes, SendFlags::NOSIGNAL),
-                    pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
-                };
-                match sent {
-                    Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
-                    sent => Ok(sent?),
-                }
-            }
+            Transport::Plain(socket) => send_pieces(socket, pieces),
+            Transport::Unix(unix) => send_pieces(unix, pieces),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.send(pieces, &mut context.tls),
         }
@@ -176,9 +175,19 @@ impl Transport {
     #[inline]
     pub(super) fn has_unsent(&self) -> bool {
         match self {
-            Transport::Plain(_) => false,
+            Transport::Plain(_) | Transport::Unix(_) => false,
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.has_unsent(),
+        }
+    }
+
+    /// A reset is not needed any more: the dialect never needs one, or its response is sent. Until then, what was received
+    /// may stay in the socket.
+    #[inline]
+    pub(super) fn release_input(&mut self) -> Result<(), CloseReason> {
+        match self {
+            Transport::Unix(unix) => unix.release_input(),
+            _ => Ok(()),
         }
     }
 
@@ -186,7 +195,7 @@ impl Transport {
     #[inline]
     pub(super) fn has_buffered_input(&self) -> bool {
         match self {
-            Transport::Plain(_) => false,
+            Transport::Plain(_) | Transport::Unix(_) => false,
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.has_buffered_input(),
         }
@@ -199,6 +208,7 @@ impl Transport {
             Transport::Plain(socket) => {
                 matches!(recv(socket, &mut [0_u8; 1], RecvFlags::PEEK), Ok((1.., _)))
             }
+            Transport::Unix(unix) => unix.has_unread_input(),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => {
                 matches!(stream.recv(&mut [0_u8; 1], &mut context.tls), Ok(Received { len: 1.., .. }))
@@ -268,8 +278,22 @@ impl Transport {
     pub(super) fn into_socket(self) -> OwnedFd {
         match self {
             Transport::Plain(socket) => socket,
+            Transport::Unix(unix) => unix.into_socket(),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.into_socket(),
         }
+    }
+}
+
+/// Sends a part of `pieces`. Returns how many bytes that are; 0 if the socket is full.
+#[inline]
+fn send_pieces(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> Result<usize, CloseReason> {
+    let sent = match pieces {
+        [bytes] => send(socket, bytes, SendFlags::NOSIGNAL),
+        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL),
+    };
+    match sent {
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
+        sent => Ok(sent?),
     }
 }
