@@ -3,17 +3,18 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use socket2::{SockAddr, Socket};
+use socket2::Socket;
 
 use crate::peer::{self, Latency};
 use crate::process::wait_until;
 use crate::report::{Report, bytes};
+use crate::server::Address;
 use crate::{Subject, descriptor_limit, server};
 
 /// Descriptors that the server reserves, and those that this process and the server have open otherwise.
@@ -106,10 +107,10 @@ pub(crate) fn opening_at_once(report: &mut Report) {
     subject.end();
 }
 
-fn begin_connecting(address: SocketAddr) -> Socket {
-    let socket = peer::socket().unwrap();
+fn begin_connecting(address: Address) -> Socket {
+    let socket = peer::socket(address).unwrap();
     socket.set_nonblocking(true).unwrap();
-    match socket.connect(&SockAddr::from(address)) {
+    match socket.connect(&peer::socket_address(address)) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
         Err(error) => panic!("cannot connect: {error}"),
@@ -149,12 +150,12 @@ pub(crate) fn churn(report: &mut Report) {
     subject.end();
 }
 
-fn connect_and_reset(count: usize, address: SocketAddr) {
+fn connect_and_reset(count: usize, address: Address) {
     // A connection that finds the backlog full waits for a second before its next try; the others continue meanwhile.
     const CLIENTS: usize = 4;
     let connect = move |number: usize| {
-        let socket = peer::socket().unwrap();
-        socket.connect(&SockAddr::from(address)).unwrap();
+        let socket = peer::socket(address).unwrap();
+        socket.connect(&peer::socket_address(address)).unwrap();
         // Some connections have sent something before they end.
         if number.is_multiple_of(4) {
             let sent = (&socket).write(&b"S\0\0\0\x05\0\0\0\x05begun"[..number % 15]);

@@ -4,10 +4,11 @@
 
 use std::env;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::time::Instant;
 
 use crate::report::{Report, bytes};
+use crate::server::Address;
 use crate::{Subject, peer, server};
 
 const MIB: usize = 1024 * 1024;
@@ -42,7 +43,7 @@ pub(crate) fn single_requests(report: &mut Report) {
 }
 
 /// Sends as much as the server accepts. The response does not matter, only that the connection ends.
-fn send(address: SocketAddr, frame: &[u8], then: Then) {
+fn send(address: Address, frame: &[u8], then: Then) {
     let mut stream = peer::connect(address);
     let sent = stream.write_all(frame);
     assert!(sent.as_ref().err().is_none_or(peer::is_end), "{sent:?}");

@@ -20,18 +20,38 @@ mod timeouts;
 use sharedance_test_support::server;
 use std::env;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use process::Process;
 use report::Report;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use server::Server;
+use server::{Address, Server, Transport};
 use tempfile::TempDir;
 
 type Trial = fn(&mut Report);
+
+/// Whether the servers of the current trial listen on a Unix socket.
+static IS_ON_UNIX_SOCKET: AtomicBool = AtomicBool::new(false);
+
+/// The end of the name of a trial on a Unix socket.
+const UNIX: &str = "_unix";
+
+/// The trials whose peers matter run on a Unix socket too.
+const ON_BOTH_TRANSPORTS: [&str; 10] = [
+    "idle_connections",
+    "resting_connections",
+    "churn",
+    "stalled_readers",
+    "stalled_readers_of_copies",
+    "announcements",
+    "stalled_uploads",
+    "trickle",
+    "timeouts",
+    "single_requests",
+];
 
 /// In the order of the table.
 const TRIALS: [(&str, Trial); 18] = [
@@ -59,7 +79,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let mut out = io::stdout().lock();
     if arguments.iter().any(|argument| argument == "--list") {
-        for (name, _) in TRIALS {
+        for (name, _) in trials() {
             let _ = writeln!(out, "{name}: test");
         }
         return ExitCode::SUCCESS;
@@ -73,17 +93,21 @@ fn main() -> ExitCode {
 
     let mut report = Report::default();
     let mut failed = Vec::new();
-    for (name, trial) in TRIALS {
+    for (name, trial) in trials() {
         if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word.as_str())) {
             continue;
         }
+        IS_ON_UNIX_SOCKET.store(name.ends_with(UNIX), Ordering::Relaxed);
+        report.set_suffix(if name.ends_with(UNIX) { " (unix)" } else { "" });
         let _ = write!(out, "{name} … ");
         let _ = out.flush();
         let started = Instant::now();
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| trial(&mut report)));
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         let _ = writeln!(out, "{word} ({:.1} s)", started.elapsed().as_secs_f64());
-        failed.extend(outcome.is_err().then_some(name));
+        if outcome.is_err() {
+            failed.push(name);
+        }
     }
     let _ = write!(out, "\n{report}");
     if failed.is_empty() {
@@ -91,6 +115,13 @@ fn main() -> ExitCode {
     }
     let _ = writeln!(out, "\nfailed: {}", failed.join(", "));
     ExitCode::FAILURE
+}
+
+/// All trials, those on a Unix socket last.
+fn trials() -> Vec<(String, Trial)> {
+    let on_unix = TRIALS.iter().filter(|(name, _)| ON_BOTH_TRANSPORTS.contains(name));
+    let on_unix = on_unix.map(|(name, trial)| (format!("{name}{UNIX}"), *trial));
+    TRIALS.iter().map(|(name, trial)| ((*name).to_owned(), *trial)).chain(on_unix).collect()
 }
 
 /// Raises the limit: the clients need as many descriptors as the server.
@@ -117,11 +148,12 @@ impl Subject {
     #[allow(clippy::unwrap_used)]
     fn start(arguments: &[&str]) -> Subject {
         let directory = tempfile::tempdir().unwrap();
-        Subject { server: Server::start(directory.path(), arguments), directory }
+        let transport = if IS_ON_UNIX_SOCKET.load(Ordering::Relaxed) { Transport::Unix } else { Transport::Tcp };
+        Subject { server: Server::start_on(transport, directory.path(), arguments), directory }
     }
 
-    fn address(&self) -> SocketAddr {
-        self.server.address()
+    fn address(&self) -> Address {
+        self.server.addresses()[0]
     }
 
     fn process(&self) -> Process {

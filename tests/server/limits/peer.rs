@@ -8,47 +8,72 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::server::{self, AMPLE};
+use crate::server::{self, AMPLE, Address};
 
-/// Opens a socket that resets when it is closed, so that it does not enter TIME_WAIT: thousands would use up the ports.
-pub(crate) fn socket() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+/// Opens a socket that resets when it is closed, so that it does not enter TIME_WAIT: thousands would use up the ports. A
+/// Unix socket has no such state.
+pub(crate) fn socket(address: Address) -> io::Result<Socket> {
+    let domain = match address {
+        Address::Tcp(_) => Domain::IPV4,
+        Address::Unix(_) => Domain::UNIX,
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
     socket.set_linger(Some(Duration::ZERO))?;
     Ok(socket)
 }
 
-pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    connected(socket().unwrap(), address)
+/// The address in the form that a socket takes.
+pub(crate) fn socket_address(address: Address) -> SockAddr {
+    match address {
+        Address::Tcp(address) => SockAddr::from(address),
+        Address::Unix(path) => SockAddr::unix(path).unwrap(),
+    }
+}
+
+pub(crate) fn connect(address: Address) -> TcpStream {
+    connected(socket(address).unwrap(), address)
 }
 
 /// Connects from one of several addresses of this host. The kernel takes long to find a port for one of many
 /// connections between the same two addresses, which would be counted as the server's time.
-pub(crate) fn connect_from(source: u8, address: SocketAddr) -> TcpStream {
-    let socket = socket().unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 1, source], 0)).into()).unwrap();
+pub(crate) fn connect_from(source: u8, address: Address) -> TcpStream {
+    let socket = socket(address).unwrap();
+    if let Address::Tcp(_) = address {
+        socket.bind(&SocketAddr::from(([127, 0, 1, source], 0)).into()).unwrap();
+    }
     connected(socket, address)
 }
 
 /// Opens a connection that buffers almost nothing that is not read. With small packets the server's kernel also buffers
-/// no more than for a remote peer; for the loopback interface it would buffer megabytes.
-pub(crate) fn connect_with_little_room(address: SocketAddr) -> TcpStream {
-    let socket = socket().unwrap();
+/// no more than for a remote peer; for the loopback interface it would buffer megabytes. What a Unix socket buffers is
+/// limited by the server's end alone, to some hundred kilobytes.
+pub(crate) fn connect_with_little_room(address: Address) -> TcpStream {
+    let socket = socket(address).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
-    socket.set_tcp_mss(536).unwrap();
+    if let Address::Tcp(_) = address {
+        socket.set_tcp_mss(536).unwrap();
+    }
     connected(socket, address)
 }
 
-fn connected(socket: Socket, address: SocketAddr) -> TcpStream {
-    socket.connect(&SockAddr::from(address)).unwrap();
+fn connected(socket: Socket, address: Address) -> TcpStream {
+    socket.connect(&socket_address(address)).unwrap();
+    stream_of(socket, address)
+}
+
+/// A stream of the standard library, which may be a Unix socket too.
+pub(crate) fn stream_of(socket: Socket, address: Address) -> TcpStream {
     let stream = TcpStream::from(socket);
-    stream.set_nodelay(true).unwrap();
+    if let Address::Tcp(_) = address {
+        stream.set_nodelay(true).unwrap();
+    }
     stream.set_read_timeout(Some(AMPLE)).unwrap();
     stream.set_write_timeout(Some(AMPLE)).unwrap();
     stream
 }
 
 /// Sends `request` and returns the response up to the end of the connection.
-pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn ask(address: Address, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = connect(address);
     stream.write_all(request)?;
     let mut answer = Vec::new();
@@ -56,17 +81,17 @@ pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-pub(crate) fn store(address: SocketAddr, key: &[u8], value: &[u8]) {
+pub(crate) fn store(address: Address, key: &[u8], value: &[u8]) {
     let answer = ask(address, &server::store(key, value)).unwrap();
     assert!(answer == b"OK\n", "a store of {} bytes was refused", value.len());
 }
 
-pub(crate) fn fetch(address: SocketAddr, key: &[u8]) -> Vec<u8> {
+pub(crate) fn fetch(address: Address, key: &[u8]) -> Vec<u8> {
     ask(address, &server::fetch(key)).unwrap()
 }
 
 /// Returns true if the pair was there.
-pub(crate) fn delete(address: SocketAddr, key: &[u8]) -> bool {
+pub(crate) fn delete(address: Address, key: &[u8]) -> bool {
     ask(address, &server::delete(key)).unwrap() == b"OK\n"
 }
 
@@ -95,7 +120,7 @@ pub(crate) struct Latency {
 
 impl Latency {
     /// Measures requests for `key`, whose pair exists.
-    pub(crate) fn of_fetches(address: SocketAddr, key: &[u8]) -> Latency {
+    pub(crate) fn of_fetches(address: Address, key: &[u8]) -> Latency {
         const REQUESTS: usize = 400;
         let request = server::fetch(key);
         let mut samples: Vec<Duration> = (0..REQUESTS)

@@ -8,6 +8,8 @@ use crate::peer::Latency;
 #[derive(Default)]
 pub(crate) struct Report {
     lines: Vec<Line>,
+    /// Follows each name.
+    suffix: &'static str,
 }
 
 struct Line {
@@ -18,10 +20,15 @@ struct Line {
 }
 
 impl Report {
+    /// Sets what distinguishes the figures of the following trial from those of another with the same names.
+    pub(crate) fn set_suffix(&mut self, suffix: &'static str) {
+        self.suffix = suffix;
+    }
+
     /// Adds a figure. If `met` depends on the speed of the machine, the figure is only reported; conditions that hold
     /// on every machine are asserted as well.
     pub(crate) fn note(&mut self, what: &str, measured: impl fmt::Display, goal: &str, met: bool) {
-        let (what, measured, goal) = (what.to_owned(), measured.to_string(), goal.to_owned());
+        let (what, measured, goal) = (format!("{what}{}", self.suffix), measured.to_string(), goal.to_owned());
         self.lines.push(Line { what, measured, goal, met });
     }
 

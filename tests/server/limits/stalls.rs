@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use socket2::SockRef;
 use crate::peer::{self, Latency};
 use crate::process::{Process, wait_until};
 use crate::report::{Report, bytes};
+use crate::server::Address;
 use crate::{Subject, server};
 
 const STALLED: usize = 20;
@@ -84,7 +85,7 @@ pub(crate) fn readers_of_copies(report: &mut Report) {
 }
 
 /// Returns readers that have received the first bytes of the pair `key` and then stop reading.
-fn stalled_readers(address: SocketAddr, process: Process, key: &[u8]) -> Vec<TcpStream> {
+fn stalled_readers(address: Address, process: Process, key: &[u8]) -> Vec<TcpStream> {
     let readers: Vec<TcpStream> = (0..STALLED)
         .map(|_| {
             let mut stream = peer::connect_with_little_room(address);
@@ -173,7 +174,7 @@ pub(crate) fn uploads(report: &mut Report) {
 }
 
 /// Tries to send the larger part of many large requests at the same time. Returns the accepted connections.
-fn stalled_uploads(address: SocketAddr, value: &[u8]) -> Vec<TcpStream> {
+fn stalled_uploads(address: Address, value: &[u8]) -> Vec<TcpStream> {
     let upload = |number: usize| -> io::Result<TcpStream> {
         let mut stream = peer::connect(address);
         stream.write_all(&server::store_header(format!("upload {number}").as_bytes(), LARGE_LEN))?;

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::report::Report;
+use crate::server::Address;
 use crate::{Subject, peer, server};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ pub(crate) fn all(report: &mut Report) {
 }
 
 /// Returns the time until a silent peer is disconnected.
-fn silent(address: SocketAddr) -> Duration {
+fn silent(address: Address) -> Duration {
     let started = Instant::now();
     let mut stream = peer::connect(address);
     assert_eq!(stream.read(&mut [0]).unwrap(), 0);
@@ -66,7 +67,7 @@ fn silent(address: SocketAddr) -> Duration {
 }
 
 /// Returns the time until a peer that sends one byte at a time is disconnected.
-fn trickled_request(address: SocketAddr) -> Duration {
+fn trickled_request(address: Address) -> Duration {
     let started = Instant::now();
     let stream = peer::connect(address);
     stream.set_read_timeout(Some(PAUSE)).unwrap();
@@ -84,7 +85,7 @@ fn trickled_request(address: SocketAddr) -> Duration {
 
 /// Returns the time until a peer that reads one byte at a time is disconnected. A part of a value must not look
 /// complete: in this dialect only the end of the connection ends a value, so the end must be a reset.
-fn trickling_reader(address: SocketAddr, key: &[u8], value_len: usize) -> Duration {
+fn trickling_reader(address: Address, key: &[u8], value_len: usize) -> Duration {
     let started = Instant::now();
     let mut stream = peer::connect_with_little_room(address);
     stream.write_all(&server::fetch(key)).unwrap();
@@ -107,7 +108,7 @@ fn trickling_reader(address: SocketAddr, key: &[u8], value_len: usize) -> Durati
 
 /// Uploads a megabyte in pieces, which takes longer than the deadline of a small request. Returns the time that it
 /// took.
-fn slow_upload(address: SocketAddr) -> Duration {
+fn slow_upload(address: Address) -> Duration {
     const PIECE_LEN: usize = 64 * 1024;
     let started = Instant::now();
     let request = server::store(b"slow", &vec![7; 17 * PIECE_LEN]);
