@@ -177,6 +177,18 @@ fn a_limit_that_is_too_small_for_the_store_is_refused_with_both_sizes() {
 }
 
 #[test]
+fn options_that_need_each_other_can_come_from_different_sources() {
+    let (_directory, path) = file("tls-cert = '/a'");
+    let config = format!("--config={path}");
+    assert!(sharedanced(&["--check-config", &config, "--tls-key=/b"]).output().unwrap().status.success());
+    let lines = refused(&mut sharedanced(&["--check-config", &config]));
+    assert!(
+        lines[0].contains("--tls-key") && lines[0].ends_with(&format!("(--tls-cert is from {path}:1)")),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn a_check_reports_variables_that_are_no_options() {
     let mut command = sharedanced(&["--check-config"]);
     let output = command.env("SHAREDANCED_MAX_BYTE", "1G").env("SHAREDANCED_PORT", "7").output().unwrap();

@@ -164,11 +164,17 @@ fn named(error: clap::Error, sources: &BTreeMap<String, Source>) -> Configuratio
         return ConfigurationError::CommandLine(error);
     }
     let text = brief(&error);
+    // Only the usage names the option that requires the missing one.
+    let names = match error.kind() {
+        ErrorKind::MissingRequiredArgument => error.render().to_string(),
+        _ => text.clone(),
+    };
     let is_named = |option: &str| {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let name = format!("--{option}");
-        text.match_indices(&name)
-            .any(|(at, _)| !text.as_bytes().get(at + name.len()).is_some_and(|byte| is_name(*byte)))
+        names
+            .match_indices(&name)
+            .any(|(at, _)| !names.as_bytes().get(at + name.len()).is_some_and(|byte| is_name(*byte)))
     };
     let elsewhere = sources.iter().filter(|(option, source)| **source != Source::CommandLine && is_named(option));
     let elsewhere: Vec<String> = elsewhere.map(|(option, source)| format!("--{option} is from {source}")).collect();
