@@ -131,7 +131,9 @@ impl Address {
         };
         match host {
             "" => Err(refused("the host is missing")),
-            _ if host.contains('@') => Err(refused("a name and a password are part of a URL: name:password@host")),
+            _ if host.contains('@') => {
+                Err(refused("a name and a password are possible only in a URL: sharedance://name:password@host"))
+            }
             _ if host.contains(['/', ' ']) => Err(refused("only a host, or `unix:` and a path")),
             _ => Ok(Address::Tcp { host: host.to_owned(), port }),
         }

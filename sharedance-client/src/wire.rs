@@ -239,6 +239,37 @@ mod tests {
     }
 
     #[test]
+    fn credentials_precede_the_first_command_and_their_response_is_not_one_of_a_command() {
+        let with_credentials = || Wire::new(Some(&Credentials::new("ada", "secret")));
+        let mut wire = with_credentials();
+        wire.put(&Delete { key: b"k" });
+        wire.put(&Delete { key: b"l" });
+        assert_eq!(wire.unsent(), b"set auth 0 -1 10\r\nada secret\r\nmd k O0\r\nmd l O1\r\n");
+        receive(&mut wire, b"STORED\r\nHD O0\r\n");
+        assert_eq!(wire.take_reply(MAX, |reply| matches!(reply, Reply::Done(_))), Ok(Some(true)));
+        assert!(!wire.is_owed());
+
+        for (response, expected) in [
+            ("CLIENT_ERROR authentication failure\r\n", Err(ReplyError::AuthenticationFailed)),
+            ("CLIENT_ERROR unauthenticated\r\n", Err(ReplyError::AuthenticationFailed)),
+            ("HD O0\r\n", Err(ReplyError::Foreign)),
+            ("STORED\r\n", Ok(None)),
+            ("SERVER_ERROR out of memory storing object\r\n", Ok(None)),
+            ("ERROR Too many open connections\r\n", Ok(Some(()))),
+        ] {
+            let mut wire = with_credentials();
+            wire.put(&Delete { key: b"k" });
+            receive(&mut wire, response.as_bytes());
+            assert_eq!(wire.take_reply(MAX, |_| ()), expected, "{response}");
+        }
+        // Without credentials no server confirms any.
+        let mut wire = Wire::new(None);
+        wire.put(&Delete { key: b"k" });
+        receive(&mut wire, b"STORED\r\n");
+        assert_eq!(wire.take_reply(MAX, |reply| reply == Reply::Stored), Ok(Some(true)));
+    }
+
+    #[test]
     fn a_lock_may_be_held_from_its_request_until_its_release() {
         let mut wire = Wire::default();
         wire.put(&Delete { key: b"k" });

@@ -51,7 +51,7 @@ fn events_report_connections_and_servers_without_keys_and_values() {
     let journal = Journal::default();
     let memcached = Memcached::start(&[]);
     tracing::subscriber::with_default(journal.clone(), || {
-        let client = ample(memcached.address()).build().unwrap();
+        let client = ample(&format!("memcached://ada:secret-password@{}", memcached.address())).build().unwrap();
         client.set("secret-key", "secret-value", Ttl::Never).unwrap();
         client.get("secret-key").unwrap();
         let (first, max) = (Duration::from_secs(60), Duration::from_secs(60));

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use sharedance_client::{Delivery, Error, TlsProblem};
@@ -105,17 +105,20 @@ fn messages_of_tls_itself_do_not_end_the_use_of_a_connection() {
 #[test]
 fn unrequested_bytes_are_not_returned_as_a_response() {
     let authority = Authority::new();
-    let (said, saying) = mpsc::channel();
+    let turn = Arc::new(Barrier::new(2));
+    let turn_of_peer = Arc::clone(&turn);
     let address = listen_with_tls(authority.server(), move |mut peer| {
         peer.serve("value", 1)?;
+        turn_of_peer.wait();
         peer.send(b"VA 6 O1\r\nforged\r\n")?;
-        let _ = said.send(());
+        turn_of_peer.wait();
         peer.serve("late", 9)
     });
     for client in both(&address, &trusting(&authority)) {
         for _ in 0..3 {
             assert_eq!(client.get("key").unwrap().as_deref(), Some(&b"value"[..]));
-            saying.recv().unwrap();
+            turn.wait();
+            turn.wait();
         }
     }
 }
