@@ -1,13 +1,12 @@
 //! The connections of a client to one server, in use or idle, up to the maximum number.
 
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::credentials::Credentials;
 use crate::idle::Idle;
 use crate::options::Options;
 use crate::runtime::{Runtime, Stream};
-use crate::servers::Server;
 use crate::time::now;
 use crate::wire::Wire;
 
@@ -37,7 +36,7 @@ impl<S: Stream> Connection<S> {
 
     /// Releases the locks that the connection may hold, without waiting for the response, and returns whether the
     /// connection can be used again. If it cannot, closing it releases them.
-    fn unlock_all_at_once(&mut self) -> bool {
+    pub(crate) fn unlock_all_at_once(&mut self) -> bool {
         if !self.wire.is_idle() {
             return false;
         }
@@ -67,53 +66,14 @@ impl<R: Runtime> Pool<R> {
     }
 
     /// An idle connection that can be used. Connections that are too old are closed after the mutex is released.
-    fn take(&self) -> Option<Connection<R::Stream>> {
+    pub(crate) fn take(&self) -> Option<Connection<R::Stream>> {
         let (connection, outdated) = self.idle().take(now());
         drop(outdated);
         connection.and_then(|mut connection| connection.is_fit().then_some(connection))
     }
 
-    fn put(&self, connection: Connection<R::Stream>) {
+    pub(crate) fn put(&self, connection: Connection<R::Stream>) {
         let outdated = self.idle().put(connection, now());
         drop(outdated);
-    }
-}
-
-/// The permit to use a connection to a server, and the connection unless a call is using it. On drop, the locks that
-/// the connection may hold are released, and the connection is kept for the next use.
-pub(crate) struct Lease<R: Runtime> {
-    server: Arc<Server<R>>,
-    connection: Option<Connection<R::Stream>>,
-    _turn: R::Turn,
-}
-
-impl<R: Runtime> Lease<R> {
-    /// Takes an idle connection, if there is one.
-    pub(crate) fn new(server: &Arc<Server<R>>, turn: R::Turn) -> Lease<R> {
-        Lease { server: Arc::clone(server), connection: server.pool.take(), _turn: turn }
-    }
-
-    pub(crate) fn server(&self) -> &Arc<Server<R>> {
-        &self.server
-    }
-
-    pub(crate) fn take_connection(&mut self) -> Option<Connection<R::Stream>> {
-        self.connection.take()
-    }
-
-    /// `connection` is in sync: no response is pending.
-    pub(crate) fn return_connection(&mut self, connection: Connection<R::Stream>) {
-        self.connection = Some(connection);
-    }
-}
-
-impl<R: Runtime> Drop for Lease<R> {
-    fn drop(&mut self) {
-        // Whether or not the call that took a lock succeeded: the next user must not find the lock on the connection.
-        if let Some(mut connection) = self.connection.take()
-            && connection.unlock_all_at_once()
-        {
-            self.server.pool.put(connection);
-        }
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::builder::Builder;
 use crate::call::{for_key, for_keys, single};
 use crate::command::Command;
 use crate::error::Error;
-use crate::options::Builder;
 use crate::results::BatchResults;
 use crate::servers::Servers;
 use crate::time::Deadline;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::command::Command;
 use crate::error::Error;
+use crate::lease::Lease;
 use crate::pipeline::Outputs;
-use crate::pool::Lease;
 use crate::runtime::Runtime;
 use crate::servers::Servers;
 use crate::time::Deadline;

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::pool::{Connection, Lease};
+use crate::lease::Lease;
+use crate::pool::Connection;
 use crate::runtime::Runtime;
 use crate::servers::Server;
 use crate::time::Deadline;
