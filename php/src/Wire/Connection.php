@@ -162,8 +162,9 @@ final class Connection
     public function confirm(Exchange $exchange, $mayWait)
     {
         if (!$this->isTrusted) {
-            if (!preg_match('/^UNLOCKED [0-9]+ ' . $this->nonce . '$/D', $exchange->line())) {
-                throw new ConnectionLost($this->server->name() . ' did not confirm a connection that was kept');
+            $line = $exchange->line();
+            if (!preg_match('/^UNLOCKED [0-9]+ ' . $this->nonce . '$/D', $line)) {
+                throw $line === Meta::UNAUTHENTICATED ? Meta::refusal($line) : new ConnectionLost($this->server->name() . ' did not confirm a connection that was kept');
             }
             $this->isTrusted = true;
             return;

@@ -24,6 +24,7 @@ final class Meta
 {
     /** Up to this many seconds an expiration time is relative, beyond it is a Unix time. */
     const MAX_RELATIVE_SECS = 2592000;
+    const UNAUTHENTICATED = 'CLIENT_ERROR unauthenticated';
     const FOREVER = '0';
     const EXPIRED = '-1';
     /** The most that surrounds key and value of a set: command, length, flags, ends of lines. */
@@ -216,7 +217,7 @@ final class Meta
         if ($line === 'SERVER_ERROR object too large for cache') {
             return new TooLarge('the value is larger than the server accepts (--maxreadsize)');
         }
-        if ($line === 'CLIENT_ERROR unauthenticated') {
+        if ($line === self::UNAUTHENTICATED) {
             return new Refused('the server requires a user and a password (SHAREDANCE_USER, SHAREDANCE_PASSWORD)');
         }
         if (preg_match('/^(?:SERVER|CLIENT)_ERROR [ -~]{1,200}$/D', $line)) {

@@ -75,7 +75,7 @@ start_secured_server() {
   SECURED_TLS=$(free_port)
   make_client_certificate "$SECURED_CERT" "$scratch/tls"
   mkdir -m 700 "$scratch/secured"
-  (umask 077 && echo 'web:right horse' >"$scratch/users")
+  (umask 077 && printf 'web:right horse\ncounter:count:admin\n' >"$scratch/users")
   chmod 600 "$scratch/tls.key"
   "$server" --listen="tcp:127.0.0.1:$SECURED_PORT" --listen="tls:127.0.0.1:$SECURED_TLS" --listen="unix:$SECURED_SOCKET" \
     --tls-cert="$scratch/tls.pem" --tls-key="$scratch/tls.key" --tls-client-ca="$scratch/tls.pem" \
