@@ -10,7 +10,7 @@ use function strpos;
  */
 final class Notices
 {
-    /** @var string the first one, which is the cause of the others; whoever begins an exchange empties it */
+    /** @var string the first one, which is the cause of the others; Connection::start() empties it */
     public static $first = '';
     private static $handler;
 
