@@ -8,7 +8,7 @@ use crate::store::disk::format::{
 use crate::store::segment::payload::Payload;
 use crate::store::segment::record::Pinned;
 
-/// Marks of a record: see [`Seen`](crate::store::Seen).
+/// Marks of a record: see [`Entry`](crate::store::Entry).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Marks {
     pub(crate) is_stale: bool,

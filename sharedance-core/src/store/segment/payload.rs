@@ -18,7 +18,7 @@ impl<'a> Payload<'a> {
     const MAX_PARTS: usize = 4;
 
     /// # Panics
-    /// If there are more parts than [`MAX_PARTS`], which is a bug of this crate.
+    /// If there are more parts than `MAX_PARTS`, which is a bug of this crate.
     pub(crate) fn of(parts: impl IntoIterator<Item = &'a [u8]>) -> Payload<'a> {
         let mut payload = Payload { parts: [&[]; Payload::MAX_PARTS], count: 0, len: 0, crc: 0 };
         for part in parts {
