@@ -181,8 +181,8 @@ impl Transport {
         }
     }
 
-    /// A reset is not needed any more: the dialect never needs one, or its response is sent. Until then, what was received
-    /// may stay in the socket.
+    /// A reset is no longer needed: the dialect never needs one, or its response is sent. Until then, received bytes may
+    /// stay in the socket.
     #[inline]
     pub(super) fn release_input(&mut self) -> Result<(), CloseReason> {
         match self {

@@ -78,7 +78,7 @@ impl UnixTransport {
         let mut buffer = [0; CONSUMED_AT_ONCE];
         while self.kept > 0 {
             let len = buffer.len().min(self.kept as usize);
-            // There is as much: nobody else reads from the socket.
+            // The socket has that many bytes: no other thread reads from it.
             let (consumed, _) = recv(&self.socket, &mut buffer[..len], RecvFlags::empty())?;
             self.kept = if consumed == 0 { 0 } else { self.kept.saturating_sub(consumed as u32) };
         }

@@ -35,7 +35,7 @@ fn openssl_and_curl_are_served() {
             assert!(output.contains("STORED\r\nVALUE k 0 5\r\nhello\r\nEND\r\n"), "{version}: {output}");
         }
     }
-    // The handshake succeeds, and a request of HTTP is none of the server. Without the authority, curl does not send it.
+    // The handshake succeeds, and the server closes the connection after the HTTP request. Without the authority, curl does not send it.
     for (authority, expected) in [(Some(&authority), "Empty reply"), (None, "certificate")] {
         let mut command = Command::new("curl");
         command.args(["-sS", "--max-time", "20"]);

@@ -46,7 +46,7 @@ pub(crate) fn connect_from(source: u8, address: Address) -> TcpStream {
 
 /// Opens a connection that buffers almost nothing that is not read. With small packets the server's kernel also buffers
 /// no more than for a remote peer; for the loopback interface it would buffer megabytes. What a Unix socket buffers is
-/// limited by the server's end alone, to some hundred kilobytes.
+/// limited by the server's end only, to a few hundred kilobytes.
 pub(crate) fn connect_with_little_room(address: Address) -> TcpStream {
     let socket = socket(address).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

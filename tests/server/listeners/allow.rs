@@ -44,7 +44,7 @@ fn others_are_closed_before_a_byte_is_read_and_counted() {
     for source in ["127.0.0.2", "127.2.0.1", "127.0.1.1"] {
         assert!(!is_served(connect_from(source, address)), "{source}");
     }
-    // Not even bytes that nobody sends are waited for.
+    // The server does not wait for bytes before it refuses.
     let mut silent = connect_from("127.0.0.9", address);
     assert_eq!(silent.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     if let Ok(mut stream) = TcpStream::connect(("::1", address.port())) {
@@ -92,7 +92,7 @@ fn a_flood_of_denied_connections_does_not_keep_others_from_being_served() {
 }
 
 #[test]
-fn what_is_not_a_network_is_refused_with_its_text() {
+fn a_malformed_network_is_refused_with_its_text() {
     let directory = tempfile::tempdir().unwrap();
     for network in ["10.0.0.0/33", "localhost", "10.0.0.0/8,,", "10.0.0"] {
         let failure = Server::spawn(bare_command(directory.path()).arg(format!("--allow={network}"))).err().unwrap();

@@ -70,7 +70,7 @@ fn a_listener_refuses_the_dialects_that_it_does_not_allow() {
 }
 
 #[test]
-fn what_cannot_be_listened_on_ends_the_start_and_is_named() {
+fn a_listener_that_cannot_be_opened_ends_the_start_and_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
