@@ -181,6 +181,13 @@ impl Connection {
             }
             return Ok(waiting_for);
         }
+        if matches!(
+            self.waiting_for,
+            WaitingFor::HandshakeInput | WaitingFor::HandshakeRoom | WaitingFor::HandshakeTurn
+        ) {
+            // A request may have arrived with the end of the handshake: if it is refused, it is undecided.
+            self.waiting_for = WaitingFor::Request;
+        }
         let waiting_for = match state {
             State::Memcached(memcached) => memcached.advance(None, transport, pace, turn)?,
             State::New => return self.detect_dialect(turn),

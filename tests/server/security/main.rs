@@ -9,7 +9,13 @@
 // A test panics when it cannot continue.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "tls")]
+#[allow(dead_code)]
+#[path = "../encryption/certificates.rs"]
+mod certificates;
 mod credentials;
+#[cfg(feature = "tls")]
+mod encryption;
 mod matrix;
 mod operations;
 mod retrievals;

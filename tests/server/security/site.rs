@@ -24,6 +24,8 @@ use super::rights::{PASSWORD, USERS, User};
 pub(crate) enum Kind {
     Tcp,
     Unix,
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 /// A listener of a server.
@@ -37,16 +39,28 @@ pub(crate) struct ListenerKind {
 }
 
 /// Every kind of listener.
-pub(crate) const LISTENERS: [ListenerKind; 8] = [
-    ListenerKind { kind: Kind::Tcp, auth: true, admin: false },
-    ListenerKind { kind: Kind::Tcp, auth: false, admin: false },
-    ListenerKind { kind: Kind::Tcp, auth: true, admin: true },
-    ListenerKind { kind: Kind::Tcp, auth: false, admin: true },
-    ListenerKind { kind: Kind::Unix, auth: true, admin: false },
-    ListenerKind { kind: Kind::Unix, auth: false, admin: false },
-    ListenerKind { kind: Kind::Unix, auth: true, admin: true },
-    ListenerKind { kind: Kind::Unix, auth: false, admin: true },
+pub(crate) const LISTENERS: &[ListenerKind] = &[
+    listener(Kind::Tcp, true, false),
+    listener(Kind::Tcp, false, false),
+    listener(Kind::Tcp, true, true),
+    listener(Kind::Tcp, false, true),
+    listener(Kind::Unix, true, false),
+    listener(Kind::Unix, false, false),
+    listener(Kind::Unix, true, true),
+    listener(Kind::Unix, false, true),
+    #[cfg(feature = "tls")]
+    listener(Kind::Tls, true, false),
+    #[cfg(feature = "tls")]
+    listener(Kind::Tls, false, false),
+    #[cfg(feature = "tls")]
+    listener(Kind::Tls, true, true),
+    #[cfg(feature = "tls")]
+    listener(Kind::Tls, false, true),
 ];
+
+const fn listener(kind: Kind, auth: bool, admin: bool) -> ListenerKind {
+    ListenerKind { kind, auth, admin }
+}
 
 impl ListenerKind {
     /// The number of the listener among those of a server, which has its files in `directory`.
@@ -55,6 +69,8 @@ impl ListenerKind {
         let admin = if self.admin { ",admin" } else { "" };
         match self.kind {
             Kind::Tcp => format!("tcp:127.0.0.1:0{auth}{admin}"),
+            #[cfg(feature = "tls")]
+            Kind::Tls => format!("tls:127.0.0.1:0{auth}{admin}"),
             Kind::Unix => format!("unix:{}{auth}{admin}", socket(number, directory).display()),
         }
     }
@@ -70,6 +86,8 @@ pub(crate) struct Site {
     addresses: Vec<Option<SocketAddr>>,
     reloads: Reloads,
     auth_file: PathBuf,
+    #[cfg(feature = "tls")]
+    encryption: super::encryption::Encryption,
     shutdown: sharedance_server::Shutdown,
     running: Option<JoinHandle<Result<(), ServerError>>>,
     directory: TempDir,
@@ -90,12 +108,16 @@ impl Site {
             write_secret(&path, contents);
             access.auth_file = Some(path.clone());
         }
+        #[cfg(feature = "tls")]
+        let encryption = super::encryption::Encryption::new(directory.path());
         let specs = LISTENERS.iter().enumerate().map(|(number, kind)| kind.spec(number, directory.path()));
         let options = ServerOptions {
             listen: specs.map(|spec| spec.parse().unwrap()).collect(),
             threads: NonZeroUsize::MIN,
             maxreadsize: LIMIT,
             access,
+            #[cfg(feature = "tls")]
+            tls: Some(encryption.options()),
             ..ServerOptions::default()
         };
         let store = Store::open(directory.path().join("store")).unwrap();
@@ -104,6 +126,8 @@ impl Site {
             addresses: server.addresses().iter().map(|address| address.as_socket_addr()).collect(),
             reloads: server.reloads(),
             auth_file: path,
+            #[cfg(feature = "tls")]
+            encryption,
             shutdown: server.shutdown(),
             running: Some(thread::spawn(move || server.run(&store))),
             directory,
@@ -125,6 +149,8 @@ impl Site {
                 stream.set_nodelay(true).unwrap();
                 Box::new(stream)
             }
+            #[cfg(feature = "tls")]
+            Kind::Tls => Box::new(self.encryption.connect(self.addresses[listener].unwrap())),
             Kind::Unix => {
                 let stream = UnixStream::connect(socket(listener, self.directory.path())).unwrap();
                 stream.set_read_timeout(Some(AMPLE)).unwrap();
@@ -175,7 +201,7 @@ pub(crate) fn credentials(dialect: Dialect, name: &str, password: &str) -> Vec<u
 }
 
 /// The bytes of a connection.
-trait Stream: Read + Write {
+pub(crate) trait Stream: Read + Write {
     /// Sends nothing more.
     fn end_sending(&mut self);
 }
