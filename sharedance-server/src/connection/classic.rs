@@ -151,9 +151,12 @@ impl ClassicConnection {
         let bytes = classic::encode_response(&response);
         let sent = send_some(transport, bytes, turn)?;
         turn.counters.bytes_written.add(sent as u64);
-        if sent == bytes.len() && !transport.has_unsent() {
-            transport.release_input()?;
-            return Err(CloseReason::Completed);
+        if sent == bytes.len() {
+            transport.send_end(turn.transport)?;
+            if !transport.has_unsent() {
+                transport.release_input()?;
+                return Err(CloseReason::Completed);
+            }
         }
         // In this dialect the end of the connection is the end of the value. Until the last byte is sent, any other end,
         // also that of this process, must be a reset: the client must not take a part for the whole value.
@@ -194,6 +197,10 @@ impl ClassicConnection {
         let sent = if rest.sent < bytes.len() { send_some(transport, &bytes[rest.sent..], turn)? } else { 0 };
         rest.sent += sent;
         turn.counters.bytes_written.add(sent as u64);
+        if rest.sent == bytes.len() {
+            // The declared end is a part of the response: without it, the value could be incomplete.
+            transport.send_end(turn.transport)?;
+        }
         if rest.sent < bytes.len() || transport.has_unsent() {
             pace.add(sent);
             pace.check(turn)?;

@@ -157,7 +157,8 @@ impl Connection {
 
     /// Declares to the peer, if the transport can, that it has received everything. The caller closes the socket next.
     pub(crate) fn send_end(&mut self, context: &mut TransportContext) {
-        self.transport.send_end(context);
+        // If this fails, the peer sees the end of the connection alone.
+        let _ = self.transport.send_end(context);
     }
 
     /// Releases the locks of the connection, and returns its socket.

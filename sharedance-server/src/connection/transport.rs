@@ -245,10 +245,7 @@ impl Transport {
 
     /// Ends the sending side.
     pub(super) fn shut_down_sending(&mut self, context: &mut TransportContext) -> Result<(), CloseReason> {
-        #[cfg(feature = "tls")]
-        if let Transport::Tls(stream) = self {
-            stream.send_end(&mut context.tls);
-        }
+        self.send_end(context)?;
         Ok(shutdown(self, Shutdown::Write)?)
     }
 
@@ -266,11 +263,14 @@ impl Transport {
         Ok(set_socket_linger(self, is_reset.then_some(Duration::ZERO))?)
     }
 
-    /// Declares the end of what is sent, if the transport can. The caller drops the socket next.
-    pub(super) fn send_end(&mut self, context: &mut TransportContext) {
-        #[cfg(feature = "tls")]
-        if let Transport::Tls(stream) = self {
-            stream.send_end(&mut context.tls);
+    /// Declares, if the transport can, that nothing follows what was accepted for sending. A part of that may be
+    /// [unsent](Transport::has_unsent) then. Further calls have no effect.
+    #[inline]
+    pub(super) fn send_end(&mut self, context: &mut TransportContext) -> Result<(), CloseReason> {
+        match self {
+            Transport::Plain(_) | Transport::Unix(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.send_end(&mut context.tls),
         }
     }
 

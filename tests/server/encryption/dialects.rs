@@ -114,6 +114,29 @@ fn large_values_pass_in_both_directions() {
     }
 }
 
+/// In this dialect the declared end is the end of the value. It was lost if the value had filled the socket.
+#[test]
+fn a_classic_value_of_any_length_ends_with_a_declared_end() {
+    const STEP: usize = 40_000;
+    let site = Site::start(&["--threads=1"]);
+    let config = site.config(TLS13);
+    let value = vec![7; 150 * STEP];
+    let mut writer = site.connect_with(&config);
+    for len in (STEP..value.len()).step_by(STEP) {
+        writer.write_all(format!("set k 0 0 {len}\r\n").as_bytes()).unwrap();
+        writer.write_all(&value[..len]).unwrap();
+        ask(&mut writer, b"\r\n", b"STORED\r\n");
+        let mut reader = site.connect_with(&config);
+        reader.write_all(b"F\0\0\0\x01k").unwrap();
+        reader.flush().unwrap();
+        // The server fills the socket before the client reads.
+        for _ in 0..3 {
+            ask(&mut writer, b"mn\r\n", b"MN\r\n");
+        }
+        assert_eq!(read_to_end(&mut reader).len(), len);
+    }
+}
+
 /// Records that fit into no read of the server at once, and many in one.
 #[test]
 fn pipelined_requests_pass_in_records_of_any_length() {

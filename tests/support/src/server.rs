@@ -99,7 +99,7 @@ impl Address {
     fn parse(text: &str) -> Option<Address> {
         match text.strip_prefix("unix:") {
             Some(path) => Some(Address::Unix(Box::leak(PathBuf::from(path).into_boxed_path()))),
-            None => text.parse().ok().map(Address::Tcp),
+            None => text.strip_prefix("tls:").unwrap_or(text).parse().ok().map(Address::Tcp),
         }
     }
 }

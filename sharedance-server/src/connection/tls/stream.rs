@@ -334,19 +334,18 @@ impl TlsStream {
         Ok(sent)
     }
 
-    /// Declares that nothing more will be sent, if the peer can still receive that.
-    pub(in crate::connection) fn send_end(&mut self, worker: &mut TlsWorker) {
+    /// Declares, behind everything that was accepted for sending, that nothing more will be sent. A part of that may be
+    /// [unsent](TlsStream::has_unsent) then. Further calls have no effect.
+    pub(in crate::connection) fn send_end(&mut self, worker: &mut TlsWorker) -> Result<(), CloseReason> {
         let Some(records) = &mut self.records else {
-            return;
+            return Ok(());
         };
-        if !self.is_established || self.unsent.is_some() || std::mem::replace(&mut self.is_end_sent, true) {
-            return;
+        if !self.is_established || std::mem::replace(&mut self.is_end_sent, true) {
+            return Ok(());
         }
         worker.output.clear();
-        if records.seal_end(self.kept.unread_mut(), &mut worker.output).is_ok() {
-            // If this fails, the peer sees the end of the connection alone.
-            let _ = send(&self.socket, worker.output.bytes(), SendFlags::NOSIGNAL);
-        }
+        records.seal_end(self.kept.unread_mut(), &mut worker.output)?;
+        self.send_output(worker)
     }
 }
 
