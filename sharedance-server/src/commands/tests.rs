@@ -514,11 +514,17 @@ proptest! {
     #[test]
     fn credentials_are_the_same_however_they_are_cut(sent in requests_with_credentials()) {
         let server = TestServer::with_credentials("ada:secret\n");
-        let whole = log_in(&server, &sent, [sent.len()]);
+        let log_in = |arrivals: &[usize]| {
+            // The store is as empty each time: some of the requests depend on it.
+            server.store.clear().unwrap();
+            log_in(&server, &sent, arrivals.iter().copied())
+        };
+        let whole = log_in(&[sent.len()]);
         for cut in 1..sent.len() {
-            prop_assert_eq!(&log_in(&server, &sent, [cut, sent.len()]), &whole, "cut at {}", cut);
+            prop_assert_eq!(&log_in(&[cut, sent.len()]), &whole, "cut at {}", cut);
         }
-        prop_assert_eq!(&log_in(&server, &sent, 1..=sent.len()), &whole, "a byte at a time");
+        let each_byte: Vec<usize> = (1..=sent.len()).collect();
+        prop_assert_eq!(&log_in(&each_byte), &whole, "a byte at a time");
         // The right ones are nothing but these.
         let has_right = [&b"ada secret\r\n"[..], b"\0ada\0secret"].iter().any(|right| sent.windows(right.len()).any(|w| w == *right));
         prop_assert!(has_right || !whole.1);
