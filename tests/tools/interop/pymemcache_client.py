@@ -1,5 +1,9 @@
-"""Tests pymemcache, which uses the text dialect, against a server on 127.0.0.1. The argument is the port."""
+"""Tests pymemcache, which uses the text dialect, against a server on 127.0.0.1.
 
+The arguments are the port and, for a connection by TLS, the file with the certificate of the authority.
+"""
+
+import ssl
 import sys
 import threading
 
@@ -7,7 +11,9 @@ from pymemcache.client.base import Client, PooledClient
 from pymemcache.exceptions import MemcacheClientError, MemcacheServerError
 
 address = ("127.0.0.1", int(sys.argv[1]))
-client = Client(address, default_noreply=False, timeout=30)
+tls_context = ssl.create_default_context(cafile=sys.argv[2]) if len(sys.argv) > 2 else None
+options = {"default_noreply": False, "timeout": 30, "tls_context": tls_context}
+client = Client(address, **options)
 
 # Values and flags.
 assert client.set("key", b"value") is True
@@ -70,7 +76,7 @@ assert client.stats("settings")[b"item_size_max"] > 1 << 20
 assert client.version() == b"1.6.45"
 
 # Several threads with a connection pool lose no update.
-pool = PooledClient(address, max_pool_size=8, timeout=30, default_noreply=False)
+pool = PooledClient(address, max_pool_size=8, **options)
 pool.set("sum", b"0")
 threads = [threading.Thread(target=lambda: [pool.incr("sum", 1) for _ in range(200)]) for _ in range(8)]
 [thread.start() for thread in threads]
