@@ -1,9 +1,12 @@
 //! The statistics of latencies: `stats latency` and `stats slow`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use super::stats::ComposedStat;
 use crate::observe::{CommandKind, Distribution, Latencies, PauseKind};
+
+/// A name that is put together, and its value.
+pub(super) type ComposedStat = (Cow<'static, str>, String);
 
 /// The quantiles that are reported, with their names.
 const QUANTILES: [(&str, f64); 4] = [("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999), ("max_us", 1.0)];

@@ -1,7 +1,5 @@
 //! The statistics and settings that clients can retrieve. They contain no key and no address of a client.
 
-use std::borrow::Cow;
-
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use rustix::fs::statvfs;
@@ -10,7 +8,7 @@ use sharedance_core::protocol::memcached::text::{self, Reply};
 use sharedance_core::store::{self, Store, WhenFull};
 
 use super::context::Context;
-use super::latency;
+use super::latency::{self, ComposedStat};
 use super::settings::Settings;
 use crate::observe::{CommandKind, Sums};
 
@@ -23,9 +21,6 @@ const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A name and its value.
 type Stat = (&'static str, String);
-
-/// The same, if the name is put together.
-pub(super) type ComposedStat = (Cow<'static, str>, String);
 
 /// What a client requests.
 enum Topic {
