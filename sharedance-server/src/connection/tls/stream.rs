@@ -123,8 +123,16 @@ impl TlsStream {
         self.socket
     }
 
-    /// Continues the handshake as far as the socket and the turn allow.
+    /// Continues the handshake as far as the socket and the turn allow. A socket that fails within it was closed by the
+    /// peer, which has not read everything then.
     pub(in crate::connection) fn handshake(&mut self, worker: &mut TlsWorker) -> Result<Handshake, CloseReason> {
+        self.continue_handshake(worker).map_err(|reason| match reason {
+            CloseReason::SocketFailed(Errno::CONNRESET | Errno::PIPE) => TlsFailure::HandshakeAborted.into(),
+            reason => reason,
+        })
+    }
+
+    fn continue_handshake(&mut self, worker: &mut TlsWorker) -> Result<Handshake, CloseReason> {
         for _ in 0..READS_PER_HANDSHAKE {
             self.flush()?;
             if self.has_unsent() {
