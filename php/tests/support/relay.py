@@ -124,10 +124,12 @@ class Relay:
 
     @staticmethod
     def wait_for_end(client):
-        """Without reading from it."""
-        poll = select.poll()
-        poll.register(client, select.POLLRDHUP)
-        poll.poll()
+        """Without reading from it. The other thread may have closed it."""
+        descriptor = client.fileno()
+        if descriptor >= 0:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLRDHUP)
+            poll.poll()
 
     @staticmethod
     def close(pair):
