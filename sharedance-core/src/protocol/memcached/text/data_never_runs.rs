@@ -105,7 +105,9 @@ fn sent() -> impl Strategy<Value = Sent> {
         let words = prop_oneof![classic_words(&block), meta_words(&block)];
         (Just(block), words, misplaced())
     });
-    let ends = (select(vec!["\r\n", "\n"]), prop_oneof![6 => Just("\r\n"), 1 => select(vec!["xy", "x\r\n", "\n\n"])]);
+    // The line end of a wrong end is behind every length that is announced: otherwise the end could belong to the block.
+    let wrong_ends = vec!["xy", "surplus bytes\r\n", "\n\n"];
+    let ends = (select(vec!["\r\n", "\n"]), prop_oneof![6 => Just("\r\n"), 1 => select(wrong_ends)]);
     (words, ends).prop_map(|((block, mut words, misplaced), (end_of_line, end_of_block))| {
         let len_at = if words[0] == "ms" { 2 } else { 4 };
         if !matches!(misplaced, Misplaced::Nothing) {
