@@ -1,12 +1,9 @@
 //! What one connection may do.
 
-use std::sync::Arc;
-
 use sharedance_core::protocol::Operation;
 
-use super::control::AccessControl;
 use super::rights::Rights;
-use super::user::User;
+use super::user::LogIn;
 
 /// What one connection may do.
 #[derive(Debug)]
@@ -28,22 +25,6 @@ enum Level {
     User(LogIn),
 }
 
-/// A user whose credentials were right.
-#[derive(Debug)]
-pub(crate) struct LogIn {
-    pub(super) user: Arc<User>,
-    /// The generation of the credentials, read before the user was looked up.
-    pub(super) generation: u32,
-}
-
-impl PartialEq for LogIn {
-    fn eq(&self, other: &LogIn) -> bool {
-        Arc::ptr_eq(&self.user, &other.user) && self.generation == other.generation
-    }
-}
-
-impl Eq for LogIn {}
-
 /// Why a connection may not do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -52,10 +33,6 @@ pub(crate) enum Refusal {
     /// Its user may not do this.
     Denied,
 }
-
-/// The user of a connection is no longer in the credentials, or has another password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Revoked;
 
 impl Access {
     /// What a new connection may do.
@@ -120,19 +97,12 @@ impl Access {
         self.level = Level::User(log_in);
     }
 
-    /// Checks, if the credentials have changed, whether the user still has the same name and password, and adopts its
-    /// current rights.
-    ///
-    /// # Errors
-    /// The connection must be closed.
+    /// The user of the connection, if it has sent credentials.
     #[inline]
-    pub(crate) fn renew(&mut self, control: &AccessControl) -> Result<(), Revoked> {
-        match (&mut self.level, &control.credentials) {
-            (Level::User(log_in), Some(credentials)) if log_in.generation != credentials.generation() => {
-                *log_in = credentials.renew(&log_in.user).ok_or(Revoked)?;
-                Ok(())
-            }
-            _ => Ok(()),
+    pub(super) fn user(&mut self) -> Option<&mut LogIn> {
+        match &mut self.level {
+            Level::User(log_in) => Some(log_in),
+            _ => None,
         }
     }
 

@@ -8,8 +8,7 @@ use subtle::ConditionallySelectable;
 use thiserror::Error;
 
 use super::auth_file::{self, AuthFileError};
-use super::connection::LogIn;
-use super::user::{Attempt, User};
+use super::user::{Attempt, LogIn, User};
 use crate::process::reload::{FileError, ReloadError, Reloadable, ReloadableFile};
 
 /// Why there are no credentials.

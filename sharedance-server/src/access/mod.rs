@@ -14,8 +14,9 @@ mod rights;
 mod user;
 
 pub use auth_file::AuthFileError;
-pub(crate) use connection::{Access, LogIn, Refusal, Revoked};
-pub(crate) use control::AccessControl;
+pub(crate) use connection::{Access, Refusal};
+pub(crate) use control::{AccessControl, Revoked};
 pub(crate) use credentials::Credentials;
 pub use credentials::CredentialsError;
 pub(crate) use delays::{Delay, REFUSAL_DELAY};
+pub(crate) use user::LogIn;

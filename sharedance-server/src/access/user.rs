@@ -1,6 +1,7 @@
 //! A name and a password, compared in constant time, and the rights that they give.
 
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -15,6 +16,22 @@ pub(crate) struct User {
     password: Padded,
     pub(super) rights: Rights,
 }
+
+/// A user whose credentials were right.
+#[derive(Debug)]
+pub(crate) struct LogIn {
+    pub(super) user: Arc<User>,
+    /// The generation of the credentials, read before the user was looked up.
+    pub(super) generation: u32,
+}
+
+impl PartialEq for LogIn {
+    fn eq(&self, other: &LogIn) -> bool {
+        Arc::ptr_eq(&self.user, &other.user) && self.generation == other.generation
+    }
+}
+
+impl Eq for LogIn {}
 
 /// A name and a password that a client has sent, in a form that can be compared.
 pub(super) struct Attempt {

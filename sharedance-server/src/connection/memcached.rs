@@ -94,7 +94,7 @@ impl MemcachedConnection {
             transport.check()?;
             return Ok(WaitingFor::Delay);
         }
-        self.access.renew(&turn.service.access).map_err(|Revoked| CloseReason::Revoked)?;
+        turn.service.access.renew(&mut self.access).map_err(|Revoked| CloseReason::Revoked)?;
         if !self.send_unsent(transport, pace, turn)? {
             return Ok(WaitingFor::SocketRoom);
         }
