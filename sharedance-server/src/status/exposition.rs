@@ -4,7 +4,6 @@
 //! <https://github.com/prometheus/OpenMetrics>. They differ in the name of a counter's family, in units, and in the end.
 
 use std::fmt::{Display, Write};
-use std::time::Duration;
 
 use crate::observe::Distribution;
 
@@ -112,7 +111,7 @@ impl Family<'_> {
             self.exposition.push(format_args!("{name}_bucket{} {count}\n", Labels(&[label, ("le", &bound)])));
         }
         self.exposition.push(format_args!("{name}_bucket{} {count}\n", Labels(&[label, ("le", "+Inf")])));
-        let sum = Duration::as_secs_f64(&distribution.sum());
+        let sum = distribution.sum().as_secs_f64();
         self.exposition.push(format_args!("{name}_sum{} {sum}\n", Labels(&[label])));
         self.exposition.push(format_args!("{name}_count{} {count}\n", Labels(&[label])));
         self
@@ -143,6 +142,8 @@ impl Display for Labels<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn written(format: Format) -> String {

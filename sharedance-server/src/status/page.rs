@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::history::History;
-use super::snapshot::{Readiness, Snapshot, Source};
+use super::snapshot::{Snapshot, Source};
 use crate::observe::{CommandKind, Distribution, PauseKind};
 use crate::options::Size;
 
@@ -42,7 +42,7 @@ impl Page {
         let rate = |count: fn(&Snapshot) -> u64| history.rate(now, count);
         let store = &now.store;
 
-        set("state", if now.readiness == Readiness::Ready { "ready" } else { now.readiness.as_str() }.to_owned());
+        set("state", now.readiness.as_str().to_owned());
         set("version", env!("CARGO_PKG_VERSION").to_owned());
         set("uptime", uptime(now.uptime));
         set("addresses", source.addresses.join(" "));
@@ -94,7 +94,7 @@ impl Page {
         for index in 0..SLOW_REQUESTS {
             let texts = slow.get(index).map(|request| {
                 [
-                    format!("{} s ago", unix_seconds_ago(request.unix_time)),
+                    format!("{} s ago", now.unix_time().saturating_sub(request.unix_time).as_secs()),
                     format!("{} ({} together)", request.command.name(), request.requests),
                     count(request.key_len as u64),
                     bytes(request.value_len as u64),
@@ -186,11 +186,6 @@ fn chart(rates: &[f64]) -> String {
 
 fn elapsed(from: &Snapshot, to: &Snapshot) -> f64 {
     to.at.saturating_duration_since(from.at).as_secs_f64()
-}
-
-fn unix_seconds_ago(unix_time: Duration) -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.saturating_sub(unix_time).as_secs()
 }
 
 /// A number with a blank between thousands.

@@ -115,6 +115,11 @@ impl Source {
 }
 
 impl Snapshot {
+    /// When it was taken, as the time since 1970.
+    pub(super) fn unix_time(&self) -> Duration {
+        self.started + self.uptime
+    }
+
     pub(super) fn open_connections(&self) -> u64 {
         self.counters.connections_opened.saturating_sub(self.counters.connections_closed)
     }
