@@ -141,7 +141,7 @@ final class ConnectionPool
     /**
      * @param Server $server
      * @return Connection|null the connection that this worker has kept, of which connectionTo() returns the same; none is
-     *     opened. There are none in the classic dialect
+     *     opened. The classic dialect keeps no connection
      */
     public function keptTo(Server $server)
     {

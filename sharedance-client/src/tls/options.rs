@@ -119,7 +119,8 @@ impl TlsOptions {
                 let found = rustls_native_certs::load_native_certs();
                 authorities.add_parsable_certificates(found.certs);
                 if authorities.is_empty() {
-                    let reason = found.errors.first().map_or("there are none".to_owned(), ToString::to_string);
+                    let reason =
+                        found.errors.first().map_or("no certificate was found".to_owned(), ToString::to_string);
                     return Err(unusable(format!(
                         "the system has no certificates of authorities ({reason}): install them, or name a file with one"
                     )));

@@ -80,7 +80,7 @@ impl Distribution {
         Duration::from_nanos(self.sum_nanos)
     }
 
-    /// The duration that the share `quantile` (0 to 1) of all durations does not exceed; zero if there are none.
+    /// The duration that the share `quantile` (0 to 1) of all durations does not exceed; zero if no duration was counted.
     pub(crate) fn quantile(&self, quantile: f64) -> Duration {
         let count = self.count();
         let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count.max(1));

@@ -52,7 +52,7 @@ impl Client {
         self.store(Mode::Add, key.as_ref(), value.as_ref(), attributes.into())
     }
 
-    /// Stores `value` under `key` if there is a value; [`WriteResult::NotFound`] means that there is none.
+    /// Stores `value` under `key` if there is a value; otherwise returns [`WriteResult::NotFound`].
     ///
     /// # Errors
     /// See [`Error`].

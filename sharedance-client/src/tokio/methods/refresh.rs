@@ -6,7 +6,7 @@ use crate::refresh::{self, Need, RefreshOptions};
 use crate::tokio::client::Client;
 
 impl Client {
-    /// Returns the value of `key`. If there is none, it is computed and stored. If it expires soon, or was marked as
+    /// Returns the value of `key`. If there is no value, it is computed and stored. If it expires soon, or was marked as
     /// stale, one caller of all clients computes it again, while the others use the old value.
     ///
     /// A value that another client stores meanwhile stays. If computing fails, the old value stays too, and the next

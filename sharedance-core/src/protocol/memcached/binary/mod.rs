@@ -119,7 +119,7 @@ pub enum Command<'a> {
         direction: Direction,
         /// The difference.
         delta: u64,
-        /// The value to store if there is none.
+        /// The value to store if there is no pair.
         initial: u64,
         /// The lifetime of the initial value; `None` stores nothing.
         create: Option<Exptime>,

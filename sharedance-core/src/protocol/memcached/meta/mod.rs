@@ -124,7 +124,7 @@ pub struct Get<'a> {
     pub unnoticed: bool,
     /// The new lifetime of the pair: `T`.
     pub touch: Option<Exptime>,
-    /// The lifetime of an empty value, which is stored if there is none: `N`.
+    /// The lifetime of an empty value, which is stored if there is no pair: `N`.
     pub create: Option<Exptime>,
     /// The value should be computed again if its remaining TTL is less: `R`.
     pub refresh_below: Option<Exptime>,
@@ -132,7 +132,7 @@ pub struct Get<'a> {
     pub needs_lock: bool,
     /// A value with this version is not sent, even if it is requested: `C`.
     pub known_version: Option<NonZeroU64>,
-    /// The version of the empty value that is stored if there is none: `E`.
+    /// The version of the empty value that is stored if there is no pair: `E`.
     pub new_version: Option<NonZeroU64>,
 }
 
@@ -150,7 +150,7 @@ pub struct Set<'a> {
     /// Whether the connection must hold the lock of the key: `H`.
     pub needs_lock: bool,
     /// Whether [`Mode::Append`](super::Mode::Append) and [`Mode::Prepend`](super::Mode::Prepend) store the value if
-    /// there is none, with the exptime of the update: `N`.
+    /// there is no pair, with the exptime of the update: `N`.
     pub creates: bool,
     /// The version of the new value: `E`.
     pub new_version: Option<NonZeroU64>,
@@ -198,7 +198,7 @@ pub struct Count<'a> {
     pub direction: Direction,
     /// The difference: `D`.
     pub delta: u64,
-    /// The lifetime of the initial value, which is stored if there is none: `N`.
+    /// The lifetime of the initial value, which is stored if there is no pair: `N`.
     pub create: Option<Exptime>,
     /// The initial value: `J`.
     pub initial: u64,
